@@ -1,0 +1,34 @@
+# `make demo` and `make test` work on a fresh clone: each makes .venv first if it is missing.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test quick lint fix clean
+
+demo: .venv/ready
+	$(BIN)/golf demo
+
+test: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+quick: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/golf compose --all --check
+
+fix: .venv/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/golf compose --all
+
+# The stamp is written last, so that an interrupted set-up is done again.
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,plot]"
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info golf-demo

@@ -1,0 +1,98 @@
+"""The command line: one module per verb, imported only when that verb is called (or listed by `golf --help`).
+
+A verb's module holds one function of the verb's name (with a trailing underscore where the name shadows a builtin), or a
+Typer app called `app` where the verb has sub-commands. Heavy imports stay inside functions.
+"""
+
+import os
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from golf import __version__
+from golf.errors import Exit, GolfError
+
+# the order of the help page: the journey first
+VERBS = (
+    *("demo", "new", "ls", "show", "compose", "size", "run", "status", "watch", "logs", "package", "unpack", "eval"),
+    *("verify", "explain", "record", "compare", "leaderboard", "import", "data", "doctor", "clean", "sae"),
+)
+
+
+class Verbs(TyperGroup):
+    """A command group that finds a verb in `golf/cli/<verb>.py`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [verb for verb in VERBS if find_spec(module_of(verb)) is not None]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return load_verb(cmd_name) if cmd_name in self.list_commands(ctx) else None
+
+
+def module_of(verb: str) -> str:
+    """The module of a verb; `import` is a Python keyword, so its module is `import_`."""
+    return f"golf.cli.{verb}_" if verb == "import" else f"golf.cli.{verb}"
+
+
+def load_verb(verb: str) -> click.Command:
+    """The click command of `verb`."""
+    module = import_module(module_of(verb))
+    if hasattr(module, "app"):
+        app: typer.Typer = module.app
+        app.info.name = verb
+        return typer.main.get_command(app)
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(name=verb)(getattr(module, verb, None) or getattr(module, f"{verb}_"))
+    return typer.main.get_command(single)
+
+
+root = typer.Typer(
+    cls=Verbs, no_args_is_help=True, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"golf {__version__}")
+        raise typer.Exit
+
+
+@root.callback()
+def golf(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and stop.", callback=_print_version, is_eager=True
+    ),
+) -> None:
+    """From an idea for the Parameter Golf challenge to a record that survives review.
+
+    Start with `golf demo`: the whole journey on embedded data, in about two minutes.
+    """
+
+
+def main() -> None:
+    """Run the command line; a GolfError becomes one message, its way out, and its exit code."""
+    try:
+        result: Any = typer.main.get_command(root)(standalone_mode=False, prog_name="golf")
+    except click.exceptions.NoArgsIsHelpError as asked:
+        asked.show()
+        sys.exit(Exit.OK)
+    except click.ClickException as fault:
+        fault.show()
+        sys.exit(Exit.USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.OK)
+    except GolfError as fault:
+        print(f"error: {fault.message}", file=sys.stderr)
+        if fault.hint:
+            print(f"hint:  {fault.hint}", file=sys.stderr)
+        sys.exit(fault.code)
+    sys.exit(result if isinstance(result, int) else Exit.OK)
