@@ -40,8 +40,10 @@ def find_submission(name: str | None = None, root: Path | None = None) -> Path:
         if (candidate / "recipe.toml").is_file():
             return candidate.resolve()
     near = get_close_matches(name, submission_names(root), n=1)
-    raise GolfError(f"no submission `{name}` in {root or find_root()}",
-                    f"did you mean `{near[0]}`?" if near else f"make it: `golf new {name} --from baseline`")  # fmt: skip
+    raise GolfError(
+        f"no submission `{name}` in {root or find_root()}",
+        f"did you mean `{near[0]}`?" if near else f"make it: `golf new {name} --from baseline`",
+    )
 
 
 def submission_names(root: Path | None = None) -> list[str]:
@@ -51,7 +53,7 @@ def submission_names(root: Path | None = None) -> list[str]:
 
 
 def cache_dir() -> Path:
-    """golf's folder in the user's cache (XDG_CACHE_HOME, else ~/.cache): corpora, tokenizers, shards, all rebuildable."""
+    """golf's folder in the user's cache (XDG_CACHE_HOME, else ~/.cache): corpora, tokenizers, shards; all rebuildable."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "golf"
 
 

@@ -1,21 +1,19 @@
-"""The command line: one module per verb, imported only when that verb is called (or listed by `golf --help`).
+"""The command line: one module per verb, found by name in `golf/cli/<verb>.py`.
 
-A verb's module holds one function of the verb's name (with a trailing underscore where the name shadows a builtin), or a
-Typer app called `app` where the verb has sub-commands. Heavy imports stay inside functions.
+A verb's module holds one function of the verb's name (with a trailing underscore where that shadows a builtin), or a Typer app
+called `app` where the verb has sub-commands. Heavy imports stay inside functions, so that `golf --help` is quick.
 """
 
-import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
 from golf import __version__
-from golf.errors import Exit, GolfError
+from golf.errors import GolfError
 
 # the order of the help page: the journey first
 VERBS = (
@@ -25,12 +23,12 @@ VERBS = (
 
 
 class Verbs(TyperGroup):
-    """A command group that finds a verb in `golf/cli/<verb>.py`."""
+    """A command group that imports a verb's module only when the verb is called or listed."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return [verb for verb in VERBS if find_spec(module_of(verb)) is not None]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         return load_verb(cmd_name) if cmd_name in self.list_commands(ctx) else None
 
 
@@ -39,8 +37,8 @@ def module_of(verb: str) -> str:
     return f"golf.cli.{verb}_" if verb == "import" else f"golf.cli.{verb}"
 
 
-def load_verb(verb: str) -> click.Command:
-    """The click command of `verb`."""
+def load_verb(verb: str) -> Any:
+    """The command of `verb`."""
     module = import_module(module_of(verb))
     if hasattr(module, "app"):
         app: typer.Typer = module.app
@@ -52,7 +50,10 @@ def load_verb(verb: str) -> click.Command:
 
 
 root = typer.Typer(
-    cls=Verbs, no_args_is_help=True, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=Verbs,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -77,22 +78,9 @@ def golf(
 def main() -> None:
     """Run the command line; a GolfError becomes one message, its way out, and its exit code."""
     try:
-        result: Any = typer.main.get_command(root)(standalone_mode=False, prog_name="golf")
-    except click.exceptions.NoArgsIsHelpError as asked:
-        asked.show()
-        sys.exit(Exit.OK)
-    except click.ClickException as fault:
-        fault.show()
-        sys.exit(Exit.USAGE)
-    except (click.Abort, KeyboardInterrupt):
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(Exit.OK)
+        typer.main.get_command(root)(prog_name="golf")
     except GolfError as fault:
         print(f"error: {fault.message}", file=sys.stderr)
         if fault.hint:
             print(f"hint:  {fault.hint}", file=sys.stderr)
         sys.exit(fault.code)
-    sys.exit(result if isinstance(result, int) else Exit.OK)

@@ -58,7 +58,7 @@ class Log:
         if env.rank == 0:
             os.makedirs("logs", exist_ok=True)
             self.path = os.path.join("logs", f"{env.run_id}.txt")
-        self.result = {name: None for name in RESULT_FIELDS}
+        self.result = dict.fromkeys(RESULT_FIELDS)
 
     def __call__(self, line):
         if self.path is None:
