@@ -1,0 +1,108 @@
+"""Causal grouped-query attention with RMS-normed queries and keys, rotary positions and a learned gain per query head."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from golf.parts.knobs import Chain, Slot
+from golf.parts.layers import CastedLinear, norm
+from golf.parts.tags import tag
+
+try:
+    from flash_attn_interface import flash_attn_func
+except ImportError:
+    flash_attn_func = None
+
+
+class Knobs:
+    num_heads: int = 8  # query heads
+    num_kv_heads: int = 4  # key and value heads, each shared by num_heads / num_kv_heads query heads
+    qk_gain: float = 1.5  # start of the learned gain on the queries
+    rope_base: float = 10_000.0
+    rope_dims: int = 0  # rotated dims per head, 0 for all
+    rope_train_len: int = 0  # beyond this many tokens the base grows (NTK); 0 never
+    attend: Slot = "causal_attention"  # (q, k, v, docs) -> y
+    linear_init: Slot = "kaiming_uniform"  # (weight, rng) of every linear that does not start at zero
+    value: Chain = ()  # members change the values: (v, u, flow) -> v
+    keep_first_value: bool = False  # hand the first block's values to the later blocks as flow.v0
+    attn_out: Chain = ()  # members change the heads' outputs: (y, u, flow) -> y
+
+
+class Smoke:
+    num_heads = 4
+    num_kv_heads = 2
+
+
+def members(h, techniques, layer):
+    """The members of a chain that this layer has, keyed by class name; a technique without `at` is on every layer."""
+    return nn.ModuleDict({T.__name__: T(h, layer) for T in techniques if not hasattr(T, "at") or T.at(h, layer)})
+
+
+def attention_kind(env):
+    """What `causal_attention` runs on: "fa3" or "sdpa"."""
+    return "fa3" if env.cuda and flash_attn_func is not None else "sdpa"
+
+
+def causal_attention(q, k, v, docs):
+    # q: (B, T, H, D)   k v: (B, T, Hkv, D)   ->   (B, T, H, D)
+    if flash_attn_func is not None and q.dtype == torch.bfloat16:
+        return flash_attn_func(q, k, v, causal=True)
+    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True).transpose(1, 2)
+
+
+def rotary_tables(h, tokens, device):
+    """cos and sin of every position's angles, fp32: (1, T, 1, dims / 2)."""
+    dims = h.rope_dims if h.rope_dims else h.model_dim // h.num_heads
+    base = h.rope_base
+    if h.rope_train_len:
+        if tokens > h.rope_train_len:
+            base = base * (tokens / h.rope_train_len) ** (dims / (dims - 2))
+    frequency = 1.0 / base ** (torch.arange(0, dims, 2, dtype=torch.float32, device=device) / dims)
+    angle = torch.outer(torch.arange(tokens, dtype=torch.float32, device=device), frequency)[None, :, None, :]
+    return angle.cos(), angle.sin()
+
+
+def rotate(x, rope):
+    """Rotate pairs (j, j + dims / 2) of the first dims of each head; the rest passes through."""
+    cos, sin = rope[0].to(x.dtype), rope[1].to(x.dtype)
+    half = cos.size(-1)
+    a, b, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+    return torch.cat((a * cos + b * sin, b * cos - a * sin, rest), dim=-1)
+
+
+class Attention(nn.Module):
+    def __init__(self, h, layer):
+        super().__init__()
+        self.h = h
+        self.head_dim = h.model_dim // h.num_heads
+        kv_dim = h.num_kv_heads * self.head_dim
+        self.c_q = CastedLinear(h.model_dim, h.model_dim, role="attn", init=h.linear_init)
+        self.c_k = CastedLinear(h.model_dim, kv_dim, role="attn", init=h.linear_init)
+        self.c_v = CastedLinear(h.model_dim, kv_dim, role="attn", init=h.linear_init)
+        self.proj = CastedLinear(h.model_dim, h.model_dim, role="attn", init=None)
+        self.q_gain = tag(nn.Parameter(torch.full((h.num_heads,), h.qk_gain)), group="scalar", role="control")
+        if h.value:
+            self.value = members(h, h.value, layer)
+        if h.attn_out:
+            self.attn_out = members(h, h.attn_out, layer)
+
+    def forward(self, u, flow):
+        # u: (B, T, C), normed   ->   (B, T, C) and the flow
+        B, T, C = u.shape
+        q = self.c_q(u).view(B, T, self.h.num_heads, self.head_dim)
+        k = self.c_k(u).view(B, T, self.h.num_kv_heads, self.head_dim)
+        v = self.c_v(u).view(B, T, self.h.num_kv_heads, self.head_dim)
+        if self.h.value:
+            for hook in self.value.values():
+                v = hook(v, u, flow)
+        if self.h.keep_first_value:
+            if flow.v0 is None:
+                flow = flow._replace(v0=v)
+        q, k = rotate(norm(q), flow.rope), rotate(norm(k), flow.rope)
+        q = q * self.q_gain.to(q.dtype)[:, None]
+        y = self.h.attend(q, k, v, flow.docs)
+        if self.h.attn_out:
+            for hook in self.attn_out.values():
+                y = hook(y, u, flow._replace(v=v))
+        return self.proj(y.reshape(B, T, C)), flow

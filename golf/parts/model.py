@@ -1,0 +1,127 @@
+"""The one forward: training, evaluation, test-time training, calibration and interpretation all run `GPT.forward`.
+
+Embedding → norm → U-Net of blocks → norm → tied head → softcap. Every block mixes the normed embedding x0 back in, then adds
+attention and MLP, each with a learned scale per channel. Everything else is a technique at a named point.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from golf.parts.attention import Attention, rotary_tables
+from golf.parts.knobs import Chain, Slot
+from golf.parts.layers import CastedLinear, Embedding, norm
+from golf.parts.tags import tag
+
+
+class Knobs:
+    num_layers: int = 9  # blocks with weights of their own
+    model_dim: int = 512  # residual width
+    mlp_mult: float = 2.0  # MLP hidden width / model_dim
+    tied_embed_init_std: float = 0.005
+    softcap: float = 30.0  # logits are bounded by softcap · tanh(z / softcap)
+    ln_scale: bool = False  # scale every normed block input by 1 / √(layer + 1)
+    embed_pre: Chain = ()  # members change the embedding before its norm: (x, ids) -> x
+    embed_post: Chain = ()  # … after its norm
+    activation: Slot = "relu2"  # (h, z) -> z of the MLP
+    mlp: Slot = "MLP"
+    block: Slot = "Block"
+    route: Slot = "UNet"
+
+
+class Smoke:
+    model_dim = 64
+
+
+class Flow(NamedTuple):
+    """What travels with the residual stream and is the same for every block, or the block's own values for its hooks."""
+
+    ids: torch.Tensor  # (B, T)
+    docs: object  # document boundaries for masked attention, or None
+    x0: torch.Tensor  # (B, T, C) the normed embedding
+    rope: tuple  # cos, sin
+    lora: object  # adapters of test-time training, or None
+    v0: object = None  # (B, T, Hkv, D) values of the first block that ran
+    v: object = None  # (B, T, Hkv, D) values of this block, for attn_out hooks
+    layer: int = 0  # how many blocks ran before this one
+
+
+def relu2(h, z):
+    return F.relu(z).square()
+
+
+class MLP(nn.Module):
+    def __init__(self, h, layer):
+        super().__init__()
+        self.h = h
+        hidden = int(h.mlp_mult * h.model_dim)
+        self.fc = CastedLinear(h.model_dim, hidden, role="mlp", init=h.linear_init)
+        self.proj = CastedLinear(hidden, h.model_dim, role="mlp", init=None)
+
+    def forward(self, u):
+        return self.proj(self.h.activation(self.h, self.fc(u)))
+
+
+class Block(nn.Module):
+    """Attention, then MLP, each reading the normed stream and adding to it."""
+
+    def __init__(self, h, layer):
+        super().__init__()
+        self.h = h
+        self.attn = Attention(h, layer)
+        self.mlp = h.mlp(h, layer)
+        self.attn_scale = tag(nn.Parameter(torch.ones(h.model_dim)), group="scalar", role="control")
+        self.mlp_scale = tag(nn.Parameter(torch.ones(h.model_dim)), group="scalar", role="control")
+        mix = torch.stack((torch.ones(h.model_dim), torch.zeros(h.model_dim)))
+        self.resid_mix = tag(nn.Parameter(mix), group="scalar", role="control")
+        if h.ln_scale:
+            self.ln_gain = (layer + 1) ** -0.5
+
+    def read(self, x):
+        if self.h.ln_scale:
+            return norm(x) * self.ln_gain
+        return norm(x)
+
+    def forward(self, x, flow):
+        mix = self.resid_mix.to(x.dtype)
+        x = mix[0] * x + mix[1] * flow.x0
+        y, flow = self.attn(self.read(x), flow)
+        x = x + self.attn_scale.to(x.dtype) * y
+        return x + self.mlp_scale.to(x.dtype) * self.mlp(self.read(x)), flow
+
+
+class GPT(nn.Module):
+    def __init__(self, h):
+        super().__init__()
+        self.h = h
+        self.tok_emb = Embedding(h.vocab_size, h.model_dim, role="embed", init=self.embed_init)
+        if h.embed_pre:
+            self.embed_pre = nn.ModuleDict({T.__name__: T(h) for T in h.embed_pre})
+        if h.embed_post:
+            self.embed_post = nn.ModuleDict({T.__name__: T(h) for T in h.embed_post})
+        self.blocks = nn.ModuleList(h.block(h, layer) for layer in range(h.num_layers))
+        self.route = h.route(h)
+
+    def embed_init(self, weight, rng):
+        weight.normal_(std=self.h.tied_embed_init_std, generator=rng)
+
+    def forward(self, ids, targets=None, docs=None, loop=True, lora=None):
+        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets."""
+        x = self.tok_emb(ids)
+        if self.h.embed_pre:
+            for hook in self.embed_pre.values():
+                x = hook(x, ids)
+        x = norm(x)
+        if self.h.embed_post:
+            for hook in self.embed_post.values():
+                x = hook(x, ids)
+        flow = Flow(ids, docs, x0=x, rope=rotary_tables(self.h, ids.size(1), ids.device), lora=lora)
+        x = norm(self.route(x, self.blocks, flow, loop))
+        logits = F.linear(x, self.tok_emb.weight.to(x.dtype))
+        logits = self.h.softcap * torch.tanh(logits / self.h.softcap)
+        if targets is None:
+            return logits
+        nats = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
+        return nats.view_as(targets)

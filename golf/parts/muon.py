@@ -1,0 +1,66 @@
+"""Muon: momentum, then every matrix's update is replaced by the nearest orthogonal matrix (Keller Jordan, 2024)."""
+
+import torch
+import torch.distributed as dist
+
+from golf.parts.knobs import Chain, Slot
+
+
+class Knobs:
+    orthogonalize: Slot = "newton_schulz"  # (g, steps) -> g
+    ns_steps: int = 5
+    grad: Chain = ()  # members change the update before it is orthogonalised: (g) -> g
+    muon_wd: float = 0.0  # decoupled weight decay
+
+
+def newton_schulz(g, steps, eps=1e-7):
+    """Five quintic steps move every singular value of g near 1, in bf16. g: (rows, cols)."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = g.bfloat16()
+    x = x / (x.norm() + eps)
+    tall = x.size(0) > x.size(1)
+    if tall:
+        x = x.T
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + (c * gram) @ gram) @ x
+    return x.T if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Rank r of `world_size` orthogonalises every world_size-th matrix; one all-reduce hands the updates to everybody."""
+
+    def __init__(self, h, params, lr, momentum, env):
+        super().__init__([{"params": params}], {"lr": lr, "base_lr": lr, "momentum": momentum})
+        self.h = h
+        self.env = env
+        self.orthogonalize = torch.compile(h.orthogonalize) if env.cuda else h.orthogonalize
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            params = group["params"]
+            flat = torch.zeros(sum(p.numel() for p in params), dtype=torch.bfloat16, device=params[0].device)
+            slots = flat.split([p.numel() for p in params])
+            for i, (p, slot) in enumerate(zip(params, slots)):
+                if i % self.env.world_size == self.env.rank:
+                    slot.copy_(self.update(p, group["momentum"]).flatten())
+            if self.env.world_size > 1:
+                dist.all_reduce(flat)
+            for p, slot in zip(params, slots):
+                if self.h.muon_wd:
+                    p.mul_(1 - group["lr"] * self.h.muon_wd)
+                p.add_(slot.view_as(p).to(p.dtype), alpha=-group["lr"])
+
+    def update(self, p, momentum):
+        """The orthogonalised Nesterov update of one matrix, scaled so that tall matrices move as far as wide ones."""
+        if "momentum" not in self.state[p]:
+            self.state[p]["momentum"] = torch.zeros_like(p)
+        buffer = self.state[p]["momentum"]
+        buffer.mul_(momentum).add_(p.grad)
+        g = p.grad.add(buffer, alpha=momentum)
+        if self.h.grad:
+            for hook in self.h.grad:
+                g = hook(g)
+        g = self.orthogonalize(g, self.h.ns_steps)
+        return g * max(1, g.size(0) / g.size(1)) ** 0.5

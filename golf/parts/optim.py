@@ -1,0 +1,35 @@
+"""Optimizers from tags: Muon for the matrices, Adam for tables and scalars; every group keeps its base learning rate."""
+
+import torch
+
+from golf.parts.muon import Muon
+
+
+class Knobs:
+    matrix_lr: float = 0.04  # Muon
+    scalar_lr: float = 0.04  # Adam on gains, scales, mixes
+    tied_embed_lr: float = 0.05  # Adam on the tied embedding and other tables
+    beta1: float = 0.9
+    beta2: float = 0.95
+    adam_eps: float = 1e-8
+    adam_wd: float = 0.0  # decoupled weight decay of the scalars
+    embed_wd: float = 0.0  # … of the tables
+    grad_clip_norm: float = 0.0  # of all gradients together, 0 for off
+
+
+def build_optimizers(h, tagged, env):
+    """[Adam, Muon] over every tagged parameter, each exactly once."""
+    groups = {"embed": (h.tied_embed_lr, h.embed_wd), "scalar": (h.scalar_lr, h.adam_wd)}
+    params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
+    assert sum(len(group) for group in params.values()) == len(tagged), "a parameter's group has no optimizer"
+    adam = torch.optim.AdamW(
+        [
+            {"params": params[name], "lr": lr, "base_lr": lr, "weight_decay": wd}
+            for name, (lr, wd) in groups.items()
+            if params[name]
+        ],
+        betas=(h.beta1, h.beta2),
+        eps=h.adam_eps,
+        fused=env.cuda,
+    )
+    return [adam, Muon(h, params["matrix"], h.matrix_lr, 0.0, env)]

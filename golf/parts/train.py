@@ -1,0 +1,171 @@
+"""Training: warm-up with restore, then steps until the clock or the step count says stop."""
+
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from golf.parts.artifact import RawCoder, write_container
+from golf.parts.data import Stream
+from golf.parts.evaluate import plain
+from golf.parts.knobs import Chain, Slot
+from golf.parts.optim import build_optimizers
+from golf.parts.schedule import Clock
+from golf.parts.tags import collect
+
+
+class Knobs:
+    warmup_steps: int = 20  # real steps before the clock starts, undone after: they compile and allocate
+    val_loss_every: int = 1000  # steps; 0 only at the end
+    train_log_every: int = 200  # steps
+    after_step: Chain = ()  # members (h, model) are called with the clock after every step: averages
+    export_weights: Slot = "raw_weights"  # (model, averages): puts the weights to export into the model
+
+
+class Smoke:
+    warmup_steps = 2
+    val_loss_every = 100
+    train_log_every = 20
+
+
+def compiled(env, model):
+    """One graph for a GPU; on a CPU compiling costs more than it gives."""
+    return torch.compile(model, dynamic=False, fullgraph=True) if env.cuda else model
+
+
+def parallel(env, model):
+    """Averages the gradients over the ranks."""
+    if not env.distributed:
+        return model
+    return DistributedDataParallel(model, device_ids=[env.local_rank] if env.cuda else None, broadcast_buffers=False)
+
+
+def take_step(h, env, model, loader, optimizers, clock):
+    """One optimizer step over 8 micro-batches, all ranks together. Returns this rank's mean loss, nats per token."""
+    loss_sum = torch.zeros((), device=env.device)
+    for micro in range(env.grad_accum_steps):
+        ids, targets = loader.next_batch()
+        if env.distributed:
+            model.require_backward_grad_sync = micro == env.grad_accum_steps - 1
+        with env.autocast():
+            loss = model(ids, targets).mean()
+        loss_sum += loss.detach()
+        (loss / env.grad_accum_steps).backward()
+    if h.grad_clip_norm:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), h.grad_clip_norm)
+    factor, momentum = h.lr_at(h, clock), h.momentum_at(h, clock)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
+            if "momentum" in group:
+                group["momentum"] = momentum
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return loss_sum / env.grad_accum_steps
+
+
+def warm_up(h, env, log, model, trained, optimizers):
+    """Compile and allocate with real steps, then put weights and optimizers back as they were."""
+    start = {name: param.detach().clone() for name, param, _ in collect(model)}
+    loader, clock = h.loader(h, env), Clock(env, 0.0)
+    for i in range(h.warmup_steps):
+        take_step(h, env, trained, loader, optimizers, clock)
+        log(f"warmup_step:{i + 1}/{h.warmup_steps}")
+    with torch.no_grad():
+        for name, param, _ in collect(model):
+            param.copy_(start[name])
+    for optimizer in optimizers:
+        optimizer.state.clear()
+
+
+def time_is_up(env, clock):
+    """Whether any rank's clock has reached the cap."""
+    reached = torch.tensor(float(0 < clock.cap_seconds <= clock.elapsed_seconds), device=env.device)
+    if env.distributed:
+        dist.all_reduce(reached, dist.ReduceOp.MAX)
+    return bool(reached)
+
+
+def raw_weights(model, averages):
+    """Export the weights of the last step."""
+
+
+def validate(h, env, log, model, stream, clock):
+    """Score the whole validation split with the clock stopped."""
+    clock.pause()
+    trace = plain(h, env, model, stream)
+    milliseconds = 1000 * clock.elapsed_seconds
+    log(
+        f"step:{clock.step}/{env.iterations} val_loss:{trace.loss:.4f} val_bpb:{trace.bpb:.4f} "
+        f"train_time:{milliseconds:.0f}ms step_avg:{milliseconds / max(clock.step, 1):.2f}ms"
+    )
+    log.record(pre_quant_val_loss=trace.loss, pre_quant_val_bpb=trace.bpb)
+    clock.start()
+
+
+def train(h, env, log, model):
+    """Train the raw model in place and leave `float.golf`, the checkpoint that export reads."""
+    stream = Stream(h, env)
+    scored = compiled(env, model)
+    trained = parallel(env, scored)
+    optimizers = build_optimizers(h, collect(model), env)
+    warm = Clock(env, 0.0)
+    warm.start()
+    if h.warmup_steps:
+        warm_up(h, env, log, model, trained, optimizers)
+    warm.pause()
+    if h.after_step:
+        averages = {T.__name__: T(h, model) for T in h.after_step}
+    loader = h.loader(h, env)
+    clock = Clock(env, env.max_wallclock_seconds - h.reserve_seconds if env.max_wallclock_seconds > 0 else 0.0)
+    clock.start()
+    stop_reason, loss = None, None
+    while True:
+        if time_is_up(env, clock):
+            stop_reason = "wallclock_cap"
+        elif clock.step == env.iterations:
+            stop_reason = "iterations"
+        if stop_reason or (h.val_loss_every and clock.step % h.val_loss_every == 0):
+            validate(h, env, log, scored, stream, clock)
+        if stop_reason:
+            break
+        loss = take_step(h, env, trained, loader, optimizers, clock)
+        clock.step += 1
+        clock.tick()
+        if h.after_step:
+            for average in averages.values():
+                average.update(clock)
+        if clock.step <= 10 or clock.step % h.train_log_every == 0:
+            milliseconds = 1000 * clock.elapsed_seconds
+            log(
+                f"step:{clock.step}/{env.iterations} train_loss:{loss.item():.4f} "
+                f"train_time:{milliseconds:.0f}ms step_avg:{milliseconds / clock.step:.2f}ms"
+            )
+    clock.pause()
+    if h.after_step:
+        h.export_weights(model, averages)
+    finish(h, env, log, model, clock, stop_reason, loss, warm.elapsed_seconds)
+
+
+def finish(h, env, log, model, clock, stop_reason, loss, compile_seconds):
+    """Say how training ended and write the checkpoint."""
+    milliseconds = 1000 * clock.elapsed_seconds
+    if stop_reason == "wallclock_cap":
+        log(f"stopping_early: wallclock_cap train_time:{milliseconds:.0f}ms step:{clock.step}/{env.iterations}")
+    memory_mib = None
+    if env.cuda:
+        memory_mib = torch.cuda.max_memory_allocated() >> 20
+        log(f"peak memory allocated: {memory_mib} MiB reserved: {torch.cuda.max_memory_reserved() >> 20} MiB")
+    measured = {
+        "steps": clock.step,
+        "stop_reason": stop_reason,
+        "train_loss": None if loss is None else loss.item(),
+        "compile_seconds": compile_seconds,
+        "train_seconds": clock.elapsed_seconds,
+        "step_ms": milliseconds / max(clock.step, 1),
+        "peak_memory_mib": memory_mib,
+    }
+    log.record(**measured)
+    if env.rank == 0:
+        weights = {name: param for name, param, _ in collect(model)}
+        size_bytes = write_container("float.golf", weights, {"seed": env.seed, **measured}, RawCoder)
+        log(f"Serialized model: {size_bytes} bytes")
