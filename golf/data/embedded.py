@@ -1,0 +1,218 @@
+"""The embedded corpus as a data set: tokenizer, shards, proof and manifest in the user's cache, built once.
+
+The folder is `<cache>/data/<key>/`, laid out like the challenge's (`datasets/…`, `tokenizers/…`); the key hashes everything
+that the content depends on. It is built beside its place and renamed into it, so it is there whole or not at all.
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from golf.data import factbook
+from golf.data.hashes import hash_file
+from golf.data.shards import SHARD_TOKENS, write_documents
+from golf.errors import GolfError
+from golf.project import cache_dir
+
+LAYOUT = 1  # raise it when the way of building changes
+DEFAULT_VOCABULARY = 1024
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A built corpus: where it lies and what `manifest.json` and `proof.json` say."""
+
+    folder: Path
+    dataset: Path
+    tokenizer: Path
+    manifest: dict[str, Any]
+    proof: dict[str, Any]
+
+
+def make_embedded(vocab_size: int = DEFAULT_VOCABULARY) -> Embedded:
+    """The embedded corpus with a tokenizer of `vocab_size` pieces: from the cache when its hashes hold, else built.
+
+    Two processes may ask at once: one builds, the other waits. GolfError on a full or read-only disk; nothing half-built stays.
+    """
+    settings = recipe_of(vocab_size)
+    folder = cache_dir() / "data" / key_of(settings)
+    found = open_embedded(folder, settings)
+    if found is not None:
+        return found
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(folder):
+            found = open_embedded(folder, settings)
+            if found is None:
+                _build_into(folder, settings)
+                found = open_embedded(folder, settings)
+    except OSError as fault:
+        raise _disk_fault(fault, folder) from fault
+    if found is None:
+        raise GolfError(f"{folder} was built and does not hash to its own manifest", "check this disk: `golf doctor`")
+    return found
+
+
+def recipe_of(vocab_size: int) -> dict[str, Any]:
+    """Everything that the content depends on."""
+    from golf.data.tokenizer import OPTIONS
+
+    return {
+        "layout": LAYOUT,
+        "corpus": f"{factbook.PACKAGE} {factbook.package_version()}",
+        "sentencepiece": metadata.version("sentencepiece"),
+        "vocab_size": vocab_size,
+        "options": OPTIONS,
+    }
+
+
+def key_of(settings: dict[str, Any]) -> str:
+    """The folder's name: the first 16 hex digits of the sha256 of the settings."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def open_embedded(folder: Path, settings: dict[str, Any]) -> Embedded | None:
+    """The corpus in `folder` if every file has the size and sha256 that the manifest says; None when absent or damaged."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        files = manifest["files"]
+        if manifest["settings"] != settings or any(
+            hash_file(folder / name) != entry["sha256"] for name, entry in files.items()
+        ):
+            return None
+        dataset, tokenizer = folder / manifest["dataset"], folder / manifest["tokenizer"]
+        return Embedded(folder, dataset, tokenizer, manifest, json.loads((folder / "proof.json").read_text()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _build_into(folder: Path, settings: dict[str, Any]) -> None:
+    """Build beside `folder` and rename; leftovers of killed builds go first. The caller holds the lock."""
+    for stale in folder.parent.glob(f".{folder.name}.*"):
+        if stale.is_dir():
+            shutil.rmtree(stale, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        build(work / "new", settings)
+        if folder.exists():
+            folder.replace(work / "damaged")
+        (work / "new").replace(folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def build(folder: Path, settings: dict[str, Any]) -> None:
+    """Write tokenizer, shards, proof and manifest into the new folder `folder`."""
+    from golf.data.tokenizer import load_tokenizer, train_tokenizer
+
+    vocab_size = settings["vocab_size"]
+    split = factbook.split_corpus(factbook.load_documents())
+    tokenizer = folder / "tokenizers" / f"golf_factbook_{vocab_size}_bpe.model"
+    dataset = folder / "datasets" / f"golf_factbook_sp{vocab_size}"
+    tokenizer.parent.mkdir(parents=True)
+    tokenizer.write_bytes(train_tokenizer((line for document in split.train for line in document.lines), vocab_size))
+    sp = load_tokenizer(tokenizer, vocab_size)
+    parts = {"train": split.train, "val": split.val}
+    ids = {part: sp.encode([document.text for document in documents]) for part, documents in parts.items()}
+    for part in parts:
+        write_documents(dataset, ids[part], part, shard_tokens=SHARD_TOKENS)
+    proof = prove_split(split, {part: _stream(ids[part]) for part in parts})
+    _write_json(folder / "proof.json", proof)
+    manifest = {
+        "schema": 1,
+        "name": dataset.name,
+        "settings": settings,
+        "dataset": dataset.relative_to(folder).as_posix(),
+        "tokenizer": tokenizer.relative_to(folder).as_posix(),
+        **{part: _describe(parts[part], _stream(ids[part]), sp) for part in parts},
+        "files": {
+            path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": hash_file(path)}
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        },
+    }
+    _write_json(folder / "manifest.json", manifest)
+
+
+def prove_split(split: factbook.Split, ids: dict[str, Any]) -> dict[str, Any]:
+    """Count what train and validation share, in text and in tokens; GolfError unless all of it is nothing."""
+    from golf.data.overlap import SHINGLE_TOKENS, compare_streams
+
+    train_lines = [line for document in split.train for line in document.lines]
+    val_lines = [line for document in split.val for line in document.lines]
+    overlap = compare_streams([ids["train"]], [ids["val"]])
+    known = set().union(*map(factbook.grams, train_lines))
+    shared = {
+        "documents": len({document.name for document in split.train} & {document.name for document in split.val}),
+        "document_token_sequences": overlap.shared_documents,
+        "lines": len(set(train_lines) & set(val_lines)),
+        f"{factbook.GRAM_WORDS}_word_runs_within_a_line": len(known & set().union(*map(factbook.grams, val_lines))),
+        f"{SHINGLE_TOKENS}_token_runs": overlap.shared_shingles,
+    }
+    if any(shared.values()):
+        raise GolfError(f"the embedded corpus is not disjoint: train and validation share {shared}",
+                        "take another vocabulary, and report this as a fault of golf")  # fmt: skip
+    return {
+        "schema": 1,
+        "criterion": "split by document; every kind of overlap below is counted exactly and must be 0",
+        "shared": shared,
+        "compared": {
+            "train_lines": len(train_lines),
+            "val_lines": len(val_lines),
+            "train_word_runs": len(known),
+            "train_tokens": overlap.train_tokens,
+            "val_tokens": overlap.val_tokens,
+        },
+        "left_out": {
+            "train_repeated_lines": split.train_repeats,
+            "val_lines_found_in_train_or_repeated": split.val_repeats,
+            f"val_lines_sharing_{factbook.GRAM_WORDS}_words_with_train": split.val_near_repeats,
+        },
+    }
+
+
+def _describe(documents: list[factbook.Document], stream: Any, sp: Any) -> dict[str, int]:
+    from golf.data.accounting import byte_tables, count_bytes
+
+    return {
+        "documents": len(documents),
+        "lines": sum(len(document.lines) for document in documents),
+        "tokens": len(stream),
+        "text_bytes": count_bytes(byte_tables(sp), stream),
+    }
+
+
+def _stream(documents: list[list[int]]) -> Any:
+    return np.asarray([token for document in documents for token in (1, *document)], dtype=np.uint16)
+
+
+def _write_json(path: Path, report: dict[str, Any]) -> None:
+    path.write_text(json.dumps(report, indent=1) + "\n")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the lock of `folder`; the system frees it when a process dies."""
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _disk_fault(fault: OSError, folder: Path) -> GolfError:
+    if fault.errno in FULL_DISK:
+        return GolfError(f"no disk space for the embedded corpus in {folder.parent}: it takes about 10 MB while building",
+                         "free some, or point XDG_CACHE_HOME to a larger disk")  # fmt: skip
+    return GolfError(f"the embedded corpus cannot be written to {folder.parent}: {fault.strerror}",
+                     "make that folder writable, or point XDG_CACHE_HOME elsewhere")  # fmt: skip

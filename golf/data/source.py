@@ -1,0 +1,136 @@
+"""Which data a run reads: shards and tokenizer that are named, else FineWeb in the challenge's layout, else the embedded corpus."""
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from golf.data.hashes import digest_of, sha256_of
+from golf.data.shards import check_ids, count_tokens, shard_files
+from golf.errors import GolfError
+from golf.project import find_root
+
+# Validation tokens of the whole official split as logs give them (evaluation reference §1.3), cut to whole sequences; the
+# split itself is longer by less than one sequence.
+CANONICAL_VAL_TOKENS = {1024: 62_021_632, 4096: 45_508_608, 8192: 40_540_160}
+TRIM_TOKENS = 8192  # more than any recipe's sequence length cuts off
+CANONICAL_VAL_BYTES = (151_050_000, 151_100_000)
+
+Track = Literal["10min_16mb", "local"]
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Checked data. `track` is "10min_16mb" when this is the whole official validation split, else "local"."""
+
+    data_path: Path
+    tokenizer_path: Path
+    track: Track
+    name: str
+    vocab_size: int
+    train_tokens: int
+    val_tokens: int
+
+    @cached_property
+    def sha256s(self) -> dict[str, str]:
+        """sha256 of the tokenizer and every shard, by file name; read when first asked for, big files remembered."""
+        shards = [*shard_files(self.data_path, "train"), *shard_files(self.data_path, "val")]
+        return {path.name: sha256_of(path) for path in [self.tokenizer_path, *shards]}
+
+    @property
+    def tokenizer_sha256(self) -> str:
+        """sha256 of the tokenizer's file."""
+        return self.sha256s[self.tokenizer_path.name]
+
+    @property
+    def data_sha256(self) -> str:
+        """One sha256 for all shards (see `digest_of`)."""
+        return digest_of({name: value for name, value in self.sha256s.items() if name != self.tokenizer_path.name})
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """DATA_PATH and TOKENIZER_PATH for the script."""
+        return {"DATA_PATH": str(self.data_path), "TOKENIZER_PATH": str(self.tokenizer_path)}
+
+
+def resolve_data(
+    vocab_size: int,
+    data_path: str | Path | None = None,
+    tokenizer_path: str | Path | None = None,
+    root: Path | None = None,
+) -> DataSource:
+    """Find and check the data for a vocabulary: the arguments, else DATA_PATH / TOKENIZER_PATH, else
+    `<root>/data/datasets/fineweb10B_sp<vocab>`, else the embedded corpus (built when it is not in the cache yet).
+
+    root: the project (default: the one of the current folder). Where only shards are named, the tokenizer is looked for beside
+    them and in `<root>/data/tokenizers`. GolfError: missing or broken shards, a tokenizer of another vocabulary, ids beyond it.
+    """
+    root = root or find_root()
+    data = _named(data_path, "DATA_PATH")
+    tokenizer = _named(tokenizer_path, "TOKENIZER_PATH")
+    official = root / "data" / "datasets" / f"fineweb10B_sp{vocab_size}"
+    if data is None and any(official.glob("fineweb_*.bin")):
+        data = official
+    if data is not None:
+        return check_source(vocab_size, data, tokenizer or find_tokenizer(vocab_size, data, root))
+    if tokenizer is not None:
+        raise GolfError(f"tokenizer {tokenizer} is named, but no shards: {official} does not exist",
+                        "name a folder of shards with DATA_PATH, or leave out TOKENIZER_PATH for the embedded corpus")  # fmt: skip
+    from golf.data.embedded import make_embedded
+
+    embedded = make_embedded(vocab_size)
+    return check_source(vocab_size, embedded.dataset, embedded.tokenizer)
+
+
+def find_tokenizer(vocab_size: int, data_path: Path, root: Path) -> Path:
+    """The tokenizer `*_<vocab>_bpe.model` in `tokenizers/` beside the datasets' folder, else in `<root>/data/tokenizers`."""
+    folders = [data_path.resolve().parent.parent / "tokenizers", root / "data" / "tokenizers"]
+    for folder in folders:
+        found = sorted(folder.glob(f"*_{vocab_size}_bpe.model"))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise GolfError(f"{folder} has {len(found)} tokenizers of {vocab_size:,} pieces: "
+                            + ", ".join(path.name for path in found), "name one with TOKENIZER_PATH")  # fmt: skip
+    raise GolfError(f"no tokenizer of {vocab_size:,} pieces for {data_path}: neither in {folders[0]} nor in {folders[1]}",
+                    "name it with TOKENIZER_PATH, or fetch it: `golf data get`")  # fmt: skip
+
+
+def check_source(vocab_size: int, data_path: Path, tokenizer_path: Path) -> DataSource:
+    """The DataSource of these paths after checking them; raises as `resolve_data`."""
+    from golf.data.tokenizer import load_tokenizer
+
+    load_tokenizer(tokenizer_path, vocab_size)
+    tokens = {}
+    for split in ("train", "val"):
+        files = shard_files(data_path, split)
+        tokens[split] = sum(count_tokens(path) for path in files)
+        for path in files:
+            check_ids(path, vocab_size)
+    track = _track(vocab_size, data_path, tokenizer_path, tokens["val"])
+    return DataSource(
+        data_path.resolve(), tokenizer_path.resolve(), track, data_path.resolve().name,
+        vocab_size, tokens["train"], tokens["val"],
+    )  # fmt: skip
+
+
+def _track(vocab_size: int, data_path: Path, tokenizer_path: Path, val_tokens: int) -> Track:
+    """Official data is told by its validation split: its token count where that is known, else its bytes."""
+    if vocab_size in CANONICAL_VAL_TOKENS:
+        over = val_tokens - CANONICAL_VAL_TOKENS[vocab_size]
+        return "10min_16mb" if 0 <= over < TRIM_TOKENS else "local"
+    least, most = CANONICAL_VAL_BYTES
+    if val_tokens < least // 10:  # no vocabulary of 65,536 or less packs ten bytes into a token: spare the count
+        return "local"
+    from golf.data.accounting import byte_tables, count_bytes
+    from golf.data.shards import read_split
+    from golf.data.tokenizer import load_tokenizer
+
+    text_bytes = count_bytes(byte_tables(load_tokenizer(tokenizer_path)), read_split(data_path, "val"))
+    return "10min_16mb" if least <= text_bytes <= most else "local"
+
+
+def _named(argument: str | Path | None, variable: str) -> Path | None:
+    value = argument or os.environ.get(variable)
+    return Path(value).expanduser() if value else None
