@@ -1,0 +1,168 @@
+"""Lines → runs: a pass over the log that collects every match of the grammar, cut where another run begins."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from re import Match, Pattern
+from re import compile as regex
+
+from golf.errors import Exit, GolfError
+from golf.logs.build import build
+from golf.logs.grammar import Grammar, Rule, grammar
+from golf.logs.result import LogFile, RunResult
+from golf.logs.text import REMOVED, Text, clean
+
+HYPER_LINE: Pattern[str] = regex(r"\s*([a-z_]\w*): ?(.*)$")
+PAIRS: Pattern[str] = regex(r"([A-Za-z_]\w*)=(\S*)")
+COLON_PAIRS: Pattern[str] = regex(r"(?:\w+:\S+\s*){2,}$")
+COLON_PAIR: Pattern[str] = regex(r"(\w+):(\S+)")
+AFTER_HYPER = ("train_shards", "val_tokens", "model_params")
+MEASURES = frozenset(("train", "val", "stop", "score"))
+
+
+@dataclass
+class Draft:
+    """The matches of one run, before they are weighed."""
+
+    first_line: int
+    matches: list[tuple[int, Rule, Match[str]]] = field(default_factory=list)
+    hyperparameters: dict[str, str] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    measured: bool = False
+    last_line: int = 0
+    results: list[tuple[int, dict[str, object]]] = field(default_factory=list)
+    phases: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_log(path: Path | str) -> LogFile:
+    """Read the log at `path`, whatever dialect, encoding or prefix.
+
+    Raises GolfError when there is no such file, it is empty, or it is no text.
+    """
+    path = Path(path)
+    try:
+        raw = path.read_bytes()
+    except OSError as fault:
+        raise GolfError(
+            f"cannot read `{path}`: {fault.strerror}", "name a log file: `golf logs show train.log`"
+        ) from fault
+    if not raw.strip():
+        raise GolfError(
+            f"`{path}` is empty ({len(raw)} bytes)", "the run wrote nothing; look for its other logs", Exit.UNKNOWN
+        )
+    if raw[:4] in (b"PK\x03\x04", b"\x1f\x8b\x08\x00", b"\x89PNG") or (b"\0" * 16 in raw[:4096]):
+        raise GolfError(f"`{path}` is no text", "unpack it first, or name the log itself", Exit.UNKNOWN)
+    return read_bytes(raw, str(path))
+
+
+def read_text(text: str, name: str = "<text>") -> LogFile:
+    """The same for a log in memory."""
+    return read_bytes(text.encode(), name)
+
+
+def read_bytes(raw: bytes, name: str) -> LogFile:
+    """The same for the bytes of a log."""
+    text = clean(raw)
+    drafts = merge_resumed(split_runs(text, grammar()))
+    runs: tuple[RunResult, ...] = tuple(build(index, draft) for index, draft in enumerate(drafts))
+    notes = list(text.notes)
+    if len(runs) > 1:
+        notes.append(f"{len(runs)} runs in one file; the last complete one counts")
+    return LogFile(name, text.encoding, text.total_lines, len(raw), runs, tuple(notes), len(text.dumps))
+
+
+def split_runs(text: Text, rules: Grammar) -> list[Draft]:
+    """The runs of a log: a header line that a run already had begins the next one, once something was measured or code was dumped."""
+    draft = Draft(text.lines[0][0] if text.lines else 1)
+    drafts = [draft]
+    dumps = [number for number in text.dumps if number > draft.first_line]
+    hyper = ""
+    match = rules.match
+    for number, line in text.lines:
+        if dumps and number >= dumps[0]:
+            dumps.pop(0)
+            if draft.measured or "model_params" in draft.seen:
+                drafts.append(draft := Draft(number))
+        if hyper:
+            hyper = _take_hyper(draft, line, hyper)
+            if hyper:
+                draft.last_line = number
+                continue
+        found = match(line)
+        if found is None:
+            continue
+        rule, groups = found
+        kind = rule.kind
+        if kind == "quiet" and draft.measured:
+            continue
+        if (kind in ("begin", "hyper") or rule.id == "seed") and draft.measured and rule.id in draft.seen:
+            drafts.append(draft := Draft(number))
+        draft.seen.add(rule.id)
+        draft.last_line = number
+        if kind == "hyper":
+            hyper = "lines" if rule.id == "hyper_block" else "pairs"
+        elif kind == "golf_result":
+            _take_result(draft, number, groups["json"])
+        elif kind == "golf_phase":
+            draft.phases.append(groups["phase"])
+        else:
+            draft.measured = draft.measured or kind in MEASURES
+            draft.matches.append((number, rule, groups))
+            if not draft.measured and COLON_PAIRS.match(line):
+                draft.hyperparameters.update(COLON_PAIR.findall(line))
+    return [draft for draft in drafts if draft.matches or draft.results or draft.hyperparameters]
+
+
+def _take_hyper(draft: Draft, line: str, mode: str) -> str:
+    """Add the hyper-parameters of `line`; "" when the list has ended."""
+    if mode == "pairs":
+        draft.hyperparameters.update(PAIRS.findall(line))
+        return ""
+    found = HYPER_LINE.match(line)
+    if not found or found[1] in AFTER_HYPER or line.startswith(REMOVED):
+        return ""
+    draft.hyperparameters[found[1]] = found[2]
+    return mode
+
+
+def _take_result(draft: Draft, number: int, text: str) -> None:
+    try:
+        table = json.loads(text)
+    except ValueError:
+        draft.notes.append(f"line {number}: the golf_result line is cut off; its values are not used")
+        return
+    draft.results.append((number, table))
+    draft.measured = True
+
+
+def merge_resumed(drafts: list[Draft]) -> list[Draft]:
+    """Join golf's own processes of one run: one that did not train continues the one before it, when the seeds agree."""
+    merged: list[Draft] = []
+    for draft in drafts:
+        phases = draft.phases or [str(phase) for _, table in draft.results for phase in _listed(table.get("phases"))]
+        if merged and phases and "train" not in phases and _seed(draft) in (None, _seed(merged[-1])):
+            last = merged[-1]
+            last.matches += draft.matches
+            last.results += draft.results
+            last.phases += draft.phases
+            last.notes += [*draft.notes, f"line {draft.first_line}: a later process went on with {', '.join(phases)}"]
+            last.hyperparameters = {**draft.hyperparameters, **last.hyperparameters}
+            last.last_line = draft.last_line
+        else:
+            merged.append(draft)
+    return merged
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _seed(draft: Draft) -> int | None:
+    for _, table in draft.results:
+        if isinstance(table.get("seed"), int):
+            return int(str(table["seed"]))
+    for _, _, groups in draft.matches:
+        if groups.groupdict().get("seed"):
+            return int(groups["seed"])
+    return int(draft.hyperparameters["seed"]) if draft.hyperparameters.get("seed", "").isdigit() else None

@@ -1,0 +1,143 @@
+"""What a log says: the frozen results of the reader. None means that the log does not say it."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+# how far from the shipped artifact a number was measured; the later stage is the better evidence for a claim
+STAGES = ("train_val", "footer", "pre_quant", "loose", "other", "quantized", "sliding", "ttt", "disallowed")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One evaluation as a line states it: val_loss in nats per token, val_bpb in bits per byte.
+
+    stage: one of STAGES, from the label (or from the line that `alias_of` names, whose value it repeats).
+    line: its number in the file, from 1; digits: decimals of the printed BPB.
+    """
+
+    stage: str
+    label: str
+    val_bpb: float
+    val_loss: float | None
+    line: int
+    digits: int
+    seconds: float | None = None
+    alias_of: int | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of the training curve; train_seconds is the script's own training clock."""
+
+    step: int
+    train_seconds: float | None
+    train_loss: float | None = None
+    val_loss: float | None = None
+    val_bpb: float | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run in a log. `sources` maps a field to the line that it was read from."""
+
+    index: int
+    first_line: int
+    last_line: int
+    dialect: str
+    name: str | None = None
+    seed: int | None = None
+    world_size: int | None = None
+    params: int | None = None
+    vocab_size: int | None = None
+    python: str | None = None
+    torch: str | None = None
+    gpu: str | None = None
+    dataset: str | None = None
+    train_shards: int | None = None
+    val_files: str | None = None
+    val_tokens: int | None = None
+    train_seq_len: int | None = None
+    train_batch_tokens: int | None = None
+    max_wallclock_seconds: float | None = None
+    iterations: int | None = None
+    steps: int | None = None
+    train_seconds: float | None = None
+    step_ms: float | None = None
+    stop_reason: str | None = None
+    train_loss: float | None = None
+    calibration_seconds: float | None = None
+    eval_compile_seconds: float | None = None
+    eval_seconds: float | None = None
+    peak_memory_mib: int | None = None
+    raw_model_bytes: int | None = None
+    model_bytes: int | None = None
+    model_format: str | None = None
+    code_bytes: int | None = None
+    code_compressed_bytes: int | None = None
+    raw_total_bytes: int | None = None
+    total_bytes: int | None = None
+    train_val: Score | None = None
+    pre_quant: Score | None = None
+    quantized: Score | None = None
+    sliding: Score | None = None
+    ttt: Score | None = None
+    score: Score | None = None
+    score_why: str = "the log has no evaluation"
+    scores: tuple[Score, ...] = ()
+    curve: tuple[Point, ...] = ()
+    hyperparameters: dict[str, str] = field(default_factory=dict)
+    result: dict[str, Any] | None = None
+    complete: bool = False
+    crash: str | None = None
+    sources: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def val_bpb(self) -> float | None:
+        """BPB of the score, the number that backs a claim."""
+        return self.score.val_bpb if self.score else None
+
+    @property
+    def val_loss(self) -> float | None:
+        """Nats per token of the score."""
+        return self.score.val_loss if self.score else None
+
+    @property
+    def val_bytes(self) -> float | None:
+        """Bytes of validation text that loss, BPB and tokens imply together; None when one is unknown."""
+        if not self.score or self.score.val_loss is None or not self.val_tokens or not self.score.val_bpb:
+            return None
+        return self.val_tokens * self.score.val_loss / (LN2 * self.score.val_bpb)
+
+    def to_dict(self, curve: bool = False) -> dict[str, Any]:
+        """Plain data for `--json`; the training curve only on demand."""
+        table = asdict(self)
+        if not curve:
+            table["curve"] = len(self.curve)
+        return {**table, "val_bpb": self.val_bpb, "val_loss": self.val_loss}
+
+
+LN2 = 0.6931471805599453
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """A log file: its runs in order (the last complete one is the record), and what reading it took."""
+
+    path: str
+    encoding: str
+    lines: int
+    bytes: int
+    runs: tuple[RunResult, ...]
+    notes: tuple[str, ...]
+    dumps: int = 0
+
+    @property
+    def run(self) -> RunResult | None:
+        """The run that counts: the last complete one, else the last with a score, else the last."""
+        for wanted in (lambda run: run.complete, lambda run: run.score is not None, lambda _: True):
+            for run in reversed(self.runs):
+                if wanted(run):
+                    return run
+        return None
