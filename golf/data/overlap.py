@@ -17,6 +17,7 @@ from golf.data.shards import BOS, Tokens, read_shard, split_documents
 SHINGLE_TOKENS = 64  # a power of two: window hashes are built by doubling
 CHUNK_TOKENS = 1 << 22
 MAX_FILTER_BITS = 28
+CONFIRM_WINDOWS = 1 << 14  # compared at once: 2 MB on each side
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -111,12 +112,31 @@ def shared_positions(train: list[Tokens], val: npt.NDArray[np.integer]) -> npt.N
         maybe = np.flatnonzero(seen[found >> shift])
         distinct, first = np.unique(found[maybe], return_index=True)
         left, right = np.searchsorted(ranked, distinct, "left"), np.searchsorted(ranked, distinct, "right")
-        for hit in np.flatnonzero(right > left):
-            start = int(maybe[first[hit]])
-            window = chunk[start : start + SHINGLE_TOKENS]
-            for position in order[left[hit] : right[hit]].tolist():
-                shared[position] |= np.array_equal(val[position : position + SHINGLE_TOKENS], window)
+        # one pair for each hit and each validation window of its hash
+        copies = right - left
+        ends = np.cumsum(copies)
+        places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(left - ends + copies, copies)
+        _confirm(shared, val, order[places], chunk, np.repeat(maybe[first], copies))
     return np.flatnonzero(shared)
+
+
+def _confirm(
+    shared: npt.NDArray[np.bool_],
+    val: npt.NDArray[np.integer],
+    val_starts: npt.NDArray[np.int64],
+    train: npt.NDArray[np.integer],
+    train_starts: npt.NDArray[np.int64],
+) -> None:
+    """Mark the validation windows that equal their train window token by token."""
+    if not len(val_starts):
+        return
+    val_windows = np.lib.stride_tricks.sliding_window_view(val, SHINGLE_TOKENS)
+    train_windows = np.lib.stride_tricks.sliding_window_view(train, SHINGLE_TOKENS)
+    fresh = np.flatnonzero(~shared[val_starts])
+    for start in range(0, len(fresh), CONFIRM_WINDOWS):
+        batch = fresh[start : start + CONFIRM_WINDOWS]
+        same = (val_windows[val_starts[batch]] == train_windows[train_starts[batch]]).all(axis=1)
+        shared[val_starts[batch]] |= same
 
 
 def _chunks(parts: list[Tokens]) -> Iterator[npt.NDArray[np.integer]]:

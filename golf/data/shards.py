@@ -150,7 +150,7 @@ def read_split(folder: Path, split: str) -> Tokens:
 
 def split_documents(ids: npt.NDArray[np.integer], bos: int = BOS) -> list[npt.NDArray[np.integer]]:
     """The documents of a stream, each without its BOS; tokens before the first BOS are a document of their own."""
-    starts = np.flatnonzero(np.asarray(ids) == bos)
-    head = [ids[: starts[0]]] if len(starts) and starts[0] > 0 else [] if len(starts) else [ids]
-    stops = [*starts[1:].tolist(), len(ids)]
-    return [*head, *(ids[start + 1 : stop] for start, stop in zip(starts.tolist(), stops, strict=True))]
+    starts = np.flatnonzero(np.asarray(ids) == bos).tolist()
+    bounds = [*starts, len(ids)]
+    documents = [ids[start + 1 : stop] for start, stop in zip(starts, bounds[1:], strict=True)]
+    return [ids[: bounds[0]], *documents] if bounds[0] > 0 else documents
