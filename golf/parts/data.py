@@ -72,13 +72,13 @@ class SequentialStream:
         """ids, targets: (sequences, T) of this rank's micro-batch. The span's last token is a target only."""
         span = self.h.train_batch_tokens // 8 + 1
         tokens = self.take(span * self.env.world_size)[self.env.rank * span :][:span].astype(np.int64)
-        return to_device(self.env, tokens, self.h.train_seq_len)
+        rows = (-1, self.h.train_seq_len)
+        return to_device(self.env, tokens[:-1].reshape(rows)), to_device(self.env, tokens[1:].reshape(rows))
 
 
-def to_device(env, tokens, seq_len):
-    """ids and targets (sequences, seq_len) from a span of n · seq_len + 1 tokens."""
-    span = torch.from_numpy(tokens).to(env.device, non_blocking=True)
-    return span[:-1].view(-1, seq_len), span[1:].view(-1, seq_len)
+def to_device(env, tokens):
+    """An int64 array of token ids as a tensor on the device."""
+    return torch.from_numpy(tokens).to(env.device, non_blocking=True)
 
 
 def byte_tables(sp, vocab_size):

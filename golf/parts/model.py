@@ -25,6 +25,7 @@ class Knobs:
     ln_scale: bool = False  # scale every normed block input by 1 / √(layer + 1)
     embed_pre: Chain = ()  # members change the embedding before its norm: (x, ids) -> x
     embed_post: Chain = ()  # … after its norm
+    lookups: Chain = ()  # members look the ids up once for the hooks of many layers: (ids) -> anything
     activation: Slot = "relu2"  # (h, z) -> z of the MLP
     mlp: Slot = "MLP"
     block: Slot = "Block"
@@ -45,7 +46,11 @@ class Flow(NamedTuple):
     lora: object  # adapters of test-time training, or None
     v0: object = None  # (B, T, Hkv, D) values of the first block that ran
     v: object = None  # (B, T, Hkv, D) values of this block, for attn_out hooks
-    layer: int = 0  # how many blocks ran before this one
+    layer: int = -1  # how many blocks ran before this one
+    lookups: object = None  # {technique: what its table says of the ids}, computed once
+
+    def next(self):
+        return self._replace(layer=self.layer + 1)
 
 
 def relu2(h, z):
@@ -101,6 +106,8 @@ class GPT(nn.Module):
             self.embed_pre = nn.ModuleDict({T.__name__: T(h) for T in h.embed_pre})
         if h.embed_post:
             self.embed_post = nn.ModuleDict({T.__name__: T(h) for T in h.embed_post})
+        if h.lookups:
+            self.lookups = nn.ModuleDict({T.__name__: T(h) for T in h.lookups})
         self.blocks = nn.ModuleList(h.block(h, layer) for layer in range(h.num_layers))
         self.route = h.route(h)
 
@@ -118,6 +125,8 @@ class GPT(nn.Module):
             for hook in self.embed_post.values():
                 x = hook(x, ids)
         flow = Flow(ids, docs, x0=x, rope=rotary_tables(self.h, ids.size(1), ids.device), lora=lora)
+        if self.h.lookups:
+            flow = flow._replace(lookups={name: table(ids) for name, table in self.lookups.items()})
         x = norm(self.route(x, self.blocks, flow, loop))
         logits = F.linear(x, self.tok_emb.weight.to(x.dtype))
         logits = self.h.softcap * torch.tanh(logits / self.h.softcap)

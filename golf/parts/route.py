@@ -1,29 +1,55 @@
-"""The order in which the blocks run, and the skips between them."""
+"""The order in which the blocks run, and the skips between the two halves of it."""
 
 import torch
 from torch import nn
 
+from golf.parts.knobs import Chain, Slot
 from golf.parts.tags import tag
 
 
+class Knobs:
+    order: Slot = "halves"  # (h, loop) -> layers that push a skip, layers that pop one
+    skip_gates: bool = False  # blend skip and stream by a learned gate per channel instead of adding
+    core: Chain = ()  # members run between the two halves: (x, blocks, flow) -> x, flow
+
+
+def halves(h, loop):
+    """The first half of the layers, then the rest."""
+    half = h.num_layers // 2
+    return list(range(half)), list(range(half, h.num_layers))
+
+
 class UNet(nn.Module):
-    """The first half of the blocks pushes its outputs, the second half pops them, last in first out, with learned weights."""
+    """The first part of the order pushes its outputs, the second pops them, last in first out, with learned weights."""
 
     def __init__(self, h):
         super().__init__()
         self.h = h
-        skips = h.num_layers // 2
+        encoder, decoder = h.order(h, True)
+        skips = min(len(encoder), len(decoder))
         self.skip_weights = tag(nn.Parameter(torch.ones(skips, h.model_dim)), group="scalar", role="control")
+        if h.skip_gates:
+            self.skip_gates = tag(nn.Parameter(torch.zeros(skips, h.model_dim)), group="scalar", role="control")
+        if h.core:
+            self.core = nn.ModuleDict({T.__name__: T(h) for T in h.core})
+
+    def merge(self, x, skip, row):
+        skip = self.skip_weights[row].to(x.dtype) * skip
+        if self.h.skip_gates:
+            return torch.lerp(skip, x, torch.sigmoid(self.skip_gates[row].to(x.dtype)))
+        return x + skip
 
     def forward(self, x, blocks, flow, loop):
-        half = self.h.num_layers // 2
+        encoder, decoder = self.h.order(self.h, loop)
         skips = []
-        for layer in range(self.h.num_layers):
-            if layer < half:
-                x, flow = blocks[layer](x, flow._replace(layer=layer))
-                skips.append(x)
-            else:
-                if skips:
-                    x = x + self.skip_weights[layer - half].to(x.dtype) * skips.pop()
-                x, flow = blocks[layer](x, flow._replace(layer=layer))
+        for layer in encoder:
+            x, flow = blocks[layer](x, flow.next())
+            skips.append(x)
+        if self.h.core:
+            for core in self.core.values():
+                x, flow = core(x, blocks, flow)
+        for row, layer in enumerate(decoder):
+            if skips:
+                x = self.merge(x, skips.pop(), row)
+            x, flow = blocks[layer](x, flow.next())
         return x

@@ -12,6 +12,7 @@ class Knobs:
     momentum: float = 0.95
     momentum_warmup_start: float = 0.85
     momentum_warmup_steps: int = 500
+    loop_from: float = 0.0  # share of the training budget from which the looped order runs; 0 from the start
     reserve_seconds: float = 0.0  # kept off the training clock for calibration
 
 
@@ -30,6 +31,7 @@ class Clock:
         self.step = 0
         self.elapsed_seconds = 0.0
         self.running_since = None
+        self.lr_factor = 1.0  # of the step last taken
 
     def start(self):
         self.env.synchronize()

@@ -39,7 +39,7 @@ def parallel(env, model):
     return DistributedDataParallel(model, device_ids=[env.local_rank] if env.cuda else None, broadcast_buffers=False)
 
 
-def take_step(h, env, model, loader, optimizers, clock):
+def take_step(h, env, model, loader, optimizers, clock, loop=True):
     """One optimizer step over 8 micro-batches, all ranks together. Returns this rank's mean loss, nats per token."""
     loss_sum = torch.zeros((), device=env.device)
     for micro in range(env.grad_accum_steps):
@@ -47,15 +47,15 @@ def take_step(h, env, model, loader, optimizers, clock):
         if env.distributed:
             model.require_backward_grad_sync = micro == env.grad_accum_steps - 1
         with env.autocast():
-            loss = model(ids, targets).mean()
+            loss = model(ids, targets, loop=loop).mean()
         loss_sum += loss.detach()
         (loss / env.grad_accum_steps).backward()
     if h.grad_clip_norm:
         torch.nn.utils.clip_grad_norm_(model.parameters(), h.grad_clip_norm)
-    factor, momentum = h.lr_at(h, clock), h.momentum_at(h, clock)
+    clock.lr_factor, momentum = h.lr_at(h, clock), h.momentum_at(h, clock)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group["base_lr"] * factor
+            group["lr"] = group["base_lr"] * clock.lr_factor
             if "momentum" in group:
                 group["momentum"] = momentum
         optimizer.step()
@@ -70,6 +70,10 @@ def warm_up(h, env, log, model, trained, optimizers):
     for i in range(h.warmup_steps):
         take_step(h, env, trained, loader, optimizers, clock)
         log(f"warmup_step:{i + 1}/{h.warmup_steps}")
+    if h.loop_from:
+        for i in range(h.warmup_steps):
+            take_step(h, env, trained, loader, optimizers, clock, loop=False)
+            log(f"loop_warmup_step:{i + 1}/{h.warmup_steps}")
     with torch.no_grad():
         for name, param, _ in collect(model):
             param.copy_(start[name])
@@ -128,7 +132,10 @@ def train(h, env, log, model):
             validate(h, env, log, scored, stream, clock)
         if stop_reason:
             break
-        loss = take_step(h, env, trained, loader, optimizers, clock)
+        if h.loop_from:
+            loss = take_step(h, env, trained, loader, optimizers, clock, loop=clock.progress() >= h.loop_from)
+        else:
+            loss = take_step(h, env, trained, loader, optimizers, clock)
         clock.step += 1
         clock.tick()
         if h.after_step:

@@ -1,0 +1,24 @@
+"""Parallel residuals: from some layer on, attention and MLP read the same input (GPT-J; PR #1412, Robby Sneiderman).
+
+No parameters. Published effect with a Hessian-aware clip: 1.0856 → 1.0835 BPB.
+"""
+
+from golf.parts.model import Block
+
+
+class Knobs:
+    parallel_from: int = 7  # first layer that does
+
+
+class ParallelBlock(Block):
+    def forward(self, x, flow):
+        mix = self.resid_mix.to(x.dtype)
+        x = mix[0] * x + mix[1] * flow.x0
+        u = self.read(x)
+        y, flow = self.attn(u, flow)
+        return x + self.attn_scale.to(x.dtype) * y + self.mlp_scale.to(x.dtype) * self.mlp(u), flow
+
+
+def parallel_block(h, layer):
+    """Sequential blocks first, parallel ones from `parallel_from`: a slot for `block`."""
+    return ParallelBlock(h, layer) if layer >= h.parallel_from else Block(h, layer)

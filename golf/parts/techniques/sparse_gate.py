@@ -1,0 +1,27 @@
+"""Sparse attention gate: scale each head by a sigmoid of the block input's first channels (PR #1787, @nprime06).
+
+Starts at ½ for every head; attn_scale takes up the slack. 96 parameters a layer.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from golf.parts.tags import tag
+
+
+class Knobs:
+    gate_window: int = 12  # channels that the gate reads
+    gate_scale: float = 1.0
+
+
+class SparseGate(nn.Module):
+    def __init__(self, h, layer):
+        super().__init__()
+        self.h = h
+        self.w = tag(nn.Parameter(torch.zeros(h.num_heads, h.gate_window)), group="scalar", role="control")
+
+    def forward(self, y, u, flow):
+        # y: (B, T, H, D)   u: (B, T, C)
+        gate = torch.sigmoid(self.h.gate_scale * F.linear(u[..., : self.h.gate_window], self.w.to(u.dtype)))
+        return y * gate[..., None]
