@@ -1,0 +1,58 @@
+"""`golf run`: train, export and evaluate a submission over seeds."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from golf.cli.output import print_json, print_table, talk
+from golf.errors import Exit
+
+
+def run(
+    name: Annotated[str | None, typer.Argument(help="Submission; default: the one of the current folder.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Comma-separated, e.g. 1337,42,7; default: the recipe's.")] = None,
+    nproc: Annotated[int | None, typer.Option(help="Processes: 1, 2, 4, 8; default: every GPU, or 1.")] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Run a small twin with the same techniques.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on at seed and phase after a stop or a kill.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Run finished seeds once more; the old runs are kept.")
+    ] = False,
+    allow: Annotated[list[str] | None, typer.Option(help="Run what this rule forbids, e.g. R38.")] = None,
+    data_path: Annotated[Path | None, typer.Option(help="Folder of fineweb_*.bin shards.")] = None,
+    tokenizer_path: Annotated[Path | None, typer.Option(help="SentencePiece .model file.")] = None,
+    max_wallclock_seconds: Annotated[float | None, typer.Option(help="Training clock; 0 counts steps.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="Training steps at most.")] = None,
+    stall_seconds: Annotated[float, typer.Option(help="Silence after which a run counts as hung.")] = 1800.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run and what it costs; run nothing.")
+    ] = False,
+    rate: Annotated[float | None, typer.Option(help="Price of this machine in $/h, for --dry-run.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+    md: Annotated[bool, typer.Option("--md", help="The table as Markdown.")] = False,
+) -> None:
+    """Train, export and evaluate over seeds, under the clocks, with one row per seed at the end.
+
+    $ golf run mine --seeds 1337,42,7 --smoke
+
+    Exit codes: 3 over bytes, 4 over time, 6 a seed has no result, 10 refused before start.
+    """
+    from golf.run.api import Wishes, estimate, run_submission
+    from golf.run.report import COLUMNS, remarks_of, rows_of, to_json
+
+    wishes = Wishes(seeds, nproc, smoke, resume, again, tuple(allow or ()), data_path, tokenizer_path,
+                    max_wallclock_seconds, iterations, stall_seconds)  # fmt: skip
+    if dry_run:
+        rows, report = estimate(name, wishes, rate)
+        print_json(report) if json else print_table(None, ("seed", "what", "seconds at most", "$"), rows, md=md)
+        return
+    try:
+        found = run_submission(name, wishes)
+    except KeyboardInterrupt:
+        talk(f"stopped; go on with `golf run {name or ''} --resume`".replace("  ", " "))
+        raise typer.Exit(130) from None
+    print_json(to_json(found)) if json else print_table(None, COLUMNS, rows_of(found), right=COLUMNS, md=md)
+    for remark in remarks_of(found):
+        talk(remark)
+    if found.exit_code != Exit.OK:
+        raise typer.Exit(found.exit_code)

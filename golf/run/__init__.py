@@ -1,0 +1,1 @@
+"""Running a submission: start the script over seeds, watch its clocks from outside, keep every result in one store."""

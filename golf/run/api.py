@@ -1,0 +1,82 @@
+"""The calls that other commands make: run a submission, or say what a run would cost."""
+
+from collections.abc import Callable
+from typing import Any
+
+from golf.errors import GolfError
+from golf.project import find_root, find_submission
+from golf.run.launch import Launcher, torchrun
+from golf.run.machine import this_machine
+from golf.run.plan import Plan, Wishes, find_data, make_plan
+from golf.run.report import Report, make_report
+from golf.run.resume import settle
+from golf.run.session import Session, View, nowhere
+from golf.run.source import read_source
+from golf.run.steps import decide
+from golf.run.store import has_store, open_store
+from golf.run.view import view_for_terminal
+
+__all__ = ["Wishes", "estimate", "plan_run", "run_submission"]
+
+
+def plan_run(name: str | None, wishes: Wishes) -> Plan:
+    """The plan of a run; GolfError says what is missing, or why it is refused (10)."""
+    folder = find_submission(name)
+    root = find_root(folder)
+    source = read_source(folder, smoke=wishes.smoke)
+    return make_plan(root, source, wishes, this_machine(), lambda: find_data(source, wishes, root))
+
+
+def run_submission(
+    name: str | None,
+    wishes: Wishes,
+    *,
+    view: View | None = None,
+    launcher: Launcher = torchrun,
+    at: Callable[[str], None] = nowhere,
+) -> Report:
+    """Run a submission over seeds and judge what came out.
+
+    name: of the submission (None: of the current folder). view: who shows progress (None: the terminal). Raises GolfError as
+    `Session.run`, KeyboardInterrupt after Ctrl-C.
+    """
+    plan = plan_run(name, wishes)
+    with open_store(plan.root) as store:
+        finished = Session(plan, store, view or view_for_terminal(), launcher, at).run()
+        return make_report(store, finished)
+
+
+def estimate(
+    name: str | None, wishes: Wishes, dollars_per_hour: float | None
+) -> tuple[list[list[str]], dict[str, Any]]:
+    """What a run would do, seed by seed, with seconds at most and dollars at the given rate: (rows, report)."""
+    plan = plan_run(name, wishes)
+    steps = [(seed, "fresh") for seed in plan.seeds]
+    if has_store(plan.root):
+        with open_store(plan.root) as store:
+            settle(store, plan.source.name)
+            steps = [(step.seed, step.what) for step in decide(plan, store)]
+    if dollars_per_hour is not None and dollars_per_hour < 0:
+        raise GolfError(f"a rate of {dollars_per_hour} $/h is negative", "for example `--rate 20.0`")
+    seeds: list[dict[str, Any]] = []
+    for seed, what in steps:
+        seconds = None if plan.source.smoke else 0.0 if what == "keep" else plan.seconds_per_seed
+        dollars = None if dollars_per_hour is None or seconds is None else seconds * dollars_per_hour / 3600
+        seeds.append({"seed": seed, "what": what, "seconds": seconds, "dollars": dollars})
+    rows = [
+        [str(row["seed"]), str(row["what"]), _cell(row["seconds"], "{:.0f}"), _cell(row["dollars"], "{:.2f}")]
+        for row in seeds
+    ]
+    known = [row["dollars"] for row in seeds if row["dollars"] is not None]
+    report = {
+        "submission": plan.source.name, "set": plan.source.set_id, "track": plan.track,
+        "machine": plan.machine.describe(plan.nproc), "rate_dollars_per_hour": dollars_per_hour,
+        "seeds": seeds, "dollars": sum(known) if known else None,
+    }  # fmt: skip
+    if known:
+        rows.append(["all", "", "", f"{sum(known):.2f}"])
+    return rows, report
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "?" if value is None else form.format(value)

@@ -1,0 +1,84 @@
+"""How a script is started: the command, the environment, and a process that holds its own lock."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from golf.errors import Exit, GolfError
+from golf.run.layout import SeedFolder
+from golf.run.machine import Machine
+from golf.run.processes import Lock
+
+PHASES = ("train", "export", "eval")
+# what scripts may read; whatever else the caller's shell holds of these would change a run unseen
+COMMUNITY_NAMES = ("SEED", "DATA_PATH", "TOKENIZER_PATH", "RUN_ID", "MAX_WALLCLOCK_SECONDS", "ITERATIONS")
+TORCHRUN_NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+# (script, processes, on GPUs, phases) -> command line
+Launcher = Callable[[Path, int, bool, Sequence[str]], list[str]]
+
+
+def torchrun(script: Path, nproc: int, cuda: bool, phases: Sequence[str]) -> list[str]:
+    """torchrun for several processes or GPUs, as the contest does; one CPU process is plain Python, which starts sooner."""
+    wanted = [] if tuple(phases) == PHASES else list(phases)
+    if nproc == 1 and not cuda:
+        return [sys.executable, str(script), *wanted]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={nproc}"]
+    return [*launcher, str(script), *wanted]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a script is told: its data, and the clock or the steps where the user overrides the script's own."""
+
+    data_path: Path
+    tokenizer_path: Path
+    max_wallclock_seconds: float | None = None
+    iterations: int | None = None
+
+
+def environment(
+    inputs: Inputs, seed: int, run_id: str, machine: Machine, nproc: int, inherited: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The environment of a script: the caller's, with the names that scripts read replaced by ours."""
+    base = dict(os.environ if inherited is None else inherited)
+    for name in (*COMMUNITY_NAMES, *TORCHRUN_NAMES):
+        base.pop(name, None)
+    base.setdefault("OMP_NUM_THREADS", str(max(1, machine.cores // nproc)))
+    base |= {"SEED": str(seed), "RUN_ID": run_id, "PYTHONUNBUFFERED": "1"}
+    base |= {"DATA_PATH": str(inputs.data_path), "TOKENIZER_PATH": str(inputs.tokenizer_path)}
+    if inputs.max_wallclock_seconds is not None:
+        base["MAX_WALLCLOCK_SECONDS"] = f"{inputs.max_wallclock_seconds:g}"
+    if inputs.iterations is not None:
+        base["ITERATIONS"] = str(inputs.iterations)
+    return base
+
+
+class Script:
+    """A script that we started: in a session of its own, its output in its log, its lock in its hand."""
+
+    def __init__(self, command: Sequence[str], place: SeedFolder, env: Mapping[str, str], lock: Lock) -> None:
+        assert lock.handle is not None, "the lock is taken before the script starts"
+        try:
+            with place.log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    list(command),
+                    cwd=place.path,
+                    env=dict(env),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # Ctrl-C in the terminal reaches golf alone, which ends the script in order
+                    pass_fds=(lock.handle,),
+                )
+        except OSError as fault:
+            raise GolfError(f"`{command[0]}` cannot be started: {fault}",
+                            "`golf doctor` looks at the environment", Exit.REFUSED) from fault  # fmt: skip
+        self.pid: int | None = self._process.pid
+
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+        return self._process.poll()

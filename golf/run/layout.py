@@ -1,0 +1,81 @@
+"""Where a run's files lie: `submissions/<name>/runs/<set>/seed_<seed>/`, the script that ran one level up.
+
+A set is one script: the first 12 digits of its sha256, with `-smoke` for the small twin. A former run of the same seed is
+moved aside to `seed_<seed>.1`, `.2`, …: nothing is overwritten.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+SCRIPT = "train_gpt.py"
+CHECKPOINT = "float.golf"
+ARTIFACT = "model.golf"
+
+
+def sha256_of(content: bytes) -> str:
+    """The sha256 of bytes, in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """The sha256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def set_id(script_sha256: str, *, smoke: bool) -> str:
+    """The name of the folder of all runs of one script."""
+    return script_sha256[:12] + ("-smoke" if smoke else "")
+
+
+@dataclass(frozen=True)
+class SeedFolder:
+    """The folder of one seed of one set, and its two locks beside it."""
+
+    set_folder: Path
+    seed: int
+
+    @property
+    def path(self) -> Path:
+        """The working folder of the script."""
+        return self.set_folder / f"seed_{self.seed}"
+
+    @property
+    def script(self) -> Path:
+        """The exact bytes that run."""
+        return self.set_folder / SCRIPT
+
+    @property
+    def log(self) -> Path:
+        """Everything that the script printed."""
+        return self.path / f"train_seed{self.seed}.log"
+
+    @property
+    def script_lock(self) -> Path:
+        """Held by the script while it runs."""
+        return self.set_folder / f".seed_{self.seed}.lock"
+
+    @property
+    def watch_lock(self) -> Path:
+        """Held by the golf that watches it."""
+        return self.set_folder / f".seed_{self.seed}.watch"
+
+    def next_aside(self, taken: set[str]) -> str:
+        """A free folder name for a former run of this seed."""
+        number = 1
+        while self.path.with_name(f"seed_{self.seed}.{number}").exists() or f"seed_{self.seed}.{number}" in taken:
+            number += 1
+        return f"seed_{self.seed}.{number}"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with scratch.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)

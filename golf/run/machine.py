@@ -1,0 +1,64 @@
+"""What this machine is, asked without importing torch: GPUs, cores, free disk."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The devices that a run would use. `gpus` are names, one per visible GPU; empty means the CPU."""
+
+    gpus: tuple[str, ...]
+    cores: int
+
+    @property
+    def device(self) -> str:
+        """The kind of device: a GPU's name, or `cpu`."""
+        return self.gpus[0] if self.gpus else "cpu"
+
+    def describe(self, nproc: int) -> str:
+        """`8 x NVIDIA H100 80GB HBM3`, or `cpu, 1 process on 2 cores`."""
+        if self.gpus:
+            return f"{nproc} x {self.gpus[0]}"
+        return f"cpu, {nproc} process{'es' if nproc > 1 else ''} on {self.cores} cores"
+
+    def is_contest(self, nproc: int) -> bool:
+        """Whether this is what the contest runs on: eight H100 (the SXM variant calls itself HBM3)."""
+        return nproc == 8 and len(self.gpus) >= 8 and all("H100" in name and "PCIe" not in name for name in self.gpus)
+
+
+def this_machine() -> Machine:
+    """The visible GPUs (nvidia-smi, narrowed by CUDA_VISIBLE_DEVICES) and the cores that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Machine(gpus=_gpus(), cores=cores)
+
+
+def _gpus() -> tuple[str, ...]:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and visible.strip() in ("", "-1"):
+        return ()
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    if listed.returncode != 0:
+        return ()
+    names = [line.strip() for line in listed.stdout.splitlines() if line.strip()]
+    count = len(names) if visible is None else len(visible.split(","))
+    return tuple(names[:count])
+
+
+def free_bytes(folder: Path) -> int:
+    """Free bytes on the disk that `folder` is on, or would be."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

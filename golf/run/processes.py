@@ -1,0 +1,152 @@
+"""Processes from outside: who holds a run's folder, and how a whole tree of processes is ended.
+
+A lock file is the proof of life: the script inherits the locked handle, so that the lock lasts exactly as long as the script,
+even when the golf that started it was killed. Process ids alone can be reused.
+"""
+
+import fcntl
+import os
+import signal
+import subprocess
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Protocol
+
+_POLL_SECONDS = 0.05
+
+
+class Lock:
+    """An advisory lock on a file; a child that inherits `handle` holds it on."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.handle: int | None = None
+
+    def take(self) -> bool:
+        """Take the lock; False when another process holds it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        for _ in range(5):  # `is_locked` elsewhere may hold it for a moment
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_POLL_SECONDS)
+            else:
+                self.handle = handle
+                return True
+        os.close(handle)
+        return False
+
+    def release(self) -> None:
+        """Let go of it here; a child that inherited it keeps it."""
+        if self.handle is not None:
+            os.close(self.handle)
+            self.handle = None
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock at `path`; nothing is created."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+class Watched(Protocol):
+    """A process that is watched: one that we started, or one that outlived the golf that did."""
+
+    pid: int | None
+
+    def poll(self) -> int | None:
+        """Its exit code, -1 where nobody can know it, None while it runs."""
+        ...
+
+
+class Adopted:
+    """A script that outlived its golf: it runs as long as it holds its lock."""
+
+    def __init__(self, lock: Path, pid: int | None) -> None:
+        self.lock = lock
+        self.pid = pid
+
+    def poll(self) -> int | None:
+        """None while it runs; its exit code went to the golf that was killed, so -1 afterwards."""
+        return None if is_locked(self.lock) else -1
+
+
+def tree(pid: int) -> list[int]:
+    """`pid` and every process below it. torchrun puts each worker into a session of its own, so a group is not enough."""
+    children: dict[int, list[int]] = defaultdict(list)
+    for child, parent in _parents().items():
+        children[parent].append(child)
+    found, queue = [], [pid]
+    while queue:
+        here = queue.pop()
+        found.append(here)
+        queue += children[here]
+    return found
+
+
+def end(process: Watched, grace_seconds: float = 10.0) -> None:
+    """End a process with everything below it: SIGTERM, and SIGKILL for what is left after `grace_seconds`."""
+    if process.pid is None:
+        return
+    members = {pid: _birth(pid) for pid in tree(process.pid)}
+    for number, patience in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, 5.0)):
+        for pid in _alive(members):
+            # a worker is told by its launcher, which then ends in order; SIGKILL goes to all
+            if number == signal.SIGKILL or pid == process.pid:
+                _signal(pid, number)
+        deadline = time.monotonic() + patience
+        while _alive(members) and time.monotonic() < deadline:
+            process.poll()  # reaps our own child
+            time.sleep(_POLL_SECONDS)
+
+
+def _alive(members: dict[int, str]) -> list[int]:
+    return [pid for pid, birth in members.items() if birth and _birth(pid) == birth]
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _birth(pid: int) -> str:
+    """When the process began, as the system writes it; empty when there is none, or only its zombie."""
+    stat = Path(f"/proc/{pid}/stat")
+    if Path("/proc/self/stat").exists():
+        try:
+            fields = stat.read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:
+            return ""
+        return "" if fields[0] == "Z" else fields[19]
+    shown = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    state, _, birth = shown.stdout.strip().partition(" ")
+    return "" if state.startswith("Z") else birth.strip()
+
+
+def _parents() -> dict[int, int]:
+    """The parent of every process."""
+    if Path("/proc/self/stat").exists():
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+                except OSError:
+                    continue  # it ended meanwhile
+                found[int(entry.name)] = int(fields[1])
+        return found
+    shown = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False)
+    return {int(pid): int(parent) for pid, parent in (line.split() for line in shown.stdout.splitlines())}

@@ -1,0 +1,232 @@
+"""`golf run`: seed after seed, each decided before anything starts, watched to its end, and kept in the store."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from golf.errors import Exit, GolfError
+from golf.run.advice import advice_for, tail
+from golf.run.launch import PHASES, Launcher, Script, environment, torchrun
+from golf.run.layout import CHECKPOINT, SeedFolder, write_atomically
+from golf.run.lines import Follower, Progress
+from golf.run.plan import Plan, refuse_disk
+from golf.run.processes import Adopted, Lock, Watched
+from golf.run.resume import incomplete, phases_left, reached, settle
+from golf.run.schema import Run
+from golf.run.steps import Step, decide, inputs_of, refuse_twins, watched_elsewhere
+from golf.run.store import Store
+from golf.run.watch import Ending, Interrupts, Watch, interrupts
+
+INTERRUPTED = 130  # what a shell expects after Ctrl-C
+
+
+class View(Protocol):
+    """Whoever shows a session to the user."""
+
+    def begin(self, run: Run, number: int, count: int, plan: Plan) -> None:
+        """A seed starts or goes on."""
+
+    def progress(self, progress: Progress) -> None:
+        """New lines were read."""
+
+    def say(self, sentence: str) -> None:
+        """A remark that stays."""
+
+    def close(self) -> None:
+        """The seed is over."""
+
+
+def nowhere(point: str) -> None:
+    """The hook of a session: tests put a kill at a named point here."""
+
+
+@dataclass
+class Session:
+    """A plan being carried out. `at` is called at every named point between two transitions."""
+
+    plan: Plan
+    store: Store
+    view: View
+    launcher: Launcher = torchrun
+    at: Callable[[str], None] = nowhere
+    grace_seconds: float = 10.0
+
+    def run(self) -> list[Run]:
+        """Run every seed; the finished runs in the order of the seeds.
+
+        GolfError: a run that must not start (10), ended without a result (6), printed another seed (1), overran a clock (4).
+        KeyboardInterrupt after Ctrl-C, with the script ended and the run stopped.
+        """
+        settle(self.store, self.plan.source.name)
+        steps = decide(self.plan, self.store)
+        starting = [step.seed for step in steps if step.what in ("fresh", "continue")]
+        refuse_disk(self.plan, starting, self._known_params()) if starting else None
+        finished = []
+        for number, step in enumerate(steps, 1):
+            if step.what == "keep" and step.run is not None:
+                self.view.say(f"seed {step.seed}: kept, finished {step.run.finished_at} (`--again` runs it once more)")
+                finished.append(step.run)
+            else:
+                finished.append(self._run_seed(step, number, len(steps)))
+        refuse_twins(finished)
+        return finished
+
+    def _known_params(self) -> int | None:
+        known = [run.result["params"] for run in self.store.runs(self.plan.source.name) if run.result]
+        return known[-1] if known else None
+
+    def _run_seed(self, step: Step, number: int, count: int) -> Run:
+        place = self.plan.place(step.seed)
+        watching, lock = Lock(place.watch_lock), Lock(place.script_lock)
+        if not watching.take():
+            raise watched_elsewhere(self.plan.source.name, step.seed)
+        try:
+            with interrupts() as stop:
+                if step.what == "attach" and step.run is not None:
+                    run = step.run
+                    watch = self._watch(run, Adopted(place.script_lock, run.pid), Progress(), 0, stop)
+                else:
+                    run = self._take_up(step.run) if step.what == "continue" and step.run else self._start(place)
+                    progress, offset = heard_before(place.log)
+                    watch = self._watch(run, self._launch(run, place, lock), progress, offset, stop)
+                self.view.begin(run, number, count, self.plan)
+                ending = watch.until_end()
+                self.at("ended")
+                return self._conclude(run, watch.progress, ending)
+        finally:
+            self.view.close()
+            lock.release()
+            watching.release()
+
+    def _watch(self, run: Run, process: Watched, progress: Progress, offset: int, stop: Interrupts) -> Watch:
+        return Watch(
+            process=process,
+            follower=Follower(run.log, offset),
+            progress=progress,
+            seed=run.seed,
+            limits=self.plan.limits,
+            stop=stop,
+            on_progress=lambda now: self._note(run, now),
+            on_phase=lambda phase: self._advance(run, phase),
+            adopted=isinstance(process, Adopted),
+            grace_seconds=self.grace_seconds,
+        )
+
+    def _start(self, place: SeedFolder) -> Run:
+        """A new row and an empty folder; a former run of this seed goes aside, in the same transaction."""
+        plan = self.plan
+        former = self.store.runs(plan.source.name, set_id=plan.source.set_id, seed=place.seed)
+        occupied = place.path.exists() or any(run.folder == place.path for run in former)
+        aside = place.next_aside({run.folder.name for run in former}) if occupied else None
+        write_atomically(place.script, plan.source.script)
+        self.at("script")
+        run = self.store.start(
+            folder=place.path,
+            aside=aside,
+            submission=plan.source.name,
+            set_id=plan.source.set_id,
+            seed=place.seed,
+            script_sha256=plan.source.script_sha256,
+            recipe=json.dumps({**json.loads(plan.source.recipe), "inputs": inputs_of(plan), "allowed": plan.allowed}),
+            smoke=plan.source.smoke,
+            track=plan.track,
+            device=plan.machine.device,
+            world_size=plan.nproc,
+            data_sha256=plan.data.sha256,
+            tokenizer_sha256=plan.data.tokenizer_sha256,
+        )
+        self.at("row")
+        if aside is not None and place.path.exists():
+            place.path.rename(place.path.with_name(aside))
+        self.at("aside")
+        place.path.mkdir(parents=True, exist_ok=True)
+        return run
+
+    def _take_up(self, run: Run) -> Run:
+        """Put a broken run back to the state that its files prove."""
+        return self.store.move(run.id, reached(run), finished_at=None, exit_code=None, stop_reason=None)
+
+    def _launch(self, run: Run, place: SeedFolder, lock: Lock) -> Script:
+        if not lock.take():
+            raise watched_elsewhere(run.submission, run.seed)
+        plan, phases = self.plan, phases_left(run.state)
+        if phases != PHASES:
+            self.view.say(f"seed {run.seed}: goes on with {' and '.join(phases)}")
+        run_id = f"{run.submission}_{run.set_id}_seed{run.seed}"
+        command = self.launcher(Path("..") / place.script.name, plan.nproc, bool(plan.machine.gpus), phases)
+        env = environment(plan.inputs, run.seed, run_id, plan.machine, plan.nproc)
+        script = Script(command, place, env, lock)
+        self.at("launched")
+        lock.release()  # the script holds it from here on
+        self.store.note(run.id, pid=script.pid)
+        self.at("noted")
+        return script
+
+    def _note(self, run: Run, progress: Progress) -> None:
+        """Keep and show what was read. A store that cannot be written for a moment must not end a run that costs money."""
+        points = progress.take_points()
+        try:
+            self.store.record(run.id, points)
+        except GolfError as fault:
+            progress.points = points + progress.points
+            self.view.say(f"{fault.message}; the log keeps everything")
+        self.view.progress(progress)
+
+    def _advance(self, run: Run, phase: str) -> None:
+        state = {"export": "trained", "eval": "exported"}.get(phase)
+        if state is None:
+            return
+        try:
+            if self.store.run(run.id).state in phases_before(state):
+                self.store.move(run.id, state)
+        except GolfError as fault:
+            self.view.say(fault.message)
+        self.at(state)
+
+    def _conclude(self, run: Run, progress: Progress, ending: Ending) -> Run:
+        """Move the run to its last state; GolfError when that is not `finished`."""
+        self.view.progress(progress)
+        if ending.eval_wall is not None:
+            self.store.record(run.id, [(0, "eval_wall_seconds", ending.eval_wall)])
+        if ending.reason is None:
+            ending.reason = incomplete(run, progress)
+            if ending.exit_code not in (0, -1):
+                ending.reason = f"its script ended with exit code {ending.exit_code}"
+        self.at("finishing")
+        if ending.reason is None:
+            run = self.store.move(run.id, "finished", exit_code=ending.exit_code, result=progress.result())
+            self.at("finished")
+            return run
+        state = "stopped" if ending.interrupted else "failed"
+        self.store.move(run.id, state, exit_code=ending.exit_code, stop_reason=ending.reason, result=progress.result())
+        if ending.interrupted:
+            raise KeyboardInterrupt
+        raise self._failure(run, progress, ending)
+
+    def _failure(self, run: Run, progress: Progress, ending: Ending) -> GolfError:
+        for line in tail(progress.last):
+            self.view.say(f"  | {line}")
+        code = Exit.OVER_TIME if ending.over_time else Exit.RULE_BROKEN if ending.wrong_seed else Exit.UNKNOWN
+        trained = (run.folder / CHECKPOINT).exists()
+        return GolfError(
+            f"seed {run.seed} of {run.submission} has no result: {ending.reason}",
+            advice_for(run, progress, trained),
+            code,
+        )
+
+
+def heard_before(log: Path) -> tuple[Progress, int]:
+    """What a resumed run's log said before, and its length: what was measured counts, seed and phase are said anew."""
+    follower, progress = Follower(log), Progress()
+    for line in follower.lines():
+        progress.read(line)
+    progress.take_points()
+    progress.seed, progress.phase = None, "set-up"
+    return progress, follower.offset
+
+
+def phases_before(state: str) -> tuple[str, ...]:
+    """The states from which a run may advance to `state`."""
+    return {"trained": ("started",), "exported": ("started", "trained")}[state]

@@ -1,0 +1,133 @@
+"""kill -9 at every named point and at random moments: the store and the files agree, no finished seed is lost, resume ends it."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from run_fakes import make_project
+
+from golf.artifact.container import fault_of
+from golf.run.lines import read_log
+from golf.run.processes import is_locked
+from golf.run.resume import is_current, place_of
+from golf.run.store import open_store
+
+DRIVER = Path(__file__).with_name("run_driver.py")
+POINTS = ("script", "row", "aside", "launched", "noted", "trained", "exported", "ended", "finishing", "finished")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("FAKE", raising=False)
+    monkeypatch.setenv("FAKE_STEP_SECONDS", "0.02")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(DRIVER.parent), str(DRIVER.parents[1])]))
+    return make_project(tmp_path)
+
+
+def golf(folder, seeds, point="-", *rest):
+    return subprocess.Popen(
+        [sys.executable, str(DRIVER), str(folder), seeds, point, *rest],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def resumed(folder, seeds):
+    """Run `--resume` to its end; the finished rows by seed."""
+    output, _ = golf(folder, seeds, "-", "resume").communicate(timeout=60)
+    assert f"finished {seeds}" in output.decode(), output.decode()
+    with open_store(folder.parents[1]) as store:
+        return {run.seed: run for run in store.runs("mine", "finished") if is_current(run)}
+
+
+def check_consistent(folder):
+    """What must hold at any moment, also right after a kill."""
+    with open_store(folder.parents[1]) as store:
+        runs = store.runs("mine")
+    for run in runs:
+        if run.state == "finished":
+            assert fault_of(run.folder / "model.golf") is None
+            assert read_log(run.log).result()["val_bpb"] == run.result["val_bpb"]
+        for name in ("float.golf", "model.golf"):
+            path = run.folder / name
+            assert not path.exists() or fault_of(path) is None, f"{path} is half-written"
+    assert len({run.folder for run in runs}) == len(runs)
+    return runs
+
+
+def finished_of(folder):
+    return {run.seed: (run.id, run.result["val_bpb"], run.folder) for run in check_consistent(folder)
+            if run.state == "finished"}  # fmt: skip
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_golf_killed_at_a_named_point_is_resumed(folder, point):
+    first = golf(folder, "1337", point)
+    output, _ = first.communicate(timeout=60)
+    assert first.returncode == -signal.SIGKILL, output.decode()
+    check_consistent(folder)
+    finished = resumed(folder, "1337")
+    assert set(finished) == {1337} and finished[1337].result["steps"] == 20
+    runs = check_consistent(folder)
+    assert sum(run.state == "finished" for run in runs) == 1
+    assert not is_locked(place_of(runs[-1]).script_lock)
+
+
+@pytest.mark.parametrize("point", ["row", "aside"])
+def test_a_kill_between_the_row_and_the_move_of_a_former_run_loses_neither(folder, point):
+    (before,) = resumed(folder, "1337").values()
+    killed = golf(folder, "1337", point, "again")
+    output, _ = killed.communicate(timeout=60)
+    assert killed.returncode == -signal.SIGKILL, output.decode()
+    after = resumed(folder, "1337")
+    with open_store(folder.parents[1]) as store:
+        former = store.run(before.id)
+    assert former.state == "finished" and former.folder.name == "seed_1337.1"
+    assert fault_of(former.folder / "model.golf") is None and former.result == before.result
+    assert after[1337].id != before.id
+
+
+def test_a_script_that_outlives_its_golf_is_taken_over_not_run_twice(folder, monkeypatch):
+    monkeypatch.setenv("FAKE_STEP_SECONDS", "0.1")
+    golf(folder, "1337", "noted").communicate(timeout=60)
+    (run,) = check_consistent(folder)
+    assert run.state == "started" and is_locked(place_of(run).script_lock)
+    finished = resumed(folder, "1337")
+    assert finished[1337].id == run.id and finished[1337].pid == run.pid
+    assert read_log(run.log).last.count("golf_phase train") == 1
+
+
+@pytest.mark.parametrize("victim", ["golf", "script", "both"])
+def test_kills_at_random_moments_lose_no_finished_seed(folder, victim):
+    number = int(os.environ.get("KILL_SEED", time.time_ns() % 100_000))
+    print(f"KILL_SEED={number}")
+    dice = random.Random(number)
+    seeds, kept = "1337,42,7", {}
+    for _ in range(5):
+        running = golf(folder, seeds, "-", "resume")
+        time.sleep(dice.uniform(0.1, 1.6))
+        if victim in ("golf", "both"):
+            running.kill()
+        if victim in ("script", "both"):
+            kill_script(folder)
+        running.communicate(timeout=60)
+        finished = finished_of(folder)
+        assert kept.items() <= finished.items(), f"lost a finished seed (KILL_SEED={number})"
+        kept = finished
+    finished = resumed(folder, seeds)
+    assert set(finished) == {1337, 42, 7}
+    assert kept.items() <= finished_of(folder).items()
+    assert len({run.result["val_loss"] for run in finished.values()}) == 3
+
+
+def kill_script(folder):
+    """kill -9 to whatever script the store says is running."""
+    with open_store(folder.parents[1]) as store:
+        for run in store.runs("mine", ("started", "trained", "exported")):
+            if run.pid and is_locked(place_of(run).script_lock):
+                os.kill(run.pid, signal.SIGKILL)

@@ -1,0 +1,248 @@
+"""`golf run` over the fake script: what it keeps, what it refuses, what it says."""
+
+import os
+import signal
+import threading
+
+import pytest
+from run_fakes import make_project, plan_of, run_fake, source_of
+
+from golf.errors import Exit, GolfError
+from golf.run.launch import PHASES, environment, torchrun
+from golf.run.machine import Machine
+from golf.run.plan import Wishes, make_plan, parse_seeds
+from golf.run.store import open_store
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("FAKE", raising=False)
+    monkeypatch.setenv("FAKE_STEP_SECONDS", "0.001")
+    return make_project(tmp_path)
+
+
+def runs(folder):
+    with open_store(folder.parents[1]) as store:
+        return store.runs("mine")
+
+
+def test_every_seed_leaves_log_artifact_and_a_finished_row(folder):
+    finished = run_fake(folder, "1337,42,7")
+    assert [run.seed for run in finished] == [1337, 42, 7]
+    for run in finished:
+        assert run.state == "finished" and run.exit_code == 0
+        assert run.folder.name == f"seed_{run.seed}"
+        assert (run.folder / "model.golf").is_file() and (run.folder / "float.golf").is_file()
+        assert f"seed:{run.seed}\n" in run.log.read_text()
+        assert run.result["seed"] == run.seed and run.result["steps"] == 20
+    assert (finished[0].folder.parent / "train_gpt.py").read_bytes() == (folder / "train_gpt.py").read_bytes()
+    assert finished[0].set_id.endswith("-smoke") and finished[0].set_id[:12] == finished[0].script_sha256[:12]
+
+
+def test_metrics_of_every_step_are_kept(folder):
+    (run,) = run_fake(folder)
+    with open_store(folder.parents[1]) as store:
+        assert [step for step, _ in store.metrics(run.id, "train_loss")] == list(range(1, 21))
+
+
+def test_a_finished_seed_is_kept_and_not_run_again(folder):
+    (first,) = run_fake(folder)
+    (second,) = run_fake(folder)
+    assert second.id == first.id and len(runs(folder)) == 1
+
+
+def test_again_runs_it_once_more_and_keeps_the_former_run(folder):
+    (first,) = run_fake(folder)
+    (second,) = run_fake(folder, again=True)
+    former, latest = runs(folder)
+    assert latest.id == second.id != first.id
+    assert former.folder.name == "seed_1337.1" and former.log.is_file() and former.result == first.result
+
+
+def test_other_iterations_are_another_run(folder):
+    run_fake(folder)
+    (second,) = run_fake(folder, iterations=5)
+    assert second.result["steps"] == 5
+
+
+def test_a_script_that_prints_another_seed_fails_the_run(folder, monkeypatch):
+    monkeypatch.setenv("FAKE", "wrong_seed")
+    with pytest.raises(GolfError, match="asked for seed 42, the script printed seed 1337") as caught:
+        run_fake(folder, "42")
+    assert caught.value.code == Exit.RULE_BROKEN
+    assert runs(folder)[0].state == "failed"
+
+
+def test_a_script_that_ignores_its_seed_is_found_out_by_equal_losses(folder, monkeypatch):
+    monkeypatch.setenv("FAKE", "ignore_seed")
+    with pytest.raises(GolfError, match="seeds 1337 and 42 of mine end with the same losses") as caught:
+        run_fake(folder, "1337,42")
+    assert caught.value.code == Exit.RULE_BROKEN
+
+
+@pytest.mark.parametrize(("phase", "state"), [("train", "started"), ("export", "trained"), ("eval", "exported")])
+def test_a_crash_is_told_with_its_last_lines_and_resumed_where_it_was(folder, monkeypatch, capsys, phase, state):
+    monkeypatch.setenv("FAKE", f"crash:{phase}")
+    with pytest.raises(GolfError, match="exit code 1") as caught:
+        run_fake(folder, "42")
+    assert caught.value.code == Exit.UNKNOWN
+    assert ("--resume" in caught.value.hint) == (state != "started")
+    assert f"told to crash in {phase}" in capsys.readouterr().err
+    monkeypatch.delenv("FAKE")
+    (run,) = run_fake(folder, "42", resume=True)
+    assert run.result["val_bpb"] is not None and run.result["steps"] == 20
+    marks = [line for line in run.log.read_text().splitlines() if line.startswith("golf_phase")]
+    assert marks.count("golf_phase train") == 1
+
+
+def test_the_result_of_a_resumed_run_knows_what_the_dead_process_measured(folder, monkeypatch):
+    monkeypatch.setenv("FAKE", "crash:eval")
+    with pytest.raises(GolfError):
+        run_fake(folder)
+    monkeypatch.delenv("FAKE")
+    (run,) = run_fake(folder, resume=True)
+    assert run.result["phases"] == ["eval"]
+    assert run.result["steps"] == 20 and run.result["train_seconds"] > 0 and run.result["train_loss"] > 0
+
+
+def test_a_trained_checkpoint_is_not_given_up_unasked(folder, monkeypatch):
+    monkeypatch.setenv("FAKE", "crash:eval")
+    with pytest.raises(GolfError):
+        run_fake(folder)
+    monkeypatch.delenv("FAKE")
+    with pytest.raises(GolfError, match="was trained, then") as caught:
+        run_fake(folder)
+    assert caught.value.code == Exit.REFUSED and "--resume" in caught.value.hint
+
+
+def test_a_damaged_checkpoint_is_not_resumed_from(folder, monkeypatch):
+    monkeypatch.setenv("FAKE", "crash:eval")
+    with pytest.raises(GolfError):
+        run_fake(folder)
+    monkeypatch.delenv("FAKE")
+    checkpoint = runs(folder)[0].folder / "float.golf"
+    content = bytearray(checkpoint.read_bytes())
+    content[-9] ^= 1
+    checkpoint.write_bytes(content)
+    (run,) = run_fake(folder, resume=True)
+    assert run.result["phases"] == ["train", "export", "eval"]
+
+
+def test_silence_ends_a_run_as_over_time(folder, monkeypatch):
+    monkeypatch.setenv("FAKE", "hang:eval")
+    with pytest.raises(GolfError, match="printed nothing for") as caught:
+        run_fake(folder, stall_seconds=0.5)
+    assert caught.value.code == Exit.OVER_TIME
+
+
+def test_a_training_clock_beyond_its_cap_ends_the_run(folder, monkeypatch):
+    monkeypatch.setenv("FAKE", "slow_clock")
+    monkeypatch.setenv("FAKE_STEP_SECONDS", "0.1")
+    with pytest.raises(GolfError, match="training clock reads") as caught:
+        run_fake(folder, max_wallclock_seconds=60)
+    assert caught.value.code == Exit.OVER_TIME
+
+
+def test_a_run_without_a_result_line_is_not_finished(folder, monkeypatch):
+    monkeypatch.setenv("FAKE", "no_result")
+    with pytest.raises(GolfError, match="without its `golf_result` line"):
+        run_fake(folder)
+
+
+def test_a_torn_artifact_is_not_a_finished_run(folder, monkeypatch):
+    monkeypatch.setenv("FAKE", "torn_artifact")
+    with pytest.raises(GolfError, match=r"model\.golf has .* bytes where its header says"):
+        run_fake(folder)
+
+
+def test_ctrl_c_ends_the_script_and_leaves_the_run_stopped(folder, monkeypatch):
+    monkeypatch.setenv("FAKE_STEP_SECONDS", "0.2")
+    pids = []
+
+    def interrupt_when_noted(point):
+        if point == "noted":
+            with open_store(folder.parents[1]) as store:
+                pids.append(store.runs("mine")[0].pid)
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        run_fake(folder, at=interrupt_when_noted)
+    (run,) = runs(folder)
+    assert run.state == "stopped" and run.stop_reason == "stopped by you"
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+
+
+def test_a_second_golf_is_refused_while_the_first_runs(folder, monkeypatch):
+    monkeypatch.setenv("FAKE_STEP_SECONDS", "0.05")
+    seen = []
+
+    def try_again(point):
+        if point == "noted":
+            with pytest.raises(GolfError, match="being run by another golf") as caught:
+                run_fake(folder)
+            seen.append(caught.value.code)
+
+    run_fake(folder, at=try_again)
+    assert seen == [Exit.REFUSED]
+
+
+@pytest.mark.parametrize("text", ["", "a", "1,,2", "1;2", "1.5", "-1", str(1 << 32), "7,7", "42, 42"])
+def test_seed_lists_that_are_none_are_refused(text):
+    with pytest.raises(GolfError) as caught:
+        parse_seeds(text)
+    assert caught.value.code == Exit.USAGE and "--seeds" in caught.value.hint
+
+
+def plan_with(folder, machine, **wishes):
+    changes = wishes.pop("source", {})
+    source = source_of(folder, smoke=wishes.get("smoke", False), **changes)
+
+    def no_data():
+        raise AssertionError("the refusal comes before the data is looked at")
+
+    return make_plan(folder.parents[1], source, Wishes(**wishes), machine, no_data)
+
+
+def test_a_full_size_run_on_a_cpu_is_refused_with_the_way_out(folder):
+    with pytest.raises(GolfError, match="full-size run of mine on cpu") as caught:
+        plan_with(folder, Machine((), 2))
+    assert caught.value.code == Exit.REFUSED and "--smoke" in caught.value.hint
+
+
+@pytest.mark.parametrize(("nproc", "gpus"), [(3, 0), (16, 0), (5, 8), (4, 2)])
+def test_a_world_size_that_cannot_be_is_refused(folder, nproc, gpus):
+    with pytest.raises(GolfError) as caught:
+        plan_with(folder, Machine(("NVIDIA H100 80GB HBM3",) * gpus, 8), nproc=nproc, smoke=True)
+    assert caught.value.code == Exit.REFUSED and "--nproc" in caught.value.hint
+
+
+def test_what_a_rule_forbids_runs_only_when_allowed_by_name(folder):
+    ruled_out = {"ruling": ("R01", "R38")}
+    with pytest.raises(GolfError, match="ruled out by R38") as caught:
+        plan_with(folder, Machine((), 2), smoke=True, source=ruled_out)
+    assert caught.value.code == Exit.REFUSED and "--allow R38" in caught.value.hint
+    with pytest.raises(AssertionError, match="before the data"):
+        plan_with(folder, Machine((), 2), smoke=True, source=ruled_out, allow=("R38",))
+
+
+def test_a_full_disk_is_refused_before_start(folder, monkeypatch):
+    monkeypatch.setattr("golf.run.plan.free_bytes", lambda path: 1000)
+    with pytest.raises(GolfError, match="on disk; 0 MB are free") as caught:
+        run_fake(folder)
+    assert caught.value.code == Exit.REFUSED and runs(folder) == []
+
+
+def test_the_script_sees_our_seed_and_no_stale_names(folder):
+    plan = plan_of(folder)
+    stale = {"SEED": "5", "ITERATIONS": "3", "RANK": "1", "WORLD_SIZE": "8", "PATH": "/bin", "MASTER_PORT": "1"}
+    env = environment(plan.inputs, 42, "id", plan.machine, 1, stale)
+    assert env["SEED"] == "42" and env["PATH"] == "/bin" and env["MAX_WALLCLOCK_SECONDS"] == "0"
+    assert {"ITERATIONS", "RANK", "WORLD_SIZE", "MASTER_PORT"} & set(env) == set()
+    assert env["OMP_NUM_THREADS"] == "2"
+
+
+def test_torchrun_is_used_for_gpus_and_for_several_processes(tmp_path):
+    assert "torch.distributed.run" in torchrun(tmp_path / "s.py", 1, True, PHASES)
+    assert "--nproc_per_node=2" in torchrun(tmp_path / "s.py", 2, False, PHASES)
+    assert torchrun(tmp_path / "s.py", 1, False, ("export", "eval"))[1:] == [str(tmp_path / "s.py"), "export", "eval"]
