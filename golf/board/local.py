@@ -1,0 +1,79 @@
+"""This project's own entries: record folders under records/, and finished runs of the store."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from golf.board.rows import Mark, Row
+
+
+def local_rows(root: Path) -> list[Row]:
+    """Local records and, for what is not a record yet, finished runs; newest first."""
+    records = local_records(root)
+    return sorted(records + local_runs(root), key=lambda row: row.date, reverse=True)
+
+
+def local_records(root: Path) -> list[Row]:
+    """The record folders under root/records, of any track; one that cannot be read is a row that says so."""
+    rows = []
+    for path in sorted((root / "records").glob("*/*/submission*.json")):
+        folder = path.parent
+        key = folder.relative_to(root).as_posix()
+        track = folder.parent.name.removeprefix("track_")
+        try:
+            table = json.loads(path.read_text(encoding="utf-8-sig"))
+            if not isinstance(table, dict):
+                raise ValueError("no object")
+        except (ValueError, OSError) as fault:
+            mark = Mark("disputed", ("R11",), f"{path.name} cannot be read: {fault}")
+            rows.append(
+                Row(key, track, folder.name[:10], folder.name, "", "", None, "local", folder=key, marks=(mark,))
+            )
+            continue
+        rows.append(_record_row(key, track, folder.name, table))
+    return rows
+
+
+def _record_row(key: str, track: str, name: str, table: dict[str, Any]) -> Row:
+    bpb = table.get("val_bpb")
+    results = table.get("seed_results")
+    seeds = {}
+    if isinstance(results, dict):
+        seeds = {
+            str(seed): (float(entry["val_bpb"]), entry.get("val_loss"))
+            for seed, entry in results.items()
+            if isinstance(entry, dict) and isinstance(entry.get("val_bpb"), int | float)
+        }
+    techniques = tuple(str(one) for one in table.get("techniques") or ())
+    return Row(
+        key, "local" if table.get("track") == "local" or track == "local" else track, str(table.get("date") or name[:10])[:10],
+        str(table.get("name") or name), f"{bpb:.4f}" if isinstance(bpb, int | float) else "", str(table.get("author") or ""),
+        None, "local", folder=key, source="record folder", summary=str(table.get("blurb") or ""), techniques=techniques,
+        adds=techniques, seeds=seeds,
+    )  # fmt: skip
+
+
+def local_runs(root: Path) -> list[Row]:
+    """One row per script (set) with finished runs in the store: the mean over its seeds."""
+    if not (root / ".golf" / "golf.db").is_file():
+        return []
+    from golf.run.store import open_store
+
+    sets: dict[tuple[str, str], list[Any]] = {}
+    with open_store(root) as store:
+        for run in store.runs(state="finished"):
+            if run.result and run.result.get("val_bpb") is not None:
+                sets.setdefault((run.submission, run.set_id), []).append(run)
+    rows = []
+    for (submission, set_id), runs in sets.items():
+        newest = {run.seed: run for run in runs}
+        seeds = {str(seed): (float(run.result["val_bpb"]), run.result.get("val_loss")) for seed, run in newest.items()}
+        mean = sum(bpb for bpb, _ in seeds.values()) / len(seeds)
+        last = runs[-1]
+        rows.append(Row(
+            f"{submission}/{set_id}", last.track, str(last.finished_at or last.started_at)[:10],
+            f"{submission} ({'smoke, ' if last.smoke else ''}{len(seeds)} seed{'s' * (len(seeds) != 1)})", f"{mean:.4f}",
+            "", None, "local", folder=str(last.folder.parent), source="finished runs", summary=f"on {last.device or 'unknown device'}",
+            seeds=seeds,
+        ))  # fmt: skip
+    return rows

@@ -1,0 +1,101 @@
+"""A row of the board, and the official rows: `official.json`, written from the final tables, the audits and the review threads."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+TRACKS = ("10min_16mb", "non_record_16mb", "local")
+# merged: the record folder is in the repository; row: a row to a PR that is not merged; no_row: merged without a row;
+# withdrawn: removed; base: only named as the base of a row; local: a record folder or finished runs of this project
+STATUSES = ("merged", "row", "no_row", "withdrawn", "base", "local")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A remark of an audit or a review. kind: "disputed" (the score or its validity is contested) or "note"."""
+
+    kind: str
+    codes: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One entry. score: as printed (text, "" when none); seeds: seed → (val_bpb, val_loss or None), where they are at hand."""
+
+    key: str
+    track: str
+    date: str
+    run: str
+    score: str
+    author: str
+    pr: int | None
+    status: str
+    rank: int | None = None
+    rank_main: int | None = None
+    folder: str = ""
+    source: str = ""
+    links: tuple[str, ...] = ()
+    summary: str = ""
+    base: str | None = None
+    adds: tuple[str, ...] = ()
+    drops: tuple[str, ...] = ()
+    techniques: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    seeds: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
+    stats: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def bpb(self) -> float | None:
+        """The score as a number; None when the row has none."""
+        return float(self.score) if self.score else None
+
+    @property
+    def disputed(self) -> bool:
+        """Whether an audit or a review contests the score."""
+        return any(mark.kind == "disputed" for mark in self.marks)
+
+    @property
+    def label(self) -> str:
+        """`#1493`, or the key where there is no PR."""
+        return f"#{self.pr}" if self.pr else self.key
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for `--json` and the export."""
+        return asdict(self) | {"disputed": self.disputed}
+
+
+@cache
+def official() -> tuple[Row, ...]:
+    """The official rows in the order of the tables, then those without a rank."""
+    table = json.loads(files("golf.board").joinpath("official.json").read_text(encoding="utf-8"))
+    raw = {entry["key"]: entry for entry in table["rows"]}
+    return tuple(_row(entry, raw) for entry in table["rows"])
+
+
+def _row(entry: dict[str, Any], raw: dict[str, dict[str, Any]]) -> Row:
+    return Row(
+        **{
+            **entry,
+            "links": tuple(entry["links"]),
+            "adds": tuple(entry["adds"]),
+            "drops": tuple(entry["drops"]),
+            "techniques": tuple(sorted(_techniques(entry, raw))),
+            "marks": tuple(Mark(kind, tuple(codes), text) for kind, codes, text in entry.get("marks", ())),
+            "seeds": {seed: (bpb, loss) for seed, (bpb, loss) in entry.get("seeds", {}).items()},
+        }
+    )
+
+
+def _techniques(entry: dict[str, Any], raw: dict[str, dict[str, Any]]) -> set[str]:
+    """All techniques of an entry: its base's, without what it drops, with what it adds."""
+    inherited = _techniques(raw[entry["base"]], raw) if entry["base"] else set()
+    return (inherited - set(entry["drops"])) | set(entry["adds"])
+
+
+def by_key(rows: tuple[Row, ...] | None = None) -> dict[str, Row]:
+    """Rows by key; official ones by default."""
+    return {row.key: row for row in (rows if rows is not None else official())}

@@ -1,0 +1,142 @@
+"""The board at the terminal: tables on stdout, remarks on stderr."""
+
+from collections.abc import Mapping, Sequence
+
+from golf.board.frontier import Verdict, frontier, judge
+from golf.board.rows import Row
+from golf.board.views import lineage, techniques
+from golf.cli.output import print_table, talk
+from golf.errors import Exit, GolfError
+from golf.stats import PROGRESSION_P, STRICT_P, bpb_of, bytes_per_token_of, confidence
+
+COLUMNS = ("rank", "bpb", "date", "PR", "author", "run", "status")
+NOT_A_RESULT = "not a challenge result"
+
+
+def print_rows(rows: Sequence[Row], md: bool) -> None:
+    """The table of `rows`, official ones first as ranked, then this project's own."""
+    ranked = [row for row in rows if row.status != "local"]
+    own = [row for row in rows if row.status == "local"]
+    if ranked:
+        print_table(None, COLUMNS, [_cells(row, md) for row in ranked], right=("rank", "bpb"), md=md)
+    if own:
+        if ranked:
+            print()
+        cells = [(row.score, row.date, row.run, row.author, row.track, _own(row), row.folder) for row in own]
+        columns = ("bpb", "date", "run", "author", "track", "what", "folder")
+        print_table("this project", columns, cells, right=("bpb",), md=md)
+    if not rows:
+        talk("no row fits")
+    elif any(row.disputed for row in ranked) and not md:
+        talk("! = disputed: `golf leaderboard --status disputed` says why")
+
+
+def _own(row: Row) -> str:
+    return f"{row.source}, {NOT_A_RESULT}" if row.track == "local" else row.source
+
+
+def _cells(row: Row, md: bool) -> tuple[str, ...]:
+    run = f"[{row.run}]({row.links[0]})" if md and row.links and row.links[0].startswith("http") else row.run
+    status = row.status + (" !" if row.disputed else "")
+    return (str(row.rank or ""), row.score, row.date, f"#{row.pr}" if row.pr else "", row.author, run, status)
+
+
+def print_marks(rows: Sequence[Row], md: bool) -> None:
+    """What audits and reviews say about each of `rows`."""
+    cells = [
+        (row.label, row.score, mark.kind, " ".join(mark.codes), mark.text)
+        for row in rows
+        for mark in row.marks
+    ]  # fmt: skip
+    print_table(None, ("row", "bpb", "mark", "rules", "reason"), cells, right=("bpb",), md=md)
+
+
+def print_tree(rows: Sequence[Row]) -> None:
+    """The lineage: each row under the row that it was built on, with what it added."""
+    for depth, row in lineage(rows):
+        added = ", ".join((*row.adds, *(f"-{name}" for name in row.drops)))
+        print(f"{'  ' * depth}{row.label} {row.score or '(no row)'} {row.author}{': ' + added if added else ''}")
+
+
+def print_techniques(rows: Sequence[Row], md: bool) -> None:
+    """Who uses what, with what before and after."""
+    cells = []
+    for use in techniques(rows):
+        best = min(use.steps, key=lambda step: (step[1].bpb or 9) - (step[0].bpb or 9), default=None)
+        before_after = ""
+        if best and best[0].bpb is not None and best[1].bpb is not None:
+            others = len(best[2])
+            before_after = f"{best[0].score} → {best[1].score} ({best[1].label}{f', {others} other changes' if others else ', alone'})"
+        cells.append((use.technique, str(use.rows), f"{use.first.label} {use.first.date}", before_after))
+    print_table(
+        None, ("technique", "rows", "first", "before → after, where it gave most"), cells, right=("rows",), md=md
+    )
+    talk("before → after is of the whole row: what else changed with it is counted, not taken out")
+
+
+def print_wins(name: str, seeds: Mapping[str, tuple[float, float | None]], at: str | None, md: bool) -> Exit:
+    """Whether these seeds would have been a record on `at` and at the end; the exit code: 0 if at the end by the progression rule."""
+    talk(f"{name}: seeds {', '.join(seeds)}")
+    verdicts = []
+    for when, row in (("then, " + at if at else None, frontier(at)), ("at the end", frontier())):
+        if when is not None:
+            if row is None:
+                raise GolfError(f"the board has no row on {at}", "the challenge began on 2026-03-18")
+            verdicts.append((when, judge(seeds, row)))
+    cells = [_verdict_cells(when, verdict) for when, verdict in verdicts]
+    columns = (
+        "when",
+        "record",
+        "its bpb",
+        "yours",
+        "delta bpb",
+        "delta nats/token",
+        "p (progression)",
+        "p (0.005 nats)",
+        "record by",
+    )
+    print_table(None, columns, cells, right=columns[2:8], md=md)
+    for _, verdict in verdicts:
+        _explain(verdict, seeds)
+    last = verdicts[-1][1].wins_progression
+    return Exit.OK if last else Exit.UNKNOWN if last is None else Exit.NOT_SIGNIFICANT
+
+
+def _verdict_cells(when: str, verdict: Verdict) -> tuple[str, ...]:
+    bars = [
+        f"{name}: {'unknown' if won is None else 'yes' if won else 'no'}"
+        for name, won in (
+            (f"p<{PROGRESSION_P}", verdict.wins_progression),
+            (f"strict p<{STRICT_P}", verdict.wins_strict),
+        )
+    ]
+    return (
+        when, f"{verdict.against.label} {verdict.against.date}", f"{verdict.old.mean:.5f}", _spread(verdict),
+        f"{verdict.delta_bpb:+.5f}", "unknown" if verdict.delta_nats is None else f"{verdict.delta_nats:+.5f}",
+        _p(verdict.progression), _p(verdict.strict), "; ".join(bars),
+    )  # fmt: skip
+
+
+def _spread(verdict: Verdict) -> str:
+    new = verdict.new
+    return f"{new.mean:.5f} (n={new.n}" + (")" if new.sd is None else f", sd {new.sd:.5f})")
+
+
+def _p(test: object) -> str:
+    p = getattr(test, "p", None)
+    return "unknown" if p is None else f"{p:.4f}" if p >= 1e-4 else f"{p:.1e}"
+
+
+def _explain(verdict: Verdict, seeds: Mapping[str, tuple[float, float | None]]) -> None:
+    if not verdict.exact:
+        talk(
+            f"{verdict.against.label}: its seeds are not at hand; its score stands as a fixed number (one-sample test)"
+        )
+    if verdict.new.n < 2:
+        talk("one seed has no spread: run at least three")
+    interval = confidence(verdict.new)
+    if interval:
+        talk(f"95 % interval of your mean: {interval[0]:.5f} to {interval[1]:.5f}")
+    bpb, loss = next(iter(seeds.values()))
+    if loss is not None:
+        talk(f"0.005 nats per token is {bpb_of(0.005, bytes_per_token_of(loss, bpb)):.5f} BPB with this tokenizer")

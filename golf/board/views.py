@@ -1,0 +1,122 @@
+"""Views of the board: filters, the lineage of records, who uses a technique and what it gave."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from golf.board.rows import STATUSES, TRACKS, Row, official
+from golf.errors import GolfError
+
+# other names under which people look for a technique
+ALIASES = {
+    "leaky": "leaky_relu2",
+    "recurrence": "depth_recurrence",
+    "ngram": "token_ngram_tilt",
+    "parallel": "parallel_residual",
+}
+
+
+def choose(
+    rows: Iterable[Row],
+    *,
+    technique: str | None = None,
+    author: str | None = None,
+    at: str | None = None,
+    status: str | None = None,
+    track: str | None = None,
+) -> list[Row]:
+    """The rows that fit every filter; GolfError for a date, status, track or technique that cannot be."""
+    rows = list(rows)
+    if at is not None and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", at):
+        raise GolfError(f"`{at}` is no date", "write it as 2026-04-20")
+    track = _track(track)
+    _known("status", status, (*STATUSES, "disputed"))
+    if technique is not None:
+        technique = _technique(technique, rows)
+    return [
+        row
+        for row in rows
+        if (technique is None or technique in row.techniques)
+        and (author is None or author.lower() in row.author.lower())
+        and (at is None or (row.date and row.date <= at))
+        and (status is None or row.status == status or (status == "disputed" and row.disputed))
+        and (track is None or row.track == track)
+    ]
+
+
+def _track(track: str | None) -> str | None:
+    if track is None:
+        return None
+    short = {"record": "10min_16mb", "non_record": "non_record_16mb", "non-record": "non_record_16mb"}
+    track = short.get(track, track).removeprefix("track_")
+    _known("track", track, TRACKS)
+    return track
+
+
+def _known(what: str, value: str | None, allowed: Sequence[str]) -> None:
+    if value is not None and value not in allowed:
+        raise GolfError(f"no {what} `{value}`", f"one of {', '.join(allowed)}")
+
+
+def _technique(name: str, rows: Sequence[Row]) -> str:
+    known = sorted({technique for row in rows for technique in row.techniques})
+    wanted = ALIASES.get(name.lower(), name.lower().replace("-", "_").replace(" ", "_"))
+    if wanted in known:
+        return wanted
+    near = [one for one in known if wanted in one or one in wanted]
+    hint = f"did you mean `{near[0]}`?" if near else "`golf leaderboard --techniques` lists them"
+    raise GolfError(f"no technique `{name}` on the board", hint)
+
+
+def lineage(rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:
+    """(depth, row) of the tree of bases, roots first, children by date; rows whose base is filtered out become roots."""
+    keys = {row.key for row in rows}
+    children: dict[str | None, list[Row]] = {}
+    for row in rows:
+        children.setdefault(row.base if row.base in keys else None, []).append(row)
+
+    def walk(parent: str | None, depth: int) -> Iterator[tuple[int, Row]]:
+        for row in sorted(children.get(parent, ()), key=lambda row: (row.date or "9999", -(row.bpb or 0.0))):
+            yield depth, row
+            yield from walk(row.key, depth + 1)
+
+    yield from walk(None, 0)
+
+
+@dataclass(frozen=True)
+class Use:
+    """A technique on the board: in how many rows, where it came first, and the scores before and after each first use of it."""
+
+    technique: str
+    rows: int
+    first: Row
+    steps: tuple[tuple[Row, Row, tuple[str, ...]], ...]  # base, row that adds it, what else that row changed
+
+    @property
+    def best_delta(self) -> float | None:
+        """The largest gain in BPB of a row that added it over its base (with whatever else it changed); negative is better."""
+        deltas = [row.bpb - base.bpb for base, row, _ in self.steps if row.bpb is not None and base.bpb is not None]
+        return min(deltas, default=None)
+
+
+def techniques(rows: Sequence[Row]) -> list[Use]:
+    """Every technique, the most used first."""
+    keys = {row.key: row for row in official()}
+    uses: dict[str, list[Row]] = {}
+    for row in rows:
+        for name in row.techniques:
+            uses.setdefault(name, []).append(row)
+    table = []
+    for name, of_technique in uses.items():
+        steps = tuple(
+            (
+                keys[row.base],
+                row,
+                tuple(other for other in (*row.adds, *(f"-{drop}" for drop in row.drops)) if other != name),
+            )
+            for row in of_technique
+            if name in row.adds and row.base in keys and name not in keys[row.base].techniques
+        )
+        first = min(of_technique, key=lambda row: (row.date or "9999", -(row.bpb or 0.0)))
+        table.append(Use(name, len(of_technique), first, steps))
+    return sorted(table, key=lambda use: (-use.rows, use.technique))
