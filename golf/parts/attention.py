@@ -22,7 +22,7 @@ class Knobs:
     rope_dims: int = 0  # rotated dims per head, 0 for all
     rope_train_len: int = 0  # beyond this many tokens the base grows (NTK); 0 never
     attend: Slot = "causal_attention"  # (q, k, v, docs) -> y
-    linear_init: Slot = "kaiming_uniform"  # (weight, rng) of every linear that does not start at zero
+    linear_init: Slot = "kaiming_uniform"  # (h, weight, rng) of every linear that does not start at zero
     value: Chain = ()  # members change the values: (v, u, flow) -> v
     keep_first_value: bool = False  # hand the first block's values to the later blocks as flow.v0
     attn_out: Chain = ()  # members change the heads' outputs: (y, u, flow) -> y

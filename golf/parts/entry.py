@@ -68,7 +68,7 @@ def set_up(env):
 def build(h, env):
     """The raw model, initialised from the seed, on the device, tables in the dtype of the activations."""
     model = GPT(h)
-    initialize(model, env.seed)
+    initialize(h, model, env.seed)
     model.to(env.device)
     cast_masters(model, env.dtype)
     return model

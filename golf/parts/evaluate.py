@@ -1,10 +1,11 @@
 """Scoring: nats and bytes of every target, summed in float64 and divided once.
 
 An evaluator is `report(h, env, model, stream, keep) -> Trace`, and a recipe's `reports` are run in order, each on the model as
-the artifact holds it; the last one is the score.
+the artifact holds it; the last one is the score. Prediction index p scores target p + 1 of the stream from the tokens up to p.
 """
 
 import math
+import time
 
 import torch
 import torch.distributed as dist
@@ -23,10 +24,14 @@ class Smoke:
     val_batch_tokens = 16_384
 
 
+PROGRESS_SECONDS = 10  # between two lines of progress
+
+
 class Trace:
     """What an evaluator scored. With `keep`: nats, visits and time stamp of every target of the stream."""
 
-    def __init__(self, env, stream, label, keep):
+    def __init__(self, env, stream, name, label, keep):
+        self.name = name  # of the result line
         self.label = label  # of the log line
         self.stream = stream
         self.env = env
@@ -35,9 +40,10 @@ class Trace:
         self.visits = torch.zeros(len(stream.target_bytes), dtype=torch.int32) if keep else None
         self.order = torch.full((len(stream.target_bytes),), -1, dtype=torch.int64) if keep else None
         self.clock = 0
+        self.begun = self.told = time.perf_counter()
 
     def add(self, nats, at):
-        """nats: any shape; at: prediction indices of the same shape (index p scores target p + 1 of the stream)."""
+        """nats: any shape; at: prediction indices of the same shape, on the CPU."""
         nats = nats.double()
         self.sums += torch.stack(
             (nats.sum(), nats.new_tensor(nats.numel()), self.stream.target_bytes[at].sum().to(nats))
@@ -46,11 +52,27 @@ class Trace:
             self.nats[at], self.order[at] = nats.cpu(), self.clock
             self.visits[at] += 1
         self.clock += 1
+        self.tell()
+
+    def tell(self):
+        """Say how far rank 0 is, and what remains if the rest takes as long."""
+        now = time.perf_counter()
+        if self.env.rank == 0 and now - self.told > PROGRESS_SECONDS:
+            self.told, elapsed_seconds = now, now - self.begun
+            share = self.tokens * self.env.world_size / len(self.stream.target_bytes)
+            print(
+                f"eval_progress {self.name} {100 * share:.1f}% running_bpb:{self.bpb:.4f} elapsed:{elapsed_seconds:.0f}s "
+                f"eta:{max(elapsed_seconds / share - elapsed_seconds, 0):.0f}s",
+                flush=True,
+            )
 
     def reduce(self):
-        """Sum over the ranks."""
+        """Sum over the ranks, each of which scored its own targets."""
         if self.env.world_size > 1:
             dist.all_reduce(self.sums)
+            if self.nats is not None:
+                self.nats = gather(self.env, self.nats)
+                self.visits, self.order = gather(self.env, self.visits), gather(self.env, self.order + 1) - 1
         return self
 
     @property
@@ -72,15 +94,36 @@ class Trace:
         return float(self.sums[0] / self.sums[2] / math.log(2))
 
 
-def plain(h, env, model, stream, keep=False):
-    """Windows of `eval_seq_len` side by side; attention runs over document boundaries; a tail shorter than a window is dropped."""
-    trace = Trace(env, stream, "roundtrip", keep)
+def gather(env, tensor):
+    """The sum over the ranks of a tensor that lies on the CPU."""
+    if env.world_size == 1:
+        return tensor
+    tensor = tensor.to(env.device)
+    dist.all_reduce(tensor)
+    return tensor.cpu()
+
+
+def share(env, count):
+    """This rank's contiguous part of `count` things, as a range."""
+    return range(count * env.rank // env.world_size, count * (env.rank + 1) // env.world_size)
+
+
+def scored_targets(h, stream):
+    """How many targets every evaluator scores: the stream without a tail shorter than a window, as the challenge counts them."""
     windows = (len(stream.tokens) - 1) // h.eval_seq_len
+    if not windows:
+        raise ValueError(f"{len(stream.tokens)} validation tokens are fewer than one window of {h.eval_seq_len} + 1")
+    return windows * h.eval_seq_len
+
+
+def plain(h, env, model, stream, keep=False):
+    """Windows of `eval_seq_len` side by side; attention runs over document boundaries."""
+    trace = Trace(env, stream, "roundtrip", f"final_int{h.mlp_bits}_{h.coder.name}_roundtrip", keep)
+    windows = share(env, scored_targets(h, stream) // h.eval_seq_len)
     batch = max(h.val_batch_tokens // 8 // h.eval_seq_len, 1)
-    last = windows * (env.rank + 1) // env.world_size
     with torch.no_grad(), env.autocast():
-        for first in range(windows * env.rank // env.world_size, last, batch):
-            start, end = first * h.eval_seq_len, min(first + batch, last) * h.eval_seq_len
+        for first in windows[::batch]:
+            start, end = first * h.eval_seq_len, min(first + batch, windows.stop) * h.eval_seq_len
             ids = stream.tokens[start:end].to(env.device).view(-1, h.eval_seq_len)
             targets = stream.tokens[start + 1 : end + 1].to(env.device).view(-1, h.eval_seq_len)
             trace.add(model(ids, targets), torch.arange(start, end).view(-1, h.eval_seq_len))

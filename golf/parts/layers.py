@@ -11,7 +11,7 @@ def norm(x):
     return F.rms_norm(x, (x.size(-1),))
 
 
-def kaiming_uniform(weight, rng):
+def kaiming_uniform(h, weight, rng):
     bound = weight.size(-1) ** -0.5
     weight.uniform_(-bound, bound, generator=rng)
 

@@ -26,6 +26,7 @@ class Knobs:
     embed_pre: Chain = ()  # members change the embedding before its norm: (x, ids) -> x
     embed_post: Chain = ()  # … after its norm
     lookups: Chain = ()  # members look the ids up once for the hooks of many layers: (ids) -> anything
+    table_init: Slot = "kaiming_uniform"  # (h, weight, rng) of the projections behind tables
     activation: Slot = "relu2"  # (h, z) -> z of the MLP
     mlp: Slot = "MLP"
     block: Slot = "Block"
@@ -51,6 +52,10 @@ class Flow(NamedTuple):
 
     def next(self):
         return self._replace(layer=self.layer + 1)
+
+
+def tied_normal(h, weight, rng):
+    weight.normal_(std=h.tied_embed_init_std, generator=rng)
 
 
 def relu2(h, z):
@@ -101,7 +106,7 @@ class GPT(nn.Module):
     def __init__(self, h):
         super().__init__()
         self.h = h
-        self.tok_emb = Embedding(h.vocab_size, h.model_dim, role="embed", init=self.embed_init)
+        self.tok_emb = Embedding(h.vocab_size, h.model_dim, role="embed", init=tied_normal)
         if h.embed_pre:
             self.embed_pre = nn.ModuleDict({T.__name__: T(h) for T in h.embed_pre})
         if h.embed_post:
@@ -110,9 +115,6 @@ class GPT(nn.Module):
             self.lookups = nn.ModuleDict({T.__name__: T(h) for T in h.lookups})
         self.blocks = nn.ModuleList(h.block(h, layer) for layer in range(h.num_layers))
         self.route = h.route(h)
-
-    def embed_init(self, weight, rng):
-        weight.normal_(std=self.h.tied_embed_init_std, generator=rng)
 
     def forward(self, ids, targets=None, docs=None, loop=True, lora=None):
         """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets."""

@@ -1,20 +1,38 @@
-"""Export: weights to integer codes and scales by role, and back. Small tensors stay floating point."""
+"""Export: weights to integer codes and scales by role, and back. Small tensors stay floating point.
+
+The artifact holds `name:q` codes and `name:s` scales (one a row), or `name` in floating point; corrections add `name:…` of
+their own. A colon cannot occur in a parameter's name.
+"""
 
 import torch
 
 from golf.parts.artifact import read_container, write_container
-from golf.parts.knobs import Slot
+from golf.parts.knobs import Chain, Slot
 from golf.parts.tags import collect
 
 
 class Knobs:
-    embed_quantizer: Slot = "int8_rows"  # (w, hessian, bits) -> codes, scales
+    embed_quantizer: Slot = "int8_rows"  # (h, w, hessian, bits, role) -> codes, scale; "" keeps the role in fp16
     attn_quantizer: Slot = "int8_rows"
     mlp_quantizer: Slot = "int8_rows"
+    table_quantizer: Slot = ""  # hashed and value-embedding tables, and their projections
+    gate_quantizer: Slot = ""  # of any number of values
     embed_bits: int = 8
     attn_bits: int = 8
     mlp_bits: int = 8
+    table_bits: int = 8
+    gate_bits: int = 8
+    embed_clip_sigmas: float = 20.0  # SDClip: the largest code stands for this many standard deviations of the row
+    attn_clip_sigmas: float = 12.85
+    mlp_clip_sigmas: float = 12.85
+    table_clip_sigmas: float = 20.0
+    assign_bits: Slot = ""  # (h, tagged, hessians) -> {name: bits}, for mixed precision; "" by role
     keep_float_numel: int = 65_536  # tensors up to this many values are stored as fp16
+    half_controls: bool = False  # control tensors as fp16 (#1394 and after), else fp32
+    log_scales: bool = False  # scales as 8 bits, sixteen steps an octave, else fp16
+    prune: Slot = ""  # (h, tensors) -> None zeroes codes in place
+    corrections: Chain = ()  # classes: add(h, tensors, weights) to the artifact, apply(tensors, weights) when it is read
+    levels: Slot = ""  # (codes) -> levels of codes that are indices (uint8); "" for none
     coder: Slot = "ZlibCoder"
 
 
@@ -22,48 +40,104 @@ class Smoke:
     keep_float_numel = 256
 
 
-def int8_rows(w, hessian, bits):
-    """Symmetric codes with one fp16 scale a row, clipped at the 99.99984th percentile (the baseline's). w: (rows, columns) fp32."""
+def int8_rows(h, w, hessian, bits, role):
+    """Symmetric codes with one scale a row, clipped at the 99.99984th percentile (the baseline's). w: (rows, columns) fp32."""
     limit = 2 ** (bits - 1) - 1
     clip = torch.quantile(w.abs(), 0.9999984, dim=1)
     scale = (clip / limit).clamp_min(1.0 / limit)
     clipped = torch.maximum(torch.minimum(w, clip[:, None]), -clip[:, None])
     codes = torch.round(clipped / scale[:, None]).clamp(-limit, limit)
-    return codes.to(torch.int8), scale.half()
+    return codes.to(torch.int8), scale
 
 
 def quantizer_of(h, role):
-    return {
-        "embed": (h.embed_quantizer, h.embed_bits),
-        "attn": (h.attn_quantizer, h.attn_bits),
-        "mlp": (h.mlp_quantizer, h.mlp_bits),
-    }[role]
+    """(quantizer, bits) of a role; a role without a quantizer stays fp16."""
+    if h.embed_quantizer:
+        if role == "embed":
+            return h.embed_quantizer, h.embed_bits
+    if h.attn_quantizer:
+        if role == "attn":
+            return h.attn_quantizer, h.attn_bits
+    if h.mlp_quantizer:
+        if role == "mlp":
+            return h.mlp_quantizer, h.mlp_bits
+    if h.table_quantizer:
+        if role == "table":
+            return h.table_quantizer, h.table_bits
+    if h.gate_quantizer:
+        if role == "gate":
+            return h.gate_quantizer, h.gate_bits
+    return None, 16
 
 
 def quantize(h, tagged, weights, hessians):
-    """The artifact's tensors: `name.q` int8 codes and `name.s` fp16 scales, or `name` fp16 (control tensors fp32)."""
+    """{name: weight} to the artifact's tensors; weights may be of any dtype and on any device."""
     tensors = {}
+    if h.assign_bits:
+        assigned = h.assign_bits(h, tagged, hessians)
     for name, _, tag in tagged:
         w = weights[name].float().cpu()
+        quantizer, bits = quantizer_of(h, tag.role)
+        small = w.numel() <= h.keep_float_numel
+        if h.gate_quantizer:
+            small = small and tag.role != "gate"
+        if h.assign_bits:
+            bits = assigned.get(name, bits)
         if tag.role == "control":
-            tensors[name] = w
-        elif w.numel() <= h.keep_float_numel:
+            tensors[name] = w.half() if h.half_controls else w
+        elif small or quantizer is None:
             tensors[name] = w.half()
         else:
-            quantizer, bits = quantizer_of(h, tag.role)
-            tensors[f"{name}.q"], tensors[f"{name}.s"] = quantizer(w, hessians.get(name), bits)
+            codes, scale = quantizer(h, w.reshape(-1, w.size(-1)), hessians.get(name), bits, tag.role)
+            tensors[f"{name}:q"] = codes.view(w.shape)
+            tensors[f"{name}:s"] = log_codes(scale) if h.log_scales else scale.half()
+    if h.prune:
+        h.prune(h, tensors)
+    if h.corrections:
+        for Correction in h.corrections:
+            Correction.add(h, tensors, weights)
     return tensors
 
 
-def dequantize(tensors):
-    """{name: fp32 weight} from what `quantize` made."""
+def dequantize(h, tensors):
+    """{name: fp32 weight} from what `quantize` made; a quantized weight comes as (rows, columns)."""
     weights = {}
     for name, tensor in tensors.items():
-        if name.endswith(".q"):
-            weights[name[:-2]] = tensor.float() * tensors[f"{name[:-2]}.s"].float()[:, None]
-        elif not name.endswith(".s"):
+        base, _, kind = name.partition(":")
+        if not kind:
             weights[name] = tensor.float()
+        elif kind == "q":
+            weights[base] = scaled(h, tensor, tensors[f"{base}:s"])
+    if h.corrections:
+        for Correction in h.corrections:
+            Correction.apply(tensors, weights)
     return weights
+
+
+def scaled(h, codes, scale):
+    """The fp32 weight (rows, columns) that codes and their stored scale stand for."""
+    codes = codes.view(len(scale), -1)
+    if h.levels:
+        if codes.dtype == torch.uint8:
+            codes = h.levels(codes)
+    return codes.float() * (log_values(scale) if h.log_scales else scale.float())[:, None]
+
+
+def log_codes(scale):
+    """Scales as 8 bits, sixteen steps an octave, from 1 down to 2 ** -15.9."""
+    return (-16 * scale.float().clamp_min(1e-10).log2()).round().clamp(0, 255).to(torch.uint8)
+
+
+def log_values(codes):
+    return torch.exp2(codes.float() / -16)
+
+
+def readable_scale(h, scale):
+    """`scale` as the decoder will read it, for quantizers that count with that; a row of zeros gets any scale but 0."""
+    if h.log_scales:
+        return log_values(log_codes(scale))
+    scale = scale.half().float()
+    return torch.where(scale > 0, scale, torch.ones_like(scale))
 
 
 def load_weights(model, weights):
@@ -83,4 +157,4 @@ def save_artifact(h, path, tagged, weights, hessians):
 
 
 def load_artifact(h, path, model):
-    load_weights(model, dequantize(read_container(path, h.coder)[0]))
+    load_weights(model, dequantize(h, read_container(path, h.coder)[0]))

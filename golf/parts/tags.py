@@ -10,7 +10,7 @@ class Tag(NamedTuple):
     group: str  # optimizer: "matrix" (Muon), "scalar", "embed", "head" (Adam)
     role: str  # quantizer: "attn", "mlp", "embed", "table", "gate", "control"
     master: str  # "fp32", or "compute": the optimizer updates it in the dtype of the activations
-    init: object  # (weight, rng) -> None fills the weight in place; None keeps the value it was made with
+    init: object  # (h, weight, rng) -> None fills the weight in place; None keeps the value it was made with
 
 
 class Tagged(NamedTuple):
@@ -32,13 +32,13 @@ def collect(model):
     return tagged
 
 
-def initialize(model, seed):
+def initialize(h, model, seed):
     """Fill every weight from a generator of its own, seeded by (seed, name): a technique more leaves the others' start as it was."""
     with torch.no_grad():
         for entry in collect(model):
             if entry.tag.init is not None:
                 rng = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{entry.name}".encode()))
-                entry.tag.init(entry.param, rng)
+                entry.tag.init(h, entry.param, rng)
 
 
 def cast_masters(model, dtype):

@@ -31,7 +31,7 @@ class BigramXor(nn.Module):
         self.embed = Embedding(h.bigram_buckets, h.bigram_dim, role="table", init=None)
         narrow = h.bigram_dim != h.model_dim
         self.proj = (
-            CastedLinear(h.bigram_dim, h.model_dim, role="table", init=h.linear_init, group=h.bigram_proj_group)
+            CastedLinear(h.bigram_dim, h.model_dim, role="table", init=h.table_init, group=h.bigram_proj_group)
             if narrow
             else nn.Identity()
         )

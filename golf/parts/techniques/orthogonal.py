@@ -7,14 +7,20 @@ import torch
 from golf.parts.layers import kaiming_uniform
 
 
-def orthogonal(weight, rng):
+def orthogonal(h, weight, rng):
     """Every linear, whatever its shape."""
     torch.nn.init.orthogonal_(weight, generator=rng)
 
 
-def orthogonal_wide(weight, rng):
+def orthogonal_wide(h, weight, rng):
     """Linears with both sides of 64 or more; narrow ones keep their uniform start."""
     if min(weight.shape) >= 64:
         torch.nn.init.orthogonal_(weight, generator=rng)
     else:
-        kaiming_uniform(weight, rng)
+        kaiming_uniform(h, weight, rng)
+
+
+def orthogonal_mup(h, weight, rng):
+    """Wide linears orthogonal, all scaled by 1 / √(2 · layers): what PR #162 to #414 do to the projections behind tables."""
+    orthogonal_wide(h, weight, rng)
+    weight.mul_((2 * h.num_layers) ** -0.5)

@@ -22,7 +22,7 @@ class Smoke:
     ve_dim = 16
 
 
-def small_normal(weight, rng):
+def small_normal(h, weight, rng):
     weight.normal_(std=0.01, generator=rng)
 
 
@@ -35,7 +35,7 @@ class ValueTable(nn.Module):
         self.embed = Embedding(h.vocab_size, h.ve_dim, role="table", init=small_normal)
         narrow = h.ve_dim != kv_dim
         self.proj = (
-            CastedLinear(h.ve_dim, kv_dim, role="table", init=h.linear_init, group=h.ve_proj_group)
+            CastedLinear(h.ve_dim, kv_dim, role="table", init=h.table_init, group=h.ve_proj_group)
             if narrow
             else nn.Identity()
         )

@@ -1,0 +1,11 @@
+"""Rows scaled by their largest value: nothing is clipped, and one outlier makes its whole row coarse (PR #180)."""
+
+import torch
+
+from golf.parts.quant import readable_scale
+
+
+def amax_rows(h, w, hessian, bits, role):
+    limit = 2 ** (bits - 1) - 1
+    scale = readable_scale(h, w.abs().amax(dim=1) / limit)
+    return torch.round(w / scale[:, None]).clamp(-limit, limit).to(torch.int8), scale
