@@ -1,0 +1,349 @@
+"""Fold: replace what the recipe decides in one definition, and resolve the branches that this settles (libcst keeps comments).
+
+1. `h.slot` → the name, `h.chain` → the tuple of names; `h.scalar` stays, for `class h`.
+2. `if`, conditional expressions, the left of `and`/`or` and `assert` go where their test is made only of `h.…` and literals.
+   The original test decides, before anything is put in its place; a branch that is not taken is not looked at.
+3. A loop over a chain is unrolled where that reads better, and disappears when the chain is empty.
+4. Statements after a settled `return`, `raise`, `break`, `continue` go.
+5. `h` is one global of the file: parameters, arguments and `self.h = h` are erased (golf.compose.plumbing).
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import libcst as cst
+import libcst.matchers as m
+from libcst.metadata import MetadataWrapper, PositionProvider
+
+from golf.catalogue import Definition
+from golf.compose.loops import can_unroll, over_chain, unrolled
+from golf.compose.plumbing import (
+    drop_parameter,
+    is_h,
+    is_trivial_init,
+    local_names,
+    self_h,
+    stores_h,
+    stray_h,
+    without_h,
+    yields,
+)
+from golf.compose.settle import Choice, Values, evaluate
+from golf.errors import GolfError
+
+Statement = cst.BaseStatement
+EMPTY = cst.Module([])
+
+
+def fold(definition: Definition, values: Values, shown: str) -> str:
+    """The text of `definition` under the recipe `values`. shown: its file, for messages.
+
+    Raises GolfError with `file:line` for a false assertion, an unknown knob, and an `h` that would be lost.
+    """
+    if "h" not in definition.text:
+        return definition.text
+    module = cst.parse_module(definition.text)
+    folder = Fold(definition, values)
+    try:
+        folded = module.with_changes(header=module.header, body=folder.statements(module.body), footer=module.footer)
+        stray = stray_h(folded.code)
+        if stray:
+            raise GolfError(
+                f"`{stray}` would lose its `h`",
+                "pass `h` bare to a function of the parts, or read `h.…` there [rule 4]",
+            )
+    except GolfError as fault:
+        place = f"{shown}:{folder.line_of(module)}"
+        if place in fault.message:
+            raise
+        raise GolfError(f"{fault.message}  [{place}]", fault.hint, fault.code) from fault
+    return folded.code
+
+
+class Fold(cst.CSTTransformer):
+    """Walks one definition top down through statements and tests, bottom up through everything else."""
+
+    def __init__(self, definition: Definition, values: Values) -> None:
+        super().__init__()
+        self.definition = definition
+        self.values = values
+        self.at: cst.CSTNode | None = None
+        self.functions: list[cst.FunctionDef] = []
+        self.locals: set[str] | None = None
+
+    def line_of(self, module: cst.Module) -> int:
+        """The line in the part's file of the statement that is being folded."""
+        positions = MetadataWrapper(module, unsafe_skip_copy=True).resolve(PositionProvider)
+        position = positions.get(self.at) if self.at is not None else None
+        return self.definition.line + (position.start.line - 1 if position else 0)
+
+    # statements -------------------------------------------------------------------------------------------------------
+
+    def statements(self, body: Sequence[Statement]) -> list[Statement]:
+        """A block's statements after folding. Comments above a resolved `if` stay with what takes its place."""
+        kept: list[Statement] = []
+        settled = False
+        for statement in body:
+            self.at = statement
+            pieces = self.statement(statement)
+            changed = not (len(pieces) == 1 and type(pieces[0]) is type(statement))
+            settled = settled or (changed and isinstance(statement, cst.If | cst.For))
+            kept += pieces
+            if settled and kept and _ends_block(kept[-1]):
+                break
+        if kept and kept[0] is not body[0]:
+            kept[0] = _without_blank_start(kept[0])
+        return kept
+
+    def statement(self, statement: Statement) -> list[Statement]:
+        match statement:
+            case cst.If():
+                return self.fold_if(statement)
+            case cst.For():
+                return self.fold_for(statement)
+            case cst.SimpleStatementLine():
+                return self.fold_line(statement)
+        folded = statement.visit(self)
+        return [] if isinstance(folded, cst.RemovalSentinel) else [cast(Statement, folded)]
+
+    def fold_line(self, line: cst.SimpleStatementLine) -> list[Statement]:
+        small: list[Any] = []
+        for part in line.body:
+            if stores_h(part) or (isinstance(part, cst.Assert) and self.holds(part)):
+                continue
+            small.append(part.visit(self))
+        if not small:
+            return []
+        small[-1] = small[-1].with_changes(semicolon=cst.MaybeSentinel.DEFAULT)
+        return [line.with_changes(body=small)]
+
+    def holds(self, node: cst.Assert) -> bool:
+        """Whether the recipe proves an assertion; GolfError with its sentence when the recipe breaks it."""
+        decided = set(self.values.decided)
+        known, value, _ = self.settle(node.test)
+        self.values.decided = decided  # an assertion that holds has no effect on the file
+        if known and not value:
+            sentence = (
+                EMPTY.code_for_node(node.msg) if node.msg else f"`{EMPTY.code_for_node(node.test)}` does not hold"
+            )
+            computed, text = evaluate(sentence, self.values) if node.msg else (False, None)
+            plain = (
+                node.msg.evaluated_value
+                if isinstance(node.msg, cst.SimpleString | cst.ConcatenatedString)
+                else sentence
+            )
+            raise GolfError(str(text if computed else plain), "the recipe's values break this condition of the part")
+        return known
+
+    def fold_if(self, node: cst.If) -> list[Statement]:
+        known, value, test = self.settle(node.test)
+        if known:
+            if value:
+                return self.inline(node.body, node.leading_lines)
+            match node.orelse:
+                case None:
+                    return []
+                case cst.If() as other:
+                    return self.fold_if(other.with_changes(leading_lines=[*node.leading_lines, *other.leading_lines]))
+                case cst.Else() as other:
+                    return self.inline(other.body, [*node.leading_lines, *other.leading_lines])
+        body, orelse = cast(cst.BaseSuite, node.body.visit(self)), self.fold_else(node.orelse)
+        if orelse is None and _is_pass(body) and not _is_pass(node.body) and _is_pure(test):
+            return []
+        return [node.with_changes(test=test.visit(self), body=body, orelse=orelse)]
+
+    def fold_else(self, node: cst.If | cst.Else | None) -> cst.If | cst.Else | None:
+        if node is None:
+            return None
+        if isinstance(node, cst.Else):
+            body = cast(cst.BaseSuite, node.body.visit(self))
+            return None if _is_pass(body) and not _is_pass(node.body) else node.with_changes(body=body)
+        kept = self.fold_if(node)
+        if len(kept) == 1 and isinstance(kept[0], cst.If):
+            return kept[0]
+        return cst.Else(cst.IndentedBlock(kept), leading_lines=[]) if kept else None
+
+    def inline(self, block: cst.BaseSuite, leading: Sequence[cst.EmptyLine]) -> list[Statement]:
+        """A branch's statements in the place of the whole `if`, with the comments that stood above and beside it."""
+        suite = _indented(block)
+        kept = self.statements(suite.body)
+        if not kept:
+            return []
+        comments = list(leading)
+        if suite.header.comment is not None:
+            comments.append(cst.EmptyLine(comment=suite.header.comment))
+        first = _without_blank_start(kept[0])
+        return [cast(Any, first).with_changes(leading_lines=[*comments, *cast(Any, first).leading_lines]), *kept[1:]]
+
+    def fold_for(self, node: cst.For) -> list[Statement]:
+        knob = over_chain(node, self.values)
+        if knob is None:
+            return [cast(Statement, node.visit(self))]
+        members = self.values.read(knob)
+        if not members:
+            return self.inline(node.orelse.body, node.leading_lines) if node.orelse else []
+        if not can_unroll(node, len(members), self.functions[-1] if self.functions else node):
+            return [cast(Statement, node.visit(self))]
+        kept: list[Statement] = []
+        for i, member in enumerate(members):
+            self.check_capture(member.name)
+            kept += self.inline(unrolled(node, member.name), node.leading_lines if i == 0 else [])
+        return kept
+
+    def visit_IndentedBlock(self, node: cst.IndentedBlock) -> bool:
+        return False
+
+    def leave_IndentedBlock(
+        self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
+    ) -> cst.IndentedBlock:
+        kept = self.statements(original_node.body)
+        return original_node.with_changes(body=kept or [cst.SimpleStatementLine([cst.Pass()])])
+
+    # tests ------------------------------------------------------------------------------------------------------------
+
+    def settle(self, node: cst.BaseExpression) -> tuple[bool, Any, cst.BaseExpression]:
+        """(whether the recipe decides a test, its value, what is left of the test with nothing put in place yet)."""
+        match node:
+            case cst.BooleanOperation():
+                known, value, left = self.settle(node.left)
+                if known and bool(value) == isinstance(node.operator, cst.Or):
+                    return True, value, left
+                right_known, right_value, right = self.settle(node.right)
+                if known:
+                    return right_known, right_value, _carry(node, right)
+                return False, None, node.with_changes(left=left, right=right)
+            case cst.UnaryOperation(operator=cst.Not()):
+                known, value, inner = self.settle(node.expression)
+                return known, known and not value, node.with_changes(expression=inner)
+            case cst.IfExp():
+                known, value, _ = self.settle(node.test)
+                if known:
+                    chosen = node.body if value else node.orelse
+                    known, value, left = self.settle(chosen)
+                    return known, value, _carry(node, left)
+                return False, None, node
+        known, value = evaluate(EMPTY.code_for_node(node), self.values)
+        return known, value, node
+
+    def visit_BooleanOperation(self, node: cst.BooleanOperation) -> bool:
+        return False
+
+    def leave_BooleanOperation(
+        self, original_node: cst.BooleanOperation, updated_node: cst.BooleanOperation
+    ) -> cst.BaseExpression:
+        known, value, left = self.settle(original_node.left)
+        if known:
+            decided = bool(value) == isinstance(original_node.operator, cst.Or)
+            chosen = original_node.left if decided else original_node.right
+            return _carry(original_node, cast(cst.BaseExpression, chosen.visit(self)))
+        return original_node.with_changes(left=left.visit(self), right=original_node.right.visit(self))
+
+    def visit_IfExp(self, node: cst.IfExp) -> bool:
+        return False
+
+    def leave_IfExp(self, original_node: cst.IfExp, updated_node: cst.IfExp) -> cst.BaseExpression:
+        known, value, test = self.settle(original_node.test)
+        if known:
+            chosen = original_node.body if value else original_node.orelse
+            return _carry(original_node, cast(cst.BaseExpression, chosen.visit(self)))
+        return original_node.with_changes(
+            test=test.visit(self), body=original_node.body.visit(self), orelse=original_node.orelse.visit(self)
+        )
+
+    # names ------------------------------------------------------------------------------------------------------------
+
+    def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.BaseExpression:
+        if self_h(updated_node):
+            return cst.Name("h", lpar=updated_node.lpar, rpar=updated_node.rpar)
+        if not is_h(updated_node.value):
+            return updated_node
+        knob = updated_node.attr.value
+        if self.values.kind(knob) not in ("Slot", "Chain"):
+            return updated_node
+        value = self.values.read(knob)
+        if isinstance(value, tuple):
+            return self.tuple_of(value)
+        if value is None:
+            return cst.Name("None")
+        self.check_capture(value.name)
+        return cst.Name(value.name, lpar=updated_node.lpar, rpar=updated_node.rpar)
+
+    def tuple_of(self, members: tuple[Choice, ...]) -> cst.Tuple:
+        for member in members:
+            self.check_capture(member.name)
+        comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+        last = cst.Comma() if len(members) == 1 else cst.MaybeSentinel.DEFAULT
+        elements = [
+            cst.Element(cst.Name(c.name), comma=comma if i + 1 < len(members) else last) for i, c in enumerate(members)
+        ]
+        return cst.Tuple(elements)
+
+    def check_capture(self, name: str) -> None:
+        """Refuse to put a name where a local of the same name would take its place."""
+        if self.locals is None:
+            self.locals = local_names(self.definition.text)
+        if name in self.locals:
+            raise GolfError(f"`{name}` is chosen by the recipe and also a local name here", "rename the local [rule 3]")
+
+    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.Call:
+        return without_h(updated_node)
+
+    def leave_Parameters(self, original_node: cst.Parameters, updated_node: cst.Parameters) -> cst.Parameters:
+        return drop_parameter(updated_node)
+
+    def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:
+        self.functions.append(node)
+        return True
+
+    def leave_FunctionDef(
+        self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
+    ) -> cst.FunctionDef | cst.RemovalSentinel:
+        self.functions.pop()
+        if yields(original_node) and not yields(updated_node):
+            raise GolfError(
+                f"folding would turn the generator `{original_node.name.value}` into a function",
+                "choose between two functions with a slot [rule 6]",
+            )
+        if is_trivial_init(updated_node) and not is_trivial_init(original_node):
+            return cst.RemoveFromParent()
+        return updated_node
+
+
+def _carry(outer: cst.BaseExpression, chosen: cst.BaseExpression) -> cst.BaseExpression:
+    """`chosen` in the place of `outer`, with the parentheses that `outer` had, unless it stands alone."""
+    alone = isinstance(
+        chosen, cst.Name | cst.Attribute | cst.Call | cst.Subscript | cst.Integer | cst.Float | cst.SimpleString
+    )
+    if (
+        not outer.lpar
+        or (alone and "\n" not in EMPTY.code_for_node(chosen))
+        or (alone and isinstance(chosen, cst.Call))
+    ):
+        return chosen
+    return chosen.with_changes(lpar=[*outer.lpar, *chosen.lpar], rpar=[*chosen.rpar, *outer.rpar])
+
+
+def _ends_block(statement: Statement) -> bool:
+    last = statement.body[-1] if isinstance(statement, cst.SimpleStatementLine) else None
+    return isinstance(last, cst.Return | cst.Raise | cst.Break | cst.Continue)
+
+
+def _without_blank_start(statement: Statement) -> Statement:
+    lines = list(cast(Any, statement).leading_lines)
+    while lines and lines[0].comment is None:
+        lines.pop(0)
+    return cast(Statement, cast(Any, statement).with_changes(leading_lines=lines))
+
+
+def _indented(block: cst.BaseSuite) -> cst.IndentedBlock:
+    if isinstance(block, cst.IndentedBlock):
+        return block
+    return cst.IndentedBlock([cst.SimpleStatementLine(cast(Any, block.body))])
+
+
+def _is_pass(block: cst.BaseSuite) -> bool:
+    return m.matches(block, m.IndentedBlock(body=[m.SimpleStatementLine(body=[m.Pass()])]))
+
+
+def _is_pure(test: cst.BaseExpression) -> bool:
+    return not m.findall(test, m.Call() | m.NamedExpr() | m.Await() | m.Yield())

@@ -1,0 +1,258 @@
+"""The ten rules that parts obey, so that folding them is safe: each finding has the rule's number, file:line and the fix.
+
+1 top level holds imports, definitions, constants · 2 names are imported inside the package · 3 names are unique · 4 `h` is the
+recipe and nothing else · 5 branch on `h` · 6 a slot or a chain, never flags that exclude each other · 7 one forward · 8 nothing
+that looks a name up · 9 no file reads its own text · 10 runs on a CPU.
+"""
+
+import ast
+import builtins
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from golf.catalogue import Catalogue, Part
+from golf.compose.lint_h import callables, lint_h
+from golf.errors import GolfError
+
+SHIPPABLE = ("torch", "numpy", "sentencepiece", "brotli", "zstandard", "constriction", "typing_extensions")
+CUDA_ONLY = ("triton", "flash_attn", "flash_attn_interface", "flash_attn_3", "cutlass")
+LOOKS_UP = ("vars", "locals", "dir", "globals", "eval", "exec", "compile", "__import__")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A broken rule. rule: 1 to 10."""
+
+    rule: int
+    file: str
+    line: int
+    message: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message} [rule {self.rule}]: {self.fix}"
+
+
+def lint(catalogue: Catalogue, stems: tuple[str, ...] | None = None) -> list[Finding]:
+    """What the parts of a catalogue (or those of `stems`) break, by file and line. A name declared twice is a GolfError."""
+    findings: list[Finding] = []
+    takes_h = callables(catalogue)
+    for stem in sorted(catalogue.parts) if stems is None else stems:
+        part = catalogue.parts[stem]
+        tree = ast.parse(part.text)
+        for rule, node, message, fix in _findings(catalogue, part, tree, takes_h):
+            findings.append(Finding(rule, part.shown, getattr(node, "lineno", 1), message, fix))
+    return sorted(findings, key=lambda f: (f.file, f.line, f.rule))
+
+
+def refuse(findings: list[Finding]) -> None:
+    """GolfError with the first finding, and how many more there are."""
+    if findings:
+        first, more = findings[0], len(findings) - 1
+        place = f"{first.file}:{first.line}"
+        others = f" (and {more} more)" if more else ""
+        raise GolfError(f"{place}: {first.message} [rule {first.rule}]{others}", first.fix)
+
+
+Broken = tuple[int, ast.AST, str, str]
+
+
+def _findings(catalogue: Catalogue, part: Part, tree: ast.Module, takes_h: set[str]) -> Iterator[Broken]:
+    yield from _top_level(tree)
+    yield from _imports(catalogue, part, tree)
+    yield from _names(catalogue, part, tree)
+    yield from lint_h(catalogue, part, tree, takes_h)
+    yield from _forwards(tree)
+    yield from _calls(part, tree)
+
+
+def _top_level(tree: ast.Module) -> Iterator[Broken]:
+    for i, node in enumerate(tree.body):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and i == 0:
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if all(isinstance(n, ast.Name | ast.Tuple | ast.List) for n in targets):
+                continue
+        if isinstance(node, ast.Try) and _is_guarded_import(node):
+            continue
+        text = ast.unparse(node).partition("\n")[0]
+        yield (
+            1,
+            node,
+            f"`{text}` acts when the file is imported",
+            "the top level holds imports, definitions and constants: move it into a function",
+        )
+
+
+def _is_guarded_import(node: ast.Try) -> bool:
+    """`try: from kernel import f` / `except ImportError: f = None`, the one exception (design §10.9)."""
+    if not all(isinstance(s, ast.Import | ast.ImportFrom) for s in node.body) or node.orelse or node.finalbody:
+        return False
+    if len(node.handlers) != 1 or not isinstance(node.handlers[0].type, ast.Name):
+        return False
+    handler = node.handlers[0]
+    assigns = all(
+        isinstance(s, ast.Assign) and isinstance(s.value, ast.Constant) and s.value.value is None for s in handler.body
+    )
+    return isinstance(handler.type, ast.Name) and handler.type.id in ("ImportError", "ModuleNotFoundError") and assigns
+
+
+def _imports(catalogue: Catalogue, part: Part, tree: ast.Module) -> Iterator[Broken]:
+    package = catalogue.package
+    optional = {n for node in tree.body if isinstance(node, ast.Try) for n in ast.walk(node)}
+    top = set(tree.body)
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+        relative = isinstance(node, ast.ImportFrom) and node.level > 0
+        for name in names:
+            inside = name == package or name.startswith(package + ".") or (relative and part.user)
+            root = name.partition(".")[0]
+            if inside:
+                yield from _inside_import(package, node, top)
+            elif relative:
+                yield 2, node, f"`{ast.unparse(node)}` is a relative import", f"write `from {package}.x import Name`"
+            elif root == "golf" or root == package.partition(".")[0]:
+                yield (
+                    2,
+                    node,
+                    f"`{name}` does not ship",
+                    f"parts import the standard library, {', '.join(SHIPPABLE[:3])}, codecs and {package}",
+                )
+            elif root == "__future__":
+                yield (
+                    2,
+                    node,
+                    "`from __future__` would act on the whole composed file",
+                    "write annotations that Python 3.11 evaluates",
+                )
+            elif root in ("inspect", "linecache"):
+                yield (
+                    9,
+                    node,
+                    f"`{root}` reads source text, which a packed file does not have",
+                    "sizes come from `os.path.getsize(__file__)`",
+                )
+            elif root in CUDA_ONLY:
+                if node in top and not part.technique:
+                    yield (
+                        10,
+                        node,
+                        f"`{root}` is not there on a CPU",
+                        "import it in the technique that a slot selects, or under `try … except ImportError: name = None`",
+                    )
+            elif root not in sys.stdlib_module_names and root not in SHIPPABLE and node not in optional:
+                yield (
+                    2,
+                    node,
+                    f"`{root}` is not on the challenge's machine",
+                    f"parts import the standard library and {', '.join(SHIPPABLE)}",
+                )
+        if isinstance(node, ast.ImportFrom) and any(a.name == "*" for a in node.names):
+            yield 2, node, f"`{ast.unparse(node)}` hides what it brings", "import the names"
+    yield from _cycles(catalogue, part, tree)
+
+
+def _inside_import(package: str, node: ast.Import | ast.ImportFrom, top: set[ast.stmt]) -> Iterator[Broken]:
+    text = ast.unparse(node)
+    if isinstance(node, ast.Import) or node.module == package:
+        yield 2, node, f"`{text}` imports a module", f"import names: `from {package}.x import Name`"
+    elif any(a.asname for a in node.names):
+        yield 2, node, f"`{text}` renames what it imports", "names are the same in every part: drop the `as`"
+    if node not in top:
+        yield 2, node, f"`{text}` stands inside a definition", "move it to the top of the file"
+
+
+def _cycles(catalogue: Catalogue, part: Part, tree: ast.Module) -> Iterator[Broken]:
+    for node in tree.body:
+        target = node.module.rpartition(".")[2] if isinstance(node, ast.ImportFrom) and node.module else ""
+        if target not in catalogue.parts or target == part.stem or target not in {stem for _, stem in part.uses}:
+            continue
+        seen, todo = set[str](), [target]
+        while todo:
+            stem = todo.pop()
+            if stem == part.stem:
+                yield (
+                    2,
+                    node,
+                    f"`{part.stem}` and `{target}` import each other",
+                    "move what both need into a third part, or choose it by a slot",
+                )
+                break
+            if stem not in seen and stem in catalogue.parts:
+                seen.add(stem)
+                todo += [u for _, u in catalogue.parts[stem].uses]
+
+
+def _names(catalogue: Catalogue, part: Part, tree: ast.Module) -> Iterator[Broken]:
+    """What the catalogue does not refuse by itself: a definition that bears the name of an import or of a builtin."""
+    bound = {i.bound: other for other in catalogue.parts.values() for i in other.imports}
+    mine = {i.bound: i for i in part.imports}
+    for definition in part.definitions:
+        node = ast.Pass(lineno=definition.line)
+        for name in definition.names:
+            if name in bound and definition.kind != "try":
+                yield 3, node, f"`{name}` is defined here and imported in {bound[name].shown}", "rename the definition"
+            elif hasattr(builtins, name):
+                yield 3, node, f"`{name}` is a builtin", "rename the definition"
+    for other in catalogue.parts.values():
+        for item in other.imports if other.stem < part.stem else ():
+            clash = mine.get(item.bound)
+            if clash and clash != item and (clash.name or item.name or "=" in clash.module + item.module):
+                yield 3, tree.body[0], f"`{item.bound}` is another import in {other.shown}", "import it alike in both"
+
+
+def _forwards(tree: ast.Module) -> Iterator[Broken]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            forwards = [s for s in node.body if isinstance(s, ast.FunctionDef) and s.name.startswith("forward")]
+            for extra in [s for s in forwards if s.name != "forward"]:
+                yield (
+                    7,
+                    extra,
+                    f"`{node.name}.{extra.name}` is a second forward",
+                    "one forward serves everybody: add a hook line to it, guarded by `if h.…`",
+                )
+
+
+def _calls(part: Part, tree: ast.Module) -> Iterator[Broken]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if name in LOOKS_UP:
+                yield (
+                    8,
+                    node,
+                    f"`{name}(…)` looks names up, which folding and renaming cannot follow",
+                    "name what you mean",
+                )
+            elif name in ("copy.deepcopy", "deepcopy"):
+                yield (
+                    8,
+                    node,
+                    "`deepcopy` of a model loses its tags",
+                    "build a second model, or copy tensors by `collect(model)`",
+                )
+            elif any(_is_file(a) for a in ast.walk(node)) and name not in ("os.path.getsize", "os.path.dirname"):
+                if not any(
+                    isinstance(c, ast.Call) and c is not node and any(_is_file(a) for a in ast.walk(c))
+                    for c in ast.walk(node)
+                ):
+                    yield (
+                        9,
+                        node,
+                        f"`{ast.unparse(node)}` reads the file's own text",
+                        "sizes come from `os.path.getsize(__file__)`",
+                    )
+        elif isinstance(node, ast.Attribute) and part.stem != "env":
+            if isinstance(node.value, ast.Name) and node.value.id == "os" and node.attr in ("environ", "getenv"):
+                yield 9, node, "only `env.py` reads the environment", "make it a knob, or a field of `Env`"
+
+
+def _is_file(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id == "__file__"

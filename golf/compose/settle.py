@@ -1,0 +1,150 @@
+"""What a recipe decides: evaluates expressions that are made only of `h.…`, literals and operators, and records what they read."""
+
+import ast
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import CodeType
+from typing import Any
+
+from golf.catalogue import Catalogue
+from golf.errors import GolfError
+from golf.knobs import knob_hint
+
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    f.__name__: f
+    for f in (abs, all, any, bool, float, int, len, max, min, range, round, set, sorted, str, sum, tuple)
+}  # fmt: skip
+ALLOWED = (
+    *(ast.Expression, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator, ast.Compare),
+    *(
+        ast.cmpop,
+        ast.IfExp,
+        ast.Constant,
+        ast.Tuple,
+        ast.List,
+        ast.Subscript,
+        ast.Slice,
+        ast.JoinedStr,
+        ast.expr_context,
+    ),
+    *(ast.FormattedValue, ast.GeneratorExp, ast.ListComp, ast.comprehension),
+)
+
+# what `h` looks like in a part
+RECIPE = (ast.dump(ast.Name("h", ast.Load())), ast.dump(ast.Attribute(ast.Name("self", ast.Load()), "h", ast.Load())))
+
+
+class Choice:
+    """A slot's value while an expression is evaluated: true, and equal to itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Choice) and other.name == self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class Values:
+    """The recipe as the fold sees it. `consulted`: every knob that was evaluated → its value; `decided`: those outside assertions."""
+
+    def __init__(self, catalogue: Catalogue, values: Mapping[str, Any]) -> None:
+        self.catalogue = catalogue
+        self.values = values
+        self.consulted: dict[str, Any] = {}
+        self.decided: set[str] = set()
+
+    def kind(self, knob: str) -> str:
+        """The knob's type; GolfError with the nearest name when no part declares it."""
+        if knob not in self.catalogue.knobs:
+            raise GolfError(f"no part has a knob `{knob}`", knob_hint(self.catalogue, knob))
+        return self.catalogue.knobs[knob].kind
+
+    def peek(self, knob: str) -> Any:
+        """The value without recording it: slots as a Choice or None, chains as tuples of them."""
+        kind, value = self.kind(knob), self.values[knob]
+        if kind == "Slot":
+            return Choice(self._name(knob, value)) if value else None
+        return tuple(Choice(self._name(knob, v)) for v in value) if kind == "Chain" else value
+
+    def read(self, knob: str) -> Any:
+        self.consulted[knob] = self.peek(knob)
+        self.decided.add(knob)
+        return self.consulted[knob]
+
+    def _name(self, knob: str, reference: str) -> str:
+        return self.catalogue.find(reference, f"`{knob}`").names[0]
+
+
+class _H:
+    def __init__(self, values: Values) -> None:
+        self._values = values
+
+    def __getattr__(self, name: str) -> Any:
+        return self._values.read(name)
+
+
+def evaluate(text: str, values: Values) -> tuple[bool, Any]:
+    """(whether the recipe alone decides the expression `text`, its value). `self.h` counts as `h`.
+
+    Raises GolfError when the decided expression cannot be computed, as in `h.loop[3]` of three values.
+    """
+    code = _compiled(text)
+    if code is None:
+        return False, None
+    try:
+        return True, eval(code, {"__builtins__": dict(FUNCTIONS), "h": _H(values)})
+    except (ArithmeticError, LookupError, TypeError, ValueError) as fault:
+        raise GolfError(
+            f"`{' '.join(text.split())}` cannot be computed: {fault}", "check the values that it reads"
+        ) from fault
+
+
+def evaluate_reads(node: ast.expr) -> int:
+    """How many knobs an expression reads that the recipe alone decides; 0 when anything else is in it."""
+    return _decidable(node, set())
+
+
+class _Plumbing(ast.NodeTransformer):
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        if node.attr == "h" and isinstance(node.value, ast.Name) and node.value.id == "self":
+            return ast.copy_location(ast.Name("h", ast.Load()), node)
+        self.generic_visit(node)
+        return node
+
+
+@lru_cache(maxsize=4096)
+def _compiled(text: str) -> CodeType | None:
+    if "h" not in text:
+        return None
+    tree = _Plumbing().visit(ast.parse(f"({text})", mode="eval"))
+    bound = {
+        n.id
+        for c in ast.walk(tree)
+        if isinstance(c, ast.comprehension)
+        for n in ast.walk(c.target)
+        if isinstance(n, ast.Name)
+    }
+    reads = _decidable(tree, bound)
+    return compile(ast.fix_missing_locations(tree), "<recipe>", "eval") if reads else None
+
+
+def _decidable(tree: ast.AST, bound: set[str]) -> int:
+    """How many knobs an expression reads; 0 when anything else than the recipe is in it."""
+    reads, todo = 0, [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Attribute) and ast.dump(node.value) in RECIPE:
+            reads += 1
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS:
+            todo += [*node.args, *(keyword.value for keyword in node.keywords)]
+        elif isinstance(node, ALLOWED) or (isinstance(node, ast.Name) and node.id in bound):
+            todo += ast.iter_child_nodes(node)
+        else:
+            return 0
+    return reads

@@ -1,0 +1,298 @@
+"""Shake: keep the definitions, methods and imports that the entry point reaches after folding."""
+
+import ast
+import builtins
+import hashlib
+import symtable
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from golf.catalogue import Catalogue, Definition, Import, Part, did_you_mean
+from golf.compose.fold import fold
+from golf.compose.settle import Choice, Values
+from golf.errors import GolfError
+from golf.recipe import Recipe
+
+# methods that a base class calls on its own; a test compares them with what torch's classes have
+CALLED_BY_BASE = {
+    "Module": (
+        "forward",
+        "extra_repr",
+        "train",
+        "eval",
+        "state_dict",
+        "load_state_dict",
+        "to",
+        "apply",
+        "requires_grad_",
+    ),
+    "Optimizer": ("step", "zero_grad", "state_dict", "load_state_dict", "add_param_group"),
+    "object": (),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A definition's shell, or one method that goes when nothing mentions it. lines: where in the folded text, 1-based."""
+
+    method: str  # "" for the shell
+    lines: tuple[int, int]
+    names: frozenset[str]  # globals that it reads
+    mentions: frozenset[str]  # attributes, and strings that look like one
+    knobs: frozenset[str]  # `h.…` that stay in the text
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A definition under a recipe, cut into pieces. decided: knobs that settled something in it; chosen: names put in."""
+
+    text: str
+    pieces: tuple[Piece, ...]
+    bases: tuple[str, ...]
+    consulted: dict[str, Any]
+    decided: frozenset[str]
+    chosen: frozenset[str]
+
+
+@dataclass
+class Live:
+    """What the composed file holds, in the making."""
+
+    folded: dict[str, Folded] = field(default_factory=dict)  # by a definition's first name, in the order of discovery
+    definitions: dict[str, Definition] = field(default_factory=dict)
+    dead: dict[str, list[Piece]] = field(default_factory=dict)
+    imports: dict[Import, str] = field(default_factory=dict)  # → the part that needs it
+    knobs: set[str] = field(default_factory=set)
+    decided: set[str] = field(default_factory=set)
+    soft: dict[str, list[str]] = field(default_factory=dict)  # part → parts that its slots chose
+
+    def text_of(self, name: str) -> str:
+        """A live definition without its dead methods."""
+        lines = self.folded[name].text.splitlines(keepends=True)
+        for piece in sorted(self.dead.get(name, ()), key=lambda p: -p.lines[0]):
+            lines[piece.lines[0] - 1 : piece.lines[1]] = []
+        text = "".join(lines)
+        return text if _has_body(text) else text.rstrip("\n") + "\n    pass\n"
+
+
+def shake(recipe: Recipe) -> Live:
+    """Everything that the recipe's entry point reaches.
+
+    Raises GolfError for what the fold refuses, an undefined name, and two different things of one name.
+    """
+    catalogue, live = recipe.catalogue, Live()
+    module, _, name = recipe.entry.partition(":")
+    entry = catalogue.definitions.get(name)
+    if entry is None or entry.part != module.rpartition(".")[2]:
+        raise GolfError(f"the entry point `{recipe.entry}` is not there", 'entry is written "golf.parts.entry:main"')
+    todo, mentioned = [(entry, "")], set[str]()
+    waiting: dict[str, list[tuple[Definition, Piece]]] = {}
+    while todo:
+        definition, _ = todo.pop(0)
+        if definition.names[0] in live.folded:
+            continue
+        folded = _fold_once(catalogue, definition, recipe)
+        live.folded[definition.names[0]], live.definitions[definition.names[0]] = folded, definition
+        live.decided |= folded.decided
+        pieces = []
+        kept = _called_by_bases(catalogue, folded)
+        for piece in folded.pieces:
+            if not piece.method or kept is None or piece.method in kept or piece.method in mentioned:
+                pieces.append((definition, piece))
+            else:
+                waiting.setdefault(piece.method, []).append((definition, piece))
+        while pieces:
+            owner, piece = pieces.pop()
+            live.knobs |= piece.knobs
+            todo += [(found, "") for found in _references(catalogue, owner, piece, live)]
+            mentioned |= piece.mentions
+            for method in piece.mentions & waiting.keys():
+                pieces += waiting.pop(method)
+    for definition, piece in (entry for entries in waiting.values() for entry in entries):
+        live.dead.setdefault(definition.names[0], []).append(piece)
+    _refuse_clashes(catalogue, live)
+    return live
+
+
+def _references(catalogue: Catalogue, owner: Definition, piece: Piece, live: Live) -> Iterator[Definition]:
+    """The definitions that a piece reads; its imports are noted on the way."""
+    part, chosen = catalogue.part_of(owner), live.folded[owner.names[0]].chosen
+    used = dict(part.uses)
+    for name in sorted(piece.names):
+        found = catalogue.definitions.get(name)
+        if found is not None and (found.part == part.stem or name in used):
+            if name in used and found.part != used[name]:
+                raise GolfError(f"{part.shown} imports `{name}` from `{used[name]}`", f"it is in `{found.part}`")
+            yield found
+            continue
+        imports = [i for i in part.imports if i.bound == name]
+        if imports:
+            live.imports.update(dict.fromkeys(imports, part.stem))
+        elif found is not None and name in chosen:
+            live.soft.setdefault(part.stem, []).append(found.part)
+            yield found
+        elif name not in ("h", "__file__", "__name__") and not hasattr(builtins, name):
+            known = [*catalogue.definitions, *(i.bound for i in part.imports)]
+            raise GolfError(
+                f"`{name}` is not defined in {part.shown} (read by `{owner.names[0]}`)", did_you_mean(name, known)
+            )
+
+
+_MEMO: dict[str, list[Folded]] = {}
+
+
+def _fold_once(catalogue: Catalogue, definition: Definition, recipe: Recipe) -> Folded:
+    """The folded definition; remembered by its text and by the values that decided something in it."""
+    part = catalogue.part_of(definition)
+    key = hashlib.sha256(f"{part.sha256}/{definition.line}".encode()).hexdigest()
+    for known in _MEMO.setdefault(key, []):
+        values = Values(catalogue, recipe.values)
+        if all(k in catalogue.knobs and values.peek(k) == v for k, v in known.consulted.items()):
+            return known
+    values = Values(catalogue, recipe.values)
+    text = fold(definition, values, part.shown)
+    chosen = frozenset(
+        c.name
+        for v in values.consulted.values()
+        for c in (v if isinstance(v, tuple) else (v,))
+        if isinstance(c, Choice)
+    )
+    bases, pieces = _cut(text)
+    folded = Folded(text, pieces, bases, values.consulted, frozenset(values.decided), chosen)
+    _MEMO[key].append(folded)
+    return folded
+
+
+def _cut(text: str) -> tuple[tuple[str, ...], tuple[Piece, ...]]:
+    """The bases of a class and the pieces of a definition: every plain method is one, the rest is the shell."""
+    tree, lines = ast.parse(text), text.splitlines(keepends=True)
+    node = tree.body[0]
+    if not isinstance(node, ast.ClassDef):
+        return (), (_piece("", (1, len(lines)), text, tree),)
+    methods, shell, end = [], list(lines), node.body[0].lineno - 1
+    for statement in node.body:
+        first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
+        start = first if statement is node.body[0] else end + 1
+        end = statement.end_lineno or statement.lineno
+        if isinstance(statement, ast.FunctionDef) and not statement.name.startswith("__"):
+            piece = "class _:\n" + "".join(lines[start - 1 : end])
+            methods.append(_piece(statement.name, (start, end), piece, statement))
+            shell[start - 1 : end] = [""] * (end - start + 1)
+    rest = ast.ClassDef(
+        **{**{f: getattr(node, f) for f in node._fields}, "body": [s for s in node.body if not _is_piece(s)]}
+    )
+    text = "".join(shell)
+    return tuple(ast.unparse(b) for b in node.bases), (
+        _piece("", (1, len(lines)), text if _has_body(text) else text + "\n    pass\n", rest),
+        *methods,
+    )
+
+
+def _is_piece(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.FunctionDef) and not statement.name.startswith("__")
+
+
+def _has_body(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        return False
+    return True
+
+
+def _piece(method: str, lines: tuple[int, int], text: str, tree: ast.AST) -> Piece:
+    mentions, knobs = set[str](), set[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            (knobs if isinstance(node.value, ast.Name) and node.value.id == "h" else mentions).add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            mentions.add(node.value)
+    return Piece(method, lines, frozenset(_globals(text)), frozenset(mentions), frozenset(knobs))
+
+
+def _globals(text: str) -> set[str]:
+    """The global names that a definition reads, at any depth, by Python's own scoping."""
+    top = symtable.symtable(text, "part", "exec")
+    names = {s.get_name() for s in top.get_symbols() if s.is_referenced()}
+    tables = list(top.get_children())
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        names |= {s.get_name() for s in table.get_symbols() if s.is_global() and s.is_referenced()}
+    return names
+
+
+def _called_by_bases(catalogue: Catalogue, folded: Folded) -> frozenset[str] | None:
+    """The methods of a class that its bases may call, or None for all of them."""
+    kept = set[str]()
+    for base in folded.bases:
+        name = base.rpartition(".")[2]
+        found = catalogue.definitions.get(name)
+        if found is not None:
+            node: Any = ast.parse(found.text).body[0]
+            inner = Folded("", (), tuple(ast.unparse(b) for b in node.bases), {}, frozenset(), frozenset())
+            above = _called_by_bases(catalogue, inner)
+            if above is None:
+                return None
+            kept |= above | {s.name for s in node.body if isinstance(s, ast.FunctionDef)}
+        elif name in CALLED_BY_BASE:
+            kept |= set(CALLED_BY_BASE[name])
+        else:
+            return None
+    return frozenset(kept)
+
+
+def _refuse_clashes(catalogue: Catalogue, live: Live) -> None:
+    """One name, one thing: imports of different parts agree, and no definition bears an import's name."""
+    bound: dict[str, tuple[Import, str]] = {}
+    for item, stem in live.imports.items():
+        other, first = bound.setdefault(item.bound, (item, stem))
+        same = other == item or (not other.name and not item.name and "=" not in other.module + item.module)
+        if not same:
+            raise GolfError(
+                f"`{item.bound}` is one import in {catalogue.parts[first].shown} and another in {catalogue.parts[stem].shown}",
+                "import it alike in both [rule 3]",
+            )
+    for definition in live.definitions.values():
+        for name in definition.names:
+            if name in bound or name == "h":
+                shown = catalogue.part_of(definition).shown
+                where = catalogue.parts[bound[name][1]].shown if name in bound else "every part"
+                raise GolfError(
+                    f"`{name}` is defined in {shown} and imported in {where}", "rename the definition [rule 3]"
+                )
+
+
+def module_order(catalogue: Catalogue, live: Live) -> list[Part]:
+    """The parts of the file: what is imported comes first, then what a slot chose where that makes no circle, the entry last."""
+    stems = {d.part for d in live.definitions.values()}
+    hard = {s: [u for _, u in catalogue.parts[s].uses if u in stems and u != s] for s in stems}
+    done: list[str] = []
+    open_: list[str] = []
+
+    def reaches_open(stem: str, seen: set[str]) -> bool:
+        if stem in open_:
+            return True
+        seen.add(stem)
+        return any(reaches_open(u, seen) for u in hard[stem] if u not in seen)
+
+    def visit(stem: str) -> None:
+        if stem in done or stem in open_:
+            return
+        open_.append(stem)
+        for used in dict.fromkeys(hard[stem]):
+            visit(used)
+        for chosen in dict.fromkeys(live.soft.get(stem, ())):
+            if chosen not in done and not reaches_open(chosen, set()):
+                visit(chosen)
+        open_.remove(stem)
+        done.append(stem)
+
+    entry = next(iter(live.definitions.values())).part
+    roots = sorted(stems - {entry})
+    for used in dict.fromkeys(hard[entry]):
+        visit(used)
+    for stem in [*roots, entry]:
+        visit(stem)
+    return [catalogue.parts[stem] for stem in done]

@@ -1,0 +1,271 @@
+"""Recipes: a TOML file that fixes every choice of a submission, with one parent, becomes one frozen `Recipe`.
+
+A recipe holds what it is (name, title, track, seeds, credits, source, published numbers, ruling) and sections of knobs. A
+section is named after the part that declares its knobs, so a reader knows the file; knob names are unique, so `h` is flat.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from golf.catalogue import Catalogue, did_you_mean, load_catalogue
+from golf.errors import GolfError
+from golf.knobs import checked, knob_hint, parsed
+from golf.project import find_root
+
+TRACKS = ("10min_16mb", "non_record_16mb", "local")
+# key: (type, inherited by a recipe that extends this one)
+ABOUT: Mapping[str, tuple[type, bool]] = MappingProxyType(
+    {
+        "name": (str, False),
+        "title": (str, False),
+        "summary": (str, False),
+        "extends": (str, False),
+        "track": (str, True),
+        "seeds": (list, True),
+        "credits": (list, True),
+        "authors": (list, False),
+        "source": (str, False),
+        "published": (dict, False),
+        "ruling": (list, True),
+        "legal_variant": (str, True),
+        "entry": (str, True),
+    }
+)
+DEFAULT_ENTRY = "golf.parts.entry:main"
+OVERRIDE = "command line"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every choice of a submission. values: knob → value, all knobs of all parts; origins: knob → the recipe that set it.
+
+    own: the knobs that this recipe sets itself (with overrides): these must be read. chain: this recipe and its ancestors.
+    """
+
+    name: str
+    path: Path
+    title: str = ""
+    summary: str = ""
+    track: str = "local"
+    seeds: tuple[int, ...] = (1337, 42, 7)
+    credits: tuple[str, ...] = ()
+    authors: tuple[str, ...] = ()
+    source: str = ""
+    published: Mapping[str, Any] = field(default_factory=dict)
+    ruling: tuple[str, ...] = ()
+    legal_variant: str = ""
+    entry: str = DEFAULT_ENTRY
+    chain: tuple[str, ...] = ()
+    folders: tuple[Path, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False)
+    own: frozenset[str] = frozenset()
+
+    @property
+    def package(self) -> str:
+        """The package of the parts: `golf.parts`."""
+        return self.entry.partition(":")[0].rpartition(".")[0]
+
+    @property
+    def extends(self) -> str | None:
+        return self.chain[1] if len(self.chain) > 1 else None
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The parts that this recipe chooses from, its submission's techniques among them."""
+        return load_catalogue(self.package, self.folders)
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Name → file of the recipes that come with golf."""
+    folder = Path(str(files("golf") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml")) if path.stem != "techniques"}
+
+
+def find_recipe(name: str | Path, beside: Path | None = None) -> Path:
+    """The file of a recipe: a path, else a submission's, else a shipped one.
+
+    beside: the recipe that names it (`extends`, `--from`); then the shipped come first, so that submissions/pr1809 may extend pr1809.
+    """
+    text, root = str(name), find_root(beside.parent if beside else None)
+    if text.endswith(".toml") or "/" in text or Path(text, "recipe.toml").is_file():
+        for path in (Path(text), Path(text) / "recipe.toml", root / text / "recipe.toml"):
+            if path.is_file():
+                return path.resolve()
+        raise GolfError(f"no recipe at {text}", "`golf ls recipes` lists them")
+    shipped, submitted = shipped_recipes().get(text), root / "submissions" / text / "recipe.toml"
+    candidates = (shipped, submitted) if beside else (submitted, shipped)
+    for candidate in candidates:
+        if candidate is not None and candidate.is_file():
+            return candidate.resolve()
+    known = sorted({*shipped_recipes(), *(p.parent.name for p in root.glob("submissions/*/recipe.toml"))})
+    raise GolfError(f"no recipe is called `{text}`", did_you_mean(text, known) or "`golf ls recipes` lists them")
+
+
+def load_recipe(
+    name: str | Path, overrides: Iterable[str] = (), with_: Iterable[str] = (), without: Iterable[str] = ()
+) -> Recipe:
+    """The recipe `name` (see `find_recipe`) with its ancestors, then `--without T`, `--with R:T` and `key=value` applied in turn.
+
+    Raises GolfError for a file that is not there or not TOML, an unknown key (with the nearest), a key in another part's section,
+    a wrong type, a chain with a member twice, and a recipe that extends itself. Imports no part.
+    """
+    recipe = _assemble(_ancestry(find_recipe(name)))
+    with_, without = tuple(with_), tuple(without)
+    if with_ or without:
+        from golf.techniques import with_technique, without_technique
+
+        for technique in without:
+            recipe = without_technique(recipe, technique)
+        for technique in with_:
+            recipe = with_technique(recipe, technique)
+    changes = dict(parsed(recipe.catalogue, text) for text in overrides)
+    return changed(recipe, {knob.name: value for knob, value in changes.items()})
+
+
+def changed(recipe: Recipe, values: Mapping[str, Any], origin: str = OVERRIDE) -> Recipe:
+    """The recipe with other values of some knobs, already of the right type; they count as its own."""
+    if not values:
+        return recipe
+    return replace(
+        recipe,
+        values=MappingProxyType({**recipe.values, **values}),
+        origins=MappingProxyType({**recipe.origins, **dict.fromkeys(values, origin)}),
+        own=recipe.own | values.keys(),
+    )
+
+
+def smoke_sizes(recipe: Recipe) -> dict[str, Any]:
+    """Knob → value of the small twin: what `class Smoke` of the parts declares, never larger than the recipe's own."""
+    sizes = {}
+    for name, knob in recipe.catalogue.knobs.items():
+        if knob.smoke is not None:
+            number = type(knob.smoke) in (int, float)
+            sizes[name] = min(recipe.values[name], knob.smoke) if number else knob.smoke
+    return sizes
+
+
+def smoke_recipe(recipe: Recipe) -> Recipe:
+    """The recipe at the sizes of its small twin; what it sets itself stays what must be read."""
+    return replace(changed(recipe, smoke_sizes(recipe), "smoke"), own=recipe.own)
+
+
+def diff(before: Recipe, after: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Knob → (value before, value after) where two recipes differ; None for a knob that one of them does not know."""
+    names = [*before.values, *(name for name in after.values if name not in before.values)]
+    pairs = {name: (before.values.get(name), after.values.get(name)) for name in names if name != "name"}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _ancestry(path: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """(file, table) of a recipe and its ancestors, the recipe first."""
+    line: list[tuple[Path, dict[str, Any]]] = []
+    at: Path | None = path
+    while at is not None:
+        if at in [seen for seen, _ in line]:
+            names = " → ".join(_name(*entry) for entry in line)
+            raise GolfError(
+                f"{names} → {_name(at, {})}: a recipe extends itself", "`extends` names one ancestor, without a circle"
+            )
+        try:
+            table = tomllib.loads(at.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+            raise GolfError(f"{at} is not TOML: {fault}", "strings are quoted, lists are in brackets") from fault
+        line.append((at, table))
+        parent = table.get("extends")
+        if parent is not None and not isinstance(parent, str):
+            raise GolfError(f"`extends` in {at} is {parent!r}", 'a recipe has one parent: `extends = "baseline"`')
+        at = find_recipe(parent, beside=at) if parent else None
+    return line
+
+
+def _name(path: Path, table: Mapping[str, Any]) -> str:
+    return str(table.get("name") or (path.parent.name if path.name == "recipe.toml" else path.stem))
+
+
+def _assemble(line: list[tuple[Path, dict[str, Any]]]) -> Recipe:
+    path, leaf = line[0]
+    about: dict[str, Any] = {}
+    for file, table in reversed(line):
+        mine = _about(file, table)
+        kept = {key: value for key, value in about.items() if ABOUT[key][1]}
+        kept_credits = [
+            *kept.get("credits", []),
+            *(c for c in mine.get("credits", []) if c not in kept.get("credits", [])),
+        ]
+        about = {**kept, **mine, "credits": kept_credits}
+    folders = tuple(file.parent / "techniques" for file, _ in line if file.name == "recipe.toml")
+    folders = tuple(folder for folder in folders if folder.is_dir())
+    catalogue = load_catalogue(about.get("entry", DEFAULT_ENTRY).partition(":")[0].rpartition(".")[0], folders)
+    values = {name: checked(catalogue, knob, knob.default, "its default") for name, knob in catalogue.knobs.items()}
+    origins = dict.fromkeys(values, "default")
+    own: dict[str, Any] = {}
+    for file, table in reversed(line):
+        own = _knob_values(catalogue, file, table)
+        values |= own
+        origins |= dict.fromkeys(own, _name(file, table))
+    about.pop("extends", None)
+    name = _name(path, leaf)
+    if "name" in values:
+        values["name"] = name
+    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in about.items()}
+    fields |= {"name": name, "published": MappingProxyType(about.get("published", {}))}
+    return Recipe(
+        path=path,
+        chain=tuple(_name(*entry) for entry in line),
+        folders=folders,
+        values=MappingProxyType(values),
+        origins=MappingProxyType(origins),
+        own=frozenset(own),
+        **fields,
+    )
+
+
+def _about(file: Path, table: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys outside the sections that say what a recipe is, each of its type."""
+    about = {key: value for key, value in table.items() if key in ABOUT}
+    for key, value in about.items():
+        wanted = ABOUT[key][0]
+        inner = int if key == "seeds" else str
+        members = value if isinstance(value, list) else []
+        if type(value) is not wanted or any(type(member) is not inner for member in members):
+            kind = f"list of {inner.__name__}" if wanted is list else wanted.__name__
+            raise GolfError(f"`{key}` in {file} is {value!r}", f"it is a {kind}")
+    if about.get("track", TRACKS[0]) not in TRACKS:
+        raise GolfError(f"`track` in {file} is {about['track']!r}", f"it is one of {', '.join(TRACKS)}")
+    if len(set(about.get("seeds", ()))) != len(about.get("seeds", ())):
+        raise GolfError(f"`seeds` in {file} holds a seed twice", "three different seeds are three runs")
+    if about.get("entry", DEFAULT_ENTRY).count(":") != 1:
+        raise GolfError(f"`entry` in {file} is {about['entry']!r}", f'write it as "{DEFAULT_ENTRY}"')
+    return about
+
+
+def _knob_values(catalogue: Catalogue, file: Path, table: Mapping[str, Any]) -> dict[str, Any]:
+    """What the sections of one file set, each key known, in its own section and of its type."""
+    values: dict[str, Any] = {}
+    for section, entries in table.items():
+        if section in ABOUT:
+            continue
+        if not isinstance(entries, dict):
+            knob = catalogue.knobs.get(section)
+            hint = f"put it under [{knob.part}]" if knob else did_you_mean(section, [*ABOUT, *catalogue.knobs])
+            raise GolfError(f"`{section}` in {file} stands outside a section", hint)
+        if section not in catalogue.parts and not any(key in catalogue.knobs for key in entries):
+            raise GolfError(f"no part is called `{section}` [{file}]", did_you_mean(section, list(catalogue.parts)))
+        for key, value in entries.items():
+            if key not in catalogue.knobs:
+                raise GolfError(f"no part has a knob `{key}` [{file}]", knob_hint(catalogue, key))
+            knob = catalogue.knobs[key]
+            if knob.part != section:
+                raise GolfError(
+                    f"`{key}` stands under [{section}] in {file}", f"it is a knob of [{knob.part}]: move it there"
+                )
+            values[key] = checked(catalogue, knob, value, str(file))
+    if "name" in values:
+        raise GolfError(f"`name` in {file} stands in a section", "a recipe's name stands at its top")
+    return values

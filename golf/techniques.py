@@ -1,0 +1,169 @@
+"""Techniques: a part in `techniques/`, or a row of recipes/techniques.toml for what is only a knob of the skeleton.
+
+`--with R:T` copies T from recipe R with its knobs and its place in the chain; `--without T` takes it out (design §10.14).
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any
+
+from golf.catalogue import Catalogue, did_you_mean
+from golf.errors import GolfError
+from golf.knobs import checked
+from golf.recipe import Recipe, changed, load_recipe, shipped_recipes
+
+
+@dataclass(frozen=True)
+class Technique:
+    """One technique. off: for a row, its knobs with the values that switch it off; None for a part with code of its own."""
+
+    name: str
+    summary: str
+    knobs: tuple[str, ...]
+    off: Mapping[str, Any] | None = None
+    pr: str = ""
+    authors: tuple[str, ...] = ()
+
+    def used_in(self, recipe: Recipe) -> bool:
+        """Whether a recipe's values choose it."""
+        if self.off is not None:
+            return any(recipe.values.get(knob, value) != value for knob, value in self.off.items())
+        return bool(entries(recipe, self.name))
+
+
+@lru_cache(maxsize=1)
+def rows() -> Mapping[str, Mapping[str, Any]]:
+    """The rows of recipes/techniques.toml by name."""
+    path = files("golf") / "recipes" / "techniques.toml"
+    if not path.is_file():
+        return MappingProxyType({})
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    for name, row in table.items():
+        known = {"knobs", "off", "pr", "authors", "summary"}
+        if not isinstance(row, dict) or set(row) - known or set(row.get("knobs", ())) != set(row.get("off", ())):
+            raise GolfError(
+                f"techniques.toml: row `{name}` has another form", f"its keys are {', '.join(sorted(known))}"
+            )
+    return MappingProxyType(table)
+
+
+def techniques(catalogue: Catalogue) -> dict[str, Technique]:
+    """Every technique that a catalogue's recipes may choose, by name, sorted."""
+    found = {
+        stem: Technique(stem, part.summary, tuple(k.name for k in part.knobs))
+        for stem, part in catalogue.parts.items()
+        if part.technique
+    }
+    for name, row in rows().items():
+        if all(knob in catalogue.knobs for knob in row["knobs"]):
+            off = {k: checked(catalogue, catalogue.knobs[k], v, "techniques.toml") for k, v in row["off"].items()}
+            authors = tuple(row.get("authors", ()))
+            found[name] = Technique(name, row["summary"], tuple(row["knobs"]), off, str(row.get("pr", "")), authors)
+    return dict(sorted(found.items()))
+
+
+def find_technique(catalogue: Catalogue, name: str) -> Technique:
+    """A technique by its name, or by the name of a class or function in its file. GolfError with the nearest."""
+    known = techniques(catalogue)
+    bare = name.removeprefix("user:").partition(".")[0]
+    if bare in known:
+        return known[bare]
+    definition = catalogue.definitions.get(bare)
+    if definition is not None and definition.part in known:
+        return known[definition.part]
+    raise GolfError(
+        f"no technique is called `{name}`", did_you_mean(bare, list(known)) or "`golf ls techniques` lists them"
+    )
+
+
+def entries(recipe: Recipe, technique: str) -> dict[str, tuple[str, ...]]:
+    """Slot or chain → the entries in it that come from a technique's file."""
+    catalogue, found = recipe.catalogue, {}
+    for name, knob in catalogue.knobs.items():
+        if knob.kind in ("Slot", "Chain"):
+            value = recipe.values[name]
+            members = [v for v in (value if knob.kind == "Chain" else (value,)) if v]
+            mine = tuple(v for v in members if catalogue.find(v, name).part == technique)
+            if mine:
+                found[name] = mine
+    return found
+
+
+def without_technique(recipe: Recipe, name: str) -> Recipe:
+    """The recipe with a technique taken out: of its chains and slots, and its knobs back at their defaults.
+
+    Raises GolfError when the recipe does not use it, or when a slot has nothing else to fall back on.
+    """
+    catalogue, technique = recipe.catalogue, find_technique(recipe.catalogue, name)
+    if not technique.used_in(recipe):
+        using = [t.name for t in techniques(catalogue).values() if t.used_in(recipe)]
+        raise GolfError(f"{recipe.name} does not use `{technique.name}`", f"it uses {', '.join(using) or 'none'}")
+    if technique.off is not None:
+        return changed(recipe, {k: v for k, v in technique.off.items() if recipe.values[k] != v}, f"without {name}")
+    values: dict[str, Any] = {}
+    for knob, mine in entries(recipe, technique.name).items():
+        if catalogue.knobs[knob].kind == "Chain":
+            values[knob] = tuple(v for v in recipe.values[knob] if v not in mine)
+            continue
+        values[knob] = catalogue.knobs[knob].default
+        if values[knob] and catalogue.find(values[knob], knob).part == technique.name:
+            raise GolfError(
+                f"`{technique.name}` is what the slot `{knob}` holds by default", f"choose another: `{knob}=NAME`"
+            )
+    result = changed(recipe, values, f"without {name}")
+    inherited = {k: catalogue.knobs[k].default for k in technique.knobs}
+    result = changed(result, inherited, "default")
+    return replace(result, own=(result.own | values.keys()) - set(technique.knobs))
+
+
+def with_technique(recipe: Recipe, request: str) -> Recipe:
+    """The recipe with technique T of recipe R, asked for as `R:T`: its entries, its knobs, its place in a chain.
+
+    Raises GolfError when R does not use T, or when T is already in.
+    """
+    origin, colon, name = request.partition(":")
+    if not colon or origin == "user":
+        using = [r for r in shipped_recipes() if find_technique(recipe.catalogue, request).used_in(load_recipe(r))]
+        hint = f"as in `--with {using[0]}:{request}`" if using else "add it to a chain or slot in recipe.toml"
+        raise GolfError(f"`--with {request}` does not say from which recipe", hint)
+    source = load_recipe(origin)
+    technique = find_technique(source.catalogue, name)
+    if not technique.used_in(source):
+        raise GolfError(f"{source.name} does not use `{technique.name}`", f"`golf show {technique.name}` says who does")
+    values: dict[str, Any] = {k: source.values[k] for k in technique.knobs}
+    for knob, mine in (entries(source, technique.name) if technique.off is None else {}).items():
+        if source.catalogue.knobs[knob].kind == "Slot":
+            values[knob] = mine[0]
+        else:
+            values[knob] = recipe.values[knob]
+            for member in mine:
+                values[knob] = _placed(recipe.catalogue, values[knob], source.values[knob], member)
+    values = {k: v for k, v in values.items() if recipe.values.get(k) != v}
+    if not values:
+        raise GolfError(f"{recipe.name} already has `{technique.name}` as {source.name} has it", None)
+    folders = (*recipe.folders, *(f for f in source.folders if f not in recipe.folders))
+    return changed(replace(recipe, folders=folders), values, source.name)
+
+
+def _placed(catalogue: Catalogue, chain: tuple[str, ...], model: tuple[str, ...], member: str) -> tuple[str, ...]:
+    """`chain` with `member` where it stands in `model`: after the nearest neighbour before it, else before the nearest after."""
+
+    def name(reference: str) -> str:
+        return reference.removeprefix("user:").rpartition(".")[2]
+
+    names, at = [name(v) for v in chain], model.index(member)
+    if name(member) in names:
+        return chain
+    for neighbour in reversed(model[:at]):
+        if name(neighbour) in names:
+            place = names.index(name(neighbour)) + 1
+            return (*chain[:place], member, *chain[place:])
+    for neighbour in model[at + 1 :]:
+        if name(neighbour) in names:
+            place = names.index(name(neighbour))
+            return (*chain[:place], member, *chain[place:])
+    return (*chain, member)
