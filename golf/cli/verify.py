@@ -1,0 +1,69 @@
+"""`golf verify`: the rules, applied to any submission."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from golf.rules.findings import Verdict
+
+
+def verify(
+    path: str | None = typer.Argument(
+        None, help="A record folder, a submission (its finished runs) or a script; default: here."
+    ),
+    pack: str = typer.Option("pgolf-2026-05", help="The rule pack: a contest state."),
+    only: str = typer.Option("", help="Kinds of checks, comma-separated: folder,json,log,static,stats,execute."),
+    track: str | None = typer.Option(None, help="Judge by this track: 10min_16mb, non_record_16mb or local."),
+    quick: bool = typer.Option(False, "--quick", help="Fewer positions in executed checks."),
+    execute: bool = typer.Option(
+        False, "--execute", help="Run a foreign script's evaluation on a stub model, in a sandbox."
+    ),
+    verbose: bool = typer.Option(
+        False, "--verbose", "-v", help="Evidence and source of every rule, not only of those broken."
+    ),
+    json: bool = typer.Option(False, "--json", help="The verdict as JSON."),
+    md: bool = typer.Option(False, "--md", help="A table for a pull request."),
+    self_test: bool = typer.Option(False, "--self-test", help="Measure the checks on the calibration corpus instead."),
+    records: str | None = typer.Option(None, help="With --self-test: official record folders to measure on too."),
+    write: bool = typer.Option(False, "--write", help="With --self-test: keep the measured rates with the pack."),
+) -> None:
+    """Judge a submission by the rules: PASS, FAIL, UNKNOWN or N/A per rule, with evidence, file:line and source.
+
+    Ends with 1 when a deciding rule is broken, 6 when one could not be told, 0 otherwise.
+
+    $ golf verify records/track_10min_16mb/2026-04-09_Mine --only log,json
+    """
+    if self_test:
+        from golf.rules.calibrate import print_self_test
+
+        raise typer.Exit(print_self_test(records, write=write, json=json, md=md))
+    from golf.rules import verify_folder
+
+    kinds = only.split(",") if only else None
+    verdict = verify_folder(_here(path), pack, kinds, quick=quick, execute=execute, track=track)
+    _print(verdict, json=json, md=md, verbose=verbose)
+    raise typer.Exit(verdict.exit)
+
+
+def _here(path: str | None) -> str:
+    if path is not None:
+        return path
+    from golf.project import find_submission
+
+    return str(find_submission())
+
+
+def _print(verdict: Verdict, *, json: bool, md: bool, verbose: bool) -> None:
+    from golf.cli.output import print_json, print_table
+    from golf.rules.report import summary, table, text
+
+    if json:
+        print_json(verdict.as_dict())
+    elif md:
+        print_table(None, ["state", "rule", "found", "where", "source"], table(verdict), md=True)
+        print(f"\n{summary(verdict)}")
+    else:
+        print("\n".join(text(verdict, verbose=verbose)))

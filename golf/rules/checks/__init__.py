@@ -1,0 +1,47 @@
+"""Detectors: functions of a `Subject` that yield `Result`s about one rule. The packs name them as "module.function".
+
+A module's KIND says what its detectors read; `--only` selects by it.
+"""
+
+from collections.abc import Callable, Iterable
+from importlib import import_module
+
+from golf.rules.findings import Result
+from golf.rules.subject import Subject
+
+KINDS = ("folder", "json", "log", "static", "stats", "execute")
+MODULES = {
+    "folder": "folder",
+    "claims": "json",
+    "size": "log",
+    "clock": "log",
+    "seeds": "log",
+    "metric": "log",
+    "significance": "stats",
+    "static_io": "static",
+    "static_ttt": "static",
+    "static_mix": "static",
+    "executed": "execute",
+}
+NEEDS = {
+    "folder": "the whole record folder",
+    "json": "submission.json and the logs",
+    "log": "the training logs",
+    "static": "the script as readable source",
+    "stats": "the scores of the seeds",
+    "execute": "a run of the evaluator on a stub model (`--execute`)",
+}
+
+Detector = Callable[[Subject], Iterable[Result]]
+
+
+def kind_of(name: str) -> str:
+    """What the detector called `name` reads: one of KINDS."""
+    return MODULES[name.partition(".")[0]]
+
+
+def find_detector(name: str) -> Detector:
+    """The detector called "module.function"."""
+    module, _, function = name.partition(".")
+    detector: Detector = getattr(import_module(f"golf.rules.checks.{module}"), function)
+    return detector

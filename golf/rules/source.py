@@ -1,0 +1,210 @@
+"""A training script as text: unpacked without running it, parsed, with the local files that it uses.
+
+Bounded on purpose: what is too large, too deep or no Python is said so, never executed and never fatal.
+"""
+
+import ast
+import re
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MAX_PARSE_BYTES = 2_000_000  # the largest official script has 160 KB
+MAX_READ_BYTES = 64_000_000
+LOCAL_SUFFIXES = (
+    ".py",
+    ".cpp",
+    ".cc",
+    ".c",
+    ".cu",
+    ".h",
+    ".so",
+    ".npz",
+    ".npy",
+    ".bin",
+    ".json",
+    ".pt",
+    ".xz",
+    ".gz",
+    ".pkl",
+    ".txt",
+)
+FILE_NAME = re.compile(r"^[\w./-]+$")
+
+
+@dataclass(frozen=True)
+class Module:
+    """One piece of code. tree is None when it does not parse, and `fault` says why."""
+
+    path: Path
+    text: str
+    tree: ast.Module | None
+    fault: str | None = None
+    newer_syntax: bool = False  # parses only by the grammar of a newer Python
+
+
+@dataclass(frozen=True)
+class Source:
+    """A script and what it uses.
+
+    shipped_bytes: of the script's file as it lies there. packed: how it was wrapped, None for plain source.
+    helpers: local code that it imports or executes; data: other local files that it reads or compiles.
+    readable: all code could be seen; otherwise `faults` says what could not.
+    """
+
+    path: Path
+    shipped_bytes: int
+    modules: tuple[Module, ...]
+    packed: str | None = None
+    helpers: tuple[Path, ...] = ()
+    data: tuple[Path, ...] = ()
+    faults: tuple[str, ...] = field(default=())
+
+    @property
+    def main(self) -> Module:
+        return self.modules[0]
+
+    @property
+    def readable(self) -> bool:
+        return not self.faults and all(module.tree is not None for module in self.modules)
+
+    @property
+    def helper_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.helpers + self.data)
+
+
+def read_source(path: Path) -> Source:
+    """The source at `path`, unwrapped, with the local modules and files that it names; never raises on strange content."""
+    size = path.stat().st_size
+    if size > MAX_READ_BYTES:
+        empty = Module(path, "", None, f"{size:,} bytes are too many to read (limit {MAX_READ_BYTES:,})")
+        return Source(path, size, (empty,), faults=(str(empty.fault),))
+    raw = path.read_bytes()
+    text, packed, faults = _unwrap(raw, path)
+    modules = [parse(path, text)]
+    helpers: list[Path] = []
+    data: list[Path] = []
+    queue = [modules[0]]
+    while queue:
+        module = queue.pop(0)
+        for used in local_files(module, path):
+            if used in helpers or used in data or used == path:
+                continue
+            if used.suffix == ".py" and used.stat().st_size <= MAX_PARSE_BYTES:
+                helpers.append(used)
+                modules.append(parse(used, _unwrap(used.read_bytes(), used)[0]))
+                queue.append(modules[-1])
+            else:
+                data.append(used)
+    broken = [f"{module.path.name}: {module.fault}" for module in modules if module.fault]
+    return Source(path, size, tuple(modules), packed, tuple(helpers), tuple(data), tuple(faults + broken))
+
+
+def _unwrap(raw: bytes, path: Path) -> tuple[str, str | None, list[str]]:
+    """The readable text of a script, how it was packed (None: it was not), and what could not be seen."""
+    text = _decode(raw)
+    if not looks_packed(text):
+        return text, None, []
+    try:
+        from golf.compose.pack import unpack
+
+        return _as_text(unpack(path)), "packed", []
+    except ImportError:
+        return text, "packed", ["packed, and no unpacker is installed"]
+    except Exception as fault:
+        return text, "packed", [f"packed, and cannot be unpacked: {str(fault)[:200]}"]
+
+
+def _as_text(unpacked: object) -> str:
+    return str(getattr(unpacked, "text", None) or getattr(unpacked, "source", None) or unpacked)
+
+
+def looks_packed(text: str) -> bool:
+    """Whether a script decompresses and executes itself: few lines, an exec, and a long literal."""
+    head = text[:4000]
+    if "exec(" not in text and "exec (" not in text:
+        return False
+    lines = text.count("\n") + 1
+    return ("compress" in head or "b85decode" in head or "b64decode" in head) and len(text) > 60 * lines
+
+
+def _decode(raw: bytes) -> str:
+    """Source text by its own coding line, else UTF-8, else latin-1 (which takes any byte)."""
+    head = raw[:200].split(b"\n")[:2]
+    coding = next(
+        (match[1].decode() for line in head if (match := re.match(rb"#.*coding[:=]\s*([-\w]+)", line))), "utf-8"
+    )
+    for name in ({"l1": "latin-1"}.get(coding, coding), "utf-8", "latin-1"):
+        try:
+            return raw.decode(name).removeprefix("\ufeff")
+        except (LookupError, UnicodeDecodeError):
+            continue
+    return ""
+
+
+def parse(path: Path, text: str) -> Module:
+    """`text` as a syntax tree; falls back to the grammar of newer Pythons (nested f-string quotes)."""
+    if len(text) > MAX_PARSE_BYTES:
+        return Module(
+            path,
+            text[:MAX_PARSE_BYTES],
+            None,
+            f"{len(text):,} characters are too many to analyse (limit {MAX_PARSE_BYTES:,})",
+        )
+    try:
+        return Module(path, text, _tree(text))
+    except (SyntaxError, ValueError) as fault:
+        newer = _tree_of_newer(text)
+        if newer is not None:
+            return Module(path, text, newer, None, newer_syntax=True)
+        line = getattr(fault, "lineno", None)
+        return Module(
+            path, text, None, f"does not parse: {getattr(fault, 'msg', fault)}" + (f" (line {line})" if line else "")
+        )
+    except (RecursionError, MemoryError):
+        return Module(path, text, None, "nested too deeply to analyse")
+
+
+def _tree(text: str) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(text)
+
+
+def _tree_of_newer(text: str) -> ast.Module | None:
+    """The tree when only f-strings of Python 3.12 are in the way: they are replaced by tuples of their expressions."""
+    if not re.search(r"""\b[rR]?[fF][rR]?["']""", text):
+        return None
+    try:
+        import libcst
+
+        from golf.rules.newer_syntax import without_fstrings
+
+        return _tree(without_fstrings(text))
+    except (libcst.ParserSyntaxError, SyntaxError, ValueError, RecursionError):
+        return None
+
+
+def local_files(module: Module, script: Path) -> list[Path]:
+    """Files beside `script` that `module` imports, executes, reads or compiles, by the names in its code."""
+    if module.tree is None:
+        return []
+    folder = script.parent
+    found: list[Path] = []
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            found += [_module_file(folder, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.append(_module_file(folder, node.module))
+            found += [_module_file(folder, f"{node.module}.{alias.name}") for alias in node.names]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 200:
+            name = node.value.removeprefix("./")
+            if name.endswith(LOCAL_SUFFIXES) and FILE_NAME.match(name) and ".." not in name:
+                found.append(folder / name)
+    logs = ("log", "logs", "requirements.txt", "submission.json")
+    kept = [path for path in found if path.is_file() and path.name not in logs and path.resolve() != script.resolve()]
+    return list(dict.fromkeys(kept))
+
+
+def _module_file(folder: Path, dotted: str) -> Path:
+    return folder / (dotted.replace(".", "/") + ".py")

@@ -1,0 +1,223 @@
+"""What is to be judged: a record folder, a submission with its runs, or a single script, read once and lazily."""
+
+import datetime
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from golf.errors import GolfError
+from golf.rules.pack import TRACKS, Pack
+from golf.rules.runs import Run, read_runs
+from golf.rules.source import Source, read_source
+
+SCRIPT_NAMES = ("train_gpt.py", "train_gpt*.py", "train_*.py", "train*.py")
+MAX_TEXT_BYTES = 4_000_000
+
+
+@dataclass
+class Subject:
+    """Everything that the detectors may ask about.
+
+    kind: "record" (logs and submission.json), "submission" (golf's own: recipe and runs) or "script".
+    execute: the user allows running the script in the sandbox. quick: the short form of executed checks.
+    """
+
+    path: Path
+    pack: Pack
+    kind: str
+    execute: bool = False
+    quick: bool = False
+    wanted_track: str | None = None
+    only: frozenset[str] | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent if self.kind == "script" else self.path
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        return self.pack.limits
+
+    @cached_property
+    def script(self) -> Path | None:
+        """The training script: what the runs ran for a submission, else train_gpt.py or the nearest name."""
+        if self.kind == "script":
+            return self.path
+        if self.kind == "submission" and self.run_set is not None and (self.run_set / "train_gpt.py").is_file():
+            return self.run_set / "train_gpt.py"
+        for pattern in SCRIPT_NAMES:
+            if found := sorted(path for path in self.folder.glob(pattern) if path.is_file()):
+                return found[0]
+        return None
+
+    @cached_property
+    def source(self) -> Source | None:
+        """The script unpacked and parsed, with the local files that it uses; None without a script."""
+        return read_source(self.script) if self.script else None
+
+    @cached_property
+    def run_set(self) -> Path | None:
+        """A submission's folder of runs with the most finished seeds: the current script's, a full size before a smoke one."""
+        sets = [path for path in sorted((self.folder / "runs").glob("*")) if any(path.glob("seed_*/*.log"))]
+        return max(
+            sets,
+            key=lambda path: (not path.name.endswith("-smoke"), self._is_current(path), path.stat().st_mtime),
+            default=None,
+        )
+
+    def _is_current(self, run_set: Path) -> bool:
+        from hashlib import sha256
+
+        script = self.folder / "train_gpt.py"
+        return script.is_file() and run_set.name.startswith(sha256(script.read_bytes()).hexdigest()[:12])
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """Every run whose log is here, duplicates of one log left out."""
+        if self.kind == "script":
+            return []
+        base = self.run_set if self.kind == "submission" else self.folder
+        return read_runs(base, self.kind) if base else []
+
+    @cached_property
+    def claims_path(self) -> Path | None:
+        found = sorted(self.folder.glob("submission*.json")) if self.kind != "script" else []
+        return found[0] if found else None
+
+    @cached_property
+    def claims(self) -> dict[str, Any] | None:
+        """submission.json as a table; None when there is none or it is no JSON object (see `claims_fault`)."""
+        return self._claims[0]
+
+    @property
+    def claims_fault(self) -> str | None:
+        return self._claims[1]
+
+    @cached_property
+    def _claims(self) -> tuple[dict[str, Any] | None, str | None]:
+        if self.claims_path is None:
+            return None, None
+        try:
+            table = json.loads(self.claims_path.read_text(encoding="utf-8-sig"))
+        except (ValueError, OSError, RecursionError) as fault:
+            return None, str(fault)
+        return (table, None) if isinstance(table, dict) else (None, "it holds no JSON object")
+
+    @cached_property
+    def readme(self) -> str | None:
+        for path in sorted(self.folder.glob("README*")) if self.kind != "script" else []:
+            if path.is_file() and path.stat().st_size <= MAX_TEXT_BYTES:
+                return path.read_text(encoding="utf-8", errors="replace")
+        return None
+
+    @cached_property
+    def track(self) -> str:
+        """The track whose rules apply: asked for, else what the folder, submission.json and the runs' hardware say."""
+        if self.wanted_track:
+            return self.wanted_track
+        claimed = str((self.claims or {}).get("track", "")).lower()
+        parents = " ".join(self.folder.resolve().parts[-3:]).lower()
+        if "local" in claimed or any(run.not_the_challenge for run in self.runs):
+            return "local"
+        if "non" in claimed or "track_non_record" in parents:
+            return "non_record_16mb"
+        if self.kind == "submission" and not self.runs:
+            return self._recipe_track or "10min_16mb"
+        return "10min_16mb"
+
+    @cached_property
+    def _recipe_track(self) -> str | None:
+        import tomllib
+
+        try:
+            track = tomllib.loads((self.folder / "recipe.toml").read_text(encoding="utf-8")).get("track")
+        except (OSError, ValueError):
+            return None
+        return track if track in TRACKS else None
+
+    @cached_property
+    def date(self) -> datetime.date | None:
+        """When it was submitted: the `date` of submission.json, else of the folder's name."""
+        for text in (str((self.claims or {}).get("date", "")), self.folder.name):
+            if match := re.match(r"(\d{4})-(\d\d)-(\d\d)", text):
+                try:
+                    return datetime.date(*(int(part) for part in match.groups()))
+                except ValueError:
+                    continue
+        return None
+
+    @cached_property
+    def scored_runs(self) -> list[Run]:
+        """One run per seed that backs the claim (all seeds when submission.json names none)."""
+        finished = [run for run in self.runs if run.val_bpb is not None]
+        if not self.seed_claims:
+            return self._one_per_seed(finished)
+        chosen: list[Run] = []
+        for seed, entry in self.seed_claims.items():
+            own = [run for run in finished if seed in (str(run.seed), str(run.seed_in_name))]
+            claim = entry.get("val_bpb")
+            if isinstance(claim, int | float):
+                digits = len(repr(float(claim)).partition(".")[2])
+                backed = [run for run in own or finished if run.backing(claim, digits)]
+                elsewhere = [run for run in finished if run.backing(claim, digits)]
+                own = backed or elsewhere or own
+            chosen += [run for run in own[:1] if run not in chosen]
+        return chosen
+
+    def _one_per_seed(self, finished: list[Run]) -> list[Run]:
+        """The run of each seed; the one that the headline claims, where a seed has several."""
+        claim = next(
+            (value for key in ("val_bpb", "mean_val_bpb") if isinstance(value := (self.claims or {}).get(key), float)),
+            None,
+        )
+        best: dict[object, Run] = {}
+        for run in finished:
+            key = run.seed if run.seed is not None else run.seed_in_name if run.seed_in_name is not None else run.file
+            rival = best.get(key)
+            if rival is None or (claim is not None and _distance(run, claim) < _distance(rival, claim)):
+                best[key] = run
+        return list(best.values())
+
+    @cached_property
+    def seed_claims(self) -> dict[str, dict[str, Any]]:
+        """submission.json's per-seed entries, whatever their form: seed → {val_bpb, val_loss, artifact_bytes, …}."""
+        table = self.claims or {}
+        entries = table.get("seed_results") or table.get("seeds")
+        if isinstance(entries, list):
+            entries = {entry.get("seed"): entry for entry in entries if isinstance(entry, dict)}
+        if not isinstance(entries, dict):
+            return {}
+        return {str(seed): entry if isinstance(entry, dict) else {"val_bpb": entry} for seed, entry in entries.items()}
+
+
+def _distance(run: Run, claim: float) -> float:
+    return abs((run.val_bpb or 0.0) - claim)
+
+
+def find_subject(path: str | Path, pack: Pack, **options: Any) -> Subject:
+    """The subject at `path`: a folder or a .py file, or the name of a submission of this project; GolfError when it is none."""
+    place = Path(path)
+    if not place.exists():
+        from golf.project import find_submission
+
+        place = find_submission(str(path))
+    if place.is_file():
+        if place.suffix != ".py":
+            raise GolfError(f"{place} is no Python script", "name a record folder, a submission or a train_gpt.py")
+        return Subject(place, pack, "script", **options)
+    if (place / "recipe.toml").is_file():
+        return Subject(place, pack, "submission", **options)
+    if not place.is_dir() or not any(place.iterdir()):
+        raise GolfError(f"nothing to verify in {place}", "name a record folder, a submission or a train_gpt.py")
+    return Subject(place, pack, "record", **options)
+
+
+def names(items: Sequence[object], limit: int = 6) -> str:
+    """A short list for a message."""
+    shown = ", ".join(str(item) for item in items[:limit])
+    return shown + (f" and {len(items) - limit} more" if len(items) > limit else "")

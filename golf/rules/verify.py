@@ -1,0 +1,106 @@
+"""Apply a pack's rules to a record folder, a submission or a script."""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from golf.errors import GolfError
+from golf.rules.checks import KINDS, NEEDS, find_detector, kind_of
+from golf.rules.findings import Finding, Result, State, Verdict, settle
+from golf.rules.pack import DEFAULT_PACK, TRACKS, Rule, load_pack
+from golf.rules.rates import measured_rate
+from golf.rules.subject import Subject, find_subject
+
+NOT_ON_TRACK = {
+    "local": "a local run (embedded data, or not on 8xH100) has no challenge hardware, clock, canonical data or frontier",
+    "non_record_16mb": "the non-record track has no clock, no frontier and no minimum of seeds",
+    "10min_16mb": "not a rule of the record track",
+}
+
+
+def verify_folder(
+    path: str | Path,
+    pack: str = DEFAULT_PACK,
+    only: Iterable[str] | None = None,
+    quick: bool = False,
+    execute: bool = False,
+    track: str | None = None,
+) -> Verdict:
+    """Judge what lies at `path` by the rules of `pack`.
+
+    only: kinds of checks (folder, json, log, static, stats, execute); None for all. execute: run a foreign script's evaluation in
+    the sandbox; golf's own composed scripts are executed unless `only` says otherwise. quick: fewer positions in executed checks.
+    track: overrides what the folder says. Raises GolfError for a path or a kind that does not exist.
+    """
+    started = time.perf_counter()
+    if track is not None and track not in TRACKS:
+        raise GolfError(f"no track `{track}`", f"there are: {', '.join(TRACKS)}")
+    asked = _kinds(only)
+    subject = find_subject(
+        path, load_pack(pack), execute=execute or (only is not None and "execute" in asked), quick=quick, wanted_track=track,
+        only=asked if only is not None else None,
+    )  # fmt: skip
+    findings, not_asked = [], []
+    for rule in subject.pack.rules.values():
+        if any(kind_of(name) in asked for name in rule.detectors):
+            findings.append(judge(rule, subject, asked))
+        else:
+            not_asked.append(rule.code)
+    seconds = time.perf_counter() - started
+    return Verdict(
+        str(subject.path),
+        subject.pack.name,
+        subject.track,
+        tuple(findings),
+        seconds,
+        tuple(not_asked),
+        tuple(dict.fromkeys(subject.notes)),
+    )
+
+
+def _kinds(only: Iterable[str] | None) -> frozenset[str]:
+    if only is None:
+        return frozenset(KINDS)
+    asked = frozenset(kind.strip() for kind in only if kind.strip())
+    for kind in asked - set(KINDS):
+        raise GolfError(f"no kind of check `{kind}`", f"there are: {', '.join(KINDS)}")
+    return asked
+
+
+def judge(rule: Rule, subject: Subject, asked: frozenset[str]) -> Finding:
+    """The finding on one rule from those of its detectors whose kind is asked for."""
+    if subject.track not in rule.tracks:
+        reason = Result(State.NA, NOT_ON_TRACK[subject.track])
+        return settle(rule, subject.track, [reason], missing="", rate=measured_rate(rule.code))
+    results: list[Result] = []
+    needs = []
+    for name in rule.detectors:
+        if kind_of(name) not in asked:
+            continue
+        needs.append(NEEDS[kind_of(name)])
+        results += run_detector(name, subject)
+    missing = "nothing here tells; it takes " + " or ".join(dict.fromkeys(needs))
+    return settle(rule, subject.track, results, missing=missing, rate=measured_rate(rule.code))
+
+
+def run_detector(name: str, subject: Subject) -> list[Result]:
+    """The results of one detector; a fault inside it is a finding of its own, never a crash of the referee."""
+    try:
+        return list(find_detector(name)(subject))
+    except (ModuleNotFoundError, AttributeError) as fault:
+        if "golf.rules.checks" not in str(fault):
+            return [Result(State.UNKNOWN, f"the check {name} failed: {fault!r}")]
+        return []
+    except GolfError as fault:
+        return [Result(State.UNKNOWN, f"{name}: {fault.message}")]
+    except (
+        RecursionError,
+        MemoryError,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        OSError,
+        ArithmeticError,
+    ) as fault:
+        return [Result(State.UNKNOWN, f"the check {name} could not cope with this input: {fault!r}")]
