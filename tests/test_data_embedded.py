@@ -80,7 +80,9 @@ def test_train_and_validation_share_nothing_by_brute_force(built: Embedded) -> N
     runs = {" ".join(found[i : i + 13]) for found in map(factbook.words, train) for i in range(len(found))}
     for found in map(factbook.words, val):
         assert not any(" ".join(found[i : i + 13]) in runs for i in range(max(len(found) - 12, 1)))
-    windows = {bytes(window) for window in np.lib.stride_tricks.sliding_window_view(read_split(built.dataset, "train"), 64)}
+    windows = {
+        bytes(window) for window in np.lib.stride_tricks.sliding_window_view(read_split(built.dataset, "train"), 64)
+    }
     ids = read_split(built.dataset, "val")
     assert not any(bytes(window) in windows for window in np.lib.stride_tricks.sliding_window_view(ids, 64))
     assert set(built.proof["shared"].values()) == {0}
@@ -175,7 +177,9 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing_half_built(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("golf.data.tokenizer.train_tokenizer" if step == "train_tokenizer" else f"{embedded.__name__}.{step}", full)
+    monkeypatch.setattr(
+        "golf.data.tokenizer.train_tokenizer" if step == "train_tokenizer" else f"{embedded.__name__}.{step}", full
+    )
     with pytest.raises(GolfError, match="no disk space") as caught:
         make_embedded()
     assert "XDG_CACHE_HOME" in (caught.value.hint or "")

@@ -22,7 +22,7 @@ import numpy as np
 from golf.data import factbook
 from golf.data.hashes import hash_file
 from golf.data.shards import SHARD_TOKENS, write_documents
-from golf.errors import GolfError
+from golf.errors import Exit, GolfError
 from golf.project import cache_dir
 
 LAYOUT = 1  # raise it when the way of building changes
@@ -213,6 +213,6 @@ def _alone(folder: Path) -> Iterator[None]:
 def _disk_fault(fault: OSError, folder: Path) -> GolfError:
     if fault.errno in FULL_DISK:
         return GolfError(f"no disk space for the embedded corpus in {folder.parent}: it takes about 10 MB while building",
-                         "free some, or point XDG_CACHE_HOME to a larger disk")  # fmt: skip
+                         "free some, or point XDG_CACHE_HOME to a larger disk", Exit.REFUSED)  # fmt: skip
     return GolfError(f"the embedded corpus cannot be written to {folder.parent}: {fault.strerror}",
-                     "make that folder writable, or point XDG_CACHE_HOME elsewhere")  # fmt: skip
+                     "make that folder writable, or point XDG_CACHE_HOME elsewhere", Exit.REFUSED)  # fmt: skip

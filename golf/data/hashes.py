@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from golf.errors import GolfError
@@ -60,4 +61,5 @@ def _remember(fresh: Mapping[str, str]) -> None:
         part.write_text(json.dumps({**_remembered(), **fresh}, indent=1, sort_keys=True))
         part.replace(_memory())
     except OSError:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -69,7 +69,7 @@ def resolve_data(
     root = root or find_root()
     data = _named(data_path, "DATA_PATH")
     tokenizer = _named(tokenizer_path, "TOKENIZER_PATH")
-    official = root / "data" / "datasets" / f"fineweb10B_sp{vocab_size}"
+    official = official_folder(vocab_size, root)
     if data is None and any(official.glob("fineweb_*.bin")):
         data = official
     if data is not None:
@@ -81,6 +81,17 @@ def resolve_data(
 
     embedded = make_embedded(vocab_size)
     return check_source(vocab_size, embedded.dataset, embedded.tokenizer)
+
+
+def official_folder(vocab_size: int, root: Path) -> Path:
+    """Where FineWeb shards of a vocabulary lie in the challenge's layout."""
+    return root / "data" / "datasets" / f"fineweb10B_sp{vocab_size}"
+
+
+def names_data(vocab_size: int, root: Path | None = None) -> bool:
+    """Whether the environment names data or FineWeb is there: otherwise `resolve_data` takes the embedded corpus."""
+    named = bool(os.environ.get("DATA_PATH") or os.environ.get("TOKENIZER_PATH"))
+    return named or any(official_folder(vocab_size, root or find_root()).glob("fineweb_*.bin"))
 
 
 def find_tokenizer(vocab_size: int, data_path: Path, root: Path) -> Path:
@@ -134,3 +145,13 @@ def _track(vocab_size: int, data_path: Path, tokenizer_path: Path, val_tokens: i
 def _named(argument: str | Path | None, variable: str) -> Path | None:
     value = argument or os.environ.get(variable)
     return Path(value).expanduser() if value else None
+
+
+def split_paths(
+    vocab_size: int, data_path: Path | None = None, train: Path | None = None, val: Path | None = None
+) -> tuple[list[Path], list[Path]]:
+    """The shards of train and of validation: each a folder or a file where named, else those of the data of this project."""
+    data = None if train and val else resolve_data(vocab_size, data_path).data_path
+    named = {"train": train or data, "val": val or data}
+    found = [[path] if path.is_file() else shard_files(path, split) for split, path in named.items() if path]
+    return found[0], found[1]

@@ -1,0 +1,142 @@
+"""`golf data`: fetch FineWeb, make the embedded corpus, lock the bytes, prove that train and validation are disjoint."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from golf.cli.output import print_json, print_table, talk
+from golf.errors import Exit
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Shards and tokenizers: fetch them, make the embedded ones, lock their bytes, prove them disjoint.",
+)
+
+Vocabulary = Annotated[int, typer.Option("--vocab", help="Pieces of the tokenizer.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+DataPath = Annotated[Path | None, typer.Option(help="Folder of shards (default: DATA_PATH, FineWeb, embedded).")]
+TokenizerPath = Annotated[
+    Path | None, typer.Option(help="SentencePiece model (default: TOKENIZER_PATH, beside the data).")
+]
+
+
+@app.command()
+def get(
+    vocab: Vocabulary = 1024,
+    shards: Annotated[int, typer.Option(help="How many train shards, 100 M tokens (0.2 GB) each.")] = 80,
+    repo: Annotated[str | None, typer.Option(help="Dataset repository on the hub (default: the challenge's).")] = None,
+    prefix: Annotated[str | None, typer.Option(help="Folder inside the repository (default: `datasets`).")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print files and bytes, fetch nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Fetch FineWeb shards and tokenizer from the Hugging Face hub into `data/` of this project.
+
+    $ golf data get --shards 10 --dry-run
+    """
+    from golf.data import fetch
+    from golf.project import find_root
+
+    repo = repo or fetch.REPO
+    items = fetch.plan_files(find_root(), vocab, shards, fetch.PREFIX if prefix is None else prefix)
+    if not dry_run:
+        fetch.fetch_files(items, vocab, repo, tell=talk)
+    if json:
+        print_json({"repo": repo, "dry_run": dry_run, "files": [vars(item) for item in items]})
+        return
+    todo = [item for item in items if not item.present]
+    state = {True: "here", False: "to fetch" if dry_run else "fetched"}
+    rows = [
+        [item.remote, "unknown" if item.expected_bytes is None else f"{item.expected_bytes:,}", state[item.present]]
+        for item in items
+    ]
+    print_table(f"dataset {repo}", ["file", "bytes", ""], rows, right=["bytes"])
+    print(f"{len(todo)} of {len(items)} files, about {sum(item.expected_bytes or 0 for item in todo):,} bytes")
+
+
+@app.command()
+def make(vocab: Vocabulary = 1024, json: Json = False) -> None:
+    """Make the embedded corpus (public-domain English) with its tokenizer, or show it where it is in the cache.
+
+    $ golf data make --vocab 1024
+    """
+    from golf.data.embedded import make_embedded
+
+    made = make_embedded(vocab)
+    if json:
+        print_json({"folder": made.folder, "manifest": made.manifest, "proof": made.proof})
+        return
+    columns = ["split", "documents", "lines", "tokens", "text bytes"]
+    rows = [[split, *(f"{count:,}" for count in made.manifest[split].values())] for split in ("train", "val")]
+    print_table(made.manifest["name"], columns, rows, right=columns[1:])
+    print("shared by train and val: " + ", ".join(f"{name} {count}" for name, count in made.proof["shared"].items()))
+    print(f"export DATA_PATH={made.dataset}\nexport TOKENIZER_PATH={made.tokenizer}")
+
+
+@app.command()
+def lock(
+    vocab: Vocabulary = 1024,
+    data_path: DataPath = None,
+    tokenizer_path: TokenizerPath = None,
+    out: Annotated[Path | None, typer.Option(help="Write the lock to this file instead of stdout.")] = None,
+    check: Annotated[Path | None, typer.Option(help="Compare with this lock; exit 1 where a file differs.")] = None,
+    json: Json = False,
+) -> None:
+    """Print the sha256 of tokenizer and shards as TOML, or compare them with an earlier lock.
+
+    $ golf data lock --out data.lock
+    """
+    from golf.data.lock import differences, lock_text, write_lock
+    from golf.data.source import resolve_data
+
+    source = resolve_data(vocab, data_path, tokenizer_path)
+    found = differences(source, check) if check else []
+    if json:
+        print_json({"name": source.name, "sha256": source.sha256s, "differences": found if check else None})
+    elif check:
+        print("\n".join(found) or f"{len(source.sha256s)} files are as locked")
+    elif out:
+        write_lock(source, out)
+    else:
+        print(lock_text(source), end="")
+    if found:
+        raise typer.Exit(Exit.RULE_BROKEN)
+
+
+@app.command()
+def prove(
+    vocab: Vocabulary = 1024,
+    data_path: DataPath = None,
+    train: Annotated[
+        Path | None, typer.Option(help="Train shards: a folder or one file (default: of the data).")
+    ] = None,
+    val: Annotated[Path | None, typer.Option(help="Validation shards: a folder or one file.")] = None,
+    tolerance: Annotated[float, typer.Option(help="Share of validation tokens that may lie in shared runs.")] = 0.0,
+    json: Json = False,
+) -> None:
+    """Prove that train and validation share no document and no run of 64 tokens (rule R22); exit 1 where they do.
+
+    $ golf data prove --train data/datasets/mine --val data/datasets/fineweb10B_sp1024
+    """
+    from golf.data.overlap import find_overlap
+    from golf.data.source import split_paths
+
+    found = find_overlap(*split_paths(vocab, data_path, train, val))
+    if json:
+        print_json({**vars(found), "shared_share": found.shared_share, "disjoint": found.within(tolerance)})
+    else:
+        columns = ["split", "documents", "tokens"]
+        rows = [
+            ["train", f"{found.train_documents:,}", f"{found.train_tokens:,}"],
+            ["val", f"{found.val_documents:,}", f"{found.val_tokens:,}"],
+        ]
+        print_table(None, columns, rows, right=columns[1:])
+        print(f"shared documents: {found.shared_documents:,}")
+        print(f"shared runs of 64 tokens: {found.shared_shingles:,}, {found.shared_share:.4%} of the validation tokens")
+        if found.examples:
+            print("they start at validation tokens " + ", ".join(f"{at:,}" for at in found.examples))
+        print("disjoint" if found.within(tolerance) else "not disjoint")
+    if not found.within(tolerance):
+        raise typer.Exit(Exit.RULE_BROKEN)
