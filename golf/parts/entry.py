@@ -148,12 +148,11 @@ def evaluate(h, env, log, model):
         trace = report(h, env, scored, stream)
         env.synchronize()
         seconds = time.perf_counter() - since
-        label = f"final_int{h.mlp_bits}_{h.coder.name}_{trace.label}"
-        log(f"{label} val_loss:{trace.loss:.4f} val_bpb:{trace.bpb:.4f} eval_time:{1000 * seconds:.0f}ms")
-        log(f"{label}_exact val_loss:{trace.loss:.8f} val_bpb:{trace.bpb:.8f}")
+        log(f"{trace.label} val_loss:{trace.loss:.4f} val_bpb:{trace.bpb:.4f} eval_time:{1000 * seconds:.0f}ms")
+        log(f"{trace.label}_exact val_loss:{trace.loss:.8f} val_bpb:{trace.bpb:.8f}")
         reports.append(
             {
-                "name": trace.label,
+                "name": trace.name,
                 "val_loss": trace.loss,
                 "val_bpb": trace.bpb,
                 "tokens": trace.tokens,
