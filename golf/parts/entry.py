@@ -118,9 +118,12 @@ def export(h, env, log, model):
         weights, measured = read_container("float.golf", RawCoder)
         load_weights(model, weights)
         log.record(**{name: value for name, value in measured.items() if name != "seed"})
+        hessians = {}
+        if h.calibrate:
+            hessians = read_container("hessians.golf", RawCoder)[0]
         code_bytes = os.path.getsize(__file__)
         label = f"int{h.mlp_bits}+{h.coder.name}"
-        model_bytes, payload_bytes = save_artifact(h, "model.golf", collect(model), weights, {})
+        model_bytes, payload_bytes = save_artifact(h, "model.golf", collect(model), weights, hessians)
         log(f"Code size: {code_bytes} bytes")
         log(f"Serialized model {label}: {model_bytes} bytes (payload:{payload_bytes})")
         log(f"Total submission size {label}: {model_bytes + code_bytes} bytes")

@@ -19,6 +19,7 @@ class Knobs:
     train_log_every: int = 200  # steps
     after_step: Chain = ()  # members (h, model) are called with the clock after every step: averages
     export_weights: Slot = "raw_weights"  # (model, averages): puts the weights to export into the model
+    calibrate: Slot = ""  # (h, env, log, model, loader) leaves `hessians.golf` for quantizers that need it
 
 
 class Smoke:
@@ -150,6 +151,8 @@ def train(h, env, log, model):
     clock.pause()
     if h.after_step:
         h.export_weights(model, averages)
+    if h.calibrate:
+        h.calibrate(h, env, log, model, loader)
     finish(h, env, log, model, clock, stop_reason, loss, warm.elapsed_seconds)
 
 

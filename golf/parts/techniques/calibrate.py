@@ -1,0 +1,102 @@
+"""Calibration: what GPTQ must know of every matrix's inputs, H = Σ xᵀx, from training text or from the model's own.
+
+Collected between training and export on the weights to be exported, inside the training clock when `reserve_seconds` covers it.
+All ranks' inputs are added up (the public scripts used one rank's). Validation text never enters. Training text after the
+clock was ruled illegal; the model's own text is accepted, costs minutes, and calibrates a little worse (PR #1019).
+"""
+
+import time
+
+import torch
+import torch.distributed as dist
+
+from golf.parts.artifact import RawCoder, write_container
+from golf.parts.layers import CastedLinear, norm
+
+
+class Knobs:
+    calibration_batches: int = 64  # micro-batches a rank, of training text
+    own_text_sequences: int = 64  # sequences of train_seq_len tokens over all ranks, of the model's own text
+    own_text_temperature: float = 0.8
+
+
+class Smoke:
+    calibration_batches = 4
+    own_text_sequences = 8
+
+
+def from_training_text(h, env, log, model, loader):
+    """Calibrate on the batches that training would have seen next."""
+    begun = time.perf_counter()
+    collect_hessians(h, env, log, model, (loader.next_batch()[0] for _ in range(h.calibration_batches)), begun)
+
+
+@torch.no_grad()
+def from_own_text(h, env, log, model, loader):
+    """Calibrate on text sampled from the model, eight sequences at a time."""
+    begun = time.perf_counter()
+    rng = torch.Generator(env.device).manual_seed(1000 * env.seed + env.rank)
+    own = h.own_text_sequences * (env.rank + 1) // env.world_size - h.own_text_sequences * env.rank // env.world_size
+    with env.autocast():
+        batches = [sampled_text(h, env, model, min(8, own - first), rng) for first in range(0, own, 8)]
+    collect_hessians(h, env, log, model, batches, begun)
+
+
+def sampled_text(h, env, model, sequences, rng):
+    """(sequences, train_seq_len) token ids; the first of each is any token."""
+    ids = torch.randint(h.vocab_size, (sequences, 1), generator=rng, device=env.device)
+    while ids.size(1) < h.train_seq_len:
+        logits = model(ids)[:, -1].float() / h.own_text_temperature
+        ids = torch.cat((ids, torch.multinomial(logits.softmax(-1), 1, generator=rng)), dim=1)
+    return ids
+
+
+class InputGram:
+    """Σ xᵀx of the vectors that pass a hook: (width, width), fp32."""
+
+    def __init__(self, width, device):
+        self.total = torch.zeros(width, width, device=device)
+
+    def add(self, x):
+        x = x.detach().float().flatten(0, -2)
+        self.total.addmm_(x.T, x)
+
+    def before(self, module, inputs):
+        self.add(inputs[0])
+
+    def after(self, module, inputs, output):
+        self.add(norm(output))
+
+
+def watch(h, env, model):
+    """({parameter: InputGram}, hooks) of every matrix large enough for codes; a tied embedding sees what its head reads."""
+    grams = {"tok_emb.weight": InputGram(h.model_dim, env.device)}
+    hooks = [model.route.register_forward_hook(grams["tok_emb.weight"].after)]
+    for name, module in model.named_modules():
+        if isinstance(module, CastedLinear) and module.weight.numel() > h.keep_float_numel:
+            gram = grams[f"{name}.weight"] = InputGram(module.weight.size(1), env.device)
+            hooks.append(module.register_forward_pre_hook(gram.before))
+    return grams, hooks
+
+
+@torch.no_grad()
+def collect_hessians(h, env, log, model, batches, begun):
+    """Run the batches of ids through the raw model; rank 0 writes {parameter: H per batch} to `hessians.golf`, fp32."""
+    grams, hooks = watch(h, env, model)
+    count = torch.zeros((), device=env.device)
+    with env.autocast():
+        for ids in batches:
+            model(ids)
+            count += 1
+    for hook in hooks:
+        hook.remove()
+    if env.world_size > 1:
+        for total in (count, *(gram.total for gram in grams.values())):
+            dist.all_reduce(total)
+    if env.rank == 0:
+        hessians = {name: gram.total / count for name, gram in grams.items()}
+        write_container("hessians.golf", hessians, {"seed": env.seed, "batches": int(count)}, RawCoder)
+    env.synchronize()
+    seconds = time.perf_counter() - begun
+    log(f"GPTQ:collected {len(grams)} Hessians in {seconds:.1f}s")
+    log.record(calibration_seconds=seconds)
