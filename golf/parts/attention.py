@@ -31,6 +31,7 @@ class Knobs:
 class Smoke:
     num_heads = 4
     num_kv_heads = 2
+    rope_dims = 8
 
 
 def members(h, techniques, layer):
