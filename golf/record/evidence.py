@@ -1,0 +1,214 @@
+"""What a record is written from: the finished runs of one script, their logs, and the submission's recipe."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from golf.errors import Exit, GolfError
+from golf.logs import RunResult, read_log
+from golf.project import find_root
+from golf.stats import Sample
+
+CAP_BYTES = 16_000_000
+
+
+@dataclass(frozen=True)
+class Seed:
+    """One finished run: what its log says, the log's file, and the artifact's size on disk (None when it is no longer there)."""
+
+    seed: int
+    log: Path
+    run: RunResult
+    model_bytes_on_disk: int | None
+    derived: Mapping[str, Any] | None = None
+
+    @property
+    def val_bpb(self) -> float:
+        """The score, bits per byte."""
+        assert self.run.score is not None
+        return self.run.score.val_bpb
+
+    @property
+    def val_loss(self) -> float | None:
+        """The score, nats per token."""
+        return self.run.val_loss
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A set of runs of one script, ready to become a record."""
+
+    submission: Path
+    set_id: str
+    script: bytes
+    seeds: tuple[Seed, ...]
+    track: str
+    smoke: bool
+    recipe: Any = None
+    data_sha256: str | None = None
+    tokenizer_sha256: str | None = None
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def script_sha256(self) -> str:
+        """sha256 of the script that ran, which is the one that ships."""
+        return hashlib.sha256(self.script).hexdigest()
+
+    @property
+    def bpb(self) -> Sample:
+        """The score over the seeds."""
+        return Sample.of([seed.val_bpb for seed in self.seeds])
+
+    @property
+    def loss(self) -> Sample | None:
+        """Nats per token over the seeds; None when a log does not give them."""
+        losses = [seed.val_loss for seed in self.seeds if seed.val_loss is not None]
+        return Sample.of(losses) if len(losses) == len(self.seeds) else None
+
+    def total_bytes(self, seed: Seed) -> int | None:
+        """Script and artifact as they lie on disk; the log's total where the artifact is gone."""
+        if seed.model_bytes_on_disk is not None:
+            return len(self.script) + seed.model_bytes_on_disk
+        return seed.run.total_bytes
+
+    @property
+    def worst_bytes(self) -> int | None:
+        """The largest total of any seed."""
+        totals = [total for seed in self.seeds if (total := self.total_bytes(seed)) is not None]
+        return max(totals) if totals else None
+
+    @property
+    def challenge(self) -> bool:
+        """Whether this is a result of the challenge at all."""
+        return self.track != "local"
+
+
+def gather(submission: Path, set_id: str | None = None, seeds: Sequence[int] | None = None) -> Evidence:
+    """The newest set of finished runs of `submission` (or `set_id`), all its seeds or those named.
+
+    Raises GolfError (exit 10) when there is none, one is unfinished, a seed did not reach the script, or a score is missing.
+    """
+    found = _stored_runs(submission)
+    folder = _choose_set(submission, set_id)
+    stored = {run.seed: run for run in found if run.set_id == folder.name}
+    picked, left_out = [], []
+    for path in sorted(folder.glob("seed_*"), key=lambda path: path.name):
+        number = path.name.removeprefix("seed_")
+        if not number.isdigit() or (seeds is not None and int(number) not in seeds):
+            left_out.append(path.name)
+            continue
+        picked.append(_seed(submission.name, path, int(number), stored.get(int(number))))
+    missing = set(seeds or ()) - {seed.seed for seed in picked}
+    if missing or not picked:
+        what = f"seed {', '.join(map(str, sorted(missing)))} of" if missing else "any seed of"
+        raise GolfError(
+            f"no run of {what} `{submission.name}` in {folder}", f"run it: `golf run {submission.name}`", Exit.REFUSED
+        )
+    _check_distinct(submission.name, picked)
+    first = next((stored[seed.seed] for seed in picked if seed.seed in stored), None)
+    return Evidence(
+        submission, folder.name, (folder / "train_gpt.py").read_bytes(), tuple(picked), _track(picked, first),
+        smoke=folder.name.endswith("-smoke"), recipe=_recipe(submission),
+        data_sha256=first.data_sha256 if first else None, tokenizer_sha256=first.tokenizer_sha256 if first else None,
+        left_out=tuple(name for name in left_out if name.removeprefix("seed_").isdigit()),
+        notes=_notes(submission, folder, picked),
+    )  # fmt: skip
+
+
+def _stored_runs(submission: Path) -> list[Any]:
+    root = find_root(submission)
+    if not (root / ".golf" / "golf.db").is_file():
+        return []
+    from golf.run.store import open_store
+
+    with open_store(root) as store:
+        return store.runs(submission=submission.name)
+
+
+def _choose_set(submission: Path, set_id: str | None) -> Path:
+    sets = [
+        path
+        for path in (submission / "runs").glob("*")
+        if any(path.glob("seed_*/*.log")) and (path / "train_gpt.py").is_file()
+    ]
+    if set_id is not None:
+        sets = [path for path in sets if path.name.startswith(set_id)]
+    if not sets:
+        raise GolfError(f"`{submission.name}` has no runs{f' of set `{set_id}`' if set_id else ''}",
+                        f"run it first: `golf run {submission.name} --seeds 1337,42,7`", Exit.REFUSED)  # fmt: skip
+    current = submission / "train_gpt.py"
+    digest = hashlib.sha256(current.read_bytes()).hexdigest()[:12] if current.is_file() else ""
+    # the script of today at full size, then its small twin, then whatever ran last
+    return max(sets, key=lambda path: (path.name == digest, _newest(path)))
+
+
+def _newest(folder: Path) -> float:
+    return max(path.stat().st_mtime for path in folder.glob("seed_*/*.log"))
+
+
+def _seed(name: str, folder: Path, number: int, stored: Any) -> Seed:
+    again = f"go on: `golf run {name} --resume`, or leave it out: `golf record {name} --seeds …`"
+    log = folder / f"train_seed{number}.log"
+    if not log.is_file():
+        raise GolfError(f"seed {number} of `{name}` has no log {log.name}", again, Exit.REFUSED)
+    if stored is not None and stored.state != "finished":
+        raise GolfError(f"seed {number} of `{name}` is {stored.state}, not finished", again, Exit.REFUSED)
+    run = read_log(log).run
+    if run is None or not run.complete or run.score is None:
+        why = run.score_why if run else "its log has no known line"
+        raise GolfError(f"seed {number} of `{name}` is not finished: {why}", again, Exit.REFUSED)
+    if run.seed is not None and run.seed != number:
+        raise GolfError(f"the run in {folder.name} of `{name}` used seed {run.seed}, not {number}",
+                        f"the seed did not reach the script; run it again: `golf run {name} --seeds {number}`", Exit.REFUSED)  # fmt: skip
+    model = folder / "model.golf"
+    derived = stored.derived if stored is not None else None
+    return Seed(number, log, run, model.stat().st_size if model.is_file() else None, derived)
+
+
+def _check_distinct(name: str, picked: Sequence[Seed]) -> None:
+    """Two seeds with one log or one score to the last digit are one run twice."""
+    texts = {hashlib.sha256(seed.log.read_bytes()).hexdigest() for seed in picked}
+    curves = {
+        tuple((point.step, point.train_loss) for point in seed.run.curve if point.train_loss is not None)
+        for seed in picked
+    }
+    if len(texts) < len(picked) or (len(curves) < len(picked) and all(curves)):
+        raise GolfError(f"two of the {len(picked)} runs of `{name}` are one run: their training losses agree to the last digit",
+                        "each seed must reach the script (SEED); run them again with different seeds", Exit.REFUSED)  # fmt: skip
+
+
+def _track(picked: Sequence[Seed], stored: Any) -> str:
+    """The store's track, and local in any case off the challenge's hardware for the record track."""
+    track = stored.track if stored is not None else "local"
+    for seed in picked:
+        result = seed.run.result or {}
+        device, world = str(result.get("device") or seed.run.gpu or ""), seed.run.world_size
+        if track == "10min_16mb" and ("H100" not in device or world != 8):
+            return "local"
+    return str(track)
+
+
+def _recipe(submission: Path) -> Any:
+    from golf.recipe import load_recipe
+
+    try:
+        return load_recipe(submission)
+    except (GolfError, OSError):
+        return None
+
+
+def _notes(submission: Path, folder: Path, picked: Sequence[Seed]) -> tuple[str, ...]:
+    notes = []
+    current = submission / "train_gpt.py"
+    if not folder.name.endswith("-smoke") and (
+        not current.is_file() or current.read_bytes() != (folder / "train_gpt.py").read_bytes()
+    ):
+        notes.append("the submission's train_gpt.py has changed since these runs; the record ships the script that ran")
+    if len(picked) < 3:
+        notes.append(
+            f"{len(picked)} seed{'s' * (len(picked) != 1)}: a leaderboard row needs three of one configuration"
+        )
+    return tuple(notes)

@@ -1,0 +1,197 @@
+"""README.md of a record, from measured data: results, method with credits, compliance, commands, environment, honestly."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from golf.board.frontier import frontier, judge
+from golf.record.claims import NOT_A_RESULT, attribution, blurb, derived_changes, hardware, why_local
+from golf.record.evidence import CAP_BYTES, Evidence, Seed
+from golf.stats import bpb_of, bytes_per_token_of, confidence
+
+PLACE_OF_COMPLIANCE = "<!-- compliance -->"
+
+
+def readme_of(evidence: Evidence, name: str, techniques: Sequence[str], plots: Mapping[str, str]) -> str:
+    """The text of README.md; the compliance section is filled in by `with_compliance`."""
+    sections = [
+        f"# {name}", _headline(evidence), blurb(evidence), "## Results", _results(evidence), _statistics(evidence),
+        *_plots(plots), "## Method", _method(evidence, techniques), "## Compliance", PLACE_OF_COMPLIANCE,
+        "## Reproduce", _commands(evidence), "## Environment and data", _environment(evidence), "## Files", _files(evidence, plots),
+    ]  # fmt: skip
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _headline(evidence: Evidence) -> str:
+    bpb, loss = evidence.bpb, evidence.loss
+    spread = f"{bpb.n}-seed mean, sample sd {bpb.sd:.5f}" if bpb.sd is not None else "one seed"
+    parts = [f"**val_bpb: {bpb.mean:.5f}** ({spread})"]
+    if loss:
+        parts.append(f"**{loss.mean:.5f} nats/token**")
+    if evidence.worst_bytes is not None:
+        parts.append(f"**{evidence.worst_bytes:,} bytes** (worst seed)")
+    parts.append(hardware(evidence))
+    line = " | ".join(parts)
+    if evidence.challenge:
+        return line
+    return f"> **{NOT_A_RESULT.capitalize()}**: {why_local(evidence)}. Its numbers compare with nothing on the leaderboard.\n\n{line}"
+
+
+def _results(evidence: Evidence) -> str:
+    rows = [
+        "| seed | steps | ms/step | pre-quant BPB | quantized BPB | **final BPB** | val_loss (nats) | bytes | train s | eval s |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    rows += [_result_row(evidence, seed) for seed in evidence.seeds]
+    bpb, loss = evidence.bpb, evidence.loss
+    rows.append(f"| **Mean** | | | {_mean_stage(evidence, 'pre_quant')} | {_mean_stage(evidence, 'quantized')} | **{bpb.mean:.5f}** | "
+                f"{f'{loss.mean:.5f}' if loss else ''} | | | |")  # fmt: skip
+    if bpb.sd is not None:
+        rows.append(
+            f"| **Sample sd** | | | | | {bpb.sd:.5f} | {f'{loss.sd:.5f}' if loss and loss.sd is not None else ''} | | | |"
+        )
+    return "\n".join(rows)
+
+
+def _result_row(evidence: Evidence, seed: Seed) -> str:
+    run = seed.run
+    cells = (
+        str(seed.seed), _whole(run.steps), _real(run.step_ms, 2), _real(run.pre_quant.val_bpb if run.pre_quant else None, 5),
+        _real(run.quantized.val_bpb if run.quantized else None, 5), f"**{seed.val_bpb:.8f}**", _real(seed.val_loss, 8),
+        _whole(evidence.total_bytes(seed)), _real(run.train_seconds, 1), _real(run.eval_seconds, 1),
+    )  # fmt: skip
+    return "| " + " | ".join(cells) + " |"
+
+
+def _mean_stage(evidence: Evidence, stage: str) -> str:
+    scores = [getattr(seed.run, stage) for seed in evidence.seeds]
+    return f"{sum(score.val_bpb for score in scores) / len(scores):.5f}" if all(scores) else ""
+
+
+def _whole(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _real(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"
+
+
+def _statistics(evidence: Evidence) -> str:
+    """What the spread allows to say; against the frontier only for results of the challenge."""
+    lines = [
+        f"Standard deviations have n − 1 in the denominator; n = {evidence.bpb.n}, seeds {', '.join(str(seed.seed) for seed in evidence.seeds)}."
+    ]
+    interval = confidence(evidence.bpb)
+    if interval:
+        lines.append(f"95 % interval of the mean: {interval[0]:.5f} to {interval[1]:.5f}.")
+    if evidence.loss and evidence.bpb.mean:
+        per_token = bytes_per_token_of(evidence.loss.mean, evidence.bpb.mean)
+        lines.append(
+            f"{per_token:.5f} bytes per token: 0.005 nats per token is {bpb_of(0.005, per_token):.5f} BPB here."
+        )
+    row = frontier()
+    if evidence.track == "10min_16mb" and row is not None:
+        verdict = judge({str(seed.seed): (seed.val_bpb, seed.val_loss) for seed in evidence.seeds}, row)
+        bars = ", ".join(f"{label} p = {test.p:.4f}" if test else f"{label}: cannot be told"
+                         for label, test in (("no margin", verdict.progression), ("0.005-nat margin", verdict.strict)))  # fmt: skip
+        lines.append(
+            f"Against the last row ({row.label}, {row.score}): {verdict.delta_bpb:+.5f} BPB; one-sided {bars}."
+        )
+    lines += [f"Note: {note}." for note in evidence.notes]
+    return "\n".join(lines)
+
+
+def _plots(plots: Mapping[str, str]) -> list[str]:
+    return [f"![{caption}]({name})" for name, caption in plots.items()]
+
+
+def _method(evidence: Evidence, techniques: Sequence[str]) -> str:
+    recipe = evidence.recipe
+    if recipe is None:
+        return "The submission has no readable recipe; `train_gpt.py` is what ran."
+    lines = [recipe.title or recipe.name]
+    if recipe.summary:
+        lines.append(recipe.summary)
+    lines.append(
+        f"Recipe `{recipe.name}`"
+        + (f", which extends {' < '.join(f'`{name}`' for name in recipe.chain[1:])}." if len(recipe.chain) > 1 else ".")
+    )
+    if techniques:
+        lines.append("Techniques: " + ", ".join(f"`{name}`" for name in techniques) + ".")
+    changes = {key: recipe.values[key] for key in sorted(recipe.own) if key in recipe.values}
+    if changes:
+        lines.append(
+            "Set by this recipe itself: " + ", ".join(f"`{key} = {value}`" for key, value in changes.items()) + "."
+        )
+    if derived_changes(evidence):
+        lines.append(
+            "Quantized again after training with: "
+            + ", ".join(f"`{key} = {value}`" for key, value in derived_changes(evidence).items())
+            + "."
+        )
+    if recipe.ruling:
+        lines.append(f"**The recipe breaks {', '.join(recipe.ruling)}** (`golf explain {recipe.ruling[0]}`)"
+                     + (f"; `{recipe.legal_variant}` is the legal variant." if recipe.legal_variant else "."))  # fmt: skip
+    credits = attribution(evidence)
+    if credits:
+        lines.append("### Credits\n\n" + "\n".join(f"- {key}: {value}" for key, value in credits.items()))
+    return "\n\n".join(lines)
+
+
+def _commands(evidence: Evidence) -> str:
+    world = max((seed.run.world_size or 1 for seed in evidence.seeds), default=1)
+    result = evidence.seeds[0].run.result or {}
+    clock = result.get("max_wallclock_seconds", evidence.seeds[0].run.max_wallclock_seconds)
+    cap = f"MAX_WALLCLOCK_SECONDS={clock:g} " if clock is not None else ""
+    steps = f"ITERATIONS={evidence.seeds[0].run.iterations} " if evidence.seeds[0].run.iterations else ""
+    seeds = " ".join(str(seed.seed) for seed in evidence.seeds)
+    return (
+        "```bash\npip install -r requirements.txt\n"
+        f"for seed in {seeds}; do\n"
+        f"  SEED=$seed {cap}{steps}DATA_PATH=… TOKENIZER_PATH=… \\\n"
+        f"    torchrun --standalone --nproc_per_node={world} train_gpt.py | tee train_seed$seed.log\ndone\n```\n\n"
+        "`DATA_PATH` is a folder with `fineweb_train_*.bin` and `fineweb_val_*.bin`, `TOKENIZER_PATH` a SentencePiece model.\n"
+        f"With golf: `golf run {evidence.submission.name} --seeds {','.join(seeds.split())}{' --smoke' if evidence.smoke else ''}`."
+    )
+
+
+def _environment(evidence: Evidence) -> str:
+    run = evidence.seeds[0].run
+    result: Mapping[str, Any] = run.result or {}
+    rows = [
+        ("hardware", hardware(evidence)), ("torch", result.get("torch") or run.torch), ("attention", result.get("attention")),
+        ("dtype", result.get("dtype")), ("parameters", _whole(run.params)), ("vocabulary", run.vocab_size),
+        ("validation tokens", _whole(run.val_tokens)), ("training shards", run.train_shards),
+        ("data", run.dataset or run.val_files), ("shards sha256", evidence.data_sha256),
+        ("tokenizer sha256", evidence.tokenizer_sha256), ("train_gpt.py", f"{len(evidence.script):,} bytes, sha256 {evidence.script_sha256}"),
+    ]  # fmt: skip
+    return "| | |\n|---|---|\n" + "\n".join(f"| {key} | {value} |" for key, value in rows if value not in (None, ""))
+
+
+def _files(evidence: Evidence, plots: Mapping[str, str]) -> str:
+    lines = [
+        f"- `train_gpt.py`: the script exactly as it ran ({len(evidence.script):,} bytes, counted)",
+        "- `submission.json`: the same numbers for machines",
+        *(f"- `{seed.log.name}`: the whole log of seed {seed.seed}" for seed in evidence.seeds),
+        "- `requirements.txt`",
+        *(f"- `{name}`: {caption}" for name, caption in plots.items()),
+    ]
+    return "\n".join(lines)
+
+
+def with_compliance(text: str, verdict: Any) -> str:
+    """`text` with the section of what `golf verify` found; "not verified" without a verdict."""
+    if verdict is None:
+        section = "Not verified: `golf verify` was not available when this record was written."
+    else:
+        from golf.rules.report import summary, table
+
+        rows = ["| rule | state | found |", "|---|---|---|"]
+        for state, rule, message, *_ in table(verdict):
+            rows.append(f"| {rule} | {state} | {message.replace('|', '/')} |")
+        section = (
+            f"`golf verify`, rules `{verdict.pack}`, track `{verdict.track}`: {summary(verdict)}.\n\n"
+            f"Cap: {CAP_BYTES:,} bytes.\n\n<details><summary>Every rule</summary>\n\n"
+            + "\n".join(rows)
+            + "\n\n</details>"
+        )
+    return text.replace(PLACE_OF_COMPLIANCE, section)

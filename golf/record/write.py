@@ -1,0 +1,255 @@
+"""Write a record folder: gathered, put together beside its place, verified, and moved there whole."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from golf.errors import Exit, GolfError
+from golf.project import author as who
+from golf.project import find_root
+from golf.record import plots
+from golf.record.claims import claims_of
+from golf.record.evidence import CAP_BYTES, Evidence, gather
+from golf.record.readme import readme_of, with_compliance
+
+TRACK_FOLDERS = {"10min_16mb": "track_10min_16mb", "non_record_16mb": "track_non_record_16mb", "local": "local"}
+PLOT_FILES = {
+    "loss.svg": "Training loss against wallclock", "stages.svg": "BPB by stage", "bytes.svg": "Bytes of the worst seed",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user may choose. author: (name, GitHub id), by default `golf.project.author()`."""
+
+    name: str | None = None
+    out: Path | None = None
+    date: str | None = None
+    author: tuple[str, str] | None = None
+    set_id: str | None = None
+    seeds: Sequence[int] | None = None
+    verify: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A record that can be written: where, from what, under which name."""
+
+    evidence: Evidence
+    folder: Path
+    title: str
+    author: tuple[str, str]
+    date: str
+
+
+def plan_record(submission: Path, wishes: Wishes) -> Plan:
+    """Check everything that can be wrong before a file is written.
+
+    Raises GolfError: unfinished or same-seed runs, nobody to credit, over the cap, derived beyond [quant], a folder in the way.
+    """
+    evidence = gather(submission, wishes.set_id, wishes.seeds)
+    _check_derived(evidence)
+    if evidence.worst_bytes is not None and evidence.worst_bytes > CAP_BYTES and evidence.challenge:
+        raise GolfError(f"`{submission.name}` weighs {evidence.worst_bytes:,} bytes at its worst seed; the cap is {CAP_BYTES:,}",
+                        f"make it fit: `golf package {submission.name} --fit`", Exit.OVER_BYTES)  # fmt: skip
+    date = wishes.date or datetime.now(UTC).date().isoformat()
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", date):
+        raise GolfError(f"`{date}` is no date", "write it as 2026-04-20")
+    title = wishes.name or (evidence.recipe.title if evidence.recipe and evidence.recipe.title else submission.name)
+    short = re.sub(r"[^A-Za-z0-9._-]+", "_", wishes.name or submission.name).strip("_") or "Record"
+    parent = wishes.out or find_root(submission) / "records" / TRACK_FOLDERS[evidence.track]
+    folder = parent / f"{date}_{short}"
+    if folder.exists():
+        raise GolfError(
+            f"`{folder}` exists; a record is never overwritten",
+            "give another name: `--name …`, or move it away",
+            Exit.REFUSED,
+        )
+    return Plan(evidence, folder, title, wishes.author or who(), date)
+
+
+def _check_derived(evidence: Evidence) -> None:
+    """Runs quantized again after training must agree in what was changed, and change nothing but quantization."""
+    changes = [dict(seed.derived or {}) for seed in evidence.seeds]
+    if any(change != changes[0] for change in changes):
+        raise GolfError(f"the seeds of `{evidence.submission.name}` were packaged with different settings: {changes}",
+                        f"package them alike: `golf package {evidence.submission.name} key=value`", Exit.REFUSED)  # fmt: skip
+    if not changes[0] or evidence.recipe is None:
+        return
+    knobs = evidence.recipe.catalogue.knobs
+    outside = [key for key in changes[0] if key not in knobs or knobs[key].part not in ("quant", "artifact")]
+    if outside:
+        raise GolfError(f"derived results changed {', '.join(f'`{key}`' for key in outside)}, which is not in [quant]",
+                        "train with these values: `golf run`", Exit.REFUSED)  # fmt: skip
+
+
+def write_record(submission: Path, wishes: Wishes) -> Path:
+    """Write the record of `submission`; the folder. It appears whole, by a rename, or not at all."""
+    plan = plan_record(submission, wishes)
+    scratch = plan.folder.with_name(f".{plan.folder.name}.{os.getpid()}.tmp")
+    try:
+        scratch.mkdir(parents=True)
+        fill(scratch, plan, verify=wishes.verify)
+        if plan.folder.exists():
+            raise GolfError(
+                f"`{plan.folder}` has appeared meanwhile; a record is never overwritten",
+                "give another name: `--name …`",
+                Exit.REFUSED,
+            )
+        scratch.rename(plan.folder)
+    except OSError as fault:
+        raise GolfError(
+            f"cannot write `{plan.folder}`: {fault.strerror}", "is the disk full or the folder read-only?", Exit.REFUSED
+        ) from fault
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return plan.folder
+
+
+def fill(folder: Path, plan: Plan, *, verify: bool) -> None:
+    """Put the files of the record into the empty `folder`."""
+    evidence = plan.evidence
+    techniques = technique_names(evidence.recipe)
+    (folder / "train_gpt.py").write_bytes(evidence.script)
+    for seed in evidence.seeds:
+        shutil.copyfile(seed.log, folder / seed.log.name)
+    claims = claims_of(
+        evidence,
+        name=plan.title,
+        author=plan.author[0],
+        github_id=plan.author[1],
+        date=plan.date,
+        techniques=techniques,
+    )
+    (folder / "submission.json").write_text(json.dumps(claims, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "requirements.txt").write_text(requirements(evidence.script), encoding="utf-8")
+    shown = {name: PLOT_FILES[name] for name, text in draw(evidence).items() if _write(folder / name, text)}
+    text = readme_of(evidence, plan.title, techniques, shown)
+    (folder / "README.md").write_text(text, encoding="utf-8")
+    verdict = _verify(folder, evidence) if verify else None
+    (folder / "README.md").write_text(with_compliance(text, verdict), encoding="utf-8")
+
+
+def _write(path: Path, text: str) -> bool:
+    path.write_text(text, encoding="utf-8")
+    return True
+
+
+def draw(evidence: Evidence) -> dict[str, str]:
+    """The plots, file name → SVG; one without data is left out."""
+    loss = {
+        f"seed {seed.seed}": [(point.train_seconds, point.train_loss) for point in seed.run.curve
+                              if point.train_seconds is not None and point.train_loss is not None]
+        for seed in evidence.seeds
+    }  # fmt: skip
+    stages = {}
+    for stage in ("pre_quant", "quantized", "sliding", "ttt", "score"):
+        scores = [getattr(seed.run, stage) for seed in evidence.seeds]
+        if all(scores):
+            stages[stage.replace("_", "-") if stage != "score" else "final"] = sum(
+                score.val_bpb for score in scores
+            ) / len(scores)
+    sizes = weights_of(evidence)
+    drawn = {}
+    if any(loss.values()):
+        drawn["loss.svg"] = plots.lines(
+            "Training loss against wallclock",
+            "training clock, s",
+            "nats per token",
+            {name: line for name, line in loss.items() if line},
+        )
+    if len(stages) > 1:
+        drawn["stages.svg"] = plots.bars(
+            f"BPB by stage, mean of {len(evidence.seeds)} seeds", "bits per byte", stages, from_zero=False
+        )
+    if sizes:
+        drawn["bytes.svg"] = plots.bars("Bytes of the worst seed", "bytes", sizes, digits=0)
+    return drawn
+
+
+def weights_of(evidence: Evidence) -> dict[str, float]:
+    """Where the bytes of the worst seed go: code, then the artifact's largest tensors, as far as its manifest tells."""
+    worst = max(evidence.seeds, key=lambda seed: evidence.total_bytes(seed) or 0)
+    total = evidence.total_bytes(worst)
+    if total is None:
+        return {}
+    sizes: dict[str, float] = {"train_gpt.py": float(len(evidence.script))}
+    tensors = _tensor_bytes(worst.log.parent / "model.golf")
+    for name, size in sorted(tensors.items(), key=lambda item: -item[1])[:15]:
+        sizes[name] = float(size)
+    rest = total - sum(sizes.values())
+    if rest > 0:
+        sizes["rest of the artifact" if tensors else "compressed model"] = rest
+    return sizes
+
+
+def _tensor_bytes(artifact: Path) -> dict[str, int]:
+    """Stored bytes by tensor from the artifact's ledger, where golf.artifact offers one."""
+    try:
+        from golf.artifact import ledger  # type: ignore[attr-defined, unused-ignore]
+
+        return (
+            {str(row.name): int(row.stored_bytes) for row in ledger.weigh(artifact).tensors}
+            if artifact.is_file()
+            else {}
+        )
+    except (ImportError, AttributeError, GolfError, OSError, ValueError, TypeError):
+        return {}
+
+
+def _verify(folder: Path, evidence: Evidence) -> Any:
+    try:
+        from golf.rules import verify_folder
+    except ImportError:
+        return None
+    return verify_folder(folder, track=evidence.track, quick=True)
+
+
+def technique_names(recipe: Any) -> tuple[str, ...]:
+    """The technique modules that a recipe's slots and chains select, sorted."""
+    if recipe is None:
+        return ()
+    names = set()
+    modules = {part.stem for part in recipe.catalogue.parts.values() if part.technique}
+    for key, value in recipe.values.items():
+        knob = recipe.catalogue.knobs.get(key)
+        if knob is None or knob.kind not in ("Slot", "Chain"):
+            continue
+        for reference in (value,) if isinstance(value, str) else value:
+            stem = str(reference).rpartition(":")[2].split(".")[0]
+            if stem in modules:
+                names.add(stem)
+    return tuple(sorted(names))
+
+
+def requirements(script: bytes) -> str:
+    """requirements.txt: what the script imports beyond the standard library, at the installed versions."""
+    import ast
+    import sys
+    from importlib.metadata import PackageNotFoundError, packages_distributions, version
+
+    try:
+        tree = ast.parse(script)
+    except SyntaxError:
+        return "torch\n"
+    imported = {
+        alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    }
+    imported |= {
+        str(node.module).split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level
+    }
+    packages = packages_distributions()
+    lines = set()
+    for name in imported - set(sys.stdlib_module_names):
+        for package in packages.get(name, (name,))[:1]:
+            try:
+                lines.add(f"{package}=={version(package).partition('+')[0]}")
+            except PackageNotFoundError:
+                lines.add(package)
+    return "".join(f"{line}\n" for line in sorted(lines))
