@@ -291,6 +291,12 @@ class Fold(cst.CSTTransformer):
     def leave_Parameters(self, original_node: cst.Parameters, updated_node: cst.Parameters) -> cst.Parameters:
         return drop_parameter(updated_node)
 
+    def visit_Lambda(self, node: cst.Lambda) -> None:
+        if drop_parameter(node.params) is not node.params:
+            raise GolfError(
+                f"`{EMPTY.code_for_node(node)}` would lose its `h`", "write a function instead of a lambda [rule 4]"
+            )
+
     def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:
         self.functions.append(node)
         return True

@@ -30,7 +30,7 @@ def can_unroll(node: cst.For, members: int, function: cst.CSTNode) -> bool:
     search = _Uses(name)
     node.body.visit(search)
     outside = _Uses(name)
-    function.visit(outside)
+    (function.body if isinstance(function, cst.FunctionDef) else function).visit(outside)
     return not search.bound and outside.loose == 0
 
 

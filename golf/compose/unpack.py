@@ -152,8 +152,9 @@ class _Reader:
     def call(self, node: ast.Call, depth: int) -> Any:
         func = self.dotted(node.func)
         if func in ("open", "pathlib.Path", "Path") and node.args and isinstance(node.args[0], ast.Constant):
-            self.siblings.append(str(node.args[0].value))
-            raise GolfError(f"it runs another file, `{node.args[0].value}`", "unpack that file: its bytes count too")
+            sibling = ast.literal_eval(node.args[0])
+            self.siblings.append(str(sibling))
+            raise GolfError(f"it runs another file, `{sibling!s}`", "unpack that file: its bytes count too")
         if func == "compile" and node.args:
             return self.value(node.args[0], depth)
         if func in DECODERS:

@@ -1,0 +1,4 @@
+"""What a knob may be."""
+
+Slot = str
+Chain = tuple

@@ -1,0 +1,13 @@
+"""Parallel residual: attention and MLP read the same stream."""
+
+from toy_parts.layers import norm
+from toy_parts.model import Block
+
+
+class ParallelBlock(Block):
+    def __init__(self, h, layer):
+        super().__init__(h, layer)
+
+    def forward(self, x):
+        u = norm(x)
+        return x + self.attn(u) + self.mlp(u)

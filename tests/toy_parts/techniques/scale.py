@@ -1,0 +1,9 @@
+"""Scale: make the embedding larger."""
+
+
+class Knobs:
+    embed_scale: float = 2.0
+
+
+def scaled_up(h, x):
+    return h.embed_scale * x
