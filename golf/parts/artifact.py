@@ -73,7 +73,7 @@ def inflate(data, unpacked_bytes):
         text = stream.decompress(data, unpacked_bytes + 1)
     except zlib.error as fault:
         raise ValueError(f"does not unpack: {fault}") from fault
-    check(len(text) == unpacked_bytes and not stream.unconsumed_tail, "unpacks to another length than it says")
+    check(len(text) == unpacked_bytes and stream.eof and not stream.unused_data, "unpacks to another length than it says")
     return text
 
 
