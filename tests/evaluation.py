@@ -59,6 +59,8 @@ class StubGPT(torch.nn.Module):
         table = torch.randn(vocab_size, width, generator=rng, dtype=torch.float64)
         self.table = torch.nn.Parameter(table)
         self.blocks = torch.nn.ModuleList(torch.nn.Linear(width, width, dtype=torch.float64) for _ in range(2))
+        for param in self.blocks.parameters():
+            torch.nn.init.normal_(param, std=0.3, generator=rng)
         self.head = torch.nn.Parameter(torch.randn(width, vocab_size, generator=rng, dtype=torch.float64))
 
     def forward(self, ids, targets=None, docs=None, loop=True, lora=None):
@@ -75,3 +77,88 @@ class StubGPT(torch.nn.Module):
         if targets is None:
             return logits
         return torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+
+
+SMALL = {
+    "vocab_size": 16,
+    "eval_seq_len": 32,
+    "eval_stride": 8,
+    "eval_batch_windows": 4,
+    "val_batch_tokens": 1024,
+    "ttt_chunk_tokens": 64,
+    "ttt_batch_seqs": 2,
+    "ttt_lr": 0.05,
+    "ngram_740_buckets": 64,
+}
+
+
+def tokens_of(count=513, vocab_size=16, seed=7, bos_every=0):
+    """A stream with some structure: a noisy cycle, so that n-grams repeat."""
+    rng = np.random.default_rng(seed)
+    cycle = rng.integers(2, vocab_size, 37)
+    tokens = np.where(rng.random(count) < 0.7, np.resize(cycle, count), rng.integers(2, vocab_size, count))
+    tokens[0] = 1
+    if bos_every:
+        tokens[::bos_every] = 1
+    return tokens
+
+
+def scored(report, tokens, model=None, **values):
+    """The kept trace of an evaluator on the stub, with everything small."""
+    h = knobs(**{**SMALL, **values})
+    return report(h, OneProcess(), StubGPT(h.vocab_size) if model is None else model, stream_of(tokens), keep=True)
+
+
+def future_dependence(report, tokens, cuts, **values):
+    """The largest change of any score whose target lies before a cut, when everything from the cut on is replaced."""
+    base, worst = scored(report, tokens, **values), 0.0
+    rng = np.random.default_rng(3)
+    for cut in cuts:
+        other = tokens.copy()
+        other[cut:] = rng.integers(2, 16, len(other) - cut)
+        trace = scored(report, other, **values)
+        worst = max(worst, float((trace.nats[: cut - 1] - base.nats[: cut - 1]).abs().max()))
+    return worst
+
+
+def kraft_sums(report, tokens, positions, vocab_size=16, **values):
+    """Per position the sum over the vocabulary of the probability that the evaluator would have given to each token there."""
+    sums = []
+    for position in positions:
+        total = 0.0
+        for token in range(vocab_size):
+            other = tokens.copy()
+            other[position] = token
+            total += float(torch.exp(-scored(report, other, **values).nats[position - 1]))
+        sums.append(total)
+    return np.array(sums)
+
+
+def run_ranks(work, world_size, folder):
+    """Run `work(env) -> anything torch.save takes` in `world_size` processes; the results in order of rank."""
+    torch.multiprocessing.spawn(run_rank, (work, world_size, str(folder)), nprocs=world_size)
+    return [torch.load(f"{folder}/{rank}.pt", weights_only=False) for rank in range(world_size)]
+
+
+def run_rank(rank, work, world_size, folder):
+    torch.set_num_threads(1)
+    env = OneProcess()
+    env.rank, env.world_size, env.distributed = rank, world_size, True
+    torch.distributed.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=world_size)
+    torch.save(work(env), f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def golden_model(shared, name, recipe, **values):
+    """A recipe's model at the size of a golden evaluation, with its weights; and `h`."""
+    from golf.parts.model import GPT
+    from golf.parts.quant import load_weights
+    from golf.public_weights import from_public
+
+    with np.load(shared / f"golden/{name}.npz") as arrays:
+        weights = {key[6:]: torch.from_numpy(arrays[key]) for key in arrays.files if key.startswith("param/")}
+    sizes = {"vocab_size": 1024, "model_dim": 64, "mlp_mult": 2.0, "num_heads": 4, "num_kv_heads": 2, "rope_dims": 8}
+    h = namespace(changed(load_recipe(recipe), {**sizes, "eval_seq_len": 256, **values}))
+    model = GPT(h)
+    load_weights(model, from_public(weights))
+    return h, model

@@ -1,0 +1,39 @@
+"""Two processes score what one does."""
+
+import evaluation
+import pytest
+import torch
+
+from golf.parts.evaluate import plain
+from golf.parts.techniques.sliding import sliding
+from golf.parts.techniques.ttt_sgd import ttt_sgd
+
+REPORTS = {"plain": plain, "sliding": sliding, "ttt_sgd": ttt_sgd}
+TOKENS = evaluation.tokens_of(257)
+
+
+def score_all(env):
+    """{report: (nats, visits, order, loss, bytes)} of every evaluator in one environment."""
+    found = {}
+    for name, report in REPORTS.items():
+        h = evaluation.knobs(**evaluation.SMALL)
+        trace = report(h, env, evaluation.StubGPT(), evaluation.stream_of(TOKENS), keep=True)
+        found[name] = (trace.nats, trace.visits, trace.order, trace.loss, trace.bytes)
+    return found
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    return score_all(evaluation.OneProcess()), evaluation.run_ranks(score_all, 2, tmp_path_factory.mktemp("ranks"))
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_two_processes_score_what_one_does(both, name):
+    alone, (first, second) = both
+    nats, visits, _, loss, count = alone[name]
+    assert torch.equal(first[name][0], second[name][0])
+    assert (first[name][0] - nats).abs().max() < 1e-10
+    assert torch.equal(first[name][1], visits)
+    assert abs(first[name][3] - loss) < 1e-12
+    assert first[name][4] == second[name][4] == count
+    assert (first[name][2] >= 0).equal(visits > 0)
