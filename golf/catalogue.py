@@ -77,8 +77,9 @@ class Part:
 
     @property
     def summary(self) -> str:
-        """The first line of its docstring."""
-        return self.doc.partition("\n")[0]
+        """The first sentence of its docstring."""
+        paragraph = " ".join(self.doc.partition("\n\n")[0].split())
+        return re.split(r"(?<=[^.][.])\s+(?=[A-Z])", paragraph, maxsplit=1)[0]
 
     @property
     def shown(self) -> str:

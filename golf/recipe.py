@@ -191,6 +191,7 @@ def _name(path: Path, table: Mapping[str, Any]) -> str:
 def _assemble(line: list[tuple[Path, dict[str, Any]]]) -> Recipe:
     path, leaf = line[0]
     about: dict[str, Any] = {}
+    parent = ""
     for file, table in reversed(line):
         mine = _about(file, table)
         kept = {key: value for key, value in about.items() if ABOUT[key][1]}
@@ -198,7 +199,9 @@ def _assemble(line: list[tuple[Path, dict[str, Any]]]) -> Recipe:
             *kept.get("credits", []),
             *(c for c in mine.get("credits", []) if c not in kept.get("credits", [])),
         ]
-        about = {**kept, **mine, "credits": kept_credits}
+        inherited = [f"{parent}: {', '.join(about['authors'])}"] if about.get("authors") else []
+        kept_credits += [credit for credit in inherited if credit not in kept_credits]
+        about, parent = {**kept, **mine, "credits": kept_credits}, _name(file, table)
     folders = tuple(file.parent / "techniques" for file, _ in line if file.name == "recipe.toml")
     folders = tuple(folder for folder in folders if folder.is_dir())
     catalogue = load_catalogue(about.get("entry", DEFAULT_ENTRY).partition(":")[0].rpartition(".")[0], folders)

@@ -1,68 +1,20 @@
 """Composition is partial evaluation: fold what the recipe decides, shake off what nothing reaches, print the rest.
 
-`compose(recipe)` is the file's text; `composition(recipe)` also knows its parts. The composer writes no code of its own.
+The composer writes no code of its own. Importing this package is light; composing imports libcst.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
-from golf.catalogue import Definition, Part
-from golf.compose.emit import render
-from golf.compose.lint import lint, refuse
 from golf.compose.rescale import rescale, scalars
-from golf.compose.shake import module_order, shake
-from golf.errors import GolfError
 from golf.recipe import Recipe
 
-__all__ = ["Composition", "compose", "composition", "rescale", "scalars"]
-
-
-@dataclass(frozen=True)
-class Composition:
-    """A composed file. parts: in the file's order; definitions: (what, its folded text); read: knobs that have an effect."""
-
-    recipe: Recipe
-    text: str
-    parts: tuple[Part, ...]
-    definitions: tuple[tuple[Definition, str], ...]
-    scalars: Mapping[str, Any]
-    read: frozenset[str]
+__all__ = ["compose", "rescale", "scalars"]
 
 
 def compose(recipe: Recipe) -> str:
     """The text of `train_gpt.py` for a recipe: one readable file that needs nothing of golf. Deterministic.
 
-    Raises GolfError for what the fold refuses, a false assertion of a part, and a key of the recipe that nothing reads.
+    Raises GolfError for what folding refuses, a false assertion of a part, and a key of the recipe that nothing reads.
+    `golf.compose.composition.composition(recipe)` also says what the file is made of.
     """
+    from golf.compose.composition import composition
+
     return composition(recipe).text
-
-
-def composition(recipe: Recipe) -> Composition:
-    """The composed file with what it is made of."""
-    live = shake(recipe)
-    mine = tuple(part.stem for part in recipe.catalogue.parts.values() if part.user)
-    if mine:
-        refuse(lint(recipe.catalogue, mine))
-    read = live.knobs | live.decided
-    _refuse_unread(recipe, read)
-    parts = module_order(recipe.catalogue, live)
-    text = render(recipe, live, parts)
-    definitions = [(definition, live.text_of(name)) for name, definition in live.definitions.items()]
-    order = {part.stem: i for i, part in enumerate(parts)}
-    definitions.sort(key=lambda pair: (order[pair[0].part], pair[0].line))
-    kept = {name: recipe.values[name] for name in sorted(live.knobs)}
-    return Composition(recipe, text, tuple(parts), tuple(definitions), kept, frozenset(read))
-
-
-def _refuse_unread(recipe: Recipe, read: set[str]) -> None:
-    unread = sorted(recipe.own - read - {"name"})
-    if not unread:
-        return
-    knob = recipe.catalogue.knobs[unread[0]]
-    shown = recipe.catalogue.parts[knob.part].shown
-    others = f" (nor are {', '.join(f'`{u}`' for u in unread[1:])})" if len(unread) > 1 else ""
-    raise GolfError(
-        f"`{knob.name}` of {recipe.name} is read by nothing in the composed file{others}",
-        f"remove it, or choose the technique that reads it  [{shown}]",
-    )

@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from golf.compose.unpack import unpack
 from golf.errors import GolfError
+
+__all__ = ["latin1_literal", "minify", "pack", "unpack", "wrap"]
 
 WRAPPER = 'F=__file__+".py"\nC.cache[F]=len(S),None,S.splitlines(True),F\nexec(compile(S,F,"exec"))\n'  # runs in the wrapper's globals
 

@@ -12,6 +12,7 @@ import lzma
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from golf.errors import GolfError
@@ -30,16 +31,20 @@ class Unpacked:
     siblings: tuple[str, ...] = ()
 
 
-def unpack(packed: str | bytes) -> str:
-    """The source inside a packed script; a script that is not packed is returned as it is. See `unwrap`."""
+def unpack(packed: str | bytes | Path) -> str:
+    """The source inside a packed script (its text, bytes or file); one that is not packed is returned as it is. See `unwrap`."""
     return unwrap(packed).source
 
 
-def unwrap(packed: str | bytes) -> Unpacked:
+def unwrap(packed: str | bytes | Path) -> Unpacked:
     """Undo every wrapper of a script.
 
     Raises GolfError for text that is not Python, damaged or oversized payloads, and a wrapper of an unknown form.
     """
+    if isinstance(packed, Path):
+        if not packed.is_file():
+            raise GolfError(f"no file {packed}", "name a train_gpt.py")
+        packed = packed.read_bytes()
     text, layers, siblings = _decoded(packed), list[str](), list[str]()
     for _ in range(MAX_LAYERS):
         inner = _inner(text, layers, siblings)

@@ -1,0 +1,54 @@
+"""The whole way from a recipe to a composed file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from golf.catalogue import Definition, Part
+from golf.compose.emit import render
+from golf.compose.lint import lint, refuse
+from golf.compose.shake import module_order, shake
+from golf.errors import GolfError
+from golf.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A composed file. parts: in the file's order; definitions: (what, its folded text); read: knobs that have an effect."""
+
+    recipe: Recipe
+    text: str
+    parts: tuple[Part, ...]
+    definitions: tuple[tuple[Definition, str], ...]
+    scalars: Mapping[str, Any]
+    read: frozenset[str]
+
+
+def composition(recipe: Recipe) -> Composition:
+    """The composed file with what it is made of. Raises GolfError, see `golf.compose.compose`."""
+    live = shake(recipe)
+    mine = tuple(part.stem for part in recipe.catalogue.parts.values() if part.user)
+    if mine:
+        refuse(lint(recipe.catalogue, mine))
+    read = live.knobs | live.decided
+    _refuse_unread(recipe, read)
+    parts = module_order(recipe.catalogue, live)
+    text = render(recipe, live, parts)
+    definitions = [(definition, live.text_of(name)) for name, definition in live.definitions.items()]
+    order = {part.stem: i for i, part in enumerate(parts)}
+    definitions.sort(key=lambda pair: (order[pair[0].part], pair[0].line))
+    kept = {name: recipe.values[name] for name in sorted(live.knobs)}
+    return Composition(recipe, text, tuple(parts), tuple(definitions), kept, frozenset(read))
+
+
+def _refuse_unread(recipe: Recipe, read: set[str]) -> None:
+    unread = sorted(recipe.own - read - {"name"})
+    if not unread:
+        return
+    knob = recipe.catalogue.knobs[unread[0]]
+    shown = recipe.catalogue.parts[knob.part].shown
+    others = f" (nor are {', '.join(f'`{u}`' for u in unread[1:])})" if len(unread) > 1 else ""
+    raise GolfError(
+        f"`{knob.name}` of {recipe.name} is read by nothing in the composed file{others}",
+        f"remove it, or choose the technique that reads it  [{shown}]",
+    )
