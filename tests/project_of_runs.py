@@ -20,9 +20,19 @@ def log_of(seed: int, val_bpb: float, **changes: object) -> str:
     result = {**RESULT, "seed": seed, "val_bpb": val_bpb, "val_loss": val_bpb * 1.66, "code_bytes": len(SCRIPT),
               "total_bytes": len(SCRIPT) + 4000, "reports": [{"name": "plain", "val_bpb": val_bpb}], **changes}  # fmt: skip
     rows = [f"seed:{seed}", "model_params:123456", "world_size:1 grad_accum_steps:8", "golf_phase train"]
-    rows += [f"step:{step}/20 train_loss:{7 - step / 20 + seed % 97 / 1000:.4f} train_time:{step * 162}ms step_avg:162.50ms" for step in range(1, 21)]
-    rows += [f"step:20/20 val_loss:{val_bpb * 1.65:.4f} val_bpb:{val_bpb - 0.01:.4f} train_time:3250ms step_avg:162.50ms", "golf_phase export"]
-    rows += ["Serialized model int8+zlib: 4000 bytes", f"Total submission size int8+zlib: {len(SCRIPT) + 4000} bytes", "golf_phase eval"]
+    rows += [
+        f"step:{step}/20 train_loss:{7 - step / 20 + seed % 97 / 1000:.4f} train_time:{step * 162}ms step_avg:162.50ms"
+        for step in range(1, 21)
+    ]
+    rows += [
+        f"step:20/20 val_loss:{val_bpb * 1.65:.4f} val_bpb:{val_bpb - 0.01:.4f} train_time:3250ms step_avg:162.50ms",
+        "golf_phase export",
+    ]
+    rows += [
+        "Serialized model int8+zlib: 4000 bytes",
+        f"Total submission size int8+zlib: {len(SCRIPT) + 4000} bytes",
+        "golf_phase eval",
+    ]
     rows += [f"final_int8_zlib_roundtrip_exact val_loss:{val_bpb * 1.66:.8f} val_bpb:{val_bpb:.8f}"]
     return "\n".join([*rows, "golf_result " + json.dumps(result)]) + "\n"
 
@@ -31,7 +41,9 @@ def make_project(root: Path, scores: dict[int, float], **changes: object) -> Pat
     """A project at `root` with the submission `mine` and one finished run per seed; the submission's folder."""
     folder = root / "submissions" / "mine"
     folder.mkdir(parents=True)
-    (folder / "recipe.toml").write_text('extends = "baseline"\nname = "mine"\ntitle = "A small test"\ntrack = "local"\n')
+    (folder / "recipe.toml").write_text(
+        'extends = "baseline"\nname = "mine"\ntitle = "A small test"\ntrack = "local"\n'
+    )
     (folder / "train_gpt.py").write_bytes(SCRIPT)
     runs = folder / "runs" / (hashlib.sha256(SCRIPT).hexdigest()[:12])
     runs.mkdir(parents=True)

@@ -33,7 +33,7 @@ def claims_of(
         "artifact_bytes_mean": round(fmean(totals)) if totals else None,
         "artifact_bytes_max": max(totals) if totals else None,
         "bytes_total": evidence.worst_bytes,
-        "bytes_code": len(evidence.script),
+        "bytes_code": evidence.shipped.code_bytes,
         "train_steps_mean": _mean([seed.run.steps for seed in evidence.seeds]),
         "step_avg_ms_mean": _mean([seed.run.step_ms for seed in evidence.seeds]),
         "hardware": hardware(evidence),
@@ -42,7 +42,7 @@ def claims_of(
         "techniques": list(techniques) or None,
         "attribution": attribution(evidence) or None,
         "golf": {
-            "version": __version__, "script_sha256": evidence.script_sha256, "smoke": evidence.smoke or None,
+            "version": __version__, "script_sha256": evidence.script_sha256, "smoke": evidence.smoke or None, "packed": evidence.shipped.packed or None,
             "data_sha256": evidence.data_sha256, "tokenizer_sha256": evidence.tokenizer_sha256,
             "recipe": evidence.recipe.name if evidence.recipe else None, "derived": derived_changes(evidence) or None,
         },

@@ -9,6 +9,7 @@ from typing import Any
 from golf.errors import Exit, GolfError
 from golf.logs import RunResult, read_log
 from golf.project import find_root
+from golf.record.weights import Shipped, shipped_of
 from golf.stats import Sample
 
 CAP_BYTES = 16_000_000
@@ -43,6 +44,7 @@ class Evidence:
     submission: Path
     set_id: str
     script: bytes
+    shipped: Shipped
     seeds: tuple[Seed, ...]
     track: str
     smoke: bool
@@ -54,7 +56,7 @@ class Evidence:
 
     @property
     def script_sha256(self) -> str:
-        """sha256 of the script that ran, which is the one that ships."""
+        """sha256 of the script that ran."""
         return hashlib.sha256(self.script).hexdigest()
 
     @property
@@ -69,9 +71,9 @@ class Evidence:
         return Sample.of(losses) if len(losses) == len(self.seeds) else None
 
     def total_bytes(self, seed: Seed) -> int | None:
-        """Script and artifact as they lie on disk; the log's total where the artifact is gone."""
+        """What ships and the artifact as they lie on disk; the log's total where the artifact is gone."""
         if seed.model_bytes_on_disk is not None:
-            return len(self.script) + seed.model_bytes_on_disk
+            return self.shipped.code_bytes + seed.model_bytes_on_disk
         return seed.run.total_bytes
 
     @property
@@ -110,7 +112,7 @@ def gather(submission: Path, set_id: str | None = None, seeds: Sequence[int] | N
     _check_distinct(submission.name, picked)
     first = next((stored[seed.seed] for seed in picked if seed.seed in stored), None)
     return Evidence(
-        submission, folder.name, (folder / "train_gpt.py").read_bytes(), tuple(picked), _track(picked, first),
+        submission, folder.name, (folder / "train_gpt.py").read_bytes(), shipped_of(folder), tuple(picked), _track(picked, first),
         smoke=folder.name.endswith("-smoke"), recipe=_recipe(submission),
         data_sha256=first.data_sha256 if first else None, tokenizer_sha256=first.tokenizer_sha256 if first else None,
         left_out=tuple(name for name in left_out if name.removeprefix("seed_").isdigit()),

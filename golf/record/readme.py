@@ -169,13 +169,23 @@ def _environment(evidence: Evidence) -> str:
 
 def _files(evidence: Evidence, plots: Mapping[str, str]) -> str:
     lines = [
-        f"- `train_gpt.py`: the script exactly as it ran ({len(evidence.script):,} bytes, counted)",
+        f"- `train_gpt.py`: {_script(evidence)} ({len(evidence.shipped.script):,} bytes, counted)",
+        *(
+            f"- `{name}`: read by the script ({path.stat().st_size:,} bytes, counted)"
+            for name, path in evidence.shipped.files.items()
+        ),
         "- `submission.json`: the same numbers for machines",
         *(f"- `{seed.log.name}`: the whole log of seed {seed.seed}" for seed in evidence.seeds),
         "- `requirements.txt`",
         *(f"- `{name}`: {caption}" for name, caption in plots.items()),
     ]
     return "\n".join(lines)
+
+
+def _script(evidence: Evidence) -> str:
+    return (
+        "the script that ran, packed; it unpacks itself" if evidence.shipped.packed else "the script exactly as it ran"
+    )
 
 
 def with_compliance(text: str, verdict: Any) -> str:

@@ -17,10 +17,12 @@ from golf.record import plots
 from golf.record.claims import claims_of
 from golf.record.evidence import CAP_BYTES, Evidence, gather
 from golf.record.readme import readme_of, with_compliance
+from golf.record.weights import largest, read_weights
 
 TRACK_FOLDERS = {"10min_16mb": "track_10min_16mb", "non_record_16mb": "track_non_record_16mb", "local": "local"}
 PLOT_FILES = {
     "loss.svg": "Training loss against wallclock", "stages.svg": "BPB by stage", "bytes.svg": "Bytes of the worst seed",
+    "tensors.svg": "Quantized tensors before the coder, layers together",
 }  # fmt: skip
 
 
@@ -116,7 +118,9 @@ def fill(folder: Path, plan: Plan, *, verify: bool) -> None:
     """Put the files of the record into the empty `folder`."""
     evidence = plan.evidence
     techniques = technique_names(evidence.recipe)
-    (folder / "train_gpt.py").write_bytes(evidence.script)
+    (folder / "train_gpt.py").write_bytes(evidence.shipped.script)
+    for name, path in evidence.shipped.files.items():
+        shutil.copyfile(path, folder / name)
     for seed in evidence.seeds:
         shutil.copyfile(seed.log, folder / seed.log.name)
     claims = claims_of(
@@ -155,7 +159,7 @@ def draw(evidence: Evidence) -> dict[str, str]:
             stages[stage.replace("_", "-") if stage != "score" else "final"] = sum(
                 score.val_bpb for score in scores
             ) / len(scores)
-    sizes = weights_of(evidence)
+    sizes, tensors = weights_of(evidence)
     drawn = {}
     if any(loss.values()):
         drawn["loss.svg"] = plots.lines(
@@ -170,37 +174,22 @@ def draw(evidence: Evidence) -> dict[str, str]:
         )
     if sizes:
         drawn["bytes.svg"] = plots.bars("Bytes of the worst seed", "bytes", sizes, digits=0)
+    if tensors:
+        drawn["tensors.svg"] = plots.bars(PLOT_FILES["tensors.svg"], "bytes", tensors, digits=0)
     return drawn
 
 
-def weights_of(evidence: Evidence) -> dict[str, float]:
-    """Where the bytes of the worst seed go: code, then the artifact's largest tensors, as far as its manifest tells."""
+def weights_of(evidence: Evidence) -> tuple[dict[str, float], dict[str, float]]:
+    """(bytes on disk of the worst seed by what they are, its largest tensors as quantized before the coder)."""
     worst = max(evidence.seeds, key=lambda seed: evidence.total_bytes(seed) or 0)
-    total = evidence.total_bytes(worst)
+    total, code = evidence.total_bytes(worst), evidence.shipped.code_bytes
     if total is None:
-        return {}
-    sizes: dict[str, float] = {"train_gpt.py": float(len(evidence.script))}
-    tensors = _tensor_bytes(worst.log.parent / "model.golf")
-    for name, size in sorted(tensors.items(), key=lambda item: -item[1])[:15]:
-        sizes[name] = float(size)
-    rest = total - sum(sizes.values())
-    if rest > 0:
-        sizes["rest of the artifact" if tensors else "compressed model"] = rest
-    return sizes
-
-
-def _tensor_bytes(artifact: Path) -> dict[str, int]:
-    """Stored bytes by tensor from the artifact's ledger, where golf.artifact offers one."""
-    try:
-        from golf.artifact import ledger  # type: ignore[attr-defined, unused-ignore]
-
-        return (
-            {str(row.name): int(row.stored_bytes) for row in ledger.weigh(artifact).tensors}
-            if artifact.is_file()
-            else {}
-        )
-    except (ImportError, AttributeError, GolfError, OSError, ValueError, TypeError):
-        return {}
+        return {}, {}
+    weights = read_weights(worst.log.parent / "model.golf")
+    if weights is None:
+        return {"code": float(code), "compressed model": float(total - code)}, {}
+    sizes = {"code": code, "manifest": weights.manifest_bytes, f"tensors ({weights.coder})": weights.payload_bytes}
+    return {name: float(size) for name, size in sizes.items()}, largest(weights.tensors)
 
 
 def _verify(folder: Path, evidence: Evidence) -> Any:
