@@ -19,7 +19,7 @@ DTYPES = {
     for name in ("int8", "uint8", "int16", "int32", "int64", "float16", "bfloat16", "float32")
 }
 MAX_MANIFEST_BYTES = 1 << 24
-MAX_PAYLOAD_BYTES = 1 << 30  # of what a coder may unpack
+MAX_PAYLOAD_BYTES = 1 << 28  # of what a coder may unpack from fewer
 
 
 def to_bytes(tensors):
@@ -73,7 +73,9 @@ def inflate(data, unpacked_bytes):
         text = stream.decompress(data, unpacked_bytes + 1)
     except zlib.error as fault:
         raise ValueError(f"does not unpack: {fault}") from fault
-    check(len(text) == unpacked_bytes and stream.eof and not stream.unused_data, "unpacks to another length than it says")
+    check(
+        len(text) == unpacked_bytes and stream.eof and not stream.unused_data, "unpacks to another length than it says"
+    )
     return text
 
 
@@ -108,7 +110,7 @@ def read_container(path, *coders):
         data = file.read()
     try:
         return parse_container(data, {coder.name: coder for coder in coders})
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise ValueError(f"{path} is damaged or no golf container: {fault}") from fault
 
 

@@ -1,0 +1,169 @@
+"""Every coder gives back every tensor, and refuses every damaged payload with a sentence."""
+
+import math
+import random
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from golf.parts.artifact import DTYPES, HEADER, RawCoder, ZlibCoder, parse_container, read_container, write_container
+from golf.parts.techniques.bitpack import BitpackCoder
+from golf.parts.techniques.brotli_shuffle import BrotliCoder
+from golf.parts.techniques.lzma_coder import LzmaCoder
+from golf.parts.techniques.rans import RansCoder
+from golf.parts.techniques.zstd_coder import ZstdCoder
+
+CODERS = [RawCoder, ZlibCoder, ZstdCoder, LzmaCoder, BrotliCoder, BitpackCoder, RansCoder]
+QUIET = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def random_tensor(dtype: str, shape: list[int], spread: int, seed: int) -> torch.Tensor:
+    """Any bits for floats, nan included; integers within `spread` of a centre."""
+    rng = torch.Generator().manual_seed(seed)
+    kind, count = DTYPES[dtype], math.prod(shape)
+    if kind.is_floating_point:
+        return (
+            torch.randint(0, 256, (count * kind.itemsize,), dtype=torch.uint8, generator=rng).view(kind).reshape(shape)
+        )
+    low, high = max(torch.iinfo(kind).min, -spread), min(torch.iinfo(kind).max, spread)
+    return torch.randint(low, high + 1, shape, generator=rng).to(kind)
+
+
+def bits(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.contiguous().reshape(-1).view(torch.uint8)
+
+
+SHAPES = st.one_of(st.lists(st.integers(0, 9), max_size=3), st.just([64, 48]), st.just([33, 101]), st.just([5000]))
+TENSORS = st.lists(
+    st.builds(
+        random_tensor,
+        st.sampled_from(sorted(DTYPES)),
+        SHAPES,
+        st.sampled_from([0, 1, 3, 31, 127, 1000]),
+        st.integers(0, 99),
+    ),
+    max_size=6,
+)
+
+
+@pytest.mark.parametrize("coder", CODERS, ids=lambda coder: coder.name)
+@QUIET
+@given(tensors=TENSORS)
+def test_a_container_gives_back_every_bit_shape_and_type(
+    coder: Any, tensors: list[torch.Tensor], tmp_path: Path
+) -> None:
+    written = {f"t{i}": tensor for i, tensor in enumerate(tensors)}
+    path = tmp_path / "model.golf"
+    assert write_container(path, written, {"a": 1}, coder) == path.stat().st_size
+    read, meta = read_container(path, coder)
+    assert meta == {"a": 1} and list(read) == list(written)
+    for name, tensor in written.items():
+        assert read[name].dtype == tensor.dtype and read[name].shape == tensor.shape
+        assert torch.equal(bits(read[name]), bits(tensor))
+
+
+def model_like() -> dict[str, torch.Tensor]:
+    rng = torch.Generator().manual_seed(3)
+    codes = torch.round(torch.randn(64, 80, generator=rng) * 2.4).to(torch.int8)
+    skewed = torch.zeros(50, 60, dtype=torch.int8)
+    skewed[3, 5] = 127
+    return {
+        "a:q": codes, "a:s": torch.rand(64, generator=rng).half(), "b:q": skewed, "b:s": torch.ones(50).half(),
+        "gain": torch.randn(8, generator=rng), "index": torch.randint(0, 256, (2500,), generator=rng).to(torch.uint8),
+    }  # fmt: skip
+
+
+def resealed(data: bytes) -> bytes:
+    """The container with a checksum that holds again: damage that only the reader's own checks can see."""
+    return data[:-4] + struct.pack("<I", zlib.crc32(data[:-4]))
+
+
+def damaged(data: bytes, rng: random.Random) -> bytes:
+    """One of: a cut, a flipped byte, a run of noise, a piece moved, extra bytes, extreme bytes in the header."""
+    text, at = bytearray(data), rng.randrange(len(data))
+    match rng.randrange(7):
+        case 0:
+            del text[at:]
+        case 1:
+            text[at] ^= 1 << rng.randrange(8)
+        case 2:
+            text[at : at + 9] = rng.randbytes(len(text[at : at + 9]))
+        case 3:
+            del text[at : at + rng.randrange(1, 40)]
+        case 4:
+            text[at:at] = rng.randbytes(rng.randrange(1, 40))
+        case 5:
+            start = rng.randrange(HEADER.size)
+            text[start : start + 4] = b"\xff" * len(text[start : start + 4])
+        case _:
+            start = HEADER.size + rng.randrange(max(len(data) - HEADER.size, 1))
+            text[start : start + 8] = b"\xff" * len(text[start : start + 8])
+    return bytes(text)
+
+
+def try_damage(coder: Any, tmp_path: Path, times: int, seed: int) -> int:
+    """How many of `times` damaged containers were refused; any other outcome than ValueError or the tensors is a failure."""
+    path = tmp_path / "model.golf"
+    tensors = model_like()
+    write_container(path, tensors, {}, coder)
+    data, rng, refused = path.read_bytes(), random.Random(seed), 0
+    for i in range(times):
+        bad = damaged(data, rng)
+        if bad == data:
+            continue
+        try:
+            read, _ = parse_container(resealed(bad) if i % 2 and len(bad) > 4 else bad, {coder.name: coder})
+        except ValueError as fault:
+            assert str(fault)
+            refused += 1
+        else:  # a resealed container may hold other values, but only tensors of the shapes it declares
+            assert i % 2, "damage that the checksum must see was read"
+            assert all(isinstance(tensor, torch.Tensor) for tensor in read.values())
+    return refused
+
+
+@pytest.mark.parametrize("coder", CODERS, ids=lambda coder: coder.name)
+def test_damaged_containers_are_refused_with_a_sentence(coder: Any, tmp_path: Path) -> None:
+    assert try_damage(coder, tmp_path, 150, seed=1) > 75
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("coder", CODERS, ids=lambda coder: coder.name)
+def test_of_ten_thousand_damaged_containers_none_crashes(coder: Any, tmp_path: Path) -> None:
+    assert try_damage(coder, tmp_path, 10_000 // len(CODERS) + 1, seed=2) > 700
+
+
+def test_rans_stays_within_a_tenth_of_a_percent_of_the_entropy() -> None:
+    rng = torch.Generator().manual_seed(0)
+    codes = torch.round(torch.randn(1024, 4096, generator=rng) / 0.4145).to(torch.int8)
+    counts = torch.bincount(codes.flatten().int() + 128).double()
+    share = counts[counts > 0] / counts.sum()
+    entropy_bytes = float(-(share * share.log2()).sum()) * codes.numel() / 8
+    assert len(RansCoder.encode([codes])) < 1.001 * entropy_bytes
+
+
+def test_a_payload_cannot_make_the_reader_allocate_more_than_its_manifest_says(tmp_path: Path) -> None:
+    path = tmp_path / "model.golf"
+    for coder in CODERS[1:]:
+        bomb = coder.encode([torch.zeros(3_000_000, dtype=torch.int8)])
+        with pytest.raises(ValueError, match=r"\w"):
+            coder.decode(bomb, [("w", "int8", [100])], 100)
+    write_container(path, {"w": torch.zeros(4)}, {}, RawCoder)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<Q", data, HEADER.size - 8, 1 << 60)
+    with pytest.raises(ValueError, match="shapes do not add up"):
+        parse_container(resealed(bytes(data)), {"raw": RawCoder})
+
+
+def test_a_manifest_nested_without_end_is_refused(tmp_path: Path) -> None:
+    path, text = tmp_path / "model.golf", b"[" * 1_000_000
+    body = HEADER.pack(b"GOLF", 1, b"raw", len(zlib.compress(text)), len(text), 0, 0) + zlib.compress(text)
+    path.write_bytes(body + struct.pack("<I", zlib.crc32(body)))
+    with pytest.raises(ValueError, match="damaged"):
+        read_container(path, RawCoder)
