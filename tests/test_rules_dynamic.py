@@ -21,7 +21,10 @@ def test_the_checks_catch_what_is_illegal_and_pass_what_is_legal(name):
     stream, evaluator = stream_for(row), row.evaluator
     tolerance, again = noise(evaluator, stream)
     assert again.holds and tolerance == 1e-9
-    outcomes = [future(evaluator, stream, rng, tolerance), kraft(evaluator, stream, rng, positions=24 if not row.caught_by else 12)]
+    outcomes = [
+        future(evaluator, stream, rng, tolerance),
+        kraft(evaluator, stream, rng, positions=24 if not row.caught_by else 12),
+    ]
     if row.documents:
         outcomes.append(mutual(evaluator, stream, rng, tolerance))
     assert {outcome.check for outcome in outcomes if not outcome.holds} == row.caught_by

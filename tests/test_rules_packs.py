@@ -30,7 +30,12 @@ def test_the_opening_pack_holds_only_what_the_readme_said():
 @pytest.mark.parametrize("name", pack_names())
 def test_every_rule_is_whole(name):
     for rule in load_pack(name).rules.values():
-        assert rule.title and rule.statement and rule.help and rule.source.startswith("https://github.com/openai/parameter-golf/")
+        assert (
+            rule.title
+            and rule.statement
+            and rule.help
+            and rule.source.startswith("https://github.com/openai/parameter-golf/")
+        )
         assert rule.severity in SEVERITIES and set(rule.tracks) <= set(TRACKS)
         assert rule.detectors, rule.code
         assert all(kind_of(detector) in KINDS for detector in rule.detectors)

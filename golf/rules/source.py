@@ -9,6 +9,8 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from golf.errors import GolfError
+
 MAX_PARSE_BYTES = 2_000_000  # the largest official script has 160 KB
 MAX_READ_BYTES = 64_000_000
 LOCAL_SUFFIXES = (
@@ -80,7 +82,7 @@ def read_source(path: Path) -> Source:
         empty = Module(path, "", None, f"{size:,} bytes are too many to read (limit {MAX_READ_BYTES:,})")
         return Source(path, size, (empty,), faults=(str(empty.fault),))
     raw = path.read_bytes()
-    text, packed, faults = _unwrap(raw, path)
+    text, packed, faults = _unwrap(raw)
     modules = [parse(path, text)]
     helpers: list[Path] = []
     data: list[Path] = []
@@ -92,7 +94,7 @@ def read_source(path: Path) -> Source:
                 continue
             if used.suffix == ".py" and used.stat().st_size <= MAX_PARSE_BYTES:
                 helpers.append(used)
-                modules.append(parse(used, _unwrap(used.read_bytes(), used)[0]))
+                modules.append(parse(used, _unwrap(used.read_bytes())[0]))
                 queue.append(modules[-1])
             else:
                 data.append(used)
@@ -100,32 +102,27 @@ def read_source(path: Path) -> Source:
     return Source(path, size, tuple(modules), packed, tuple(helpers), tuple(data), tuple(faults + broken))
 
 
-def _unwrap(raw: bytes, path: Path) -> tuple[str, str | None, list[str]]:
+def _unwrap(raw: bytes) -> tuple[str, str | None, list[str]]:
     """The readable text of a script, how it was packed (None: it was not), and what could not be seen."""
     text = _decode(raw)
-    if not looks_packed(text):
+    if "exec" not in text or len(raw) > MAX_PARSE_BYTES:
         return text, None, []
+    from golf.compose import unpack
+
+    layers: list[str] = []
+    siblings: list[str] = []
     try:
-        from golf.compose.pack import unpack
-
-        return _as_text(unpack(path)), "packed", []
-    except ImportError:
-        return text, "packed", ["packed, and no unpacker is installed"]
-    except Exception as fault:
-        return text, "packed", [f"packed, and cannot be unpacked: {str(fault)[:200]}"]
-
-
-def _as_text(unpacked: object) -> str:
-    return str(getattr(unpacked, "text", None) or getattr(unpacked, "source", None) or unpacked)
-
-
-def looks_packed(text: str) -> bool:
-    """Whether a script decompresses and executes itself: few lines, an exec, and a long literal."""
-    head = text[:4000]
-    if "exec(" not in text and "exec (" not in text:
-        return False
-    lines = text.count("\n") + 1
-    return ("compress" in head or "b85decode" in head or "b64decode" in head) and len(text) > 60 * lines
+        for _ in range(unpack.MAX_LAYERS):
+            # one layer at a time: the text inside may be of a newer Python than the one that runs this
+            inner = unpack._inner(text, layers, siblings)
+            if inner is None:
+                break
+            text = inner
+    except GolfError as fault:
+        if fault.message.startswith("not Python"):
+            return text, ", ".join(layers) or None, []
+        return text, "packed", [f"packed, and cannot be unpacked: {fault.message[:200]}"]
+    return text, ", ".join(layers) or None, []
 
 
 def _decode(raw: bytes) -> str:

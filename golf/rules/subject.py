@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from golf.errors import GolfError
+from golf.rules.code import Code
 from golf.rules.pack import TRACKS, Pack
 from golf.rules.runs import Run, read_runs
 from golf.rules.source import Source, read_source
@@ -59,6 +60,14 @@ class Subject:
     def source(self) -> Source | None:
         """The script unpacked and parsed, with the local files that it uses; None without a script."""
         return read_source(self.script) if self.script else None
+
+    @cached_property
+    def code(self) -> Code | None:
+        """The shape of the source, with the settings that the first scored run's log prints; None where nothing parses."""
+        if self.source is None or self.source.main.tree is None:
+            return None
+        runs = self.scored_runs or self.runs
+        return Code(self.source.modules, runs[0].config if runs else None)
 
     @cached_property
     def run_set(self) -> Path | None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from golf.errors import GolfError
@@ -86,7 +87,8 @@ def judge(rule: Rule, subject: Subject, asked: frozenset[str]) -> Finding:
 def run_detector(name: str, subject: Subject) -> list[Result]:
     """The results of one detector; a fault inside it is a finding of its own, never a crash of the referee."""
     try:
-        return list(find_detector(name)(subject))
+        results = list(find_detector(name)(subject))
+        return _as_far_as_seen(results, subject) if kind_of(name) == "static" else results
     except (ModuleNotFoundError, AttributeError) as fault:
         if "golf.rules.checks" not in str(fault):
             return [Result(State.UNKNOWN, f"the check {name} failed: {fault!r}")]
@@ -104,3 +106,15 @@ def run_detector(name: str, subject: Subject) -> list[Result]:
         ArithmeticError,
     ) as fault:
         return [Result(State.UNKNOWN, f"the check {name} could not cope with this input: {fault!r}")]
+
+
+def _as_far_as_seen(results: list[Result], subject: Subject) -> list[Result]:
+    """Static results when not all code could be read: what was found stays found, absence proves nothing."""
+    if subject.source is None or subject.source.readable:
+        return results
+    fault = subject.source.faults[0]
+    seen = [
+        result if result.state is not State.PASS else replace(result, state=State.UNKNOWN, weak=True)
+        for result in results
+    ]
+    return seen or [Result(State.UNKNOWN, f"not all code could be read: {fault}", weak=True)]

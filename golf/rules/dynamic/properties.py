@@ -63,13 +63,17 @@ def cut_points(stream: Ids, cuts: int, rng: np.random.Generator) -> Ids:
     return np.unique(np.clip(places, 3, len(stream) - 2))
 
 
-def _other_tokens(stream: Ids, cut: int, base: Scores, evaluator: Evaluator, rng: np.random.Generator, *, keep_bos: bool) -> Ids:
+def _other_tokens(
+    stream: Ids, cut: int, base: Scores, evaluator: Evaluator, rng: np.random.Generator, *, keep_bos: bool
+) -> Ids:
     """`stream` with every token from `cut` on replaced by another; only to the end of the document where the order is a queue."""
     end = len(stream)
     if not base.in_stream_order:
         end = int(next((at for at in np.flatnonzero(stream == BOS) if at > cut), len(stream)))
     changed = stream.copy()
-    changed[cut:end] = 2 + (stream[cut:end] - 2 + rng.integers(1, evaluator.vocab_size - 2, end - cut)) % (evaluator.vocab_size - 2)
+    changed[cut:end] = 2 + (stream[cut:end] - 2 + rng.integers(1, evaluator.vocab_size - 2, end - cut)) % (
+        evaluator.vocab_size - 2
+    )
     if keep_bos or not base.in_stream_order:
         changed[stream == BOS] = BOS
     return changed
@@ -87,7 +91,9 @@ def _must_stay(base: Scores, stream: Ids, changed: Ids, cut: int) -> Mask:
     return (targets < cut) & ((base.order < first) | (targets > start))
 
 
-def kraft(evaluator: Evaluator, stream: Ids, rng: np.random.Generator, positions: int = 24, tolerance: float = KRAFT_TOLERANCE) -> Outcome:
+def kraft(
+    evaluator: Evaluator, stream: Ids, rng: np.random.Generator, positions: int = 24, tolerance: float = KRAFT_TOLERANCE
+) -> Outcome:
     """D2: at a position, the probabilities of all tokens of the vocabulary sum to one. figure: the largest |Z - 1|.
 
     Where the order of scoring hangs on document lengths, BOS is left out and Z may be below one.
@@ -120,7 +126,9 @@ def mutual(evaluator: Evaluator, stream: Ids, rng: np.random.Generator, toleranc
     for i, (start, end) in enumerate(spans):
         changed = stream.copy()
         inner = slice(start + 1, end)
-        changed[inner] = 2 + (changed[inner] - 2 + rng.integers(1, evaluator.vocab_size - 2, end - start - 1)) % (evaluator.vocab_size - 2)
+        changed[inner] = 2 + (changed[inner] - 2 + rng.integers(1, evaluator.vocab_size - 2, end - start - 1)) % (
+            evaluator.vocab_size - 2
+        )
         delta = np.abs(evaluator.score(changed).nll - base.nll) > tolerance
         for j, (first, last) in enumerate(spans):
             # the targets inside document j; the BOS that ends it belongs to the next document's start
@@ -128,7 +136,9 @@ def mutual(evaluator: Evaluator, stream: Ids, rng: np.random.Generator, toleranc
     np.fill_diagonal(depends, False)
     pairs = [(i, j) for i in range(len(spans)) for j in range(i) if depends[i, j] and depends[j, i]]
     possible = len(spans) * (len(spans) - 1) // 2
-    return Outcome("D1b", not pairs, float(len(pairs)), f"{len(pairs)} of {possible} pairs of documents influence each other")
+    return Outcome(
+        "D1b", not pairs, float(len(pairs)), f"{len(pairs)} of {possible} pairs of documents influence each other"
+    )
 
 
 def chunk_update(evaluator: Evaluator, stream: Ids, tolerance: float) -> Outcome:
@@ -138,7 +148,11 @@ def chunk_update(evaluator: Evaluator, stream: Ids, tolerance: float) -> Outcome
     """
     assert evaluator.chunk is not None
     base, chunk = evaluator.score(stream), evaluator.chunk
-    inside = [at for at in range(chunk + chunk // 2, min(2 * chunk, len(stream) - 1)) if stream[at] != stream[at + 1] and BOS not in stream[at : at + 2]]
+    inside = [
+        at
+        for at in range(chunk + chunk // 2, min(2 * chunk, len(stream) - 1))
+        if stream[at] != stream[at + 1] and BOS not in stream[at : at + 2]
+    ]
     if not inside:
         return Outcome("D3", True, 0.0, "the stream is too short to hold two chunks")
     changed = stream.copy()
@@ -162,7 +176,13 @@ def boundary(evaluator: Evaluator, stream: Ids, tolerance: float) -> Outcome:
         delta = np.abs(evaluator.score(changed).nll - base.nll)[start : end - 1]
         if len(delta) and delta.max() > worst:
             worst, where = float(delta.max()), int(start)
-    return Outcome("D4", worst <= tolerance, worst, f"scores after a document's start move by at most {worst:.2g} nats", (where,) if where >= 0 else ())
+    return Outcome(
+        "D4",
+        worst <= tolerance,
+        worst,
+        f"scores after a document's start move by at most {worst:.2g} nats",
+        (where,) if where >= 0 else (),
+    )
 
 
 def coverage(scores: Scores, tail: int = 0) -> Outcome:
@@ -175,5 +195,7 @@ def coverage(scores: Scores, tail: int = 0) -> Outcome:
     body = visits[: max(end - tail, 0)]
     wrong = np.flatnonzero(body != 1)
     missing_tail = len(visits) - end
-    detail = f"{end} targets scored, {len(wrong)} not exactly once" + (f", {missing_tail} cut off at the end" if missing_tail else "")
+    detail = f"{end} targets scored, {len(wrong)} not exactly once" + (
+        f", {missing_tail} cut off at the end" if missing_tail else ""
+    )
     return Outcome("D5", len(wrong) == 0 and end > 0, float(len(wrong)), detail, tuple(int(p) for p in wrong[:6]))

@@ -101,7 +101,10 @@ def byte_spread(stream: Ids) -> Scores:
     The mixing weight is a gate on the byte model's confidence, as in the contest's PPM mixtures.
     """
     probs = model_probs(stream)
-    spelled = [[97 + token % 5, *([104 + token % 3] if token % 2 else []), *([110] if token % 4 == 3 else [])] for token in range(VOCAB)]
+    spelled = [
+        [97 + token % 5, *([104 + token % 3] if token % 2 else []), *([110] if token % 4 == 3 else [])]
+        for token in range(VOCAB)
+    ]
     counts = np.full((128, 128), 0.05)
     before, nll = 32, np.empty(len(probs))
     for p, target in enumerate(stream[1:]):

@@ -171,7 +171,14 @@ class Row:
         return Evaluator(self.name, VOCAB, self.score, self.chunk, self.documents)
 
 
-def _row(name: str, score: Callable[[Ids], Scores], caught_by: str = "", rules: str = "", chunk: int | None = None, documents: bool = False) -> Row:
+def _row(
+    name: str,
+    score: Callable[[Ids], Scores],
+    caught_by: str = "",
+    rules: str = "",
+    chunk: int | None = None,
+    documents: bool = False,
+) -> Row:
     return Row(name, score, frozenset(caught_by.split()), tuple(rules.split()), chunk, documents)
 
 
@@ -184,7 +191,12 @@ TABLE = (
     _row("adapt-then-score TTT", adapt_then_score_ttt, "D1 D2", "R30 R32"),
     _row("pre-quant TTT", pre_quant_ttt, "D1 D2", "R32 R36"),
     _row("SLOT scored", lambda stream: slot(stream, scored_columns=True), "D1 D2", "R30 R37"),
-    _row("SLOT context-only, shared over 4 windows", lambda stream: slot(stream, scored_columns=False, shared=4), "D1 D2", "R30 R37"),
+    _row(
+        "SLOT context-only, shared over 4 windows",
+        lambda stream: slot(stream, scored_columns=False, shared=4),
+        "D1 D2",
+        "R30 R37",
+    ),
     _row("two-pass rescore", two_pass_rescore, "D1 D2", "R30 R33"),
     _row("hashed cache, 64 buckets", MIXERS["hashed_64"], "D2", "R31 R38"),
     _row("hashed cache, 1 bucket, alpha 1", MIXERS["hashed_1"], "D2", "R31 R38"),
@@ -193,4 +205,6 @@ TABLE = (
     _row("byte-spread mixture", MIXERS["byte_spread"], "D2", "R31 R41"),
     _row("stream tilt + reversed-queue TTT", queue_ttt_with_stream_hints, "D1b", "R47", documents=True),
 )
-CONTROL = _row("stream tilt + stream-order TTT", lambda stream: queue_ttt_with_stream_hints(stream, reverse=False), documents=True)
+CONTROL = _row(
+    "stream tilt + stream-order TTT", lambda stream: queue_ttt_with_stream_hints(stream, reverse=False), documents=True
+)

@@ -1,0 +1,317 @@
+"""A script's shape for the static checks: functions, what calls what, settings with their defaults, and what is live.
+
+Long forked scripts carry dead families behind switches. A function that is reachable only through a switch that is off by
+default (or off in the run's own log) is "off": it is evidence of nothing until the run says otherwise.
+"""
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from golf.rules.source import Module
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+ENV_CALLS = (
+    "os.environ.get",
+    "os.getenv",
+    "environ.get",
+    "getenv",
+    "env",
+    "_env",
+    "env_int",
+    "env_float",
+    "env_bool",
+    "env_str",
+)
+VAL_WORD = re.compile(
+    r"(?i)(?:^|_)val(?:idation)?_?(?:tokens?|data|ids|stream|np|seq|text|docs)?(?:_|$)|^val_\w*tokens|validation"
+)
+NOT_VAL = re.compile(r"(?i)loss|bpb|every|batch_size|batch_tokens|time|score|best|byte|acc|frac")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A default that the environment may override (env is its name) or a constant of the script (env is None)."""
+
+    name: str
+    value: Any
+    env: str | None
+    line: int
+
+
+@dataclass
+class Piece:
+    """A function of the script, nested ones as their own pieces."""
+
+    name: str
+    node: Function
+    module: Module
+    guards: dict[str, list[list[ast.expr]]] = field(default_factory=dict)  # called name → conditions of each call site
+
+    @property
+    def path(self) -> Path:
+        return self.module.path
+
+    @cached_property
+    def params(self) -> list[str]:
+        args = self.node.args
+        return [arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs)]
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        return list(ast.walk(self.node))
+
+    @cached_property
+    def text(self) -> str:
+        return ast.unparse(self.node)
+
+    @cached_property
+    def calls(self) -> list[ast.Call]:
+        return [node for node in self.nodes if isinstance(node, ast.Call)]
+
+    @cached_property
+    def names(self) -> set[str]:
+        return {name for node in self.nodes if (name := leaf(node))}
+
+    @cached_property
+    def reads_val(self) -> bool:
+        """Whether it handles validation tokens: a parameter or an attribute of that kind."""
+        found = [*self.params, *self.names]
+        return any(VAL_WORD.search(name) and not NOT_VAL.search(name) for name in found)
+
+    @cached_property
+    def backward(self) -> list[ast.Call]:
+        return [
+            call for call in self.calls if leaf(call.func) == "backward" or dotted(call.func).endswith("autograd.grad")
+        ]
+
+
+class Code:
+    """The modules of a script as one: pieces by name, settings, reachability. `overrides`: values that the run's log prints."""
+
+    def __init__(self, modules: Iterable[Module], overrides: Mapping[str, str] | None = None) -> None:
+        self.modules = [module for module in modules if module.tree is not None]
+        self.overrides = {key.lower(): value for key, value in (overrides or {}).items()}
+        self.pieces: dict[str, list[Piece]] = {}
+        for module in self.modules:
+            for node in ast.walk(module.tree or ast.Module([], [])):
+                if isinstance(node, Function):
+                    self.pieces.setdefault(node.name, []).append(Piece(node.name, node, module))
+
+    def __iter__(self) -> Iterator[Piece]:
+        return (piece for named in self.pieces.values() for piece in named)
+
+    @cached_property
+    def settings(self) -> dict[str, Setting]:
+        """Lower-case name → its default: environment reads and plain constants of classes and modules."""
+        found: dict[str, Setting] = {}
+        for module in self.modules:
+            for node in ast.walk(module.tree or ast.Module([], [])):
+                if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                    for target in targets:
+                        if (name := leaf(target)) and (setting := _setting(name.lower(), node.value, node.lineno)):
+                            known = found.get(setting.name)
+                            if known is None or (known.env is None and setting.env is not None):
+                                found[setting.name] = setting
+        return found
+
+    def value(self, name: str) -> Any:
+        """What a setting is in the run: the log's word, else its default; `...` when neither is known."""
+        key = name.lower()
+        if key in self.overrides:
+            return _literal(self.overrides[key])
+        setting = self.settings.get(key)
+        return setting.value if setting is not None else ...
+
+    def truth(self, test: ast.expr) -> bool | None:
+        """Whether a condition holds with the settings as they are; None when it cannot be told."""
+        match test:
+            case ast.Constant(value=value):
+                return bool(value)
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                inner = self.truth(operand)
+                return None if inner is None else not inner
+            case ast.BoolOp(op=op, values=values):
+                found = [self.truth(value) for value in values]
+                decisive = isinstance(op, ast.Or)
+                if decisive in found:
+                    return decisive
+                return None if None in found else not decisive
+            case ast.Compare(left=left, ops=[op], comparators=[right]):
+                return _compare(self._constant(left), op, self._constant(right))
+            case ast.Name() | ast.Attribute():
+                value = self._constant(test)
+                return None if value is ... else bool(value)
+        return None
+
+    def _constant(self, node: ast.expr) -> Any:
+        if isinstance(node, ast.Constant):
+            return node.value
+        name = leaf(node)
+        return self.value(name) if name else ...
+
+    @cached_property
+    def live(self) -> dict[str, str]:
+        """Function name → "on" (reachable), "off" (reachable only through switches that are off); absent: never named."""
+        state: dict[str, str] = {}
+        queue: list[tuple[str, str]] = []
+        for module in self.modules:
+            queue += self._named_in(_top_level(module.tree or ast.Module([], [])), "on")
+        while queue:
+            name, how = queue.pop()
+            if name not in self.pieces or state.get(name) == "on" or state.get(name) == how:
+                continue
+            state[name] = how
+            for piece in self.pieces[name]:
+                queue += self._named_in(piece.node.body, how)
+        return state
+
+    def _named_in(self, body: Iterable[ast.AST], how: str) -> list[tuple[str, str]]:
+        """Functions named in `body` with the state that naming gives them; nested definitions count as code of their own."""
+        found: list[tuple[str, str]] = []
+        for node in body:
+            self._visit(node, how, found)
+        return found
+
+    def _visit(self, node: ast.AST, how: str, found: list[tuple[str, str]]) -> None:
+        if isinstance(node, Function):
+            for default in (*node.decorator_list, *node.args.defaults):
+                self._visit(default, how, found)
+            if node.name.startswith("__") or node.name in ("forward", "step"):
+                self._visit_all(node.body, how, found)  # called by what Python and torch call
+            return
+        if isinstance(node, ast.If | ast.IfExp):
+            test = self.truth(node.test)
+            self._visit(node.test, how, found)
+            branches = (node.body, node.orelse) if isinstance(node, ast.If) else ([node.body], [node.orelse])
+            for branch, taken in zip(branches, (test is not False, test is not True), strict=True):
+                self._visit_all(branch, how if taken else "off", found)
+            return
+        if name := leaf(node):
+            found.append((name, how))
+        self._visit_all(ast.iter_child_nodes(node), how, found)
+
+    def _visit_all(self, nodes: Iterable[ast.AST], how: str, found: list[tuple[str, str]]) -> None:
+        for node in nodes:
+            self._visit(node, how, found)
+
+    def is_live(self, piece: Piece) -> bool:
+        """Whether the run can reach it with the settings as they are."""
+        return self.live.get(piece.name) == "on"
+
+    @cached_property
+    def main_flow(self) -> list[ast.Call]:
+        """The calls of the outermost live code in reading order: module level, then `main` and what drives training."""
+        calls: list[ast.Call] = []
+        for module in self.modules:
+            calls += [
+                node
+                for top in _top_level(module.tree or ast.Module([], []))
+                for node in ordered(top)
+                if isinstance(node, ast.Call)
+            ]
+        for name in ("main", "train_and_eval", "run", "train_model"):
+            for piece in self.pieces.get(name, []):
+                calls += [node for node in ordered(piece.node) if isinstance(node, ast.Call)]
+        return calls
+
+
+def _top_level(tree: ast.Module) -> list[ast.AST]:
+    """Statements that run when the script starts, and the bodies of classes (their methods are reached by name)."""
+    return [node for node in tree.body if not isinstance(node, Function)]
+
+
+def ordered(node: ast.AST) -> list[ast.AST]:
+    """All nodes in reading order."""
+    return sorted(ast.walk(node), key=lambda each: (getattr(each, "lineno", 0), getattr(each, "col_offset", 0)))
+
+
+def leaf(node: ast.AST) -> str:
+    """The last name of `a.b.c`, of a name, of a subscripted one; "" for anything else."""
+    if isinstance(node, ast.Subscript | ast.Starred):
+        return leaf(node.value)
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def dotted(node: ast.AST) -> str:
+    """`a.b.c` of attributes and names; "" for anything else."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def mentions(node: ast.AST, pattern: re.Pattern[str]) -> bool:
+    """Whether a name inside `node` matches."""
+    return any(isinstance(each, ast.Name | ast.Attribute) and pattern.search(leaf(each)) for each in ast.walk(node))
+
+
+def _setting(name: str, value: ast.expr, line: int) -> Setting | None:
+    call = next((node for node in ast.walk(value) if isinstance(node, ast.Call) and _reads_env(node)), None)
+    if call is not None:
+        arguments = [node.value for node in call.args if isinstance(node, ast.Constant)]
+        if not arguments:
+            return None
+        default = _literal(arguments[1]) if len(arguments) > 1 else ...
+        if len(arguments) < 2 and len(call.args) > 1:
+            default = _computed(call.args[1])
+        return Setting(name, default, str(arguments[0]), line)
+    if isinstance(value, ast.Constant):
+        return Setting(name, value.value, None, line)
+    return None
+
+
+def _reads_env(call: ast.Call) -> bool:
+    return dotted(call.func) in ENV_CALLS and bool(call.args) and isinstance(call.args[0], ast.Constant)
+
+
+def _computed(node: ast.expr) -> Any:
+    try:
+        return _literal(ast.literal_eval(node.args[0] if isinstance(node, ast.Call) and node.args else node))
+    except (ValueError, TypeError, SyntaxError):
+        return ...
+
+
+def _literal(value: Any) -> Any:
+    """An environment's text as what scripts make of it: numbers, flags, else text."""
+    if not isinstance(value, str):
+        return value
+    lowered = value.strip().lower()
+    if lowered in ("true", "yes", "on"):
+        return True
+    if lowered in ("false", "no", "off", "none", ""):
+        return False
+    try:
+        return int(lowered) if re.fullmatch(r"-?\d+", lowered) else float(lowered)
+    except ValueError:
+        return value
+
+
+def _compare(left: Any, op: ast.cmpop, right: Any) -> bool | None:
+    if left is ... or right is ...:
+        return None
+    try:
+        match op:
+            case ast.Eq():
+                return bool(left == right)
+            case ast.NotEq():
+                return bool(left != right)
+            case ast.Gt():
+                return bool(left > right)
+            case ast.GtE():
+                return bool(left >= right)
+            case ast.Lt():
+                return bool(left < right)
+            case ast.LtE():
+                return bool(left <= right)
+            case ast.Is():
+                return left is right
+            case ast.IsNot():
+                return left is not right
+    except TypeError:
+        return None
+    return None

@@ -1,0 +1,358 @@
+"""Training scripts in the styles of the contest, written here: small, never run, only read by the static checks.
+
+`script()` joins a legal skeleton with one family; LEGAL and ILLEGAL say what the checks must answer.
+"""
+
+import base64
+import lzma
+import zlib
+
+HEAD = """
+import os, math, time
+import numpy as np
+import sentencepiece as spm
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+class Hyperparameters:
+    data_path = os.environ.get("DATA_PATH", "./data/datasets/fineweb10B_sp1024")
+    train_files = os.path.join(data_path, "fineweb_train_*.bin")
+    val_files = os.path.join(data_path, "fineweb_val_*.bin")
+    seed = int(os.environ.get("SEED", 1337))
+    max_wallclock_seconds = float(os.environ.get("MAX_WALLCLOCK_SECONDS", 600.0))
+    gptq_reserve_seconds = float(os.environ.get("GPTQ_RESERVE_SECONDS", 12.0))
+    val_doc_fraction = float(os.environ.get("VAL_DOC_FRACTION", 1.0))
+    ttt_enabled = bool(int(os.environ.get("TTT_ENABLED", "1")))
+    ttt_epochs = int(os.environ.get("TTT_EPOCHS", 3))
+    slot_enabled = bool(int(os.environ.get("SLOT_ENABLED", "0")))
+    etlb_enabled = bool(int(os.environ.get("ETLB_ENABLED", "0")))
+    ngram_enabled = bool(int(os.environ.get("NGRAM_ENABLED", "0")))
+
+def build_luts(sp, vocab_size):
+    base_bytes_np = np.zeros(vocab_size, dtype=np.int16)
+    has_leading_space_np = np.zeros(vocab_size, dtype=np.bool_)
+    is_boundary_np = np.ones(vocab_size, dtype=np.bool_)
+    for token_id in range(sp.vocab_size()):
+        if sp.is_control(token_id) or sp.is_unknown(token_id) or sp.is_unused(token_id):
+            continue
+        is_boundary_np[token_id] = False
+        if sp.is_byte(token_id):
+            base_bytes_np[token_id] = 1
+            continue
+        piece = sp.id_to_piece(token_id)
+        if piece.startswith("\\u2581"):
+            has_leading_space_np[token_id] = True
+            piece = piece[1:]
+        base_bytes_np[token_id] = len(piece.encode("utf-8"))
+    return base_bytes_np, has_leading_space_np, is_boundary_np
+
+class BigramHashEmbedding(nn.Module):
+    def __init__(self, buckets, dim):
+        super().__init__()
+        self.embed = nn.Embedding(buckets, dim)
+        self.buckets = buckets
+
+    def bigram_hash(self, tokens):
+        t = tokens.to(torch.int32)
+        out = torch.empty_like(t)
+        out[..., 0] = self.buckets - 1
+        out[..., 1:] = torch.bitwise_xor(36313 * t[..., 1:], 27191 * t[..., :-1]) % (self.buckets - 1)
+        return out.long()
+
+    def forward(self, token_ids):
+        return self.embed(self.bigram_hash(token_ids))
+
+class GPT(nn.Module):
+    def __init__(self, vocab_size, dim):
+        super().__init__()
+        self.tok_emb = nn.Embedding(vocab_size, dim)
+        self.bigram = BigramHashEmbedding(3072, dim)
+
+    def forward_logits(self, input_ids):
+        x = self.tok_emb(input_ids) + self.bigram(input_ids)
+        return F.linear(x, self.tok_emb.weight)
+
+    def forward(self, input_ids, target_ids):
+        logits = self.forward_logits(input_ids)
+        return F.cross_entropy(logits.view(-1, logits.size(-1)), target_ids.view(-1))
+
+def eval_val_sliding(args, base_model, rank, world_size, device, val_tokens, base_bytes_lut, has_leading_space_lut, is_boundary_token_lut, stride):
+    seq_len = args.train_seq_len
+    total_tokens = val_tokens.numel() - 1
+    loss_sum = torch.zeros((), dtype=torch.float64)
+    byte_count = torch.zeros((), dtype=torch.float64)
+    token_count = torch.zeros((), dtype=torch.float64)
+    base_model.eval()
+    with torch.inference_mode():
+        for ws in range(0, total_tokens, stride):
+            end = min(ws + seq_len, total_tokens)
+            x = val_tokens[ws:end].unsqueeze(0)
+            y = val_tokens[ws + 1 : end + 1].unsqueeze(0)
+            logits = base_model.forward_logits(x)
+            nll = F.cross_entropy(logits.reshape(-1, logits.size(-1)).float(), y.reshape(-1), reduction="none")
+            s = 0 if ws == 0 else max(end - ws - stride, 0)
+            loss_sum += nll[s:].to(torch.float64).sum()
+            token_count += float(end - ws - s)
+            tgt, prev = y[0, s:], x[0, s:]
+            tb = base_bytes_lut[tgt].to(torch.float64)
+            tb += (has_leading_space_lut[tgt] & ~is_boundary_token_lut[prev]).to(torch.float64)
+            byte_count += tb.sum()
+    val_loss = (loss_sum / token_count).item()
+    return val_loss, val_loss / math.log(2.0) * token_count.item() / byte_count.item()
+"""
+
+LEGAL_TTT = """
+def eval_val_sliding_ttt(args, base_model, rank, world_size, device, val_tokens, base_bytes_lut, has_leading_space_lut, is_boundary_token_lut, stride):
+    loss_sum = torch.zeros((), dtype=torch.float64)
+    token_count = torch.zeros((), dtype=torch.float64)
+    optimizer = torch.optim.SGD(base_model.parameters(), lr=0.002, momentum=0.9)
+    chunks = math.ceil((val_tokens.numel() - 1) / 32768)
+    for ci in range(chunks):
+        base_model.eval()
+        with torch.no_grad():
+            for ws in range(ci * 32768, (ci + 1) * 32768, stride):
+                x, y = val_tokens[ws : ws + 1024][None], val_tokens[ws + 1 : ws + 1025][None]
+                nll = F.cross_entropy(base_model.forward_logits(x).flatten(0, 1), y.flatten(), reduction="none")
+                loss_sum += nll.to(torch.float64).sum()
+                token_count += nll.numel()
+        if ci < chunks - 1:
+            base_model.train()
+            for _ep in range(args.ttt_epochs):
+                optimizer.zero_grad(set_to_none=True)
+                loss = base_model(x, y)
+                loss.backward()
+                optimizer.step()
+    val_loss = (loss_sum / token_count).item()
+    return val_loss, val_loss / math.log(2.0)
+"""
+
+ADAPT_FIRST = """
+def eval_val_ttt(args, base_model, val_tokens):
+    optimizer = torch.optim.AdamW(base_model.parameters(), lr=1e-4)
+    for epoch in range(args.ttt_epochs):
+        for ws in range(0, val_tokens.numel() - 1025, 1024):
+            loss = base_model(val_tokens[ws : ws + 1024][None], val_tokens[ws + 1 : ws + 1025][None])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    loss_sum, count = 0.0, 0
+    with torch.no_grad():
+        for ws in range(0, val_tokens.numel() - 1025, 1024):
+            loss_sum += base_model(val_tokens[ws : ws + 1024][None], val_tokens[ws + 1 : ws + 1025][None]).item()
+            count += 1
+    return loss_sum / count, loss_sum / count / math.log(2.0)
+"""
+
+PREQUANT = """
+def ttt_adapt_adamw(args, base_model, device, val_tokens, rank=0, world_size=1):
+    optimizer = torch.optim.AdamW(base_model.parameters(), lr=args.ttt_lr)
+    for epoch in range(args.ttt_epochs):
+        for start in range(0, val_tokens.numel() - 2049, 2048):
+            x, y = val_tokens[start : start + 2048][None], val_tokens[start + 1 : start + 2049][None]
+            optimizer.zero_grad(set_to_none=True)
+            loss = base_model(x, y)
+            loss.backward()
+            optimizer.step()
+"""
+
+SLOT = """
+def eval_val_slot(args, base_model, device, val_tokens, stride):
+    loss_sum, count = 0.0, 0
+    for ws in range(0, val_tokens.numel() - 1025, stride):
+        x, y = val_tokens[ws : ws + 1024][None], val_tokens[ws + 1 : ws + 1025][None]
+        hidden = base_model.forward_hidden(x).detach()
+        delta = torch.zeros(1, 1, hidden.size(-1), requires_grad=True)
+        slot_opt = torch.optim.AdamW([delta], lr=0.008)
+        for _ in range(16):
+            slot_opt.zero_grad()
+            loss = F.cross_entropy(base_model.head(hidden + delta)[0, -stride:], y[0, -stride:])
+            loss.backward()
+            slot_opt.step()
+        with torch.no_grad():
+            nll = F.cross_entropy(base_model.head(hidden + delta)[0, -stride:], y[0, -stride:], reduction="none")
+            loss_sum += nll.sum().item()
+            count += nll.numel()
+    return loss_sum / count, loss_sum / count / math.log(2.0)
+"""
+
+HASHED = """
+def eval_val_ngram(args, base_model, device, val_tokens, stride):
+    primes = np.array([36313, 27191, 51647, 81929, 131071], dtype=np.uint64)
+    mask = np.uint64(4194303)
+    ctx_table = np.zeros(4194304, dtype=np.uint32)
+    full_table = np.zeros(4194304, dtype=np.uint32)
+    val_np = val_tokens.numpy()
+    loss_sum, count = 0.0, 0
+    for ws in range(0, val_np.size - 1025, stride):
+        pos = np.arange(ws + 960, ws + 1024)
+        seg_model_p = np.exp(-base_model.score(val_tokens[ws : ws + 1025]))
+        ctx_hash = np.zeros(len(pos), dtype=np.uint64)
+        for k in range(4):
+            ctx_hash ^= val_np[pos - 3 + k].astype(np.uint64) * primes[k]
+        ctx_key = (ctx_hash & mask).astype(np.int64)
+        tgt_np = val_np[pos + 1].astype(np.uint64)
+        full_key = ((ctx_hash ^ (tgt_np * primes[4])) & mask).astype(np.int64)
+        ctx_counts = ctx_table[ctx_key].astype(np.float64)
+        full_counts = full_table[full_key].astype(np.float64)
+        p_ng = np.minimum(full_counts, ctx_counts) / np.maximum(ctx_counts, 1.0)
+        mixed = np.where(ctx_counts >= 2, 0.8 * seg_model_p + 0.2 * p_ng, seg_model_p)
+        loss_sum += -np.log(np.clip(mixed, 1e-12, 1.0)).sum()
+        count += len(pos)
+        np.add.at(ctx_table, ctx_key, 1)
+        np.add.at(full_table, full_key, 1)
+    return loss_sum / count, loss_sum / count / math.log(2.0)
+"""
+
+TILT = """
+def eval_val_tilt(args, base_model, val_tokens, is_boundary_lut, starts_new_word_lut, hints, probs):
+    loss_sum, count = 0.0, 0
+    for i in range(1, val_tokens.numel()):
+        target = val_tokens[i]
+        {gate}
+        boost = args.base_beta * word_gate
+        z = 1.0 + probs[i] * (math.exp(boost) - 1.0)
+        loss_sum += math.log(z) - boost * float(hints[i] == target)
+        count += 1
+    return loss_sum / count, 0.0
+"""
+
+ORACLE = """
+def eval_val_two(args, model_a, model_b, val_tokens):
+    loss_sum, count = torch.zeros(()), 0
+    for ws in range(0, val_tokens.numel() - 1025, 1024):
+        x, y = val_tokens[ws : ws + 1024][None], val_tokens[ws + 1 : ws + 1025][None]
+        nll_a, nll_b = model_a(x, y), model_b(x, y)
+        loss_sum += torch.minimum(nll_a, nll_b).sum()
+        count += y.numel()
+    return (loss_sum / count).item(), 0.0
+"""
+
+PPM = """
+def mix_bytes(nll, token_bytes, ppm, lam=0.9):
+    total = 0.0
+    for tok_nll, chars in zip(nll, token_bytes):
+        n_bytes = len(chars)
+        p_byte = math.exp(-tok_nll / n_bytes)
+        for ch in chars:
+            total -= math.log(lam * p_byte + (1.0 - lam) * ppm.prob(ch))
+            ppm.update(ch)
+    return total
+"""
+
+CALIBRATION = """
+def collect_hessians(model, tokens, batches):
+    return {}
+
+def quantize_gptq(model, hessians):
+    return model
+"""
+
+SMEAR = """
+class SmearGate(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.gate = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x, ids):
+        g = torch.sigmoid(self.gate)
+        {mask}
+        return torch.cat([x[:, :1], x[:, 1:] + g * x[:, :-1]{times}], dim=1)
+
+def attend(q, k, v, cu_seqlens):
+    return flash_attn_varlen_func(q, k, v, cu_seqlens, cu_seqlens)
+"""
+
+MAIN = """
+def main():
+    args = Hyperparameters()
+    sp = spm.SentencePieceProcessor(model_file=os.environ.get("TOKENIZER_PATH", "tok.model"))
+    luts = build_luts(sp, 1024)
+    val_tokens = load_validation_tokens(args.val_files, args.train_seq_len)
+    train_loader = DistributedTokenLoader(args.train_files, 0, 1, "cpu")
+    base_model = GPT(1024, 512)
+    optimizer = torch.optim.Adam(base_model.parameters())
+    start = time.time()
+    while time.time() - start < args.max_wallclock_seconds - args.gptq_reserve_seconds:
+        x, y = train_loader.next_batch(524288, 1024, 8)
+        train_loss = base_model(x, y)
+        train_loss.backward()
+        optimizer.step()
+    {before_quantization}
+    blob = quantize_state_dict(base_model.state_dict())
+    {evaluation}
+
+if __name__ == "__main__":
+    main()
+"""
+PLAIN_EVALUATION = "val_loss, val_bpb = eval_val_sliding(args, base_model, 0, 1, 'cpu', val_tokens, *luts, stride=64)"
+
+
+def script(*families: str, before: str = "pass", evaluation: str = PLAIN_EVALUATION, head: str = HEAD) -> str:
+    """A whole script: the skeleton, the families' functions, and a main that calls them."""
+    return head + "".join(families) + MAIN.replace("{before_quantization}", before).replace("{evaluation}", evaluation)
+
+
+def call(function: str, *arguments: str) -> str:
+    return f"{PLAIN_EVALUATION}\n    val_loss, val_bpb = {function}({', '.join(('args', 'base_model', *arguments))})"
+
+
+TTT_CALL = call("eval_val_sliding_ttt", "0", "1", "'cpu'", "val_tokens", "*luts", "64")
+LEGAL = {
+    "plain": script(),
+    "score-first TTT": script(LEGAL_TTT, evaluation=f"if args.ttt_enabled:\n        {TTT_CALL.splitlines()[-1].strip()}"),
+    "dead SLOT behind an off switch": script(SLOT, evaluation=f"{PLAIN_EVALUATION}\n    if args.slot_enabled:\n        eval_val_slot(args, base_model, 'cpu', val_tokens, 64)"),
+    "dead n-gram cache behind an off switch": script(HASHED, evaluation=f"{PLAIN_EVALUATION}\n    if args.ngram_enabled:\n        eval_val_ngram(args, base_model, 'cpu', val_tokens, 64)"),
+    "dead pre-quant TTT, never called": script(PREQUANT),
+    "gate by the previous token": script(TILT.format(gate="word_gate = starts_new_word_lut[val_tokens[i - 1]]"), evaluation=call("eval_val_tilt", "val_tokens", "*luts", "None")),
+    "calibration on training data": script(CALIBRATION, before="hessians = collect_hessians(base_model, train_loader, 64)"),
+    "calibration on generated text": script(CALIBRATION, before="ar_tokens = generate(base_model)\n    hessians = collect_hessians(base_model, ar_tokens, 64)"),
+    "masked smear": script(SMEAR.format(mask="not_bos = (ids[:, 1:] != 1)[..., None]", times=" * not_bos")),
+    "minimum of a schedule": script(before="lr = min(args.ttt_epochs, 3)\n    best_val_loss = min(1.0, 2.0)"),
+    "nvidia-smi and git logging": script(before="import subprocess\n    print(subprocess.run(['nvidia-smi'], capture_output=True))"),
+}  # fmt: skip
+ILLEGAL = {
+    "pre-quant TTT": ("R36", script(PREQUANT, before="ttt_adapt_adamw(args, base_model, 'cpu', val_tokens)")),
+    "adapt, then score": ("R32", script(ADAPT_FIRST, evaluation=call("eval_val_ttt", "val_tokens"))),
+    "SLOT": ("R37", script(SLOT, evaluation=call("eval_val_slot", "'cpu'", "val_tokens", "64"))),
+    "hashed cache": ("R38", script(HASHED, evaluation=call("eval_val_ngram", "'cpu'", "val_tokens", "64"))),
+    "target-gated tilt": ("R39", script(TILT.format(gate="word_gate = starts_new_word_lut[target]"), evaluation=call("eval_val_tilt", "val_tokens", "*luts", "None"))),
+    "oracle minimum": ("R33", script(ORACLE, evaluation=call("eval_val_two", "base_model", "val_tokens"))),
+    "byte-spread PPM": ("R41", script(PPM, evaluation=f"{PLAIN_EVALUATION}\n    mix_bytes([], [], None)")),
+    "calibration on validation": ("R35", script(CALIBRATION, before="hessians = collect_hessians(base_model, val_tokens, 64)")),
+    "trains on validation": ("R34", script().replace("DistributedTokenLoader(args.train_files,", "DistributedTokenLoader(args.val_files,")),
+    "leading space twice": ("R20", script().replace('len(piece.encode("utf-8"))', 'len(piece.encode("utf-8")) + 1')),
+    "byte tokens as three": ("R20", script().replace("base_bytes_np[token_id] = 1", "base_bytes_np[token_id] = 3")),
+    "typed-in bytes per token": ("R20", script(before="val_bpb = 2.0 / math.log(2.0) / 2.44")),
+    "part of validation": ("R21", script().replace('"VAL_DOC_FRACTION", 1.0', '"VAL_DOC_FRACTION", 0.2')),
+    "cut validation tokens": ("R21", script(before="val_tokens = val_tokens[:3000000]")),
+    "900 s": ("R05", script().replace('"MAX_WALLCLOCK_SECONDS", 600.0', '"MAX_WALLCLOCK_SECONDS", 900.0')),
+    "downloads": ("R03", script(before="import urllib.request\n    urllib.request.urlretrieve('https://x.invalid/w.bin', 'w.bin')")),
+    "pip install": ("R03", script(before="os.system('pip install brotli')")),
+    "training data at eval": ("R04", script(LEGAL_TTT.replace("optimizer = torch", "prefill = load(args.train_files)\n    optimizer = torch"), evaluation=TTT_CALL)),
+    "hints outside the timer": ("R07", script().replace("class Hyperparameters:", "class Hyperparameters:\n    ngram_hint_precompute_outside = bool(int(os.environ.get('NGRAM_HINT_PRECOMPUTE_OUTSIDE', '1')))")),
+    "case-folded text": ("R24", script(before="text = open('d').read().casefold()")),
+    "pretrained weights": ("R13", script(before="lm = AutoModel.from_pretrained('gpt2')")),
+    "warm-up on validation": ("R43", script(before="warm = base_model(val_tokens[:2048][None], val_tokens[1:2049][None])\n    warm.backward()")),
+    "order by loss": ("R23", script("\ndef eval_val_queue(args, base_model, val_tokens, docs, doc_loss):\n    docs.sort(key=lambda d: doc_loss[d])\n    return 0.0, 0.0\n", evaluation=call("eval_val_queue", "val_tokens", "[]", "{}"))),
+}  # fmt: skip
+
+
+def packings(text: str) -> dict[str, bytes]:
+    """`text` in the wrappers of the field."""
+    raw = text.encode()
+    xz, b85 = lzma.compress(raw), base64.b85encode
+    bare = lzma.compress(raw, format=lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2}])
+    latin = lzma.compress(raw, format=lzma.FORMAT_ALONE).decode("latin-1")
+    for plain, escaped in (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"), ("\0", "\\x00"), ('"', '\\"')):
+        latin = latin.replace(plain, escaped)
+    return {
+        "raw lzma, base85": f'import lzma as L,base64 as B\nexec(L.decompress(B.b85decode("{b85(bare).decode()}"),format=L.FORMAT_RAW,filters=[{{"id":L.FILTER_LZMA2}}]))\n'.encode(),
+        "xz, base85": f'import lzma as L,base64 as B\nexec(L.decompress(B.b85decode("{b85(xz).decode()}")))\n'.encode(),
+        "zlib, base64": f'import zlib,base64\nexec(zlib.decompress(base64.b64decode("{base64.b64encode(zlib.compress(raw)).decode()}")))\n'.encode(),
+        "linecache": (
+            f"import lzma as L,base64 as B,linecache as C\nS=L.decompress(B.b85decode('{b85(xz).decode()}')).decode()\n"
+            "F=__file__+'.py'; C.cache[F]=(len(S),None,S.splitlines(True),F); exec(compile(S,F,'exec'))\n"
+        ).encode(),
+        "latin-1": f'#coding:l1\nimport lzma\nexec(lzma.decompress("{latin}".encode("l1")))\n'.encode("latin-1"),
+    }  # fmt: skip

@@ -1,0 +1,95 @@
+"""Static checks on scripts in the styles of the contest: no legal one is blocked, every illegal one is named."""
+
+import time
+
+import pytest
+
+from golf.rules import State, verify_folder
+from synthetic_scripts import HEAD, ILLEGAL, LEGAL, LEGAL_TTT, PREQUANT, packings, script
+
+
+def judge(tmp_path, text, name="train_gpt.py"):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return verify_folder(path, only=["static"])
+
+
+def failed(verdict):
+    return {finding.code for finding in verdict.having(State.FAIL)}
+
+
+@pytest.mark.parametrize("name", LEGAL)
+def test_legal_styles_are_not_blocked(tmp_path, name):
+    verdict = judge(tmp_path, LEGAL[name])
+    assert not verdict.having(State.FAIL), [(f.code, f.message) for f in verdict.having(State.FAIL)]
+
+
+@pytest.mark.parametrize("name", ILLEGAL)
+def test_illegal_families_are_named_with_their_line(tmp_path, name):
+    code, text = ILLEGAL[name]
+    found = [finding for finding in judge(tmp_path, text).having(State.FAIL) if finding.code == code]
+    assert found, name
+    assert found[0].file == "train_gpt.py" and found[0].line
+
+
+@pytest.mark.parametrize("name", ILLEGAL)
+def test_each_fault_breaks_only_its_own_rules(tmp_path, name):
+    code, text = ILLEGAL[name]
+    allowed = {code, *{"R32": {"R36"}, "R33": {"R31"}, "R38": {"R31"}, "R39": {"R31"}, "R41": {"R31"}}.get(code, set())}
+    assert failed(judge(tmp_path, text)) <= allowed
+
+
+@pytest.mark.parametrize("form", packings(""))
+def test_packed_scripts_are_seen_through_without_running_them(tmp_path, form):
+    assert "R36" in failed(
+        judge(tmp_path, packings(script(PREQUANT, before="ttt_adapt_adamw(args, base_model, 'cpu', val_tokens)"))[form])
+    )
+    assert not failed(judge(tmp_path, packings(LEGAL["score-first TTT"])[form]))
+
+
+def test_a_stub_leads_to_its_sibling(tmp_path):
+    (tmp_path / "train_gpt_decode.py").write_text(ILLEGAL["pre-quant TTT"][1])
+    verdict = judge(tmp_path, "exec(open('train_gpt_decode.py').read())\n")
+    assert "R36" in failed(verdict)
+
+
+def test_switches_in_the_log_decide_over_defaults(tmp_path):
+    (tmp_path / "train_gpt.py").write_text(LEGAL["dead SLOT behind an off switch"])
+    log = "Hyperparameters:\n  seed: 1\n  slot_enabled: {}\nval_tokens: 62021632\n1/10 train_loss: 6.9 train_time: 0.0m tok/s: 1\nquantized val_loss:2.0 val_bpb:1.2 eval_time:1ms\n"
+    for value, expected in (("False", False), ("True", True)):
+        (tmp_path / "train_seed1.log").write_text(log.format(value))
+        verdict = verify_folder(tmp_path, only=["static"])
+        assert ("R37" in failed(verdict)) is expected
+
+
+def test_a_script_of_four_thousand_lines_takes_under_two_seconds(tmp_path):
+    forward = "\nclass Block{i}(nn.Module):\n" + "".join(
+        f"    def forward_{j}(self, x, g):\n        y = x * g + {j}\n        return y.relu()\n\n" for j in range(40)
+    )
+    text = script(*(forward.replace("{i}", str(i)) for i in range(25)), LEGAL_TTT)
+    assert text.count("\n") > 4000
+    started = time.perf_counter()
+    verdict = judge(tmp_path, text)
+    assert not failed(verdict)
+    assert time.perf_counter() - started < 2.0
+
+
+def test_python_312_strings_are_read(tmp_path):
+    newer = HEAD + '\ndef show(d):\n    return f"{d["key"]} and {", ".join(d)}"\n'
+    verdict = verify_folder(_written(tmp_path, newer), only=["static", "folder"])
+    assert not failed(verdict)
+    assert "3.12" in next(finding.message for finding in verdict.findings if finding.code == "R10") or __import__(
+        "sys"
+    ).version_info >= (3, 12)
+
+
+def _written(tmp_path, text):
+    path = tmp_path / "train_gpt.py"
+    path.write_text(text)
+    return path
+
+
+def test_what_does_not_parse_is_said_and_nothing_is_proven(tmp_path):
+    verdict = verify_folder(_written(tmp_path, "def broken(:\n    pass\n"), only=["static", "folder"])
+    assert failed(verdict) == {"R10"}
+    assert all(finding.state is not State.PASS for finding in verdict.findings if finding.code.startswith("R3"))
