@@ -5,10 +5,18 @@ import pytest
 import torch
 
 from golf.parts.evaluate import plain
+from golf.parts.techniques.ngram_kneser_ney import ngram_kneser_ney
+from golf.parts.techniques.ngram_tilt import ngram_tilt
 from golf.parts.techniques.sliding import sliding
 from golf.parts.techniques.ttt_sgd import ttt_sgd
 
-REPORTS = {"plain": plain, "sliding": sliding, "ttt_sgd": ttt_sgd}
+REPORTS = {
+    "plain": plain,
+    "sliding": sliding,
+    "ttt_sgd": ttt_sgd,
+    "ngram_kneser_ney": ngram_kneser_ney,
+    "ngram_tilt": ngram_tilt,
+}
 TOKENS = evaluation.tokens_of(257)
 
 

@@ -1,0 +1,94 @@
+"""A mixture of the model with exact n-gram counts of the text scored so far: a distribution, unlike the hashed caches (R31, R38).
+
+Interpolated Kneser–Ney (Kneser & Ney 1995) over the whole vocabulary, from the stream's own past. Its share in the mixture is
+learned per bucket (how sure the model is, how long and how clear the known context) from targets that are already scored (R40).
+Both parts sum to 1 and every count precedes its target, so the mixture is a prequential code.
+"""
+
+import torch
+
+from golf.parts.evaluate import Trace, gather, scored_targets, share
+from golf.parts.grams import empty_context, grams
+from golf.parts.techniques.sliding import window_batches
+
+
+class Knobs:
+    kn_context: int = 5  # tokens of the longest context
+    kn_discount: float = 0.9  # taken off every count and given to the shorter context
+    kn_start: float = 0.05  # share of the n-grams before anything is learned
+    kn_start_tokens: float = 50.0  # how many targets that start is worth, per bucket
+    kn_chunk_tokens: int = 4096  # scored before the shares learn from them
+
+
+class Smoke:
+    kn_chunk_tokens = 512
+
+
+def ngram_kneser_ney(h, env, model, stream, keep=False):
+    """Sliding windows, mixed with the n-grams of the stream so far."""
+    trace = Trace(env, stream, "ngram_kneser_ney", "final_ngram_kneser_ney", keep)
+    total = scored_targets(h, stream)
+    nats, entropy = sliding_scores(h, env, model, stream, total)
+    chance, clarity = kneser_ney(h, stream.tokens[: total + 1].to(env.device))
+    bucket = clarity * 12 + (2 * entropy.to(env.device)).long().clamp(max=11)
+    mix(h, env, trace, torch.exp(-nats.to(env.device)), chance, bucket)
+    return trace.reduce()
+
+
+def sliding_scores(h, env, model, stream, total):
+    """Nats and the model's entropy of every target, on the CPU, all ranks' shares put together."""
+    nats, entropy = torch.zeros(total, dtype=torch.float64), torch.zeros(total, dtype=torch.float64)
+    starts, first = h.windows(h, total)
+    mine = share(env, len(starts))
+    starts, first = starts[mine.start : mine.stop], first[mine.start : mine.stop]
+    with torch.no_grad(), env.autocast():
+        for ids, targets, mask, at in window_batches(h, env, stream, starts, first, torch.full_like(starts, total)):
+            log_p = torch.log_softmax(model(ids)[mask].double(), dim=-1)
+            nats[at] = -log_p.gather(-1, targets[mask][:, None])[:, 0].cpu()
+            entropy[at] = -(log_p.exp() * log_p).sum(-1).cpu()
+    return gather(env, nats), gather(env, entropy)
+
+
+def kneser_ney(h, tokens):
+    """For every target (all tokens but the first) its probability given the tokens before it, and the clarity of its context.
+
+    tokens: (N + 1,) int64. Clarity numbers what the longest known context of the target left to the shorter ones.
+    """
+    context = empty_context(tokens)
+    chance = torch.full((len(tokens),), 1 / h.vocab_size, dtype=torch.float64, device=tokens.device)
+    clarity = torch.zeros_like(tokens)
+    gram = grams(context, tokens, h.vocab_size)
+    for order in range(h.kn_context + 1):
+        if order < h.kn_context:
+            longer_context = gram.next()
+            longer = grams(longer_context, tokens, h.vocab_size)
+            event = longer.before(torch.ones_like(tokens)) == 0  # a shorter gram counts once per word before it
+        else:
+            event = torch.ones_like(tokens, dtype=torch.bool)
+        count, seen = gram.before(event).double(), context.before(event).double()
+        kinds = context.before(event & (count == 0)).double()
+        left = h.kn_discount * kinds / seen.clamp(min=1)
+        known = seen > 0
+        chance = torch.where(known, (count - h.kn_discount).clamp(min=0) / seen.clamp(min=1) + left * chance, chance)
+        clarity = torch.where(known, 5 * order + ((1 - left) * 5).long().clamp(0, 4), clarity)
+        if order < h.kn_context:
+            context, gram = longer_context, longer
+    return chance[1:], clarity[1:]
+
+
+def mix(h, env, trace, model_chance, gram_chance, bucket):
+    """Score (1 − w) · model + w · n-grams chunk by chunk; w of a bucket learns from the chunks before (online EM)."""
+    buckets = int(bucket.max()) + 1
+    targets = torch.full((buckets,), h.kn_start_tokens, dtype=torch.float64, device=env.device)
+    won = targets * h.kn_start  # by the n-grams
+    mine = share(env, len(bucket))
+    for start in range(0, len(bucket), h.kn_chunk_tokens):
+        chunk = slice(start, start + h.kn_chunk_tokens)
+        weight = (won / targets)[bucket[chunk]]
+        grams_part = weight * gram_chance[chunk]
+        mixed = (1 - weight) * model_chance[chunk] + grams_part
+        own = range(max(start, mine.start), min(start + len(mixed), mine.stop))
+        if own:
+            trace.add(-torch.log(mixed[own.start - start : own.stop - start]), torch.arange(own.start, own.stop))
+        targets = targets.index_add(0, bucket[chunk], torch.ones_like(mixed))
+        won = won.index_add(0, bucket[chunk], grams_part / mixed)

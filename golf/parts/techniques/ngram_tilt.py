@@ -1,0 +1,77 @@
+"""Token-only tilt: raise one hinted token's probability and renormalise exactly (PR #1514, @dexhunter; lawful since #1420's fix).
+
+The hint is the most frequent token after the longest context known well enough, from the tokens before the target alone; never
+gated by the target (R39). p'(v) = p(v) · exp(β · 1[v = hint]) / Z with Z = 1 + p(hint) · (exp(β) − 1) sums to 1. Contexts are
+compared whole, where the PR had tables of 64-bit hashes. Published effect: −0.00014 BPB.
+"""
+
+import torch
+
+from golf.parts.evaluate import Trace, scored_targets, share
+from golf.parts.grams import Groups, grams
+from golf.parts.techniques.sliding import window_batches
+
+
+class Knobs:
+    tilt_contexts: tuple = (16, 14, 12, 10, 8)  # tokens, longest first
+    tilt_shares: tuple = (0.5, 0.5, 0.6, 0.6, 0.7)  # per context, of the hint among what followed it
+    tilt_counts: tuple = (2, 2, 2, 2, 3)  # per context, how often it was seen
+    tilt_beta: float = 2.0  # of a hint that always followed
+
+
+def ngram_tilt(h, env, model, stream, keep=False):
+    """Sliding windows, tilted towards what followed the same words before."""
+    trace = Trace(env, stream, "ngram_tilt", "final_ngram_tilt", keep)
+    total = scored_targets(h, stream)
+    hint, beta = (table.cpu() for table in hints(h, stream.tokens[: total + 1].to(env.device)))
+    starts, first = h.windows(h, total)
+    mine = share(env, len(starts))
+    starts, first = starts[mine.start : mine.stop], first[mine.start : mine.stop]
+    with torch.no_grad(), env.autocast():
+        for ids, targets, mask, at in window_batches(h, env, stream, starts, first, torch.full_like(starts, total)):
+            log_p = torch.log_softmax(model(ids)[mask].double(), dim=-1)
+            target, hinted, tilt = targets[mask][:, None], hint[at].to(env.device)[:, None], beta[at].to(env.device)
+            log_z = torch.log1p(log_p.gather(-1, hinted)[:, 0].exp() * torch.expm1(tilt))
+            trace.add(log_z - tilt * (hinted == target)[:, 0] - log_p.gather(-1, target)[:, 0], at)
+    return trace.reduce()
+
+
+def hints(h, tokens):
+    """Per target (all tokens but the first) the hinted token and its β; β is 0 where nothing is known well enough."""
+    hint = torch.zeros_like(tokens)
+    beta = torch.zeros_like(tokens, dtype=torch.float64)
+    spans = {1: tokens + 1}
+    for length, least_share, least_count in zip(h.tilt_contexts, h.tilt_shares, h.tilt_counts):
+        keys = torch.cat((torch.zeros_like(tokens[:1]), span_ids(spans, length)[:-1]))
+        context = Groups(torch.argsort(keys, stable=True), keys)
+        best, best_count = leaders(context, tokens, grams(context, tokens, h.vocab_size))
+        seen = context.before(torch.ones_like(tokens))
+        clear = best_count / seen.clamp(min=1)
+        taken = (beta == 0) & (seen >= least_count) & (clear >= least_share)
+        taken &= torch.arange(len(tokens), device=tokens.device) >= length
+        hint = torch.where(taken, best, hint)
+        beta = torch.where(taken, h.tilt_beta * clear, beta)
+    return hint[1:], beta[1:]
+
+
+def span_ids(spans, length):
+    """Exact names of the `length` tokens that end at each position, from the names of two shorter spans."""
+    if length not in spans:
+        late = 1 << (length - 1).bit_length() - 1
+        a, b = span_ids(spans, length - late), span_ids(spans, late)
+        a = torch.cat((torch.zeros_like(a[:late]), a[:-late]))
+        keys = a * (len(b) + 2) + b
+        spans[length] = Groups(torch.argsort(keys, stable=True), keys).ids
+    return spans[length]
+
+
+def leaders(context, tokens, gram):
+    """Per position the token that most often followed its context before (the first to reach that count), and how often."""
+    place = torch.arange(len(tokens), device=tokens.device)
+    count = gram.before(torch.ones_like(tokens))[context.order] + 1
+    top = (context.head * (len(tokens) + 1) + count).cummax(0).values - context.head * (len(tokens) + 1)
+    before = torch.cat((torch.zeros_like(top[:1]), top[:-1]))
+    before = torch.where(place == context.head, 0, before)
+    leader = torch.where(count > before, place, 0).cummax(0).values
+    leader = torch.cat((leader[:1], leader[:-1]))
+    return context.unsorted(tokens[context.order[leader]]), context.unsorted(before)
