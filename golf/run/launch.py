@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from golf.errors import Exit, GolfError
-from golf.run.layout import SeedFolder
 from golf.run.machine import Machine
 from golf.run.processes import Lock
 
@@ -58,21 +57,23 @@ def environment(
 
 
 class Script:
-    """A script that we started: in a session of its own, its output in its log, its lock in its hand."""
+    """A script that we started in `folder`: in a session of its own, its output added to `log`, its lock in its hand."""
 
-    def __init__(self, command: Sequence[str], place: SeedFolder, env: Mapping[str, str], lock: Lock) -> None:
-        assert lock.handle is not None, "the lock is taken before the script starts"
+    def __init__(
+        self, command: Sequence[str], folder: Path, log: Path, env: Mapping[str, str], lock: Lock | None = None
+    ) -> None:
+        held = (lock.handle,) if lock is not None and lock.handle is not None else ()
         try:
-            with place.log.open("ab") as log:
+            with log.open("ab") as output:
                 self._process = subprocess.Popen(
                     list(command),
-                    cwd=place.path,
+                    cwd=folder,
                     env=dict(env),
                     stdin=subprocess.DEVNULL,
-                    stdout=log,
+                    stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,  # Ctrl-C in the terminal reaches golf alone, which ends the script in order
-                    pass_fds=(lock.handle,),
+                    pass_fds=held,
                 )
         except OSError as fault:
             raise GolfError(f"`{command[0]}` cannot be started: {fault}",

@@ -6,11 +6,13 @@ moved aside to `seed_<seed>.1`, `.2`, …: nothing is overwritten.
 
 import hashlib
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 SCRIPT = "train_gpt.py"
 CHECKPOINT = "float.golf"
+CHECKPOINTS = (CHECKPOINT, "hessians.golf")  # what export reads
 ARTIFACT = "model.golf"
 
 
@@ -79,3 +81,14 @@ def write_atomically(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(path)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Put a file under a second name, whole or not at all; no second copy on disk where the system can."""
+    scratch = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    scratch.unlink(missing_ok=True)
+    try:
+        scratch.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, scratch)
+    scratch.replace(target)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from golf.errors import Exit, GolfError
 from golf.run.clocks import TRAIN_CAP_SECONDS, Limits, limits_for
@@ -65,6 +66,7 @@ class Plan:
     allowed: tuple[str, ...]
     resume: bool
     again: bool
+    derived: dict[str, Any] | None = None  # the keys changed after training, with their values
 
     @property
     def set_folder(self) -> Path:
@@ -82,19 +84,20 @@ class Plan:
         return SETUP_SECONDS + (600.0 if cap is None else cap) + 600.0
 
 
-def make_plan(root: Path, source: Source, wishes: Wishes, machine: Machine, data: Callable[[], Data]) -> Plan:
+def make_plan(
+    root: Path, source: Source, wishes: Wishes, machine: Machine, data: Callable[[], Data], *, trains: bool = True
+) -> Plan:
     """The plan of a run. GolfError with exit code 10: what must not, or cannot usefully, be started here.
 
-    data: finds and checks the data; called last, because it may have to build or read a lot.
+    data: finds and checks the data; called last, because it may have to build or read a lot. trains: False for a plan that only
+    exports and evaluates what was trained before.
     """
     seeds = parse_seeds(wishes.seeds) if wishes.seeds is not None else source.seeds
     nproc = wishes.nproc or max(len(machine.gpus), 1)
     refuse_world_size(nproc, machine)
-    refuse_ruling(source, wishes.allow)
-    if not machine.gpus and not wishes.smoke and wishes.iterations is None and wishes.max_wallclock_seconds is None:
-        raise GolfError(f"a full-size run of {source.name} on {machine.describe(nproc)} would take days",
-                        "the small twin takes a minute: add `--smoke`; or cut it with `--iterations N`",
-                        Exit.REFUSED)  # fmt: skip
+    if trains:
+        refuse_ruling(source, wishes.allow)
+        refuse_days(source, wishes, machine, nproc)
     cap = 0.0 if wishes.smoke and wishes.max_wallclock_seconds is None else wishes.max_wallclock_seconds
     is_contest = machine.is_contest(nproc) and not wishes.smoke and (cap is None or 0 < cap <= TRAIN_CAP_SECONDS)
     found = data()
@@ -142,6 +145,14 @@ def refuse_world_size(nproc: int, machine: Machine) -> None:
                         Exit.REFUSED)  # fmt: skip
 
 
+def refuse_days(source: Source, wishes: Wishes, machine: Machine, nproc: int) -> None:
+    """A full-size run without a GPU never ends in time."""
+    if not machine.gpus and not wishes.smoke and wishes.iterations is None and wishes.max_wallclock_seconds is None:
+        raise GolfError(f"a full-size run of {source.name} on {machine.describe(nproc)} would take days",
+                        "the small twin takes a minute: add `--smoke`; or cut it with `--iterations N`",
+                        Exit.REFUSED)  # fmt: skip
+
+
 def refuse_ruling(source: Source, allowed: Sequence[str]) -> None:
     """A recipe whose evaluation a rule forbids runs only when the user names the rule."""
     open_codes = [code for code in source.ruling if forbids(code) and code not in allowed]
@@ -168,11 +179,11 @@ def refuse_disk(plan: Plan, seeds: Sequence[int], params: int | None) -> None:
                         "see what can go: `golf clean --dry-run`", Exit.REFUSED)  # fmt: skip
 
 
-def find_data(source: Source, wishes: Wishes, root: Path) -> Data:
+def find_data(vocab_size: int, wishes: Wishes, root: Path) -> Data:
     """The data that the run reads, checked (golf.data): what is named, else FineWeb in the project, else the embedded corpus."""
     from golf.data.source import resolve_data
 
-    found = resolve_data(source.vocab_size, wishes.data_path, wishes.tokenizer_path, root)
+    found = resolve_data(vocab_size, wishes.data_path, wishes.tokenizer_path, root)
     return Data(
         found.data_path, found.tokenizer_path, found.name, found.data_sha256, found.tokenizer_sha256,
         official=found.track == "10min_16mb",

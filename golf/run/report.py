@@ -86,7 +86,7 @@ def remarks_of(report: Report) -> list[str]:
         return []
     first = report.runs[0]
     device = (first.result or {}).get("device", first.device)
-    where = f"{first.world_size} x {device}"
+    where = f"{first.world_size} {'process' if first.world_size == 1 else 'processes'} on {device}"
     what = f"{'small twin (--smoke), ' if first.smoke else ''}track {first.track}, {where}"
     remarks = [f"{what}: {NOT_A_RESULT}" if first.track == "local" else what]
     if report.worst_bytes is not None:

@@ -1,16 +1,16 @@
 """`golf run`: seed after seed, each decided before anything starts, watched to its end, and kept in the store."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from golf.errors import Exit, GolfError
 from golf.run.advice import advice_for, tail
 from golf.run.launch import PHASES, Launcher, Script, environment, torchrun
-from golf.run.layout import CHECKPOINT, SeedFolder, write_atomically
-from golf.run.lines import Follower, Progress
+from golf.run.layout import CHECKPOINT, CHECKPOINTS, SeedFolder, link_or_copy, write_atomically
+from golf.run.lines import Follower, Progress, merge_results
 from golf.run.plan import Plan, refuse_disk
 from golf.run.processes import Adopted, Lock, Watched
 from golf.run.resume import incomplete, phases_left, reached, settle
@@ -25,8 +25,8 @@ INTERRUPTED = 130  # what a shell expects after Ctrl-C
 class View(Protocol):
     """Whoever shows a session to the user."""
 
-    def begin(self, run: Run, number: int, count: int, plan: Plan) -> None:
-        """A seed starts or goes on."""
+    def begin(self, run: Run, number: int, count: int, where: str) -> None:
+        """A seed starts or goes on, on the machine that `where` names."""
 
     def progress(self, progress: Progress) -> None:
         """New lines were read."""
@@ -44,7 +44,10 @@ def nowhere(point: str) -> None:
 
 @dataclass
 class Session:
-    """A plan being carried out. `at` is called at every named point between two transitions."""
+    """A plan being carried out. `at` is called at every named point between two transitions.
+
+    bases: for a derived plan, the finished run of each seed whose checkpoint is exported and evaluated anew.
+    """
 
     plan: Plan
     store: Store
@@ -52,6 +55,7 @@ class Session:
     launcher: Launcher = torchrun
     at: Callable[[str], None] = nowhere
     grace_seconds: float = 10.0
+    bases: Mapping[int, Run] = field(default_factory=dict)
 
     def run(self) -> list[Run]:
         """Run every seed; the finished runs in the order of the seeds.
@@ -91,7 +95,7 @@ class Session:
                     run = self._take_up(step.run) if step.what == "continue" and step.run else self._start(place)
                     progress, offset = heard_before(place.log)
                     watch = self._watch(run, self._launch(run, place, lock), progress, offset, stop)
-                self.view.begin(run, number, count, self.plan)
+                self.view.begin(run, number, count, self.plan.machine.describe(self.plan.nproc))
                 ending = watch.until_end()
                 self.at("ended")
                 return self._conclude(run, watch.progress, ending)
@@ -136,12 +140,18 @@ class Session:
             world_size=plan.nproc,
             data_sha256=plan.data.sha256,
             tokenizer_sha256=plan.data.tokenizer_sha256,
+            derived=plan.derived,
         )
         self.at("row")
         if aside is not None and place.path.exists():
             place.path.rename(place.path.with_name(aside))
         self.at("aside")
         place.path.mkdir(parents=True, exist_ok=True)
+        if (base := self.bases.get(place.seed)) is not None:
+            for name in CHECKPOINTS:
+                if (base.folder / name).exists():
+                    link_or_copy(base.folder / name, place.path / name)
+            run = self.store.move(run.id, "trained")
         return run
 
     def _take_up(self, run: Run) -> Run:
@@ -157,7 +167,7 @@ class Session:
         run_id = f"{run.submission}_{run.set_id}_seed{run.seed}"
         command = self.launcher(Path("..") / place.script.name, plan.nproc, bool(plan.machine.gpus), phases)
         env = environment(plan.inputs, run.seed, run_id, plan.machine, plan.nproc)
-        script = Script(command, place, env, lock)
+        script = Script(command, place.path, place.log, env, lock)
         self.at("launched")
         lock.release()  # the script holds it from here on
         self.store.note(run.id, pid=script.pid)
@@ -196,7 +206,7 @@ class Session:
                 ending.reason = f"its script ended with exit code {ending.exit_code}"
         self.at("finishing")
         if ending.reason is None:
-            run = self.store.move(run.id, "finished", exit_code=ending.exit_code, result=progress.result())
+            run = self.store.move(run.id, "finished", exit_code=ending.exit_code, result=self._result(run, progress))
             self.at("finished")
             return run
         state = "stopped" if ending.interrupted else "failed"
@@ -204,6 +214,12 @@ class Session:
         if ending.interrupted:
             raise KeyboardInterrupt
         raise self._failure(run, progress, ending)
+
+    def _result(self, run: Run, progress: Progress) -> dict[str, Any]:
+        """What was measured; a derived run takes its training from the run that it is derived from."""
+        base, own = self.bases.get(run.seed), progress.result()
+        assert own is not None, "a finished run has a result"
+        return merge_results([base.result, own]) if base is not None and base.result else own
 
     def _failure(self, run: Run, progress: Progress, ending: Ending) -> GolfError:
         for line in tail(progress.last):

@@ -61,7 +61,7 @@ def is_same(run: Run, plan: Plan) -> bool:
     """Whether a former run answers what a plan asks: same data, track and overrides (the script is the set's)."""
     former = json.loads(run.recipe).get("inputs") if run.recipe else None
     return (run.data_sha256, run.tokenizer_sha256, run.track, run.derived, former) == (
-        *(plan.data.sha256, plan.data.tokenizer_sha256, plan.track, None),
+        *(plan.data.sha256, plan.data.tokenizer_sha256, plan.track, plan.derived),
         inputs_of(plan),
     )
 

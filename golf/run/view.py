@@ -5,13 +5,13 @@ import time
 from typing import TYPE_CHECKING
 
 from golf.run.lines import Progress
-from golf.run.plan import Plan
 from golf.run.schema import Run
 
 if TYPE_CHECKING:
     from rich.live import Live
 
 PLAIN_SECONDS = 5.0
+QUIET_SECONDS = 60.0  # a line that says nothing new
 
 
 def describe(progress: Progress) -> str:
@@ -47,21 +47,22 @@ class PlainView:
     """Lines for a pipe or a log: one when a phase starts, and one every five seconds."""
 
     def __init__(self) -> None:
-        self._head = ""
-        self._phase = ""
+        self._head = self._count = ""
+        self._phase = self._line = ""
         self._since = 0.0
 
-    def begin(self, run: Run, number: int, count: int, plan: Plan) -> None:
+    def begin(self, run: Run, number: int, count: int, where: str) -> None:
         """Name the seed and where it runs."""
-        self._head, self._phase = f"seed {run.seed}", ""
-        self.say(f"seed {run.seed} ({number} of {count}) of {run.submission} on {plan.machine.describe(plan.nproc)}")
+        self._head, self._phase, self._count = f"seed {run.seed}", "", f"{number}/{count}"
+        self.say(f"seed {run.seed} ({number} of {count}) of {run.submission} on {where}")
 
     def progress(self, progress: Progress) -> None:
         """A line, unless one was printed a moment ago."""
-        elapsed = time.monotonic() - self._since
-        if progress.phase != self._phase or elapsed >= PLAIN_SECONDS:
-            self._phase, self._since = progress.phase, time.monotonic()
-            self.say(f"{self._head}  {describe(progress)}")
+        elapsed, line = time.monotonic() - self._since, describe(progress)
+        patience = QUIET_SECONDS if line == self._line else PLAIN_SECONDS
+        if progress.phase != self._phase or elapsed >= patience:
+            self._phase, self._since, self._line = progress.phase, time.monotonic(), line
+            self.say(f"{self._head}  {line}")
 
     def say(self, sentence: str) -> None:
         """A line on stderr; a terminal that went away does not stop a run."""
@@ -80,15 +81,13 @@ class LiveView(PlainView):
     def __init__(self) -> None:
         super().__init__()
         self._live: Live | None = None
-        self._count = ""
 
-    def begin(self, run: Run, number: int, count: int, plan: Plan) -> None:
+    def begin(self, run: Run, number: int, count: int, where: str) -> None:
         """Open the live line under a line that names the seed."""
         from rich.console import Console
         from rich.live import Live
 
-        super().begin(run, number, count, plan)
-        self._count = f"{number}/{count}"
+        super().begin(run, number, count, where)
         self._live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
         self._live.start()
 

@@ -1,0 +1,123 @@
+"""The calls that commands make: package a submission, evaluate a folder."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from golf.artifact.alone import Score, evaluate_alone
+from golf.artifact.container import read_meta
+from golf.artifact.package import Package, finished_runs, local_files, make_package
+from golf.errors import Exit, GolfError
+from golf.project import find_root, find_submission
+from golf.run.launch import Inputs, Launcher, torchrun
+from golf.run.layout import ARTIFACT, SCRIPT, set_id, sha256_of_file
+from golf.run.lines import Progress
+from golf.run.machine import this_machine
+from golf.run.plan import Plan, Wishes, find_data, make_plan, refuse_world_size
+from golf.run.resume import settle
+from golf.run.source import read_source, vocabulary_of
+from golf.run.store import Store, has_store, open_store
+from golf.run.view import PlainView, describe, view_for_terminal
+
+
+def package_submission(
+    name: str | None,
+    wishes: Wishes,
+    overrides: Sequence[str] = (),
+    *,
+    pack: bool = False,
+    write: bool = True,
+    view: PlainView | None = None,
+    launcher: Launcher = torchrun,
+) -> tuple[Plan, Package]:
+    """Package the finished runs of a submission's present script; of its small twin where only that was run.
+
+    overrides: `key=value` for another export and evaluation of the same checkpoints. Raises GolfError as `make_package`.
+    """
+    from golf.artifact.derive import derived_plan, run_derived
+
+    folder, view = find_submission(name), view or view_for_terminal()
+    root = find_root(folder)
+    if not has_store(root):
+        raise GolfError(f"{folder.name} has no finished run", f"run it: `golf run {folder.name}`", Exit.REFUSED)
+    with open_store(root) as store:
+        settle(store, folder.name)
+        if not wishes.smoke and _only_twin_ran(store, folder):
+            view.say(f"only the small twin of {folder.name} was run: packaging that")
+            wishes = replace(wishes, smoke=True)
+        source = read_source(folder, smoke=wishes.smoke, trains=False)
+        plan = make_plan(
+            root, source, wishes, this_machine(), lambda: find_data(source.vocab_size, wishes, root), trains=False
+        )
+        runs = finished_runs(store, plan)
+        if overrides:
+            plan = derived_plan(plan, runs, overrides)
+            runs = run_derived(plan, runs, store, view, launcher=launcher)
+    shown = _Shown(view)
+    package = make_package(plan, runs, pack=pack, write=write, launcher=launcher, on_progress=shown)
+    return plan, package
+
+
+def _only_twin_ran(store: Store, folder: Path) -> bool:
+    script = folder / SCRIPT
+    full = set_id(sha256_of_file(script), smoke=False) if script.is_file() else ""
+    finished = store.runs(folder.name, "finished")
+    return not any(run.set_id == full for run in finished) and any(run.smoke for run in finished)
+
+
+class _Shown:
+    """Says each new phase or number of the evaluation of a seed once."""
+
+    def __init__(self, view: PlainView) -> None:
+        self.view = view
+        self.last = ""
+
+    def __call__(self, seed: int | str, progress: Progress) -> None:
+        line = f"{f'seed {seed} ' if seed != '' else ''}alone  {describe(progress)}"
+        if line != self.last:
+            self.last = line
+            self.view.say(line)
+
+
+def evaluate_folder(
+    folder: Path, wishes: Wishes, *, mode: str = "shipped", launcher: Launcher = torchrun, view: PlainView | None = None
+) -> Score:
+    """Score a folder with `train_gpt.py` and `model.golf` by its own script; the script may lie one level up (a run's folder).
+
+    GolfError: a missing or damaged file (10), a mode that is not there yet (2), a script that ends without a score (6).
+    """
+    if mode != "shipped":
+        raise GolfError(f"mode `{mode}` is not available yet: only the evaluation that the script ships with",
+                        "leave out `--mode`, or recompose with other `reports`: `golf package NAME reports=…`")  # fmt: skip
+    script, artifact = _files_of(folder)
+    content = script.read_bytes()
+    vocab_size = vocabulary_of(_readable(content), {})
+    machine = this_machine()
+    nproc = wishes.nproc or max(len(machine.gpus), 1)
+    refuse_world_size(nproc, machine)
+    data = find_data(vocab_size, wishes, find_root())
+    shown = _Shown(view or view_for_terminal())
+    seed = int(read_meta(artifact).get("seed", 1337))  # evaluation draws no random numbers that reach the score
+    return evaluate_alone(
+        content, artifact, Inputs(data.path, data.tokenizer), seed=seed, nproc=nproc, machine=machine,
+        files=local_files(script), launcher=launcher, stall_seconds=wishes.stall_seconds,
+        on_progress=lambda progress: shown("", progress),
+    )  # fmt: skip
+
+
+def _files_of(folder: Path) -> tuple[Path, Path]:
+    artifact = folder / ARTIFACT
+    script = next((path for path in (folder / SCRIPT, folder.parent / SCRIPT) if path.is_file()), None)
+    for path, name in ((script, SCRIPT), (artifact if artifact.is_file() else None, ARTIFACT)):
+        if path is None:
+            raise GolfError(
+                f"{folder} has no {name}", f"name a folder that holds {SCRIPT} and {ARTIFACT}", Exit.REFUSED
+            )
+    assert script is not None
+    return script, artifact
+
+
+def _readable(script: bytes) -> bytes:
+    from golf.compose.unpack import unpack
+
+    return unpack(script).encode()
