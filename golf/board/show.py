@@ -66,7 +66,8 @@ def print_techniques(rows: Sequence[Row], md: bool) -> None:
         before_after = ""
         if best and best[0].bpb is not None and best[1].bpb is not None:
             others = len(best[2])
-            before_after = f"{best[0].score} → {best[1].score} ({best[1].label}{f', {others} other changes' if others else ', alone'})"
+            alone = f", {others} other change{'s' * (others != 1)}" if others else ", alone"
+            before_after = f"{best[0].score} → {best[1].score} ({best[1].label}{alone})"
         cells.append((use.technique, str(use.rows), f"{use.first.label} {use.first.date}", before_after))
     print_table(
         None, ("technique", "rows", "first", "before → after, where it gave most"), cells, right=("rows",), md=md

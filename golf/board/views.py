@@ -1,7 +1,7 @@
 """Views of the board: filters, the lineage of records, who uses a technique and what it gave."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from golf.board.rows import STATUSES, TRACKS, Row, official
@@ -108,15 +108,20 @@ def techniques(rows: Sequence[Row]) -> list[Use]:
             uses.setdefault(name, []).append(row)
     table = []
     for name, of_technique in uses.items():
-        steps = tuple(
-            (
-                keys[row.base],
-                row,
-                tuple(other for other in (*row.adds, *(f"-{drop}" for drop in row.drops)) if other != name),
-            )
-            for row in of_technique
-            if name in row.adds and row.base in keys and name not in keys[row.base].techniques
-        )
+        added = [row for row in of_technique if name in row.adds and row.base in keys]
+        steps = tuple(step for row in added if (step := _step(row, name, keys)) is not None)
         first = min(of_technique, key=lambda row: (row.date or "9999", -(row.bpb or 0.0)))
         table.append(Use(name, len(of_technique), first, steps))
     return sorted(table, key=lambda use: (-use.rows, use.technique))
+
+
+def _step(row: Row, name: str, keys: Mapping[str, Row]) -> tuple[Row, Row, tuple[str, ...]] | None:
+    """(nearest scored ancestor, row, what else changed on the way); None when that ancestor uses the technique too, or is none."""
+    changes = [*row.adds, *(f"-{drop}" for drop in row.drops)]
+    base = keys.get(row.base or "")
+    while base is not None and base.bpb is None:
+        changes += [*base.adds, *(f"-{drop}" for drop in base.drops)]
+        base = keys.get(base.base or "")
+    if base is None or name in base.techniques:
+        return None
+    return base, row, tuple(dict.fromkeys(change for change in changes if change != name))
