@@ -35,7 +35,8 @@ class Namespace:
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError(f"`h.{name}` cannot be set: a recipe is fixed")
 
-    __delattr__ = __setattr__  # type: ignore[assignment]
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"`h.{name}` cannot be set: a recipe is fixed")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Namespace":
         return self

@@ -194,14 +194,10 @@ def _assemble(line: list[tuple[Path, dict[str, Any]]]) -> Recipe:
     parent = ""
     for file, table in reversed(line):
         mine = _about(file, table)
+        names = [f"{parent}: {', '.join(about['authors'])}"] if about.get("authors") else []
+        credited = dict.fromkeys([*about.get("credits", []), *names, *mine.get("credits", [])])
         kept = {key: value for key, value in about.items() if ABOUT[key][1]}
-        kept_credits = [
-            *kept.get("credits", []),
-            *(c for c in mine.get("credits", []) if c not in kept.get("credits", [])),
-        ]
-        inherited = [f"{parent}: {', '.join(about['authors'])}"] if about.get("authors") else []
-        kept_credits += [credit for credit in inherited if credit not in kept_credits]
-        about, parent = {**kept, **mine, "credits": kept_credits}, _name(file, table)
+        about, parent = {**kept, **mine, "credits": list(credited)}, _name(file, table)
     folders = tuple(file.parent / "techniques" for file, _ in line if file.name == "recipe.toml")
     folders = tuple(folder for folder in folders if folder.is_dir())
     catalogue = load_catalogue(about.get("entry", DEFAULT_ENTRY).partition(":")[0].rpartition(".")[0], folders)
@@ -229,9 +225,14 @@ def _assemble(line: list[tuple[Path, dict[str, Any]]]) -> Recipe:
     )
 
 
+def _is_about(key: str, value: Any) -> bool:
+    """Whether a key says what a recipe is; `[entry]` is a section, for it is a part too."""
+    return key in ABOUT and (key == "published" or not isinstance(value, dict))
+
+
 def _about(file: Path, table: Mapping[str, Any]) -> dict[str, Any]:
     """The keys outside the sections that say what a recipe is, each of its type."""
-    about = {key: value for key, value in table.items() if key in ABOUT}
+    about = {key: value for key, value in table.items() if _is_about(key, value)}
     for key, value in about.items():
         wanted = ABOUT[key][0]
         inner = int if key == "seeds" else str
@@ -252,7 +253,7 @@ def _knob_values(catalogue: Catalogue, file: Path, table: Mapping[str, Any]) -> 
     """What the sections of one file set, each key known, in its own section and of its type."""
     values: dict[str, Any] = {}
     for section, entries in table.items():
-        if section in ABOUT:
+        if _is_about(section, entries):
             continue
         if not isinstance(entries, dict):
             knob = catalogue.knobs.get(section)

@@ -136,6 +136,8 @@ class _Reader:
                 return constant
             case ast.Name(id=name) if name in self.names:
                 return self.value(self.names[name], depth + 1)
+            case ast.UnaryOp(op=ast.USub()):
+                return -int(self.value(node.operand, depth + 1))
             case ast.BinOp(op=ast.Add()):
                 return self.value(node.left, depth + 1) + self.value(node.right, depth + 1)
             case ast.List() | ast.Tuple():

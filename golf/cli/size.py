@@ -1,0 +1,20 @@
+"""`golf size`: where the bytes go."""
+
+import typer
+
+
+def size(
+    name: str | None = typer.Argument(None, help="A submission or recipe; the current folder's submission without it."),
+    versus: str | None = typer.Option(None, "--vs", metavar="RECIPE", help="Beside another's bytes."),
+    definitions: bool = typer.Option(False, "--definitions", help="Every definition instead of every part."),
+    artifact: bool = typer.Option(True, help="Predict the model's bytes too (imports torch)."),
+    json: bool = typer.Option(False, "--json", help="As JSON."),
+    md: bool = typer.Option(False, "--md", help="As Markdown tables."),
+) -> None:
+    """Show where the code bytes go, what each technique adds, and how large the artifact will be, before any run.
+
+    $ golf size mine --vs baseline
+    """
+    from golf.compose.weigh_in import Request, run
+
+    run(Request(name, versus, definitions, artifact, json, md))

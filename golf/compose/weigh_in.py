@@ -1,0 +1,99 @@
+"""What `golf size` prints: the code bytes, the techniques' share, and the predicted artifact against the cap."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from golf.cli.output import print_json, print_table, talk
+from golf.compose.command import recipe_of
+from golf.compose.predict import Prediction, predict
+from golf.compose.size import Report, Weight, weigh
+from golf.errors import GolfError
+from golf.recipe import Recipe
+
+CAP_BYTES = 16_000_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked: a submission, another to compare with, rows per definition, the prediction, and the form."""
+
+    name: str | None
+    versus: str | None
+    definitions: bool
+    artifact: bool
+    json: bool
+    md: bool
+
+
+def run(request: Request) -> None:
+    """Weigh and print."""
+    recipe = recipe_of(request.name)
+    report = weigh(recipe)
+    other = weigh(recipe_of(request.versus), marginal=False) if request.versus else None
+    prediction = _prediction(recipe) if request.artifact else None
+    if request.json:
+        print_json(_facts(report, other, prediction))
+        return
+    _print_pieces(report, other, request)
+    if report.techniques:
+        rows = [[m.technique, _signed(m.packed_bytes), _signed(m.readable_bytes), m.why] for m in report.techniques]
+        print()
+        print_table(None, ("technique", "packed", "readable", ""), rows, right=("packed", "readable"), md=request.md)
+    for line in _verdict(report, prediction):
+        print(line)
+
+
+def _prediction(recipe: Recipe) -> Prediction | None:
+    try:
+        return predict(recipe)
+    except (GolfError, ImportError) as fault:
+        talk(f"no prediction of the artifact: {fault}")
+        return None
+
+
+def _facts(report: Report, other: Report | None, prediction: Prediction | None) -> dict[str, Any]:
+    facts = {"size": asdict(report), "artifact": asdict(prediction) if prediction else None, "cap_bytes": CAP_BYTES}
+    return facts | ({"versus": asdict(other)} if other else {})
+
+
+def _print_pieces(report: Report, other: Report | None, request: Request) -> None:
+    mine = report.definitions if request.definitions else report.parts
+    theirs = (other.definitions if request.definitions else other.parts) if other else {}
+    columns = ["definition" if request.definitions else "part", "readable", "minified", "packed"]
+    columns += [f"vs {request.versus}"] if other else []
+    rows = []
+    for name in [*mine, *(n for n in theirs if n not in mine)]:
+        weight, before = mine.get(name, Weight(0, 0, 0)), theirs.get(name, Weight(0, 0, 0))
+        extra = [_signed(weight.packed_bytes - before.packed_bytes)] if other else []
+        rows.append([name, *_bytes(weight), *extra])
+    total = [_signed(report.total.packed_bytes - other.total.packed_bytes)] if other else []
+    rows.append(["the whole file", *_bytes(report.total), *total])
+    print_table(None, columns, rows, right=columns[1:], md=request.md)
+
+
+def _bytes(weight: Weight) -> list[str]:
+    return [f"{weight.readable_bytes:,}", f"{weight.minified_bytes:,}", f"{weight.packed_bytes:,}"]
+
+
+def _signed(count: int | None) -> str:
+    return "?" if count is None else f"{count:+,}"
+
+
+def _verdict(report: Report, prediction: Prediction | None) -> list[str]:
+    code = report.total
+    lines = [
+        "",
+        f"code: {code.readable_bytes:,} bytes readable, {code.packed_bytes:,} packed, {report.dense_bytes:,} dense",
+    ]
+    if prediction is None:
+        return lines
+    lines.append(f"model: {prediction.params:,} parameters, at most {prediction.upper_bytes:,} bytes before the coder")
+    if prediction.estimate_bytes is None:
+        return [*lines, f"model bytes: unknown; {prediction.basis}"]
+    lines.append(f"model: about {prediction.estimate_bytes:,} bytes predicted ({prediction.basis})")
+    for form, code_bytes in (("readable", code.readable_bytes), ("packed", code.packed_bytes)):
+        total = prediction.estimate_bytes + code_bytes
+        lines.append(
+            f"artifact, {form}: about {total:,} bytes, {abs(CAP_BYTES - total):,} {'under' if total <= CAP_BYTES else 'over'} the cap"
+        )
+    return lines

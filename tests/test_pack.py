@@ -1,0 +1,208 @@
+"""Packed scripts: they run, they are what they were, they weigh what is on disk, and reading one runs nothing."""
+
+import ast
+import base64
+import bz2
+import gzip
+import json
+import lzma
+import subprocess
+import sys
+import time
+import zlib
+
+import brotli
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from golf.compose.pack import latin1_literal, minify, pack, wrap
+from golf.compose.unpack import MAX_SOURCE_BYTES, unpack, unwrap
+from golf.errors import GolfError
+
+SCRIPT = '''
+"""What it does."""
+
+import inspect
+import json
+import os
+import sys
+import traceback
+
+
+class h:
+    number = 3  # of things
+
+
+def shown(argument_with_a_long_name):
+    """Goes."""
+    local_value = argument_with_a_long_name * h.number  # a comment
+    return local_value
+
+
+def fails():
+    raise ValueError("as it should")
+
+
+if __name__ == "__main__":
+    try:
+        fails()
+    except ValueError:
+        trace = traceback.format_exc()
+    source = inspect.getsource(shown)
+    print(json.dumps({"value": shown(7), "bytes": os.path.getsize(__file__), "argv": sys.argv[1:], "trace": trace, "source": source}))
+'''
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_packed_file_runs_and_finds_its_own_source(tmp_path, dense):
+    path = tmp_path / "train_gpt.py"
+    path.write_bytes(pack(SCRIPT, dense=dense))
+    done = subprocess.run(
+        [sys.executable, path.name, "train"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    out = json.loads(done.stdout)
+    assert (out["value"], out["bytes"], out["argv"]) == (21, path.stat().st_size, ["train"])
+    assert 'raise ValueError("as it should")' in out["trace"].replace("'", '"')  # the traceback shows the line
+    assert out["source"].startswith("def shown(")
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_unpacking_gives_the_minified_text(dense):
+    packed = pack(SCRIPT, dense=dense)
+    assert unpack(packed) == minify(SCRIPT)
+    assert unpack(unpack(packed)) == minify(SCRIPT)
+    assert packed == pack(SCRIPT, dense=dense)
+
+
+def test_minifying_renames_locals_and_keeps_globals():
+    small = minify(SCRIPT)
+    assert "local_value" not in small and "comment" not in small and "Goes" not in small
+    assert {n.name for n in ast.walk(ast.parse(small)) if isinstance(n, ast.FunctionDef)} == {"shown", "fails"}
+
+
+def test_a_script_that_keeps_the_minifier_from_renaming_is_refused():
+    with pytest.raises(GolfError, match="the minifier renamed nothing") as fault:
+        minify("def f(first_argument):\n    second_local = first_argument\n    return vars()\n")
+    assert "[rule 8]" in fault.value.hint
+
+
+def test_a_script_that_is_not_python_is_refused():
+    with pytest.raises(GolfError, match="line 1 is not Python"):
+        minify("def f(:\n")
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary())
+def test_any_bytes_survive_the_latin1_literal(data):
+    source = b"#coding:l1\nx=" + latin1_literal(data) + b"\n"
+    names = {}
+    exec(compile(source, "x", "exec"), names)
+    assert names["x"].encode("l1") == data
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cs"])), st.booleans())
+def test_any_text_survives_wrapping(text, dense):
+    source = f"text = {text!r}\n"
+    assert unpack(wrap(source, dense=dense)) == source
+
+
+INNER = "import torch\nx = 1\n"
+RAW = [{"id": lzma.FILTER_LZMA2}]
+
+
+def b85(data):
+    return base64.b85encode(data).decode()
+
+
+FOREIGN = {
+    "lzma raw": f'import lzma as L,base64 as B\nexec(L.decompress(B.b85decode("{b85(lzma.compress(INNER.encode(), lzma.FORMAT_RAW, filters=RAW))}"),format=L.FORMAT_RAW,filters=[{{"id":L.FILTER_LZMA2}}]))\n',
+    "lzma xz": f'import lzma as L,base64 as B\nexec(L.decompress(B.b85decode("{b85(lzma.compress(INNER.encode()))}")))\n',
+    "lzma alone": f'import lzma,base64\nexec(lzma.decompress(base64.b85decode("{b85(lzma.compress(INNER.encode(), lzma.FORMAT_ALONE))}")).decode())\n',
+    "brotli": f'import brotli as B,base64 as b\nexec(B.decompress(b.b85decode("{b85(brotli.compress(INNER.encode()))}")))\n',
+    "zlib base64": f'import zlib\nfrom base64 import b64decode as d\nexec(zlib.decompress(d(b"{base64.b64encode(zlib.compress(INNER.encode())).decode()}")))\n',
+    "zlib raw": f'import zlib,base64\nexec(zlib.decompress(base64.b64decode("{base64.b64encode(zlib.compress(INNER.encode(), wbits=-15)).decode()}"), -15))\n',
+    "gzip": f'import gzip,base64\nexec(gzip.decompress(base64.b85decode("{b85(gzip.compress(INNER.encode()))}")))\n',
+    "bz2": f'import bz2,base64\nexec(bz2.decompress(base64.a85decode({base64.a85encode(bz2.compress(INNER.encode())).decode()!r})))\n',
+    "in parts": f'import lzma,base64\nA="{b85(lzma.compress(INNER.encode()))[:20]}"\nB="{b85(lzma.compress(INNER.encode()))[20:]}"\nexec(compile(lzma.decompress(base64.b85decode(A+B)),"x","exec"))\n',
+    "with linecache": f"import lzma as L,base64 as B,linecache as C\nS=L.decompress(B.b85decode('{b85(lzma.compress(INNER.encode()))}')).decode()\nF=__file__+'.x.py'; C.cache[F]=(len(S),None,S.splitlines(True),F); exec(compile(S,F,'exec'))\n",
+    "hex": f'exec(bytes.fromhex("{INNER.encode().hex()}").decode())\n',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FOREIGN)
+def test_everybodys_wrapper_is_read(form):
+    assert unpack(FOREIGN[form]) == INNER
+    assert unpack(FOREIGN[form].encode()) == INNER
+
+
+def test_a_latin1_wrapper_is_read_from_its_bytes():
+    body = latin1_literal(lzma.compress(INNER.encode(), lzma.FORMAT_ALONE))
+    assert unpack(b"#coding:l1\nimport lzma\nexec(lzma.decompress(" + body + b'.encode("l1")))\n') == INNER
+
+
+def test_a_wrapper_in_a_wrapper_is_read_to_the_end():
+    twice = wrap(wrap(INNER).decode())
+    found = unwrap(twice)
+    assert found.source == INNER and len(found.layers) == 4
+
+
+def test_a_stub_names_the_file_that_it_runs():
+    found = unwrap('exec(open("train_gpt_decode.py").read())\n')
+    assert found.siblings == ("train_gpt_decode.py",) and found.source.startswith("exec")
+
+
+def test_a_plain_script_is_returned_as_it_is():
+    assert unwrap(SCRIPT).layers == () and unpack(SCRIPT) == SCRIPT
+
+
+def bomb(kind):
+    zeros = b"#" * (MAX_SOURCE_BYTES + 10)
+    data = {
+        "lzma": lzma.compress(zeros, preset=0),
+        "zlib": zlib.compress(zeros),
+        "brotli": brotli.compress(zeros, quality=1),
+    }[kind]
+    return f'import {kind} as K,base64 as B\nexec(K.decompress(B.b85decode("{b85(data)}")))\n'
+
+
+@pytest.mark.parametrize("kind", ["lzma", "zlib", "brotli"])
+def test_a_bomb_is_refused(kind):
+    with pytest.raises(GolfError, match="unpacks to more than 16,000,000 bytes"):
+        unpack(bomb(kind))
+
+
+UNREADABLE = {
+    "cut short": (FOREIGN["lzma xz"].replace('")))', '"[:40])))'), "unknown form"),
+    "damaged": ('import lzma,base64\nexec(lzma.decompress(base64.b85decode("0000000000")))\n', "does not unpack"),
+    "truncated": (f'import zlib,base64\nexec(zlib.decompress(base64.b85decode("{b85(zlib.compress(INNER.encode())[:10])}")))\n', "does not unpack"),
+    "no base85": ('import lzma,base64\nexec(lzma.decompress(base64.b85decode("\\"")))\n', "does not unpack"),
+    "a dictionary of gigabytes": (f'import lzma as L,base64 as B\nexec(L.decompress(B.b85decode("{b85(b"x" * 20)}"),L.FORMAT_RAW,None,[{{"id":L.FILTER_LZMA2,"dict_size":4000000000}}]))\n', "more than"),
+    "calls of its own": ('exec(__import__("os").popen("touch ran").read())\n', "unknown form"),
+    "another module's attribute": ('import os\nexec(os.environ["X"])\n', "unknown form"),
+    "not Python": ("def f(:\n", "not Python"),
+    "binary": (b"\xff\xfe\x00\x01", "neither UTF-8"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_what_cannot_be_read_is_said_and_never_run(case, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text, message = UNREADABLE[case]
+    with pytest.raises(GolfError, match=message):
+        unpack(text)
+    assert not list(tmp_path.iterdir())
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10_000), st.integers(0, 255))
+def test_a_changed_byte_is_a_clear_error_or_another_text(position, byte):
+    packed = bytearray(pack(SCRIPT))
+    packed[position % len(packed)] = byte
+    begun = time.perf_counter()
+    try:
+        unpack(bytes(packed))
+    except GolfError as fault:
+        assert fault.message
+    assert time.perf_counter() - begun < 5
