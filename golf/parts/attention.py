@@ -91,9 +91,12 @@ class Attention(nn.Module):
     def forward(self, u, flow):
         # u: (B, T, C), normed   ->   (B, T, C) and the flow
         B, T, C = u.shape
-        q = self.c_q(u).view(B, T, self.h.num_heads, self.head_dim)
-        k = self.c_k(u).view(B, T, self.h.num_kv_heads, self.head_dim)
-        v = self.c_v(u).view(B, T, self.h.num_kv_heads, self.head_dim)
+        q, k, v = self.c_q(u), self.c_k(u), self.c_v(u)
+        if self.h.adapters:
+            q, k, v = flow.adapt("q", u, q), flow.adapt("k", u, k), flow.adapt("v", u, v)
+        q = q.view(B, T, self.h.num_heads, self.head_dim)
+        k = k.view(B, T, self.h.num_kv_heads, self.head_dim)
+        v = v.view(B, T, self.h.num_kv_heads, self.head_dim)
         if self.h.value:
             for hook in self.value.values():
                 v = hook(v, u, flow)
@@ -106,4 +109,7 @@ class Attention(nn.Module):
         if self.h.attn_out:
             for hook in self.attn_out.values():
                 y = hook(y, u, flow._replace(v=v))
-        return self.proj(y.reshape(B, T, C)), flow
+        y = y.reshape(B, T, C)
+        if self.h.adapters:
+            return flow.adapt("o", y, self.proj(y)), flow
+        return self.proj(y), flow

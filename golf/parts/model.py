@@ -29,6 +29,7 @@ class Knobs:
     table_init: Slot = "kaiming_uniform"  # (h, weight, rng) of the projections behind tables
     activation: Slot = "relu2"  # (h, z) -> z of the MLP
     mlp: Slot = "MLP"
+    adapters: bool = False  # test-time training may add low-rank adapters to every matrix
     block: Slot = "Block"
     route: Slot = "UNet"
 
@@ -44,7 +45,7 @@ class Flow(NamedTuple):
     docs: object  # document boundaries for masked attention, or None
     x0: torch.Tensor  # (B, T, C) the normed embedding
     rope: tuple  # cos, sin
-    lora: object  # adapters of test-time training, or None
+    lora: object  # adapters of test-time training, (name, layer, input, output) -> change of the output, or None
     v0: object = None  # (B, T, Hkv, D) values of the first block that ran
     v: object = None  # (B, T, Hkv, D) values of this block, for attn_out hooks
     layer: int = -1  # how many blocks ran before this one
@@ -52,6 +53,10 @@ class Flow(NamedTuple):
 
     def next(self):
         return self._replace(layer=self.layer + 1)
+
+    def adapt(self, name, u, y):
+        """y, the output of a matrix for the input u, with what an adapter adds to it."""
+        return y if self.lora is None else y + self.lora(name, self.layer, u, y)
 
 
 def tied_normal(h, weight, rng):
@@ -99,7 +104,11 @@ class Block(nn.Module):
         x = mix[0] * x + mix[1] * flow.x0
         y, flow = self.attn(self.read(x), flow)
         x = x + self.attn_scale.to(x.dtype) * y
-        return x + self.mlp_scale.to(x.dtype) * self.mlp(self.read(x)), flow
+        u = self.read(x)
+        y = self.mlp(u)
+        if self.h.adapters:
+            y = flow.adapt("mlp", u, y)
+        return x + self.mlp_scale.to(x.dtype) * y, flow
 
 
 class GPT(nn.Module):
@@ -131,6 +140,8 @@ class GPT(nn.Module):
             flow = flow._replace(lookups={name: table(ids) for name, table in self.lookups.items()})
         x = norm(self.route(x, self.blocks, flow, loop))
         logits = F.linear(x, self.tok_emb.weight.to(x.dtype))
+        if self.h.adapters:
+            logits = flow.adapt("head", x, logits)
         logits = self.h.softcap * torch.tanh(logits / self.h.softcap)
         if targets is None:
             return logits

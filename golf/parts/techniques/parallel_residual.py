@@ -16,7 +16,10 @@ class ParallelBlock(Block):
         x = mix[0] * x + mix[1] * flow.x0
         u = self.read(x)
         y, flow = self.attn(u, flow)
-        return x + self.attn_scale.to(x.dtype) * y + self.mlp_scale.to(x.dtype) * self.mlp(u), flow
+        z = self.mlp(u)
+        if self.h.adapters:
+            z = flow.adapt("mlp", u, z)
+        return x + self.attn_scale.to(x.dtype) * y + self.mlp_scale.to(x.dtype) * z, flow
 
 
 def parallel_block(h, layer):
