@@ -118,9 +118,7 @@ def export(h, env, log, model):
         weights, measured = read_container("float.golf", RawCoder)
         load_weights(model, weights)
         log.record(**{name: value for name, value in measured.items() if name != "seed"})
-        hessians = {}
-        if h.calibrate:
-            hessians = read_container("hessians.golf", RawCoder)[0]
+        hessians = read_container("hessians.golf", RawCoder)[0] if h.calibrate else {}
         code_bytes = os.path.getsize(__file__)
         label = f"int{h.mlp_bits}+{h.coder.name}"
         model_bytes, payload_bytes = save_artifact(h, "model.golf", collect(model), weights, hessians)

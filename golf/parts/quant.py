@@ -133,11 +133,10 @@ def log_values(codes):
 
 
 def readable_scale(h, scale):
-    """`scale` as the decoder will read it, for quantizers that count with that; a row of zeros gets any scale but 0."""
+    """`scale` as the decoder will read it, for quantizers that count with that; never 0, so that a row of zeros has codes."""
     if h.log_scales:
         return log_values(log_codes(scale))
-    scale = scale.half().float()
-    return torch.where(scale > 0, scale, torch.ones_like(scale))
+    return scale.half().float().clamp_min(2.0**-24)
 
 
 def load_weights(model, weights):

@@ -19,7 +19,9 @@ def to_planes(tensors):
 
 def from_planes(data, specs):
     """The reverse of `to_planes`; specs: [(name, dtype, shape)] in the tensors' own order."""
-    check(len(data) == sum(math.prod(shape) * DTYPES[dtype].itemsize for _, dtype, shape in specs), "has another length")
+    check(
+        len(data) == sum(math.prod(shape) * DTYPES[dtype].itemsize for _, dtype, shape in specs), "has another length"
+    )
     tensors, at = [None] * len(specs), 0
     for i in sorted(range(len(specs)), key=lambda i: str(DTYPES[specs[i][1]])):
         dtype, shape = DTYPES[specs[i][1]], specs[i][2]

@@ -14,21 +14,21 @@ class Knobs:
     gptq_descending: bool = True  # columns with the largest diagonal first; #740 took the smallest first
 
 
-def gptq(h, w, hessian, scale, low, high):
-    """Codes in [low, high] of w (rows, columns) on the grid of `scale` (rows,). hessian: Σ xᵀx over the inputs."""
+def gptq(h, w, hessian, scale, nearest):
+    """Levels (rows, columns) of w in steps of `scale` (rows,); nearest: a column in steps -> its levels. hessian: Σ xᵀx."""
     order, u, dead = error_feedback(h, hessian)
     w = w.masked_fill(dead, 0.0)[:, order]
-    codes = torch.empty_like(w)
+    levels = torch.empty_like(w)
     for start in range(0, w.size(1), h.gptq_block):
         block, feed = w[:, start : start + h.gptq_block], u[start : start + h.gptq_block]
         errors = torch.empty_like(block)
         for i in range(block.size(1)):
             column = start + i
-            codes[:, column] = torch.round(block[:, i] / scale).clamp(low, high)
-            errors[:, i] = (block[:, i] - codes[:, column] * scale) / feed[i, column]
+            levels[:, column] = nearest(block[:, i] / scale)
+            errors[:, i] = (block[:, i] - levels[:, column] * scale) / feed[i, column]
             block[:, i:] -= torch.outer(errors[:, i], feed[i, column : start + block.size(1)])
         w[:, start + block.size(1) :] -= errors @ feed[:, start + block.size(1) :]
-    return codes[:, order.argsort()].to(torch.int8)
+    return levels[:, order.argsort()]
 
 
 def error_feedback(h, hessian):
@@ -52,9 +52,7 @@ def gptq_sdclip(h, w, hessian, bits, role):
     """SDClip scales; a tensor without a Hessian is rounded to nearest, which is what GPTQ does with an even one."""
     limit = 2 ** (bits - 1) - 1
     scale = sdclip_scale(h, w, hessian, bits, role)
-    if hessian is None:
-        return torch.round(w / scale[:, None]).clamp(-limit, limit).to(torch.int8), scale
-    return gptq(h, w, hessian, scale, -limit, limit), scale
+    return coded(h, w, hessian, scale, -limit, limit), scale
 
 
 def gptq_percentile(h, w, hessian, bits, role):
@@ -63,6 +61,11 @@ def gptq_percentile(h, w, hessian, bits, role):
     scales = torch.stack([(clip / limit).clamp_min(1e-8) for clip in clip_candidates(h, w)])
     rounded = torch.round(w / scales[:, :, None]).clamp(-limit - 1, limit) * scales[:, :, None]
     scale = scales[(w - rounded).square().mean(dim=2).argmin(dim=0), torch.arange(len(w))]
+    return coded(h, w, hessian, scale, -limit - 1, limit), scale
+
+
+def coded(h, w, hessian, scale, low, high):
+    """int8 codes in [low, high]."""
     if hessian is None:
-        return torch.round(w / scale[:, None]).clamp(-limit - 1, limit).to(torch.int8), scale
-    return gptq(h, w, hessian, scale, -limit - 1, limit), scale
+        return torch.round(w / scale[:, None]).clamp(low, high).to(torch.int8)
+    return gptq(h, w, hessian, scale, lambda column: torch.round(column).clamp(low, high)).to(torch.int8)
