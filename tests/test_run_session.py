@@ -8,6 +8,7 @@ import pytest
 from run_fakes import make_project, plan_of, run_fake, source_of
 
 from golf.errors import Exit, GolfError
+from golf.run.advice import last_words, tail
 from golf.run.launch import PHASES, environment, torchrun
 from golf.run.machine import Machine
 from golf.run.plan import Wishes, make_plan, parse_seeds
@@ -246,3 +247,28 @@ def test_torchrun_is_used_for_gpus_and_for_several_processes(tmp_path):
     assert "torch.distributed.run" in torchrun(tmp_path / "s.py", 1, True, PHASES)
     assert "--nproc_per_node=2" in torchrun(tmp_path / "s.py", 2, False, PHASES)
     assert torchrun(tmp_path / "s.py", 1, False, ("export", "eval"))[1:] == [str(tmp_path / "s.py"), "export", "eval"]
+
+
+TORCHRUN_DEATH = """step:1/20 train_loss:1.0 train_time:1ms step_avg:1.00ms
+[rank1]: Traceback (most recent call last):
+[rank1]:   File "train_gpt.py", line 9, in <module>
+[rank1]:     main()
+[rank1]:   File "train_gpt.py", line 3, in main
+[rank1]:     assert fits, "the tokenizer has 1024 pieces, not 8192"
+[rank1]: AssertionError: the tokenizer has 1024 pieces, not 8192
+E1122 torch/distributed/elastic/multiprocessing/api.py:874] failed (exitcode: 1) local_rank: 1 (pid: 5) of binary: python
+Traceback (most recent call last):
+  File "<frozen runpy>", line 198, in _run_module_as_main
+torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
+""".splitlines()
+
+
+def test_of_a_torchrun_death_the_first_cause_is_told():
+    assert last_words(TORCHRUN_DEATH) == "AssertionError: the tokenizer has 1024 pieces, not 8192"
+    shown = tail(TORCHRUN_DEATH)
+    assert shown[0].startswith("step:1/20") and shown[-1].startswith("AssertionError") and len(shown) == 4
+    assert "Traceback" not in "".join(shown)
+
+
+def test_without_a_traceback_the_last_lines_are_shown():
+    assert tail([f"line {i}" for i in range(50)]) == [f"line {i}" for i in range(38, 50)] and last_words(["a"]) is None

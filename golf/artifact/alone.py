@@ -10,7 +10,7 @@ from pathlib import Path
 
 from golf.artifact.container import fault_of
 from golf.errors import Exit, GolfError
-from golf.run.advice import tail
+from golf.run.advice import reason_of, tail
 from golf.run.clocks import Limits
 from golf.run.launch import Inputs, Launcher, Script, environment, torchrun
 from golf.run.layout import ARTIFACT, SCRIPT
@@ -110,7 +110,7 @@ def evaluate_alone(
 def _score(progress: Progress, reason: str | None, exit_code: int | None, seconds: float, artifact: Path) -> Score:
     result = progress.result() or {}
     if reason is None and exit_code != 0:
-        reason = f"its script ended with exit code {exit_code}"
+        reason = reason_of(exit_code, progress)
     if reason is None and result.get("val_bpb") is None:
         reason = "its script ended without a score"
     if reason is not None:

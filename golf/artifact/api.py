@@ -91,7 +91,7 @@ def evaluate_folder(
                         "leave out `--mode`, or recompose with other `reports`: `golf package NAME reports=…`")  # fmt: skip
     script, artifact = _files_of(folder)
     content = script.read_bytes()
-    vocab_size = vocabulary_of(_readable(content), {})
+    vocab_size = vocabulary_of(content, {})
     machine = this_machine()
     nproc = wishes.nproc or max(len(machine.gpus), 1)
     refuse_world_size(nproc, machine)
@@ -106,6 +106,8 @@ def evaluate_folder(
 
 
 def _files_of(folder: Path) -> tuple[Path, Path]:
+    if not folder.is_dir():
+        raise GolfError(f"no folder {folder}", f"name a folder that holds {SCRIPT} and {ARTIFACT}")
     artifact = folder / ARTIFACT
     script = next((path for path in (folder / SCRIPT, folder.parent / SCRIPT) if path.is_file()), None)
     for path, name in ((script, SCRIPT), (artifact if artifact.is_file() else None, ARTIFACT)):
@@ -115,9 +117,3 @@ def _files_of(folder: Path) -> tuple[Path, Path]:
             )
     assert script is not None
     return script, artifact
-
-
-def _readable(script: bytes) -> bytes:
-    from golf.compose.unpack import unpack
-
-    return unpack(script).encode()

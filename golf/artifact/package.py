@@ -18,6 +18,7 @@ from golf.run.lines import Progress
 from golf.run.plan import Plan
 from golf.run.resume import is_current
 from golf.run.schema import Run
+from golf.run.source import readable_of
 from golf.run.store import Store
 
 MANIFEST = "manifest.json"
@@ -49,11 +50,22 @@ def finished_runs(store: Store, plan: Plan) -> list[Run]:
     if not done:
         raise GolfError(f"{plan.source.name} has no finished run of its present script",
                         f"run it: `golf run {plan.source.name}{smoke}`", Exit.REFUSED)  # fmt: skip
+    refuse_mixed(done)
     for run in done:
         if (run.data_sha256, run.tokenizer_sha256) != (plan.data.sha256, plan.data.tokenizer_sha256):
             raise GolfError(f"seed {run.seed} of {run.submission} was scored on other data than {plan.data.name}",
                             "name its data: `--data-path`, `--tokenizer-path`", Exit.REFUSED)  # fmt: skip
     return done
+
+
+def refuse_mixed(runs: Sequence[Run]) -> None:
+    """The seeds of one result come from one configuration (rule R12)."""
+    told = {run.seed: json.loads(run.recipe or "{}").get("inputs") for run in runs}
+    first, *others = told
+    for seed in others:
+        if told[seed] != told[first]:
+            raise GolfError(f"seeds {first} and {seed} of {runs[0].submission} ran differently: {told[first]} and {told[seed]}",
+                            "run them alike: `golf run --again` with the same options", Exit.REFUSED)  # fmt: skip
 
 
 def make_package(
@@ -69,13 +81,13 @@ def make_package(
 
     write: False weighs only. GolfError: a damaged artifact (10), one that cannot be scored alone (6).
     """
-    readable = (plan.set_folder / SCRIPT).read_bytes()
+    shipped = (plan.set_folder / SCRIPT).read_bytes()
+    readable = readable_of(shipped).encode()
     files = local_files(plan.set_folder / SCRIPT)
     models = {run.seed: run.folder / ARTIFACT for run in runs}
     for model in models.values():
         refuse_damaged(model)
     claimed = {run.seed: (run.result or {}).get("total_bytes") for run in runs}
-    shipped = readable
     ledger = weigh(readable, shipped, files, models, claimed)
     if pack or ledger.headroom < 0:
         shipped = packed(readable)

@@ -9,7 +9,6 @@ from golf.run.launch import Launcher, torchrun
 from golf.run.machine import this_machine
 from golf.run.plan import Plan, Wishes, find_data, make_plan
 from golf.run.report import Report, make_report
-from golf.run.resume import settle
 from golf.run.session import Session, View, nowhere
 from golf.run.source import read_source
 from golf.run.steps import decide
@@ -40,9 +39,11 @@ def run_submission(
     name: of the submission (None: of the current folder). view: who shows progress (None: the terminal). Raises GolfError as
     `Session.run`, KeyboardInterrupt after Ctrl-C.
     """
-    plan = plan_run(name, wishes)
+    plan, shown = plan_run(name, wishes), view or view_for_terminal()
+    if plan.source.remark is not None:
+        shown.say(plan.source.remark)
     with open_store(plan.root) as store:
-        finished = Session(plan, store, view or view_for_terminal(), launcher, at).run()
+        finished = Session(plan, store, shown, launcher, at).run()
         return make_report(store, finished)
 
 
@@ -54,7 +55,6 @@ def estimate(
     steps = [(seed, "fresh") for seed in plan.seeds]
     if has_store(plan.root):
         with open_store(plan.root) as store:
-            settle(store, plan.source.name)
             steps = [(step.seed, step.what) for step in decide(plan, store)]
     if dollars_per_hour is not None and dollars_per_hour < 0:
         raise GolfError(f"a rate of {dollars_per_hour} $/h is negative", "for example `--rate 20.0`")

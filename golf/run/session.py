@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from golf.errors import Exit, GolfError
-from golf.run.advice import advice_for, tail
+from golf.run.advice import advice_for, reason_of, tail
 from golf.run.launch import PHASES, Launcher, Script, environment, torchrun
 from golf.run.layout import CHECKPOINT, CHECKPOINTS, SeedFolder, link_or_copy, write_atomically
 from golf.run.lines import Follower, Progress, merge_results
@@ -203,7 +203,7 @@ class Session:
         if ending.reason is None:
             ending.reason = incomplete(run, progress)
             if ending.exit_code not in (0, -1):
-                ending.reason = f"its script ended with exit code {ending.exit_code}"
+                ending.reason = reason_of(ending.exit_code, progress)
         self.at("finishing")
         if ending.reason is None:
             run = self.store.move(run.id, "finished", exit_code=ending.exit_code, result=self._result(run, progress))

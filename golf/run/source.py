@@ -1,7 +1,7 @@
 """What a run starts from: a submission's script, checked against its recipe, and what the recipe says about it."""
 
 import json
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ class Source:
     track: str
     vocab_size: int
     recipe: str  # the resolved values as JSON
+    remark: str | None = None  # what to say before it runs
 
     @property
     def name(self) -> str:
@@ -52,8 +53,9 @@ def read_source(folder: Path, *, smoke: bool, trains: bool = True) -> Source:
     if not script.strip():
         raise GolfError(f"{path} is empty", f"compose it: `golf compose {folder.name}`", Exit.REFUSED)
     recipe = load(folder)
+    remark = None
     if trains:
-        check_drift(folder, recipe, script)
+        remark = check_drift(folder)
     if smoke:
         script = small_twin(recipe, script)
     return Source(
@@ -64,6 +66,7 @@ def read_source(folder: Path, *, smoke: bool, trains: bool = True) -> Source:
         ruling=tuple(recipe.ruling),
         track=recipe.track,
         vocab_size=vocabulary_of(script, recipe.values),
+        remark=remark,
         recipe=json.dumps({"name": recipe.name, "values": dict(recipe.values)}, default=str, sort_keys=True),
     )
 
@@ -75,25 +78,40 @@ def load(folder: Path) -> Any:
     return load_recipe(folder / "recipe.toml")
 
 
-def check_drift(folder: Path, recipe: Any, script: bytes) -> None:
-    """Refuse a script that is not what its recipe composes to: the record would not be what was run."""
-    from golf.compose import compose
+def check_drift(folder: Path) -> str | None:
+    """Refuse a script that is not what its recipe composes to: the record would not be what was run.
 
-    if compose(recipe).encode() != script:
-        raise GolfError(f"{folder.name}/{SCRIPT} is not what its recipe composes to",
-                        f"see the difference: `golf compose {folder.name} --check`; "
+    Returns what to say of a script that another version of the composer made: it is run as it is.
+    """
+    from golf.compose.submission import check_submission
+
+    drift = check_submission(folder)
+    if not drift.ok:
+        raise GolfError(drift.message, f"see the difference: `golf compose {folder.name} --check`; "
                         f"compose again: `golf compose {folder.name}`", Exit.REFUSED)  # fmt: skip
+    return drift.message if drift.state != "same" else None
+
+
+def readable_of(script: bytes) -> str:
+    """The script's text, unpacked without running it."""
+    from golf.compose.unpack import unpack
+
+    return unpack(script)
 
 
 def small_twin(recipe: Any, script: bytes) -> bytes:
-    """The script with smaller values in its `class h`, and no other difference."""
+    """The unpacked script with smaller values in its `class h`, and no other difference."""
     from golf.compose import rescale
     from golf.recipe import smoke_sizes
 
-    return str(rescale(script.decode(), smoke_sizes(recipe))).encode()
+    return rescale(readable_of(script), smoke_sizes(recipe)).encode()
 
 
-def vocabulary_of(script: bytes, values: Any) -> int:
-    """The vocabulary that the script was composed for: its own `class h` says it last."""
-    match = re.search(rb"^\s+vocab_size\s*(?::\s*int\s*)?=\s*([\d_]+)", script, re.MULTILINE)
-    return int(match[1]) if match else int(values.get("vocab_size", 1024))
+def vocabulary_of(script: bytes, values: Mapping[str, Any]) -> int:
+    """The vocabulary that the script was composed for: its own `class h` says it; else the recipe's values."""
+    from golf.compose import scalars
+
+    try:
+        return int(scalars(readable_of(script)).get("vocab_size", values.get("vocab_size", 1024)))
+    except GolfError:  # not one of ours
+        return int(values.get("vocab_size", 1024))
