@@ -189,7 +189,7 @@ def _read(path: Path, module: str, package: str, user: bool, _mtime_ns: int) -> 
         tree = ast.parse(text)
     except SyntaxError as fault:
         raise GolfError(f"{path}:{fault.lineno} is not Python: {fault.msg}", None) from fault
-    imports, uses = _imports(tree, package, user)
+    imports, uses = _imports(tree, package)
     doc = ast.get_docstring(tree) or ""
     return Part(
         stem=path.stem,
@@ -206,7 +206,7 @@ def _read(path: Path, module: str, package: str, user: bool, _mtime_ns: int) -> 
     )
 
 
-def _imports(tree: ast.Module, package: str, user: bool) -> tuple[list[Import], list[tuple[str, str]]]:
+def _imports(tree: ast.Module, package: str) -> tuple[list[Import], list[tuple[str, str]]]:
     imports: list[Import] = []
     uses: list[tuple[str, str]] = []
     for node in tree.body:
@@ -216,7 +216,7 @@ def _imports(tree: ast.Module, package: str, user: bool) -> tuple[list[Import], 
             ]
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
-            inside = module == package or module.startswith(package + ".") or (user and node.level == 1)
+            inside = module == package or module.startswith(package + ".") or node.level > 0
             for alias in node.names:
                 if inside:
                     uses.append((alias.name, module.rpartition(".")[2]))

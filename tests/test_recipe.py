@@ -104,7 +104,7 @@ def test_every_mistake_has_its_answer(project, case):
 
 def test_the_name_stands_at_the_top(project):
     project("a", '[entry]\nname = "x"\n', extends="baseline")
-    with pytest.raises(GolfError, match="`name` in .* stands in a section"):
+    with pytest.raises(GolfError, match=r"`name` in .* stands in a section"):
         load_recipe("a")
 
 
@@ -284,10 +284,10 @@ def test_a_knob_or_a_definition_twice_is_refused(tmp_path, monkeypatch):
     (package / "one.py").write_text("class Knobs:\n    a: int = 1\n\n\ndef f(): ...\n")
     monkeypatch.syspath_prepend(tmp_path)
     (package / "two.py").write_text("class Knobs:\n    a: int = 1\n")
-    with pytest.raises(GolfError, match="knob `a` is declared in twice_parts/one.py and in twice_parts/two.py"):
+    with pytest.raises(GolfError, match=r"knob `a` is declared in twice_parts/one\.py and in twice_parts/two\.py"):
         load_catalogue("twice_parts")
     (package / "two.py").write_text("def f(): ...  # again\n")
-    with pytest.raises(GolfError, match="`f` is defined in twice_parts/one.py and in twice_parts/two.py"):
+    with pytest.raises(GolfError, match=r"`f` is defined in twice_parts/one\.py and in twice_parts/two\.py"):
         load_catalogue("twice_parts")
 
 
