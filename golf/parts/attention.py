@@ -72,6 +72,11 @@ def rotate(x, rope):
     return torch.cat((a * cos + b * sin, b * cos - a * sin, rest), dim=-1)
 
 
+def adapt(flow, name, u, y):
+    """y, the output of a matrix for the input u, with what an adapter of test-time training adds to it."""
+    return y if flow.lora is None else y + flow.lora(name, flow.layer, u, y)
+
+
 class Attention(nn.Module):
     def __init__(self, h, layer):
         super().__init__()
@@ -93,7 +98,7 @@ class Attention(nn.Module):
         B, T, C = u.shape
         q, k, v = self.c_q(u), self.c_k(u), self.c_v(u)
         if self.h.adapters:
-            q, k, v = flow.adapt("q", u, q), flow.adapt("k", u, k), flow.adapt("v", u, v)
+            q, k, v = adapt(flow, "q", u, q), adapt(flow, "k", u, k), adapt(flow, "v", u, v)
         q = q.view(B, T, self.h.num_heads, self.head_dim)
         k = k.view(B, T, self.h.num_kv_heads, self.head_dim)
         v = v.view(B, T, self.h.num_kv_heads, self.head_dim)
@@ -111,5 +116,5 @@ class Attention(nn.Module):
                 y = hook(y, u, flow._replace(v=v))
         y = y.reshape(B, T, C)
         if self.h.adapters:
-            return flow.adapt("o", y, self.proj(y)), flow
+            return adapt(flow, "o", y, self.proj(y)), flow
         return self.proj(y), flow

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from golf.parts.attention import Attention, rotary_tables
+from golf.parts.attention import Attention, adapt, rotary_tables
 from golf.parts.knobs import Chain, Slot
 from golf.parts.layers import CastedLinear, Embedding, norm
 from golf.parts.tags import tag
@@ -53,10 +53,6 @@ class Flow(NamedTuple):
 
     def next(self):
         return self._replace(layer=self.layer + 1)
-
-    def adapt(self, name, u, y):
-        """y, the output of a matrix for the input u, with what an adapter adds to it."""
-        return y if self.lora is None else y + self.lora(name, self.layer, u, y)
 
 
 def tied_normal(h, weight, rng):
@@ -107,7 +103,7 @@ class Block(nn.Module):
         u = self.read(x)
         y = self.mlp(u)
         if self.h.adapters:
-            y = flow.adapt("mlp", u, y)
+            y = adapt(flow, "mlp", u, y)
         return x + self.mlp_scale.to(x.dtype) * y, flow
 
 
@@ -141,7 +137,7 @@ class GPT(nn.Module):
         x = norm(self.route(x, self.blocks, flow, loop))
         logits = F.linear(x, self.tok_emb.weight.to(x.dtype))
         if self.h.adapters:
-            logits = flow.adapt("head", x, logits)
+            logits = adapt(flow, "head", x, logits)
         logits = self.h.softcap * torch.tanh(logits / self.h.softcap)
         if targets is None:
             return logits

@@ -3,6 +3,7 @@
 No parameters. Published effect with a Hessian-aware clip: 1.0856 → 1.0835 BPB.
 """
 
+from golf.parts.attention import adapt
 from golf.parts.model import Block
 
 
@@ -18,7 +19,7 @@ class ParallelBlock(Block):
         y, flow = self.attn(u, flow)
         z = self.mlp(u)
         if self.h.adapters:
-            z = flow.adapt("mlp", u, z)
+            z = adapt(flow, "mlp", u, z)
         return x + self.attn_scale.to(x.dtype) * y + self.mlp_scale.to(x.dtype) * z, flow
 
 
