@@ -10,7 +10,9 @@ from golf.board.rows import Mark, Row
 def local_rows(root: Path) -> list[Row]:
     """Local records and, for what is not a record yet, finished runs; newest first."""
     records = local_records(root)
-    return sorted(records + local_runs(root), key=lambda row: row.date, reverse=True)
+    recorded = {digest[:12] for row in records for digest in [str(row.stats.get("script_sha256", ""))] if digest}
+    runs = [row for row in local_runs(root) if row.key.rpartition("/")[2].removesuffix("-smoke") not in recorded]
+    return sorted(records + runs, key=lambda row: row.date, reverse=True)
 
 
 def local_records(root: Path) -> list[Row]:
@@ -49,7 +51,7 @@ def _record_row(key: str, track: str, name: str, table: dict[str, Any]) -> Row:
         key, "local" if table.get("track") == "local" or track == "local" else track, str(table.get("date") or name[:10])[:10],
         str(table.get("name") or name), f"{bpb:.4f}" if isinstance(bpb, int | float) else "", str(table.get("author") or ""),
         None, "local", folder=key, source="record folder", summary=str(table.get("blurb") or ""), techniques=techniques,
-        adds=techniques, seeds=seeds,
+        adds=techniques, seeds=seeds, stats=table["golf"] if isinstance(table.get("golf"), dict) else {},
     )  # fmt: skip
 
 

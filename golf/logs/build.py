@@ -6,7 +6,7 @@ from re import Match
 from typing import TYPE_CHECKING, Any
 
 from golf.logs.backing import choose, named_stages, stage_scores
-from golf.logs.result import Point, RunResult
+from golf.logs.result import Point, RunResult, Score
 from golf.parts.log import RESULT_FIELDS
 
 if TYPE_CHECKING:
@@ -71,10 +71,16 @@ def build(index: int, draft: Draft) -> RunResult:
         facts.setdefault("eval_seconds", score.seconds)
     known = {name: value for name, value in facts.items() if name in RunResult.__dataclass_fields__}
     trained = facts.get("stop_reason") is not None or _last_step(facts)
+    stages = named_stages(scores)
+    if table and table.get("pre_quant_val_bpb") is not None:
+        line, loss = draft.results[-1][0], table.get("pre_quant_val_loss")
+        stages["pre_quant"] = Score(
+            "pre_quant", "golf_result pre_quant", float(table["pre_quant_val_bpb"]), loss, line, 8
+        )
     finals = [one for one in scores if one.stage not in ("train_val", "pre_quant")]
     return RunResult(
         index=index, first_line=draft.first_line, last_line=draft.last_line, dialect=_dialect(draft),
-        **{**known, **named_stages(scores)}, scores=tuple(scores), score=score, score_why=why, curve=tuple(curve),
+        **{**known, **stages}, scores=tuple(scores), score=score, score_why=why, curve=tuple(curve),
         hyperparameters=draft.hyperparameters, result=table, sources=sources, notes=tuple(notes),
         complete=bool(finals or (table and table.get("val_bpb") is not None)) and (bool(trained) or not curve),
     )  # fmt: skip

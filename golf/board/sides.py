@@ -1,0 +1,124 @@
+"""One side of a comparison: whatever a name stands for, with its runs, its configuration and its script, as far as there are any."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from golf.board.gather import log_files, seeds_of
+from golf.errors import GolfError
+from golf.logs import RunResult, read_log
+from golf.project import find_submission
+
+# printed by every log and different in every run: no configuration
+NOT_CONFIGURATION = frozenset(
+    (
+        "seed",
+        "run_id",
+        "logfile",
+        "rank",
+        "local_rank",
+        "is_main_process",
+        "model_path",
+        "quantized_model_path",
+        "artifact_dir",
+    )
+)
+
+
+@dataclass(frozen=True)
+class Side:
+    """seeds: seed → (val_bpb, val_loss); runs: what the logs say per seed; config: knob or hyper-parameter → value as text."""
+
+    label: str
+    kind: str  # "submission", "record", "log", "recipe", "board"
+    seeds: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
+    runs: Mapping[str, RunResult] = field(default_factory=dict)
+    config: Mapping[str, str] = field(default_factory=dict)
+    script: str | None = None
+
+
+def side_of(name: str) -> Side:
+    """The side that `name` stands for: a log, a record folder, a submission, a shipped recipe, or a PR of the board.
+
+    Raises GolfError when it stands for nothing.
+    """
+    path = Path(name)
+    if path.is_file():
+        return _of_logs(path.name, "log", [path], None)
+    if path.is_dir() and not (path / "recipe.toml").is_file():
+        scripts = sorted(path.glob("train_gpt*.py")) or sorted(path.glob("train*.py"))
+        return _of_logs(path.resolve().name, "record", log_files(path), scripts[0] if scripts else None)
+    try:
+        submission = find_submission(name)
+    except GolfError as fault:
+        return _of_recipe_or_board(name, fault)
+    return _of_submission(submission)
+
+
+def _of_recipe_or_board(name: str, fault: GolfError) -> Side:
+    from golf.recipe import load_recipe, shipped_recipes
+
+    if name in shipped_recipes():
+        recipe = load_recipe(name)
+        found: Mapping[str, tuple[float, float | None]] = {}
+        try:
+            found = seeds_of(name)[1]
+        except GolfError:
+            pass
+        return Side(f"recipe {name}", "recipe", found, config=_texts(recipe.values))
+    if name.lower().removeprefix("pr").removeprefix("#").isdigit():
+        label, seeds = seeds_of(name)
+        return Side(label, "board", seeds)
+    raise fault
+
+
+def _of_logs(label: str, kind: str, paths: list[Path], script: Path | None) -> Side:
+    runs: dict[str, RunResult] = {}
+    for path in paths:
+        run = read_log(path).run
+        if run is not None and run.score is not None:
+            runs.setdefault(str(run.seed) if run.seed is not None else path.stem, run)
+    if not runs:
+        raise GolfError(f"`{label}` has no log with an evaluation", "`golf logs show FILE` says what a log holds")
+    first = next(iter(runs.values()))
+    config = {key: value for key, value in first.hyperparameters.items() if key not in NOT_CONFIGURATION}
+    return Side(label, kind, _scores(runs), runs, config, readable(script) if script else None)
+
+
+def _scores(runs: Mapping[str, RunResult]) -> dict[str, tuple[float, float | None]]:
+    return {seed: (run.score.val_bpb, run.score.val_loss) for seed, run in runs.items() if run.score is not None}
+
+
+def _of_submission(folder: Path) -> Side:
+    from golf.recipe import load_recipe
+
+    config = _texts(load_recipe(folder).values)
+    script = folder / "train_gpt.py"
+    text = readable(script) if script.is_file() else None
+    sets = sorted(folder.glob("runs/*/seed_*/train_seed*.log"), key=lambda path: path.stat().st_mtime)
+    if not sets:
+        return Side(folder.name, "submission", config=config, script=text)
+    newest = sets[-1].parent.parent
+    logs = [path for path in sets if path.parent.parent == newest and path.parent.name.removeprefix("seed_").isdigit()]
+    finished = [path for path in logs if (run := read_log(path).run) is not None and run.complete]
+    if not finished:
+        return Side(folder.name, "submission", config=config, script=text)
+    measured = _of_logs(f"{folder.name} ({newest.name})", "submission", finished, newest / "train_gpt.py")
+    return Side(measured.label, "submission", measured.seeds, measured.runs, config, measured.script)
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(value) for key, value in values.items()}
+
+
+def readable(script: Path) -> str | None:
+    """The script's source, unpacked where it is packed; None when it cannot be read."""
+    from golf.compose.unpack import unpack
+
+    try:
+        return unpack(script)
+    except GolfError:
+        return script.read_text(encoding="utf-8", errors="replace")
+    except (OSError, UnicodeDecodeError):
+        return None
