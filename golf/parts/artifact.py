@@ -32,11 +32,8 @@ def from_bytes(data, specs):
     tensors, at = [], 0
     for _, dtype, shape in specs:
         count = math.prod(shape) * DTYPES[dtype].itemsize
-        piece = (
-            torch.frombuffer(bytearray(data[at : at + count]), dtype=torch.uint8)
-            if count
-            else torch.empty(0, dtype=torch.uint8)
-        )
+        # frombuffer wants at least one byte
+        piece = torch.frombuffer(bytearray(data[at : at + count] or b"0"), dtype=torch.uint8)[:count]
         tensors.append(piece.view(DTYPES[dtype]).reshape(shape))
         at += count
     return tensors

@@ -24,7 +24,7 @@ class Knobs:
 
 class Smoke:
     warmup_steps = 2
-    val_loss_every = 100
+    val_loss_every = 0
     train_log_every = 20
 
 
