@@ -360,11 +360,11 @@ def dependencies(subject: Subject) -> Iterable[Result]:
         return
     needed: dict[str, tuple[str, int]] = {}
     for module in code.modules:
+        optional = _tried(module.tree)
         for node in ast.walk(module.tree or ast.Module([], [])):
-            roots = [alias.name for alias in node.names] if isinstance(node, ast.Import) else (
-                [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else [])  # fmt: skip
-            for root in {name.split(".")[0] for name in roots}:
-                needed.setdefault(root, (module.path.name, node.lineno))
+            if node not in optional:
+                for root in _imported(node):
+                    needed.setdefault(root, (module.path.name, getattr(node, "lineno", 1)))
     local = {path.stem for path in subject.source.helpers} | {path.name for path in subject.folder.glob("*/")}
     foreign = sorted(set(needed) - ALWAYS_THERE - set(sys.stdlib_module_names) - local)
     requirements = subject.folder / "requirements.txt"
@@ -385,6 +385,22 @@ def dependencies(subject: Subject) -> Iterable[Result]:
         line=line,
         strict=State.FAIL,
     )
+
+
+def _imported(node: ast.AST) -> set[str]:
+    """The top packages that an import statement names."""
+    if isinstance(node, ast.Import):
+        return {alias.name.split(".")[0] for alias in node.names}
+    return {node.module.split(".")[0]} if isinstance(node, ast.ImportFrom) and node.module and not node.level else set()
+
+
+def _tried(tree: ast.Module | None) -> set[ast.AST]:
+    """Statements inside a `try` that has an answer to a missing package: its imports are optional."""
+    found: set[ast.AST] = set()
+    for node in ast.walk(tree or ast.Module([], [])):
+        if isinstance(node, ast.Try) and node.handlers:
+            found |= {inner for statement in node.body for inner in ast.walk(statement)}
+    return found
 
 
 def _declared(name: str, text: str) -> bool:

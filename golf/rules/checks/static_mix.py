@@ -15,7 +15,9 @@ SCORE = re.compile(r"(?i)nll|loss|log_?p(?:rob)?s?|nats")
 GATE = re.compile(r"(?i)gate|boost|beta|alpha|lam(?:bda)?|weight|within|word_start|hint")
 CLASS_TABLE = re.compile(r"(?i)boundary|space|word|start|within")
 PACKED_TABLE = re.compile(r"(?i)(?:ngram|bigram|trigram|phrase|count)_?(?:table|cache|blob|stats|counts)")
-MIXES_COUNTS = re.compile(r"(?i)n_?gram|cache|ppm|count_table|ctx_table|full_table|hedge|backoff|phrase")
+MIXES_COUNTS = re.compile(
+    r"(?i)(?:^|_|\d)n_?gram|ngram|(?:ngram|phrase|eval|hash)_cache|ppm|count_table|ctx_table|full_table|hedge|backoff|phrase"
+)
 
 
 def hashed_target(subject: Subject) -> Iterable[Result]:

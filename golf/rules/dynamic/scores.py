@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 Ids = npt.NDArray[np.int64]
 BOS = 1
+REPEATED = 0.94  # share of ids that repeat in a stream with a period
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,23 @@ class Evaluator:
     documents: bool = False  # scores document by document, so that streams need BOS ids that stay
 
 
-def random_stream(vocab_size: int, tokens: int, rng: np.random.Generator, document_tokens: int | None = None) -> Ids:
-    """Random ids without BOS but for the starts of documents: every `document_tokens` (varied by a third), and position 0."""
+def random_stream(
+    vocab_size: int,
+    tokens: int,
+    rng: np.random.Generator,
+    document_tokens: int | None = None,
+    period: int | None = None,
+) -> Ids:
+    """Random ids without BOS but for the starts of documents: every `document_tokens` (varied by a third), and position 0.
+
+    period: most ids repeat those so many before, so that caches and hints of long contexts have something to find.
+    """
     stream = rng.integers(2, vocab_size, tokens).astype(np.int64)
+    if period:
+        repeats = rng.random(tokens) < REPEATED
+        for at in range(period, tokens):
+            if repeats[at]:
+                stream[at] = stream[at - period]
     stream[0] = BOS
     at = 0
     while document_tokens:
