@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from golf.run.layout import SCRIPT
+from golf.run.layout import SCRIPT, sha256_of
 from golf.run.machine import Machine
 from golf.run.plan import Data, Plan, Wishes, make_plan
 from golf.run.session import Session
@@ -29,7 +29,8 @@ def make_project(root: Path, name: str = "mine") -> Path:
 
 def source_of(folder: Path, **changes: Any) -> Source:
     """The fake script as a source, with the small twin's folder names."""
-    values = {"smoke": True, "seeds": (1337, 42, 7), "ruling": (), "track": "10min_16mb", "vocab_size": 1024}
+    values = {"smoke": True, "seeds": (1337, 42, 7), "ruling": (), "track": "10min_16mb", "vocab_size": 1024,
+              "of_sha256": sha256_of((folder / SCRIPT).read_bytes())}  # fmt: skip
     return Source(
         folder=folder, script=(folder / SCRIPT).read_bytes(), recipe='{"name": "fake"}', **{**values, **changes}
     )

@@ -27,7 +27,7 @@ def folder(tmp_path, monkeypatch):
 def package_of(folder, **options):
     plan = plan_of(folder)
     with open_store(plan.root) as store:
-        runs = finished_runs(store, plan)
+        runs = finished_runs(store, folder, smoke=True)
     return make_package(plan, runs, **options)
 
 
@@ -159,7 +159,7 @@ def test_every_flipped_bit_of_a_container_is_noticed(folder):
 def test_a_submission_without_finished_runs_is_refused(folder):
     plan = plan_of(folder)
     with open_store(plan.root) as store, pytest.raises(GolfError, match="no finished run") as caught:
-        finished_runs(store, plan)
+        finished_runs(store, folder, smoke=True)
     assert caught.value.code == Exit.REFUSED
 
 

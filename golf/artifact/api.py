@@ -6,16 +6,16 @@ from pathlib import Path
 
 from golf.artifact.alone import Score, evaluate_alone
 from golf.artifact.container import read_meta
-from golf.artifact.package import Package, finished_runs, local_files, make_package
+from golf.artifact.package import Package, finished_runs, local_files, make_package, refuse_other_data
 from golf.errors import Exit, GolfError
 from golf.project import find_root, find_submission
 from golf.run.launch import Inputs, Launcher, torchrun
-from golf.run.layout import ARTIFACT, SCRIPT, set_id, sha256_of_file
+from golf.run.layout import ARTIFACT, SCRIPT
 from golf.run.lines import Progress
 from golf.run.machine import this_machine
 from golf.run.plan import Plan, Wishes, find_data, make_plan, refuse_world_size
 from golf.run.resume import settle
-from golf.run.source import read_source, vocabulary_of
+from golf.run.source import source_that_ran, vocabulary_of
 from golf.run.store import Store, has_store, open_store
 from golf.run.view import PlainView, describe, view_for_terminal
 
@@ -45,11 +45,12 @@ def package_submission(
         if not wishes.smoke and _only_twin_ran(store, folder):
             view.say(f"only the small twin of {folder.name} was run: packaging that")
             wishes = replace(wishes, smoke=True)
-        source = read_source(folder, smoke=wishes.smoke, trains=False)
+        runs = finished_runs(store, folder, smoke=wishes.smoke)
+        source = source_that_ran(folder, (runs[0].folder.parent / SCRIPT).read_bytes(), smoke=wishes.smoke)
         plan = make_plan(
             root, source, wishes, this_machine(), lambda: find_data(source.vocab_size, wishes, root), trains=False
         )
-        runs = finished_runs(store, plan)
+        refuse_other_data(plan, runs)
         if overrides:
             plan = derived_plan(plan, runs, overrides)
             runs = run_derived(plan, runs, store, view, launcher=launcher)
@@ -59,10 +60,8 @@ def package_submission(
 
 
 def _only_twin_ran(store: Store, folder: Path) -> bool:
-    script = folder / SCRIPT
-    full = set_id(sha256_of_file(script), smoke=False) if script.is_file() else ""
     finished = store.runs(folder.name, "finished")
-    return not any(run.set_id == full for run in finished) and any(run.smoke for run in finished)
+    return bool(finished) and all(run.smoke for run in finished)
 
 
 class _Shown:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from golf.errors import Exit, GolfError
 from golf.run.launch import Launcher, torchrun
-from golf.run.layout import CHECKPOINT
+from golf.run.layout import CHECKPOINT, sha256_of
 from golf.run.plan import Plan
 from golf.run.resume import holds
 from golf.run.schema import Run
@@ -34,13 +34,13 @@ def derived_plan(plan: Plan, bases: Sequence[Run], overrides: Sequence[str]) -> 
     before = load_recipe(plan.source.folder / "recipe.toml")
     after = load_recipe(plan.source.folder / "recipe.toml", overrides)
     changes = {key: new for key, (_, new) in diff(before, after).items()}
-    script = compose(after).encode()
-    script = small_twin(after, script) if plan.source.smoke else script
-    if script == plan.source.script:
+    own = compose(after).encode()
+    if own == compose(before).encode():
         raise GolfError(f"{' '.join(overrides)} changes nothing in the script of {plan.source.name}",
                         f"see its values: `golf show {plan.source.name}`")  # fmt: skip
     recipe = json.dumps({"name": after.name, "values": dict(after.values)}, default=str, sort_keys=True)
-    source = replace(plan.source, script=script, recipe=recipe)
+    script = small_twin(after, own) if plan.source.smoke else own
+    source = replace(plan.source, script=script, recipe=recipe, of_sha256=sha256_of(own))
     return replace(plan, source=source, seeds=tuple(run.seed for run in bases), derived=changes, resume=True)
 
 

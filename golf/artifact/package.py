@@ -13,12 +13,12 @@ from golf.artifact.ledger import CAP_BYTES, Ledger, weigh
 from golf.artifact.ledger import to_json as ledger_json
 from golf.errors import Exit, GolfError
 from golf.run.launch import Launcher, torchrun
-from golf.run.layout import ARTIFACT, SCRIPT, link_or_copy, sha256_of_file, write_atomically
+from golf.run.layout import ARTIFACT, SCRIPT, link_or_copy, sha256_of, sha256_of_file, write_atomically
 from golf.run.lines import Progress
 from golf.run.plan import Plan
 from golf.run.resume import is_current
 from golf.run.schema import Run
-from golf.run.source import readable_of
+from golf.run.source import own_script, readable_of
 from golf.run.store import Store
 
 MANIFEST = "manifest.json"
@@ -42,20 +42,39 @@ class Package:
         return Exit.OK if all(one.agrees for one in self.comparisons) else Exit.RULE_BROKEN
 
 
-def finished_runs(store: Store, plan: Plan) -> list[Run]:
-    """The finished runs of a plan's script on its data; GolfError when there are none, or not all that ran are finished."""
-    runs = [run for run in store.runs(plan.source.name, set_id=plan.source.set_id) if is_current(run)]
-    done = [run for run in runs if run.state == "finished"]
-    smoke = " --smoke" if plan.source.smoke else ""
+def finished_runs(store: Store, folder: Path, *, smoke: bool) -> list[Run]:
+    """The finished runs of the submission's present script (of its newest small twin with `smoke`), derived ones left out.
+
+    GolfError (10): there are none, they ran differently, the script that ran was changed afterwards.
+    """
+    own = sha256_of(own_script(folder))
+    done = [
+        run
+        for run in store.runs(folder.name, "finished")
+        if is_current(run) and run.smoke == smoke and run.derived is None and _own_script_of(run) == own
+    ]
+    done = [run for run in done if run.set_id == done[-1].set_id]
     if not done:
-        raise GolfError(f"{plan.source.name} has no finished run of its present script",
-                        f"run it: `golf run {plan.source.name}{smoke}`", Exit.REFUSED)  # fmt: skip
+        raise GolfError(f"{folder.name} has no finished run of its present script",
+                        f"run it: `golf run {folder.name}{' --smoke' if smoke else ''}`", Exit.REFUSED)  # fmt: skip
+    script = done[0].folder.parent / SCRIPT
+    if not script.is_file() or sha256_of_file(script) != done[0].script_sha256:
+        raise GolfError(f"{script} is not the script that ran: its sha256 is another",
+                        f"run it again: `golf run {folder.name} --again`", Exit.REFUSED)  # fmt: skip
     refuse_mixed(done)
-    for run in done:
+    return done
+
+
+def _own_script_of(run: Run) -> str:
+    return str(json.loads(run.recipe or "{}").get("of_sha256", run.script_sha256))
+
+
+def refuse_other_data(plan: Plan, runs: Sequence[Run]) -> None:
+    """A score is compared on the data that it was measured on."""
+    for run in runs:
         if (run.data_sha256, run.tokenizer_sha256) != (plan.data.sha256, plan.data.tokenizer_sha256):
             raise GolfError(f"seed {run.seed} of {run.submission} was scored on other data than {plan.data.name}",
                             "name its data: `--data-path`, `--tokenizer-path`", Exit.REFUSED)  # fmt: skip
-    return done
 
 
 def refuse_mixed(runs: Sequence[Run]) -> None:

@@ -1,6 +1,5 @@
 """`golf run`: seed after seed, each decided before anything starts, watched to its end, and kept in the store."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from golf.run.plan import Plan, refuse_disk
 from golf.run.processes import Adopted, Lock, Watched
 from golf.run.resume import incomplete, phases_left, reached, settle
 from golf.run.schema import Run
-from golf.run.steps import Step, decide, inputs_of, refuse_twins, watched_elsewhere
+from golf.run.steps import Step, decide, recipe_of, refuse_twins, watched_elsewhere
 from golf.run.store import Store
 from golf.run.watch import Ending, Interrupts, Watch, interrupts
 
@@ -133,7 +132,7 @@ class Session:
             set_id=plan.source.set_id,
             seed=place.seed,
             script_sha256=plan.source.script_sha256,
-            recipe=json.dumps({**json.loads(plan.source.recipe), "inputs": inputs_of(plan), "allowed": plan.allowed}),
+            recipe=recipe_of(plan),
             smoke=plan.source.smoke,
             track=plan.track,
             device=plan.machine.device,

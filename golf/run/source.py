@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,10 @@ from golf.run.layout import SCRIPT, set_id, sha256_of
 
 @dataclass(frozen=True)
 class Source:
-    """A script to run. `script` are its exact bytes: the submission's own, or its small twin's with `smoke`."""
+    """A script to run. `script` are its exact bytes: the submission's own, or its small twin's with `smoke`.
+
+    of_sha256: the submission's own script, also where its small twin runs.
+    """
 
     folder: Path
     script: bytes
@@ -22,6 +25,7 @@ class Source:
     track: str
     vocab_size: int
     recipe: str  # the resolved values as JSON
+    of_sha256: str = ""
     remark: str | None = None  # what to say before it runs
 
     @property
@@ -40,24 +44,35 @@ class Source:
         return set_id(self.script_sha256, smoke=self.smoke)
 
 
-def read_source(folder: Path, *, smoke: bool, trains: bool = True) -> Source:
-    """The script of the submission in `folder`, or its small twin.
+def read_source(folder: Path, *, smoke: bool) -> Source:
+    """The script of the submission in `folder`, or its small twin, to be run.
 
-    trains: False for a script that has run before: what ran is what counts, also when a newer golf would compose it otherwise.
     GolfError: no script, a script that its recipe no longer gives (drift), a recipe that does not load.
     """
-    path = folder / SCRIPT
-    if not path.is_file():
-        raise GolfError(f"{folder.name} has no {SCRIPT}", f"compose it: `golf compose {folder.name}`", Exit.REFUSED)
-    script = path.read_bytes()
-    if not script.strip():
-        raise GolfError(f"{path} is empty", f"compose it: `golf compose {folder.name}`", Exit.REFUSED)
+    script = own_script(folder)
     recipe = load(folder)
-    remark = None
-    if trains:
-        remark = check_drift(folder)
-    if smoke:
-        script = small_twin(recipe, script)
+    remark = check_drift(folder)
+    return replace(
+        _source(folder, recipe, small_twin(recipe, script) if smoke else script, script, smoke), remark=remark
+    )
+
+
+def source_that_ran(folder: Path, script: bytes, *, smoke: bool) -> Source:
+    """A script that ran before, as it ran: a newer golf may compose or scale it otherwise, and that does not matter."""
+    return _source(folder, load(folder), script, own_script(folder), smoke)
+
+
+def own_script(folder: Path) -> bytes:
+    """The submission's train_gpt.py; GolfError (10) when there is none."""
+    path = folder / SCRIPT
+    content = path.read_bytes() if path.is_file() else b""
+    if not content.strip():
+        what = "is empty" if path.is_file() else "does not exist"
+        raise GolfError(f"{folder.name}/{SCRIPT} {what}", f"compose it: `golf compose {folder.name}`", Exit.REFUSED)
+    return content
+
+
+def _source(folder: Path, recipe: Any, script: bytes, own: bytes, smoke: bool) -> Source:
     return Source(
         folder=folder,
         script=script,
@@ -66,8 +81,8 @@ def read_source(folder: Path, *, smoke: bool, trains: bool = True) -> Source:
         ruling=tuple(recipe.ruling),
         track=recipe.track,
         vocab_size=vocabulary_of(script, recipe.values),
-        remark=remark,
         recipe=json.dumps({"name": recipe.name, "values": dict(recipe.values)}, default=str, sort_keys=True),
+        of_sha256=sha256_of(own),
     )
 
 

@@ -71,6 +71,13 @@ def inputs_of(plan: Plan) -> dict[str, float | int | None]:
     return {"max_wallclock_seconds": plan.inputs.max_wallclock_seconds, "iterations": plan.inputs.iterations}
 
 
+def recipe_of(plan: Plan) -> str:
+    """What the store keeps of a run's configuration, as JSON: name, values, overrides, allowed rules, the submission's script."""
+    source = plan.source
+    more = {"inputs": inputs_of(plan), "allowed": plan.allowed, "of_sha256": source.of_sha256}
+    return json.dumps({**json.loads(source.recipe), **more})
+
+
 def refuse_twins(runs: list[Run]) -> None:
     """Two seeds with the same loss to the last digit were one seed: it was printed, but it did not reach the training."""
     seen: dict[tuple[object, object], int] = {}
