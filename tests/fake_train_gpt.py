@@ -19,6 +19,7 @@ class h:
     vocab_size = 1024
     iterations = 20
     max_wallclock_seconds = 0.0
+    bits = 8
 
 
 FAULTS = set(os.environ.get("FAKE", "").split(",")) - {""}
@@ -101,6 +102,7 @@ def evaluate():
     begun = time.perf_counter()
     payload = read("model.golf") if "torn_artifact" not in FAULTS else b"{}"
     loss = json.loads(payload.split(b"}")[0] + b"}").get("loss", 1.0)
+    loss += (8 - h.bits) * 0.01
     loss += int(hashlib.sha256(os.getcwd().encode()).hexdigest()[:6], 16) * 1e-6 if "score_drift" in FAULTS else 0
     seconds = time.perf_counter() - begun
     log(f"final_int8_zlib_roundtrip val_loss:{loss:.4f} val_bpb:{loss / 2:.4f} eval_time:{1000 * seconds:.0f}ms")

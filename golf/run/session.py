@@ -11,7 +11,7 @@ from golf.run.launch import PHASES, Launcher, Script, environment, torchrun
 from golf.run.layout import CHECKPOINT, CHECKPOINTS, SeedFolder, link_or_copy, write_atomically
 from golf.run.lines import Follower, Progress, merge_results
 from golf.run.plan import Plan, refuse_disk
-from golf.run.processes import Adopted, Lock, Watched
+from golf.run.processes import Adopted, Lock, Watched, end
 from golf.run.resume import incomplete, phases_left, reached, settle
 from golf.run.schema import Run
 from golf.run.steps import Step, decide, recipe_of, refuse_twins, watched_elsewhere
@@ -167,10 +167,14 @@ class Session:
         command = self.launcher(Path("..") / place.script.name, plan.nproc, bool(plan.machine.gpus), phases)
         env = environment(plan.inputs, run.seed, run_id, plan.machine, plan.nproc)
         script = Script(command, place.path, place.log, env, lock)
-        self.at("launched")
-        lock.release()  # the script holds it from here on
-        self.store.note(run.id, pid=script.pid)
-        self.at("noted")
+        try:
+            self.at("launched")
+            lock.release()  # the script holds it from here on
+            self.store.note(run.id, pid=script.pid)
+            self.at("noted")
+        except BaseException:
+            end(script, self.grace_seconds)
+            raise
         return script
 
     def _note(self, run: Run, progress: Progress) -> None:
