@@ -5,26 +5,40 @@ import pytest
 import torch
 
 from golf.parts.evaluate import plain
+from golf.parts.techniques.doc_isolated import doc_isolated
 from golf.parts.techniques.ngram_kneser_ney import ngram_kneser_ney
 from golf.parts.techniques.ngram_tilt import ngram_tilt
 from golf.parts.techniques.sliding import sliding
+from golf.parts.techniques.ttt_lora import ttt_lora
+from golf.parts.techniques.ttt_phased import ttt_phased
 from golf.parts.techniques.ttt_sgd import ttt_sgd
 
 REPORTS = {
     "plain": plain,
     "sliding": sliding,
+    "doc_isolated": doc_isolated,
     "ttt_sgd": ttt_sgd,
+    "ttt_lora": ttt_lora,
+    "ttt_phased": ttt_phased,
     "ngram_kneser_ney": ngram_kneser_ney,
     "ngram_tilt": ngram_tilt,
 }
-TOKENS = evaluation.tokens_of(257)
+TOKENS = evaluation.tokens_of(257, bos_every=51)
+LORA = {
+    "adapters": True,
+    "lora_rank": 2,
+    "lora_lr": 0.05,
+    "lora_chunk_tokens": 8,
+    "lora_batch_docs": 2,
+    "phased_docs": 2,
+}
 
 
 def score_all(env):
     """{report: (nats, visits, order, loss, bytes)} of every evaluator in one environment."""
     found = {}
     for name, report in REPORTS.items():
-        h = evaluation.knobs(**evaluation.SMALL)
+        h = evaluation.knobs(**evaluation.SMALL, **LORA)
         trace = report(h, env, evaluation.StubGPT(), evaluation.stream_of(TOKENS), keep=True)
         found[name] = (trace.nats, trace.visits, trace.order, trace.loss, trace.bytes)
     return found

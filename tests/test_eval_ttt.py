@@ -40,9 +40,9 @@ def test_learning_reads_no_token_after_the_last_scored_target(monkeypatch):
     read, scored = [], []
     learn, add = module.learn_chunk, module.Trace.add
 
-    def watched_learn(h, env, model, stream, params, optimizer, start):
-        read.append((start + 1, start + h.ttt_chunk_tokens))
-        return learn(h, env, model, stream, params, optimizer, start)
+    def watched_learn(h, env, model, tokens, params, optimizer, chunk, chunks):
+        read.append((chunk * h.ttt_chunk_tokens + 1, (chunk + 1) * h.ttt_chunk_tokens))
+        return learn(h, env, model, tokens, params, optimizer, chunk, chunks)
 
     def watched_add(trace, nats, at):
         scored.append((len(read), int(at.min()) + 1, int(at.max()) + 1))
@@ -83,7 +83,7 @@ def test_without_epochs_ttt_is_sliding():
 def test_learning_rate_falls_as_a_cosine_over_the_chunks(monkeypatch):
     rates = []
     learn = module.learn_chunk
-    monkeypatch.setattr(module, "learn_chunk", lambda *a: (rates.append(a[5].param_groups[0]["lr"]), learn(*a)))
+    monkeypatch.setattr(module, "learn_chunk", lambda *a: (learn(*a), rates.append(a[5].param_groups[0]["lr"])))
     evaluation.scored(ttt_sgd, evaluation.tokens_of(257), ttt_lr=0.8)
     assert np.allclose(rates, [0.8 * 0.5 * (1 + math.cos(math.pi * c / 3)) for c in range(3)])
 

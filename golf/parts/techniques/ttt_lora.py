@@ -1,0 +1,133 @@
+"""Test-time training of low-rank adapters, every document its own (PR #77 and PR #1530, @samacqua).
+
+A document is scored chunk by chunk; the gradient of a chunk's own scores then moves its adapters before the next chunk, so a
+score never depends on what it scores. All documents start from the same adapters (B = 0), which makes the result independent
+of their order and batching (R23). Windows end where a whole chunk would, not at the document's end: nothing looks ahead.
+Published effect: about −0.003 BPB (#1530).
+"""
+
+import torch
+
+from golf.parts.evaluate import Trace, scored_targets
+from golf.parts.techniques.doc_isolated import documents
+
+
+class Knobs:
+    lora_targets: tuple = ("q", "k", "v", "o", "mlp", "head")
+    lora_rank: int = 96
+    lora_alpha: float = 96.0  # what an adapter adds is scaled by alpha / rank
+    lora_lr: float = 1e-4  # of AdamW
+    lora_beta1: float = 0.0
+    lora_beta2: float = 0.999
+    lora_wd: float = 0.5
+    lora_chunk_tokens: int = 32  # scored, then learned from
+    lora_batch_docs: int = 64  # documents side by side, of like length
+    lora_warm_a: bool = False  # A goes on from the documents that were in the row before (PR #1787); order then matters
+
+
+class Smoke:
+    lora_rank = 4
+    lora_chunk_tokens = 32
+    lora_batch_docs = 16
+
+
+class Shapes:
+    """Stands in for the adapters once, to learn which matrices the model has: {(name, layer): (inputs, outputs)}."""
+
+    def __init__(self):
+        self.found = {}
+
+    def __call__(self, name, layer, u, y):
+        self.found[name, layer] = u.size(-1), y.size(-1)
+        return 0.0
+
+
+class Adapters:
+    """A (documents, rank, inputs) and B (documents, outputs, rank) of every matrix that is adapted."""
+
+    def __init__(self, h, env, model):
+        self.h = h
+        assert h.adapters, "`adapters` is off, so the model has no place for what is trained at test time: set adapters = true"
+        shapes = Shapes()
+        with torch.no_grad(), env.autocast(), torch.compiler.set_stance("force_eager"):
+            model(torch.zeros((1, 8), dtype=torch.int64, device=env.device), lora=shapes)
+        rng = torch.Generator().manual_seed(0)
+        self.start, self.pairs = {}, {}
+        for (name, layer), (inputs, outputs) in shapes.found.items():
+            if name in h.lora_targets:
+                bound, rows = inputs**-0.5, h.lora_batch_docs
+                start = torch.empty(h.lora_rank, inputs).uniform_(-bound, bound, generator=rng).to(env.device)
+                a = start.expand(rows, -1, -1).clone().requires_grad_()
+                b = torch.zeros(rows, outputs, h.lora_rank, device=env.device).requires_grad_()
+                self.start[name, layer], self.pairs[name, layer] = start, (a, b)
+        self.params = [param for pair in self.pairs.values() for param in pair]
+
+    def __call__(self, name, layer, u, y):
+        if (name, layer) not in self.pairs:
+            return 0.0
+        a, b = self.pairs[name, layer]
+        return self.h.lora_alpha / self.h.lora_rank * (u @ a.mT.to(u.dtype)) @ b.mT.to(u.dtype)
+
+    @torch.no_grad()
+    def reset(self):
+        """As before any document. Returns an optimizer that has seen nothing."""
+        for key, (a, b) in self.pairs.items():
+            if not self.h.lora_warm_a:
+                a.copy_(self.start[key].expand_as(a))
+            b.zero_()
+        return torch.optim.AdamW(
+            self.params,
+            lr=self.h.lora_lr,
+            betas=(self.h.lora_beta1, self.h.lora_beta2),
+            eps=1e-10,
+            weight_decay=self.h.lora_wd,
+        )
+
+
+def document_queue(h, stream):
+    """Batches of documents (first prediction indices, lengths), longest first: documents of a batch take as many chunks."""
+    starts, ends = documents(h, stream, scored_targets(h, stream))
+    order = torch.argsort(ends - starts, descending=True, stable=True)
+    return list(zip(starts[order].split(h.lora_batch_docs), (ends - starts)[order].split(h.lora_batch_docs)))
+
+
+def ttt_lora(h, env, model, stream, keep=False):
+    """Documents apart, each scored by the model with adapters that learned from the document's earlier chunks."""
+    trace = Trace(env, stream, "ttt_lora", "quantized_ttt_lora", keep)
+    adapters = Adapters(h, env, model)
+    model.requires_grad_(False)
+    for starts, lengths in document_queue(h, stream)[env.rank :: env.world_size]:
+        adapt_documents(h, env, model, stream, trace, adapters, starts, lengths)
+    model.requires_grad_(True)
+    return trace.reduce()
+
+
+def adapt_documents(h, env, model, stream, trace, adapters, starts, lengths):
+    """Score a batch of documents chunk by chunk; after each, one step of their adapters on its gradient."""
+    optimizer = adapters.reset()
+    spare = h.lora_batch_docs - len(starts)
+    starts = torch.cat((starts, starts.new_zeros(spare)))[:, None]
+    lengths = torch.cat((lengths, lengths.new_zeros(spare)))[:, None]
+    chunks = -(-int(lengths.max()) // h.lora_chunk_tokens)
+    for chunk in range(chunks):
+        ids, targets, mask, at = chunk_batch(h, stream, starts, lengths, chunk)
+        scored = mask.to(env.device)
+        with env.autocast():
+            nats = model(ids.to(env.device), targets.to(env.device), lora=adapters)
+        trace.add(nats.detach()[scored], at[mask])
+        goes_on = (lengths[:, 0] > (chunk + 1) * h.lora_chunk_tokens).to(env.device)
+        if chunk < chunks - 1:
+            optimizer.zero_grad(set_to_none=True)
+            ((nats * scored).sum(1) / scored.sum(1).clamp(min=1) * goes_on).sum().backward()
+            optimizer.step()
+
+
+def chunk_batch(h, stream, starts, lengths, chunk):
+    """ids, targets, mask of the chunk's columns, prediction indices (documents, T); T grows in four steps to eval_seq_len."""
+    end = (chunk + 1) * h.lora_chunk_tokens
+    begin = max(end - h.eval_seq_len, 0)
+    step = max(h.eval_seq_len // 4, 1)
+    columns = begin + torch.arange(min(-(-(end - begin) // step) * step, h.eval_seq_len))
+    mask = (columns >= chunk * h.lora_chunk_tokens) & (columns < end) & (columns < lengths)
+    at = starts + torch.minimum(columns, (lengths - 1).clamp(min=0))
+    return stream.tokens[at], stream.tokens[at + 1], mask, at
