@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from golf.artifact.container import manifest_bytes
 from golf.errors import GolfError
 
 
@@ -42,12 +41,14 @@ class TensorLine:
         return self.coded_bytes / self.entropy_bytes - 1 if self.entropy_bytes else None
 
 
-def weigh_tensors(h: Any, artifact: Path, checkpoint: Path | None = None, hessians: Path | None = None) -> list[TensorLine]:
+def weigh_tensors(
+    h: Any, artifact: Path, checkpoint: Path | None = None, hessians: Path | None = None
+) -> list[TensorLine]:
     """The ledger of an artifact that `h` reads; its lines add up to the file.
 
     checkpoint, hessians: `float.golf` and `hessians.golf`, for the errors. GolfError: a file that is damaged or another recipe's.
     """
-    from golf.parts.artifact import RawCoder
+    from golf.parts.artifact import HEADER, RawCoder
 
     tensors = _read(artifact, h.coder)
     weights = _read(checkpoint, RawCoder) if checkpoint else {}
@@ -66,7 +67,8 @@ def weigh_tensors(h: Any, artifact: Path, checkpoint: Path | None = None, hessia
             raw = sum(tensor.numel() * tensor.element_size() for tensor in members)
             numel = sum(tensor.numel() for tensor in members) if group == "floating point" else 0
             lines.append(TensorLine(group, group, (), numel, raw, len(h.coder.encode(members))))
-    head = manifest_bytes(artifact)
+    with artifact.open("rb") as file:
+        head = HEADER.size + HEADER.unpack(file.read(HEADER.size))[3] + 4  # and the checksum
     lines.append(TensorLine("container", "container", (), 0, head, head))
     together = artifact.stat().st_size - sum(line.coded_bytes for line in lines)
     lines.append(TensorLine("coded together, not alone", "container", (), 0, 0, together))
@@ -92,7 +94,8 @@ def entropy_bytes(codes: Any) -> float:
     """Bytes of a tensor of integers when each value costs −log2 of its frequency in it."""
     counts = codes.flatten().int().unique(return_counts=True)[1].double()
     share = counts / counts.sum()
-    return float(-(share * share.log2()).sum()) * codes.numel() / 8
+    bits: float = -(share * share.log2()).sum().item()
+    return bits * int(codes.numel()) / 8
 
 
 def output_errors(
@@ -106,7 +109,9 @@ def output_errors(
         if f"{name}:q" in tensors:
             w = weights[name].float().cpu().view_as(read)
             error, hessian = read - w, hessians.get(name)
-            of_outputs = _share((error @ hessian * error).sum(), (w @ hessian * w).sum()) if hessian is not None else None
+            of_outputs = (
+                _share((error @ hessian * error).sum(), (w @ hessian * w).sum()) if hessian is not None else None
+            )
             errors[name] = (of_outputs, _share(error.square().sum(), w.square().sum()))
     return errors
 

@@ -1,0 +1,155 @@
+"""`--fit`: the setting of the quantizers whose artifact lands just under a number of bytes at the least loss.
+
+A plan is a way to spend bytes (as the recipe says, the embedding finer or coarser, with low-rank corrections, …) with one dial.
+For each plan the dial is found on predicted bytes, corrected by real artifacts until one lands within the tolerance below the
+target; of the plans the one with the least loss wins, measured where an evaluation is given.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from golf.artifact.dials import Checkpoint, Dial, Plan, container_bytes, dial_of, make_tensors
+from golf.artifact.tensors import output_errors
+from golf.errors import Exit, GolfError
+from golf.recipe import Recipe
+
+MAX_TRIES = 8  # artifacts made for one plan
+Evaluate = Callable[[dict[str, Any]], float]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One artifact that was made. output_error: mean over matrices of tr(E H Eᵀ) / tr(W H Wᵀ); val_loss: None if not scored."""
+
+    plan: str
+    dial: float
+    predicted_bytes: int
+    model_bytes: int
+    output_error: float | None
+    val_loss: float | None
+    seconds: float
+    fits: bool
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The winner: knobs to set, its bytes, and everything that was tried."""
+
+    plan: str
+    values: Mapping[str, Any]
+    model_bytes: int
+    target_bytes: int
+    tried: tuple[Tried, ...]
+
+
+PLANS = (
+    Plan("as the recipe"),
+    Plan("embedding finer", steps={"embed": 0.8}),
+    Plan("embedding coarser", steps={"embed": 1.25}),
+    Plan("attention coarser", steps={"attn": 1.15}),
+    Plan("mlp coarser", steps={"mlp": 1.1}),
+    Plan("low-rank corrections", changes={"corrections": ("lqer.LQER",)}),
+)
+
+
+def fit(
+    recipe: Recipe,
+    checkpoint: Checkpoint,
+    target_bytes: int,
+    *,
+    plans: Sequence[Plan] = PLANS,
+    tolerance_bytes: int = 5000,
+    evaluate: Evaluate | None = None,
+) -> Fit:
+    """The best plan whose `model.golf` has at most `target_bytes`, and where its dial reaches, at most `tolerance_bytes` fewer.
+
+    target_bytes: cap − code − helper files − a margin for the seeds to come. evaluate: {name: fp32 weight} → loss, lower is
+    better. GolfError(OVER_BYTES): no plan gets below the target.
+    """
+    tried: list[Tried] = []
+    landed: list[tuple[Tried, dict[str, Any]]] = []
+    for plan in plans:
+        dial = dial_of(recipe, checkpoint, plan)
+        made = _turn(recipe, checkpoint, plan, dial, target_bytes, tolerance_bytes)
+        fitting = [one for one in made if one.fits]
+        if fitting:
+            best = max(fitting, key=lambda one: one.model_bytes)
+            scored = _scored(recipe, checkpoint, dial.settings(best.dial), best, evaluate)
+            landed.append((scored, dial.settings(best.dial)))
+            made = [scored if one is best else one for one in made]
+        tried.extend(made)
+    if not landed:
+        least = min(tried, key=lambda one: one.model_bytes)
+        raise GolfError(
+            f"{recipe.name} is {least.model_bytes - target_bytes:,} bytes over its target of {target_bytes:,} at the "
+            f"coarsest setting tried ({least.plan})",
+            "make the model smaller: `num_layers`, `model_dim`, `mlp_mult`",
+            Exit.OVER_BYTES,
+        )
+    winner, values = min(landed, key=lambda pair: _loss(pair[0]))
+    return Fit(winner.plan, values, winner.model_bytes, target_bytes, tuple(tried))
+
+
+def _loss(one: Tried) -> float:
+    if one.val_loss is not None:
+        return one.val_loss
+    return one.output_error if one.output_error is not None else float("inf")
+
+
+def _turn(
+    recipe: Recipe, checkpoint: Checkpoint, plan: Plan, dial: Dial, target_bytes: int, tolerance_bytes: int
+) -> list[Tried]:
+    """Make artifacts at better and better dials until one lands in the tolerance, or the dial is at its end."""
+    made: list[Tried] = []
+    ratio, low, high = 1.0, dial.least, dial.most  # real / predicted bytes; the dial wanted is in [low, high]
+    for _ in range(MAX_TRIES):
+        at = _predicted_dial(dial, (target_bytes - tolerance_bytes / 3) / ratio)
+        if made and not low < at < high:  # predictions are not exact enough any more: halve what is left
+            at = dial.middle(low, high)
+        one = _make(recipe, checkpoint, plan, dial, at, target_bytes)
+        made.append(one)
+        ratio = one.model_bytes / max(one.predicted_bytes, 1)
+        low, high = (low, at) if one.fits else (at, high)
+        if 0 <= target_bytes - one.model_bytes <= tolerance_bytes or at == (dial.least if one.fits else dial.most):
+            break
+    return made
+
+
+def _predicted_dial(dial: Dial, target_bytes: float) -> float:
+    """The smallest dial whose predicted bytes are at most the target; the largest there is where none is."""
+    low, high = dial.least, dial.most
+    if dial.predicted_bytes(low) <= target_bytes:
+        return low
+    if dial.predicted_bytes(high) > target_bytes:
+        return high
+    for _ in range(24):
+        middle = dial.middle(low, high)
+        low, high = (low, middle) if dial.predicted_bytes(middle) <= target_bytes else (middle, high)
+    return high
+
+
+def _make(recipe: Recipe, checkpoint: Checkpoint, plan: Plan, dial: Dial, at: float, target_bytes: int) -> Tried:
+    """One real artifact, weighed."""
+    begun = time.perf_counter()
+    h, tensors = make_tensors(recipe, dial.settings(at), checkpoint)
+    weight_bytes = container_bytes(h, tensors)
+    errors = output_errors(h, tensors, checkpoint.weights, checkpoint.hessians)
+    known = [of_outputs for of_outputs, _ in errors.values() if of_outputs is not None]
+    error = sum(known) / len(known) if known else None
+    seconds = time.perf_counter() - begun
+    return Tried(
+        plan.name, at, round(dial.predicted_bytes(at)), weight_bytes, error, None, seconds, weight_bytes <= target_bytes
+    )
+
+
+def _scored(
+    recipe: Recipe, checkpoint: Checkpoint, values: dict[str, Any], one: Tried, evaluate: Evaluate | None
+) -> Tried:
+    from golf.parts.quant import dequantize
+
+    if evaluate is None:
+        return one
+    h, tensors = make_tensors(recipe, values, checkpoint)
+    return replace(one, val_loss=evaluate(dequantize(h, tensors)))

@@ -1,0 +1,91 @@
+"""`--fit` lands just under its target on real bytes, whatever the checkpoint, quantizer, coder and cap."""
+
+import random
+from typing import Any
+
+import pytest
+import torch
+
+from golf.artifact.dials import Checkpoint, Plan, StepDial, container_bytes, make_tensors
+from golf.artifact.fit import PLANS, fit
+from golf.errors import Exit, GolfError
+from golf.parts.tags import collect, tag
+from golf.recipe import Recipe, load_recipe
+from tests.test_quant_properties import inputs_gram
+
+SDCLIP = ["embed_quantizer=gptq_sdclip", "attn_quantizer=gptq_sdclip", "mlp_quantizer=gptq_sdclip", "attn_bits=6",
+          "mlp_bits=6", "keep_float_numel=256", "gptq_block=32"]  # fmt: skip
+
+
+class Weights(torch.nn.Module):
+    """Matrices of three roles, heavy-tailed the more the higher the seed."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        rng = torch.Generator().manual_seed(seed)
+        for role, (rows, columns) in {"embed": (768, 96), "attn": (128, 96), "mlp": (384, 96)}.items():
+            w = torch.randn(rows, columns, generator=rng) * (1 + 0.1 * seed * torch.rand(rows, columns, generator=rng))
+            self.register_parameter(role, tag(torch.nn.Parameter(w * 0.03), group="matrix", role=role))
+        self.register_parameter(
+            "gain", tag(torch.nn.Parameter(torch.randn(96, generator=rng)), group="scalar", role="control")
+        )
+
+
+def checkpoint(seed: int) -> Checkpoint:
+    model = Weights(seed)
+    weights = {name: param.detach() for name, param in model.named_parameters()}
+    return Checkpoint(collect(model), weights, {name: inputs_gram(96, seed) for name in ("embed", "attn", "mlp")})
+
+
+def recipe(*overrides: str) -> Recipe:
+    return load_recipe("baseline", [*SDCLIP, *overrides])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_it_lands_within_the_tolerance_and_never_above(seed: int) -> None:
+    rng = random.Random(seed)
+    coder = ["RansCoder", "ZlibCoder", "LzmaCoder", "ZstdCoder", "BrotliCoder"][seed % 5]
+    target = rng.randrange(42_000, 78_000)
+    found = fit(recipe(f"coder={coder}"), checkpoint(seed), target, plans=PLANS[:2], tolerance_bytes=300)
+    assert target - 300 <= found.model_bytes <= target
+    h, tensors = make_tensors(recipe(f"coder={coder}"), found.values, checkpoint(seed))
+    assert container_bytes(h, tensors) == found.model_bytes
+    assert all(one.fits == (one.model_bytes <= target) for one in found.tried)
+
+
+def test_a_recipe_without_steps_is_pruned_until_it_fits() -> None:
+    plain = load_recipe(
+        "baseline", ["keep_float_numel=256", "attn_bits=5", "mlp_bits=5", "embed_bits=6", "coder=LzmaCoder"]
+    )
+    whole = fit(plain, checkpoint(1), 10**9, plans=PLANS[:1])
+    assert "prune" not in whole.values and len(whole.tried) == 1
+    target = whole.model_bytes - 3000
+    found = fit(plain, checkpoint(1), target, plans=PLANS[:1], tolerance_bytes=200)
+    assert found.values["prune"] == "prune.prune_cheapest" and target - 200 <= found.model_bytes <= target
+
+
+def test_the_plan_with_the_least_measured_loss_wins() -> None:
+    def evaluate(weights: dict[str, Any]) -> float:
+        return float((weights["embed"] - start.weights["embed"]).square().sum())
+
+    start = checkpoint(2)
+    found = fit(recipe("coder=RansCoder"), start, 60_000, plans=PLANS[:3], tolerance_bytes=300, evaluate=evaluate)
+    assert found.plan == "embedding finer"
+    assert sum(one.val_loss is not None for one in found.tried) == 3
+
+
+def test_what_cannot_fit_is_refused_with_the_bytes_that_are_too_many() -> None:
+    with pytest.raises(GolfError, match=r"bytes over its target of 2,000") as fault:
+        fit(recipe("coder=RansCoder"), checkpoint(0), 2000, plans=PLANS[:1])
+    assert fault.value.code == Exit.OVER_BYTES
+
+
+def test_predicted_bytes_are_the_real_ones_within_two_percent_of_even_small_matrices() -> None:
+    start = checkpoint(3)
+    for overrides in ([], ["attn_quantizer=gptq_trellis", "mlp_quantizer=gptq_trellis", "levels=trellis_levels"]):
+        base = recipe("coder=RansCoder", *overrides)
+        dial = StepDial(base, start, Plan("as is"))
+        for at in (0.7, 1.0, 1.6):
+            h, tensors = make_tensors(base, dial.settings(at), start)
+            real = container_bytes(h, tensors)
+            assert abs(dial.predicted_bytes(at) / real - 1) < 0.02, (overrides, at)
