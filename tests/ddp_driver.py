@@ -25,7 +25,7 @@ def main(script: str, out: str, steps: int, double: bool) -> None:
     model = file.build(env)
     if double:
         model.double()
-    trained = file.parallel(env, model)
+    trained = file.ddp(env, model)
     adam, muon = optimizers = file.build_optimizers(file.collect(model), env)
     loader, clock = file.SequentialStream(env), file.Clock(env, 0.0)
     gradients, losses = [], []

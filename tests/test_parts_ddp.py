@@ -1,5 +1,6 @@
 """Two processes train what one process trains (`ddp`, a loader whose batches do not depend on the world size)."""
 
+import json
 import os
 import subprocess
 import sys
@@ -57,3 +58,22 @@ def test_in_double_precision_every_step_agrees_so_the_rest_is_rounding(script, t
     one, two = drive(script, tiny_data, 1, "double"), drive(script, tiny_data, 2, "double")
     assert all(furthest(b, a) <= 1e-12 for a, b in zip(one["gradients"], two["gradients"], strict=True))
     assert furthest({"": two["logits"]}, {"": one["logits"]}) <= 1e-12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["baseline", "pr1573", "pr1809"])
+def test_all_phases_run_in_one_process_group(name, tiny_data, tmp_path):
+    (tmp_path / "train_gpt.py").write_text(compose(tiny(name)))
+    env = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+    env |= {
+        "DATA_PATH": str(tiny_data),
+        "TOKENIZER_PATH": str(tiny_data / "tokenizer.model"),
+        "MAX_WALLCLOCK_SECONDS": "0",
+    }
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "train_gpt.py"]
+    done = subprocess.run(launcher, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    result = json.loads(done.stdout.split("golf_result ")[1])
+    assert result["world_size"] == 2
+    assert 0 < result["val_bpb"] < 10
+    assert (tmp_path / "model.golf").stat().st_size == result["model_bytes"]

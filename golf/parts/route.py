@@ -10,7 +10,7 @@ from golf.parts.tags import tag
 class Knobs:
     order: Slot = "halves"  # (h, loop) -> layers that push a skip, layers that pop one
     skip_gates: bool = False  # blend skip and stream by a learned gate per channel instead of adding
-    core: Chain = ()  # members run between the two halves: (x, blocks, flow) -> x, flow
+    core: Chain = ()  # members run between the two halves, once loops are on: (x, blocks, flow) -> x, flow
 
 
 def halves(h, loop):
@@ -46,8 +46,9 @@ class UNet(nn.Module):
             x, flow = blocks[layer](x, flow.next())
             skips.append(x)
         if self.h.core:
-            for core in self.core.values():
-                x, flow = core(x, blocks, flow)
+            if loop:
+                for core in self.core.values():
+                    x, flow = core(x, blocks, flow)
         for row, layer in enumerate(decoder):
             if skips:
                 x = self.merge(x, skips.pop(), row)

@@ -19,6 +19,8 @@ class Knobs:
     train_log_every: int = 200  # steps
     after_step: Chain = ()  # members (h, model) are called with the clock after every step: averages
     export_weights: Slot = "raw_weights"  # (model, averages): puts the weights to export into the model
+    parallel: Slot = "ddp"  # (env, model) -> model that averages the gradients over the ranks in its backward
+    average_gradients: Slot = ""  # (env, model) does so after clipping, where `parallel` leaves it
     calibrate: Slot = ""  # (h, env, log, model, loader) leaves `hessians.golf` for quantizers that need it
 
 
@@ -33,8 +35,8 @@ def compiled(env, model):
     return torch.compile(model, dynamic=False, fullgraph=True) if env.cuda else model
 
 
-def parallel(env, model):
-    """Averages the gradients over the ranks."""
+def ddp(env, model):
+    """Averages the gradients over the ranks while the last micro-batch runs backward."""
     if not env.distributed:
         return model
     return DistributedDataParallel(model, device_ids=[env.local_rank] if env.cuda else None, broadcast_buffers=False)
@@ -45,7 +47,7 @@ def take_step(h, env, model, loader, optimizers, clock, loop=True):
     loss_sum = torch.zeros((), device=env.device)
     for micro in range(env.grad_accum_steps):
         ids, targets = loader.next_batch()
-        if env.distributed:
+        if not h.average_gradients and env.distributed:
             model.require_backward_grad_sync = micro == env.grad_accum_steps - 1
         with env.autocast():
             loss = model(ids, targets, loop=loop).mean()
@@ -53,6 +55,8 @@ def take_step(h, env, model, loader, optimizers, clock, loop=True):
         (loss / env.grad_accum_steps).backward()
     if h.grad_clip_norm:
         torch.nn.utils.clip_grad_norm_(model.parameters(), h.grad_clip_norm)
+    if h.average_gradients:
+        h.average_gradients(env, model)
     clock.lr_factor, momentum = h.lr_at(h, clock), h.momentum_at(h, clock)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
@@ -111,7 +115,7 @@ def train(h, env, log, model):
     """Train the raw model in place and leave `float.golf`, the checkpoint that export reads."""
     stream = Stream(h, env)
     scored = compiled(env, model)
-    trained = parallel(env, scored)
+    trained = h.parallel(env, scored)
     optimizers = build_optimizers(h, collect(model), env)
     warm = Clock(env, 0.0)
     warm.start()

@@ -27,7 +27,6 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 
 class h:
@@ -768,8 +767,9 @@ class UNet(nn.Module):
         for layer in encoder:
             x, flow = blocks[layer](x, flow.next())
             skips.append(x)
-        for core in self.core.values():
-            x, flow = core(x, blocks, flow)
+        if loop:
+            for core in self.core.values():
+                x, flow = core(x, blocks, flow)
         for row, layer in enumerate(decoder):
             if skips:
                 x = self.merge(x, skips.pop(), row)
@@ -1292,17 +1292,31 @@ def swa_weights(model, averages):
             param.copy_(total / swa.count)
 
 
+# ---- golf/parts/techniques/banked.py: Gradients reduced as in the banked scripts: each rank clips its own, then one
+#      all-reduce averages them (PR #399 line, PR #549).
+def unwrapped(env, model):
+    """A slot for `parallel`: the model as it is."""
+    return model
+
+
+def average_all(env, model):
+    """A slot for `average_gradients`: one flat all-reduce per dtype, after each rank has clipped its own gradients."""
+    if not env.distributed:
+        return
+    grads = [param.grad for param in model.parameters() if param.grad is not None]
+    for dtype in {grad.dtype for grad in grads}:
+        same = [grad for grad in grads if grad.dtype == dtype]
+        flat = torch.cat([grad.flatten() for grad in same])
+        dist.all_reduce(flat)
+        flat /= env.world_size
+        for grad, piece in zip(same, flat.split([grad.numel() for grad in same])):
+            grad.copy_(piece.view_as(grad))
+
+
 # ---- golf/parts/train.py: Training: warm-up with restore, then steps until the clock or the step count says stop.
 def compiled(env, model):
     """One graph for a GPU; on a CPU compiling costs more than it gives."""
     return torch.compile(model, dynamic=False, fullgraph=True) if env.cuda else model
-
-
-def parallel(env, model):
-    """Averages the gradients over the ranks."""
-    if not env.distributed:
-        return model
-    return DistributedDataParallel(model, device_ids=[env.local_rank] if env.cuda else None, broadcast_buffers=False)
 
 
 def take_step(env, model, loader, optimizers, clock, loop=True):
@@ -1310,13 +1324,12 @@ def take_step(env, model, loader, optimizers, clock, loop=True):
     loss_sum = torch.zeros((), device=env.device)
     for micro in range(env.grad_accum_steps):
         ids, targets = loader.next_batch()
-        if env.distributed:
-            model.require_backward_grad_sync = micro == env.grad_accum_steps - 1
         with env.autocast():
             loss = model(ids, targets, loop=loop).mean()
         loss_sum += loss.detach()
         (loss / env.grad_accum_steps).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), h.grad_clip_norm)
+    average_all(env, model)
     clock.lr_factor, momentum = warmdown_by_iterations(clock), momentum_warmup(clock)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
@@ -1367,7 +1380,7 @@ def train(env, log, model):
     """Train the raw model in place and leave `float.golf`, the checkpoint that export reads."""
     stream = Stream(env)
     scored = compiled(env, model)
-    trained = parallel(env, scored)
+    trained = unwrapped(env, scored)
     optimizers = build_optimizers(collect(model), env)
     warm = Clock(env, 0.0)
     warm.start()

@@ -1097,8 +1097,8 @@ def compiled(env, model):
     return torch.compile(model, dynamic=False, fullgraph=True) if env.cuda else model
 
 
-def parallel(env, model):
-    """Averages the gradients over the ranks."""
+def ddp(env, model):
+    """Averages the gradients over the ranks while the last micro-batch runs backward."""
     if not env.distributed:
         return model
     return DistributedDataParallel(model, device_ids=[env.local_rank] if env.cuda else None, broadcast_buffers=False)
@@ -1166,7 +1166,7 @@ def train(env, log, model):
     """Train the raw model in place and leave `float.golf`, the checkpoint that export reads."""
     stream = Stream(env)
     scored = compiled(env, model)
-    trained = parallel(env, scored)
+    trained = ddp(env, scored)
     optimizers = build_optimizers(collect(model), env)
     warm = Clock(env, 0.0)
     warm.start()
