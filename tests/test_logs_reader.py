@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from golf.errors import GolfError
 from golf.logs import read_log, read_text
@@ -208,6 +210,16 @@ def test_several_runs_are_several_results_and_the_last_complete_one_counts() -> 
     assert log.run is not None and log.run.val_bpb == 1.22
 
 
+def test_a_summary_of_several_seeds_is_several_runs() -> None:
+    log = read_text(
+        "".join(
+            f'[19:23:20] RUN seed={seed}\n{{"val_loss": 2.32, "val_bpb": {bpb}}}\n[19:33:20] DONE seed={seed}\n'
+            for seed, bpb in ((42, 1.0631), (7, 1.0635))
+        )
+    )
+    assert [(run.seed, run.val_bpb) for run in log.runs] == [(42, 1.0631), (7, 1.0635)]
+
+
 def test_an_aborted_run_says_how_it_ended_and_has_no_artifact_score() -> None:
     run = only("\n".join(V1.splitlines()[:12]) + "\nTraceback (most recent call last):\n  boom\n")
     assert not run.complete and run.crash == "Traceback (most recent call last)" and run.total_bytes is None
@@ -226,6 +238,9 @@ def test_the_short_dialect_and_the_footer_are_read() -> None:
     ("line", "stage", "bpb"),
     [
         ("EMA BPB: 1.1234", "pre_quant", 1.1234),
+        ("INT7+zlib val_bpb 1.2353 (500 batches)", "quantized", 1.2353),
+        ("BPB: 1.2353", "loose", 1.2353),
+        ('"val_loss": 2.3268, "val_bpb": 1.06335,', "other", 1.06335),
         ("Quantized BPB: 1.1350", "quantized", 1.135),
         ("[12:00:00] Final evaluation with TTT: val_bpb=1.0701", "ttt", 1.0701),
         ("final_ngram val_loss:1.6277 val_bpb:0.9640 ngram_eval_time:895349ms", "disallowed", 0.964),
@@ -309,3 +324,20 @@ def test_a_two_megabyte_log_is_read_within_a_second(tmp_path: Path) -> None:
     run = read_log(path).run
     assert run is not None and run.val_bpb == 1.22837129
     assert time.perf_counter() - start < 5  # generous: a machine under load; the benchmark gives MB/s
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=600))
+def test_any_bytes_are_read_without_a_fault(raw: bytes) -> None:
+    read_bytes(raw or b" ", "noise")
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from([V1, V2]), st.integers(0, 1400), st.integers(0, 1400), st.text(max_size=20))
+def test_a_damaged_log_gives_no_number_that_it_does_not_print(text: str, start: int, end: int, noise: str) -> None:
+    damaged = text[: min(start, end)] + noise + text[max(start, end) :]
+    for run in read_text(damaged).runs:
+        for score in run.scores:
+            assert str(score.val_bpb) in damaged or f"{score.val_bpb:.{score.digits}f}" in damaged
+        if run.total_bytes is not None:
+            assert str(run.total_bytes) in damaged.replace(",", "")

@@ -55,7 +55,7 @@ def stage_scores(found: Sequence[tuple[int, Match[str], str, str | None]], curve
 
 def _score(number: int, match: Match[str], kind: str, mode: str | None) -> Score | None:
     groups = match.groupdict()
-    label, rest, text = (groups.get("label") or "").strip(" :-|,>#*"), groups.get("rest") or "", groups["val_bpb"]
+    label, rest, text = (groups.get("label") or "").strip(" :-|,>#*{\"'"), groups.get("rest") or "", groups["val_bpb"]
     bpb = float(text)
     if not PLAUSIBLE_BPB[0] < bpb < PLAUSIBLE_BPB[1] and bpb == bpb:
         return None
