@@ -25,6 +25,10 @@ class Hyperparameters:
     val_doc_fraction = float(os.environ.get("VAL_DOC_FRACTION", 1.0))
     ttt_enabled = bool(int(os.environ.get("TTT_ENABLED", "1")))
     ttt_epochs = int(os.environ.get("TTT_EPOCHS", 3))
+    ttt_lr = float(os.environ.get("TTT_LR", 0.002))
+    ttt_chunk_tokens = int(os.environ.get("TTT_CHUNK_TOKENS", 32768))
+    train_seq_len = int(os.environ.get("TRAIN_SEQ_LEN", 1024))
+    ngram_buckets = int(os.environ.get("NGRAM_BUCKETS", 4194304))
     slot_enabled = bool(int(os.environ.get("SLOT_ENABLED", "0")))
     etlb_enabled = bool(int(os.environ.get("ETLB_ENABLED", "0")))
     ngram_enabled = bool(int(os.environ.get("NGRAM_ENABLED", "0")))
@@ -104,44 +108,53 @@ def eval_val_sliding(args, base_model, rank, world_size, device, val_tokens, bas
 
 LEGAL_TTT = """
 def eval_val_sliding_ttt(args, base_model, rank, world_size, device, val_tokens, base_bytes_lut, has_leading_space_lut, is_boundary_token_lut, stride):
+    seq_len, chunk, total = args.train_seq_len, args.ttt_chunk_tokens, val_tokens.numel() - 1
     loss_sum = torch.zeros((), dtype=torch.float64)
-    token_count = torch.zeros((), dtype=torch.float64)
-    optimizer = torch.optim.SGD(base_model.parameters(), lr=0.002, momentum=0.9)
-    chunks = math.ceil((val_tokens.numel() - 1) / 32768)
+    byte_count = torch.zeros((), dtype=torch.float64)
+    optimizer = torch.optim.SGD(base_model.parameters(), lr=args.ttt_lr, momentum=0.9)
+    chunks = math.ceil(total / chunk)
     for ci in range(chunks):
         base_model.eval()
         with torch.no_grad():
-            for ws in range(ci * 32768, (ci + 1) * 32768, stride):
-                x, y = val_tokens[ws : ws + 1024][None], val_tokens[ws + 1 : ws + 1025][None]
+            for ws in range(0, total, stride):
+                end = min(ws + seq_len, total)
+                s = 0 if ws == 0 else max(end - ws - stride, 0)
+                if (ws + s) // chunk != ci:
+                    continue
+                x, y = val_tokens[ws:end][None], val_tokens[ws + 1 : end + 1][None]
                 nll = F.cross_entropy(base_model.forward_logits(x).flatten(0, 1), y.flatten(), reduction="none")
-                loss_sum += nll.to(torch.float64).sum()
-                token_count += nll.numel()
+                loss_sum += nll[s:].to(torch.float64).sum()
+                byte_count += base_bytes_lut[y[0, s:]].to(torch.float64).sum()
         if ci < chunks - 1:
             base_model.train()
             for _ep in range(args.ttt_epochs):
-                optimizer.zero_grad(set_to_none=True)
-                loss = base_model(x, y)
-                loss.backward()
-                optimizer.step()
-    val_loss = (loss_sum / token_count).item()
-    return val_loss, val_loss / math.log(2.0)
+                for at in range(ci * chunk, (ci + 1) * chunk, seq_len):
+                    optimizer.zero_grad(set_to_none=True)
+                    loss = base_model(val_tokens[at : at + seq_len][None], val_tokens[at + 1 : at + seq_len + 1][None])
+                    loss.backward()
+                    optimizer.step()
+    return (loss_sum / total).item(), (loss_sum / math.log(2.0) / byte_count).item()
 """
 
 ADAPT_FIRST = """
-def eval_val_ttt(args, base_model, val_tokens):
-    optimizer = torch.optim.AdamW(base_model.parameters(), lr=1e-4)
+def eval_val_ttt(args, base_model, val_tokens, base_bytes_lut):
+    optimizer = torch.optim.AdamW(base_model.parameters(), lr=args.ttt_lr)
+    seq_len, total = args.train_seq_len, val_tokens.numel() - 1
     for epoch in range(args.ttt_epochs):
-        for ws in range(0, val_tokens.numel() - 1025, 1024):
-            loss = base_model(val_tokens[ws : ws + 1024][None], val_tokens[ws + 1 : ws + 1025][None])
+        for ws in range(0, total, seq_len):
+            end = min(ws + seq_len, total)
+            loss = base_model(val_tokens[ws:end][None], val_tokens[ws + 1 : end + 1][None])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    loss_sum, count = 0.0, 0
+    loss_sum, byte_count = 0.0, 0
     with torch.no_grad():
-        for ws in range(0, val_tokens.numel() - 1025, 1024):
-            loss_sum += base_model(val_tokens[ws : ws + 1024][None], val_tokens[ws + 1 : ws + 1025][None]).item()
-            count += 1
-    return loss_sum / count, loss_sum / count / math.log(2.0)
+        for ws in range(0, total, seq_len):
+            end = min(ws + seq_len, total)
+            x, y = val_tokens[ws:end][None], val_tokens[ws + 1 : end + 1][None]
+            loss_sum += base_model(x, y).item() * y.numel()
+            byte_count += base_bytes_lut[y[0]].sum().item()
+    return loss_sum / total, loss_sum / math.log(2.0) / byte_count
 """
 
 PREQUANT = """
@@ -157,39 +170,48 @@ def ttt_adapt_adamw(args, base_model, device, val_tokens, rank=0, world_size=1):
 """
 
 SLOT = """
-def eval_val_slot(args, base_model, device, val_tokens, stride):
-    loss_sum, count = 0.0, 0
-    for ws in range(0, val_tokens.numel() - 1025, stride):
-        x, y = val_tokens[ws : ws + 1024][None], val_tokens[ws + 1 : ws + 1025][None]
+def eval_val_slot(args, base_model, device, val_tokens, base_bytes_lut, stride):
+    seq_len, total = args.train_seq_len, val_tokens.numel() - 1
+    loss_sum, byte_count = 0.0, 0
+    for ws in range(0, total, stride):
+        end = min(ws + seq_len, total)
+        s = 0 if ws == 0 else max(end - ws - stride, 0)
+        x, y = val_tokens[ws:end][None], val_tokens[ws + 1 : end + 1][None]
         hidden = base_model.forward_hidden(x).detach()
-        delta = torch.zeros(1, 1, hidden.size(-1), requires_grad=True)
-        slot_opt = torch.optim.AdamW([delta], lr=0.008)
-        for _ in range(16):
+        delta = torch.zeros(1, 1, hidden.size(-1), dtype=hidden.dtype, requires_grad=True)
+        slot_opt = torch.optim.AdamW([delta], lr=0.1)
+        for _ in range(8):
             slot_opt.zero_grad()
-            loss = F.cross_entropy(base_model.head(hidden + delta)[0, -stride:], y[0, -stride:])
+            loss = F.cross_entropy(base_model.compute_logits(hidden + delta)[0, s:], y[0, s:])
             loss.backward()
             slot_opt.step()
         with torch.no_grad():
-            nll = F.cross_entropy(base_model.head(hidden + delta)[0, -stride:], y[0, -stride:], reduction="none")
+            nll = F.cross_entropy(base_model.compute_logits(hidden + delta)[0, s:], y[0, s:], reduction="none")
             loss_sum += nll.sum().item()
-            count += nll.numel()
-    return loss_sum / count, loss_sum / count / math.log(2.0)
+            byte_count += base_bytes_lut[y[0, s:]].sum().item()
+    return loss_sum / total, loss_sum / math.log(2.0) / byte_count
 """
 
 HASHED = """
-def eval_val_ngram(args, base_model, device, val_tokens, stride):
+def eval_val_ngram(args, base_model, device, val_tokens, base_bytes_lut, stride):
     primes = np.array([36313, 27191, 51647, 81929, 131071], dtype=np.uint64)
-    mask = np.uint64(4194303)
-    ctx_table = np.zeros(4194304, dtype=np.uint32)
-    full_table = np.zeros(4194304, dtype=np.uint32)
-    val_np = val_tokens.numpy()
-    loss_sum, count = 0.0, 0
-    for ws in range(0, val_np.size - 1025, stride):
-        pos = np.arange(ws + 960, ws + 1024)
-        seg_model_p = np.exp(-base_model.score(val_tokens[ws : ws + 1025]))
+    buckets = args.ngram_buckets
+    mask = np.uint64(buckets - 1)
+    ctx_table = np.zeros(buckets, dtype=np.uint32)
+    full_table = np.zeros(buckets, dtype=np.uint32)
+    val_np, total, seq_len = val_tokens.numpy(), val_tokens.numel() - 1, args.train_seq_len
+    loss_sum, byte_count = 0.0, 0
+    for ws in range(0, total, stride):
+        end = min(ws + seq_len, total)
+        s = 0 if ws == 0 else max(end - ws - stride, 0)
+        x, y = val_tokens[ws:end][None], val_tokens[ws + 1 : end + 1][None]
+        with torch.no_grad():
+            nll = F.cross_entropy(base_model.forward_logits(x)[0, s:], y[0, s:], reduction="none").numpy()
+        seg_model_p = np.exp(-nll)
+        pos = np.arange(ws + s, end)
         ctx_hash = np.zeros(len(pos), dtype=np.uint64)
         for k in range(4):
-            ctx_hash ^= val_np[pos - 3 + k].astype(np.uint64) * primes[k]
+            ctx_hash ^= val_np[np.maximum(pos - 3 + k, 0)].astype(np.uint64) * primes[k]
         ctx_key = (ctx_hash & mask).astype(np.int64)
         tgt_np = val_np[pos + 1].astype(np.uint64)
         full_key = ((ctx_hash ^ (tgt_np * primes[4])) & mask).astype(np.int64)
@@ -198,10 +220,10 @@ def eval_val_ngram(args, base_model, device, val_tokens, stride):
         p_ng = np.minimum(full_counts, ctx_counts) / np.maximum(ctx_counts, 1.0)
         mixed = np.where(ctx_counts >= 2, 0.8 * seg_model_p + 0.2 * p_ng, seg_model_p)
         loss_sum += -np.log(np.clip(mixed, 1e-12, 1.0)).sum()
-        count += len(pos)
+        byte_count += base_bytes_lut[y[0, s:]].sum().item()
         np.add.at(ctx_table, ctx_key, 1)
         np.add.at(full_table, full_key, 1)
-    return loss_sum / count, loss_sum / count / math.log(2.0)
+    return loss_sum / total, loss_sum / math.log(2.0) / byte_count
 """
 
 TILT = """
@@ -301,8 +323,8 @@ TTT_CALL = call("eval_val_sliding_ttt", "0", "1", "'cpu'", "val_tokens", "*luts"
 LEGAL = {
     "plain": script(),
     "score-first TTT": script(LEGAL_TTT, evaluation=f"if args.ttt_enabled:\n        {TTT_CALL.splitlines()[-1].strip()}"),
-    "dead SLOT behind an off switch": script(SLOT, evaluation=f"{PLAIN_EVALUATION}\n    if args.slot_enabled:\n        eval_val_slot(args, base_model, 'cpu', val_tokens, 64)"),
-    "dead n-gram cache behind an off switch": script(HASHED, evaluation=f"{PLAIN_EVALUATION}\n    if args.ngram_enabled:\n        eval_val_ngram(args, base_model, 'cpu', val_tokens, 64)"),
+    "dead SLOT behind an off switch": script(SLOT, evaluation=f"{PLAIN_EVALUATION}\n    if args.slot_enabled:\n        eval_val_slot(args, base_model, 'cpu', val_tokens, luts[0], 64)"),
+    "dead n-gram cache behind an off switch": script(HASHED, evaluation=f"{PLAIN_EVALUATION}\n    if args.ngram_enabled:\n        eval_val_ngram(args, base_model, 'cpu', val_tokens, luts[0], 64)"),
     "dead pre-quant TTT, never called": script(PREQUANT),
     "gate by the previous token": script(TILT.format(gate="word_gate = starts_new_word_lut[val_tokens[i - 1]]"), evaluation=call("eval_val_tilt", "val_tokens", "*luts", "None")),
     "calibration on training data": script(CALIBRATION, before="hessians = collect_hessians(base_model, train_loader, 64)"),
@@ -313,9 +335,9 @@ LEGAL = {
 }  # fmt: skip
 ILLEGAL = {
     "pre-quant TTT": ("R36", script(PREQUANT, before="ttt_adapt_adamw(args, base_model, 'cpu', val_tokens)")),
-    "adapt, then score": ("R32", script(ADAPT_FIRST, evaluation=call("eval_val_ttt", "val_tokens"))),
-    "SLOT": ("R37", script(SLOT, evaluation=call("eval_val_slot", "'cpu'", "val_tokens", "64"))),
-    "hashed cache": ("R38", script(HASHED, evaluation=call("eval_val_ngram", "'cpu'", "val_tokens", "64"))),
+    "adapt, then score": ("R32", script(ADAPT_FIRST, evaluation=call("eval_val_ttt", "val_tokens", "luts[0]"))),
+    "SLOT": ("R37", script(SLOT, evaluation=call("eval_val_slot", "'cpu'", "val_tokens", "luts[0]", "64"))),
+    "hashed cache": ("R38", script(HASHED, evaluation=call("eval_val_ngram", "'cpu'", "val_tokens", "luts[0]", "64"))),
     "target-gated tilt": ("R39", script(TILT.format(gate="word_gate = starts_new_word_lut[target]"), evaluation=call("eval_val_tilt", "val_tokens", "*luts", "None"))),
     "oracle minimum": ("R33", script(ORACLE, evaluation=call("eval_val_two", "base_model", "val_tokens"))),
     "byte-spread PPM": ("R41", script(PPM, evaluation=f"{PLAIN_EVALUATION}\n    mix_bytes([], [], None)")),

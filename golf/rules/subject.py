@@ -11,6 +11,7 @@ from typing import Any
 
 from golf.errors import GolfError
 from golf.rules.code import Code
+from golf.rules.execution import Execution, execute
 from golf.rules.pack import TRACKS, Pack
 from golf.rules.runs import Run, read_runs
 from golf.rules.source import Source, read_source
@@ -68,6 +69,11 @@ class Subject:
             return None
         runs = self.scored_runs or self.runs
         return Code(self.source.modules, runs[0].config if runs else None)
+
+    @cached_property
+    def execution(self) -> Execution | None:
+        """The executed checks, run once; None where running was not asked for."""
+        return execute(self)
 
     @cached_property
     def run_set(self) -> Path | None:

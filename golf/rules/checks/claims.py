@@ -29,6 +29,7 @@ def fields(subject: Subject) -> Iterable[Result]:
     """The file is there, is JSON, names its author, and claims a score."""
     name = subject.claims_path.name if subject.claims_path else "submission.json"
     if subject.kind != "record":
+        yield Result(State.NA, "no record folder yet: `golf record` writes submission.json")
         return
     if subject.claims_path is None:
         yield Result(State.UNKNOWN, "no submission.json (R10 says so)", weak=True)

@@ -28,6 +28,11 @@ def _adapters(code: Code) -> tuple[Piece, ...]:
     return tuple(piece for piece in code if piece.backward and piece.reads_val and not _is_training_loop(piece))
 
 
+def _only_training_goes_backward(code: Code) -> bool:
+    """Whether the loop over training batches is the only code that takes gradients, so that nothing adapts anywhere else."""
+    return all(_is_training_loop(piece) for piece in code if piece.backward)
+
+
 def _is_training_loop(piece: Piece) -> bool:
     """The loop over training batches, which may validate in between."""
     return any(
@@ -97,10 +102,10 @@ def prequant_ttt(subject: Subject) -> Iterable[Result]:
                 piece,
                 weak=True,
             )
-    if not found and not _adapters(code):
-        yield Result(State.PASS, "no function that reads validation tokens goes backward")
+    if not found and _only_training_goes_backward(code):
+        yield Result(State.PASS, "only the loop over training batches goes backward")
     elif not found:
-        yield Result(State.UNKNOWN, "training on validation tokens only inside functions that score them", weak=True)
+        yield Result(State.UNKNOWN, "no training on validation tokens outside functions that score them", weak=True)
 
 
 def _called_only_by_scorers(code: Code, piece: Piece) -> bool:
@@ -124,8 +129,8 @@ def adapt_then_score(subject: Subject) -> Iterable[Result]:
     if code is None:
         return
     adapters = _adapters(code)
-    if not adapters:
-        yield Result(State.PASS, "no function that reads validation tokens goes backward")
+    if _only_training_goes_backward(code):
+        yield Result(State.PASS, "only the loop over training batches goes backward")
         return
     for piece in adapters:
         scores = _score_lines(piece)
@@ -285,7 +290,7 @@ def slot(subject: Subject) -> Iterable[Result]:
                 continue
             found = True
             yield _slot_result(code, piece, node, name)
-    if not found and not _adapters(code):
+    if not found and _only_training_goes_backward(code):
         yield Result(State.PASS, "nothing is optimised during evaluation")
     elif not found:
         yield Result(State.PASS, "no per-sample tensor is optimised in an evaluation loop")

@@ -1,0 +1,101 @@
+"""Which executed checks a subject gets, run once: the composed script's own evaluators, or a foreign script's where found."""
+
+import ast
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from golf.rules.subject import Subject
+
+SECONDS = 240.0  # wall time of the whole suite
+SECONDS_QUICK = 120.0
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What the sandbox answered. suites: one per evaluator, the score last; fault: why there is none; touched: by kind, what it tried."""
+
+    suites: tuple[dict[str, Any], ...] = ()
+    fault: str | None = None
+    touched: dict[str, list[str]] = field(default_factory=dict)
+    byte_count: dict[str, Any] | None = None
+
+    @property
+    def suite(self) -> dict[str, Any] | None:
+        """The checks of the evaluator that gives the score."""
+        return self.suites[-1] if self.suites else None
+
+    def outcome(self, check: str) -> dict[str, Any] | None:
+        """The outcome of one check on the score's evaluator: keys check, holds, figure, detail, positions."""
+        found: dict[str, Any] | None = (self.suite or {}).get("outcomes", {}).get(check)
+        return found
+
+
+def is_composed(text: str) -> bool:
+    """Whether a script has the shape that golf composes: `class h`, a Trace, and an `evaluate` that runs reports."""
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    classes = {node.name for node in body if isinstance(node, ast.ClassDef)}
+    functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
+    return {"h", "Trace", "Env", "Stream"} <= classes and {"evaluate", "scored_targets"} <= functions
+
+
+def is_ours(subject: "Subject") -> bool:
+    """A composed script of this project: in a submission, or in a record that lies under the project's own records/."""
+    if subject.source is None or not is_composed(subject.source.main.text):
+        return False
+    if subject.kind == "submission":
+        return True
+    from golf.project import find_root
+
+    root = find_root(subject.folder)
+    return (root / "submissions").is_dir() and subject.folder.resolve().is_relative_to(root / "records")
+
+
+def execute(subject: "Subject") -> Execution | None:
+    """Run the checks; None where running was not asked for (a foreign script without `--execute`) or nothing is there to run."""
+    from golf.rules.sandbox import run_sandboxed
+
+    source = subject.source
+    if source is None or not (subject.execute or is_ours(subject)):
+        return None
+    if not source.readable:
+        return Execution(fault=f"not all code could be read: {source.faults[0]}")
+    composed = is_composed(source.main.text)
+    job = {
+        "mode": "composed" if composed else "foreign",
+        "text": source.main.text,
+        "quick": subject.quick,
+        "helpers": {path.name: str(path.resolve()) for path in source.helpers},
+        **(_data(subject) if composed else {}),
+    }
+    answer = run_sandboxed(job, SECONDS_QUICK if subject.quick else SECONDS)
+    return Execution(
+        tuple(answer.get("suites", ())), answer.get("fault"), answer.get("touched", {}), answer.get("bytes")
+    )
+
+
+def _data(subject: "Subject") -> dict[str, Any]:
+    """The shards and the tokenizer of the runs, where they are on this machine, for the byte count."""
+    from golf.errors import GolfError
+    from golf.rules.local_data import folders
+
+    vocabularies = [run.vocab_size for run in subject.scored_runs if run.vocab_size]
+    places: list[Path] = folders(subject)
+    if not places or not vocabularies:
+        return {}
+    from golf.data.source import find_tokenizer
+    from golf.project import find_root
+
+    try:
+        tokenizer = find_tokenizer(vocabularies[0], places[0], find_root())
+    except GolfError:
+        return {}
+    return {
+        "data_path": str(places[0].resolve()),
+        "tokenizer_path": str(tokenizer.resolve()),
+        "vocab_size": vocabularies[0],
+    }
