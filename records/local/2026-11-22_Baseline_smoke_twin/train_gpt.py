@@ -1,0 +1,1245 @@
+"""baseline_smoke
+
+Composed by golf 0.1.0 from baseline_smoke → baseline. Do not edit: change recipe.toml, then `golf compose`.
+Credits: Muon: Keller Jordan · modded-nanogpt contributors: U-Net skips, ReLU², softcap, resid_mix, QK norm ·
+  baseline: OpenAI (openai/parameter-golf, train_gpt.py)
+"""
+
+import glob
+import json
+import math
+import os
+import random
+import struct
+import sys
+import time
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+import sentencepiece
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+class h:
+    # attention
+    num_heads = 4  # query heads
+    num_kv_heads = 2  # key and value heads, each shared by num_heads / num_kv_heads query heads
+    qk_gain = 1.5  # start of the learned gain on the queries
+    rope_base = 10_000.0
+    # data
+    train_seq_len = 128  # tokens
+    train_batch_tokens = 1024  # per step, over all ranks and micro-batches
+    # env
+    seed = 1337  # used when SEED is not set
+    iterations = 200  # steps, the cap that holds when the clock does not
+    max_wallclock_seconds = 600.0  # training clock; 0 counts in steps
+    vocab_size = 1024  # of the SentencePiece model
+    # model
+    num_layers = 9  # blocks with weights of their own
+    model_dim = 64  # residual width
+    mlp_mult = 2.0  # MLP hidden width / model_dim
+    tied_embed_init_std = 0.005
+    softcap = 30.0  # logits are bounded by softcap · tanh(z / softcap)
+    # quant
+    embed_bits = 8
+    attn_bits = 8
+    mlp_bits = 8
+    keep_float_numel = 256  # tensors up to this many values are stored as fp16
+    # evaluate
+    eval_seq_len = 128  # tokens
+    val_batch_tokens = 16_384  # over all ranks
+    # muon
+    ns_steps = 5
+    # optim
+    matrix_lr = 0.04  # Muon
+    scalar_lr = 0.04  # Adam on gains, scales, mixes
+    tied_embed_lr = 0.05  # Adam on the tied embedding and other tables
+    beta1 = 0.9
+    beta2 = 0.95
+    adam_eps = 1e-08
+    adam_wd = 0.0  # decoupled weight decay of the scalars
+    embed_wd = 0.0  # … of the tables
+    # schedule
+    warmdown_iters = 60  # the last steps' learning rate falls linearly to 0
+    momentum = 0.95
+    momentum_warmup_start = 0.85
+    momentum_warmup_steps = 25
+    reserve_seconds = 0.0  # kept off the training clock for calibration
+    # train
+    warmup_steps = 2  # real steps before the clock starts, undone after: they compile and allocate
+    val_loss_every = 100  # steps; 0 only at the end
+    train_log_every = 20  # steps
+    # entry
+    name = "baseline_smoke"  # of the recipe
+
+
+# ---- golf/parts/artifact.py: The container of every file that golf writes: magic, coder, manifest, payload,
+#      checksum.
+HEADER = struct.Struct("<4sB8sIIQQ")
+DTYPES = {
+    name: getattr(torch, name)
+    for name in ("int8", "uint8", "int16", "int32", "int64", "float16", "bfloat16", "float32")
+}
+MAX_MANIFEST_BYTES = 1 << 24
+MAX_PAYLOAD_BYTES = 1 << 28  # of what a coder may unpack from fewer
+
+
+def to_bytes(tensors):
+    """The tensors' values one after another, little endian."""
+    return b"".join(t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() for t in tensors)
+
+
+def from_bytes(data, specs):
+    """The reverse of `to_bytes`; specs: [(name, dtype, shape)]."""
+    tensors, at = [], 0
+    for _, dtype, shape in specs:
+        count = math.prod(shape) * DTYPES[dtype].itemsize
+        piece = (
+            torch.frombuffer(bytearray(data[at : at + count]), dtype=torch.uint8)
+            if count
+            else torch.empty(0, dtype=torch.uint8)
+        )
+        tensors.append(piece.view(DTYPES[dtype]).reshape(shape))
+        at += count
+    return tensors
+
+
+class RawCoder:
+    name = "raw"
+
+    @staticmethod
+    def encode(tensors):
+        return to_bytes(tensors)
+
+    @staticmethod
+    def decode(payload, specs, unpacked_bytes):
+        return from_bytes(payload, specs)
+
+
+class ZlibCoder:
+    name = "zlib"
+
+    @staticmethod
+    def encode(tensors):
+        return zlib.compress(to_bytes(tensors), 9)
+
+    @staticmethod
+    def decode(payload, specs, unpacked_bytes):
+        return from_bytes(inflate(payload, unpacked_bytes), specs)
+
+
+def inflate(data, unpacked_bytes):
+    """zlib's text of exactly `unpacked_bytes`; never unpacks more than one byte beyond them."""
+    stream = zlib.decompressobj()
+    try:
+        text = stream.decompress(data, unpacked_bytes + 1)
+    except zlib.error as fault:
+        raise ValueError(f"does not unpack: {fault}") from fault
+    check(
+        len(text) == unpacked_bytes and stream.eof and not stream.unused_data, "unpacks to another length than it says"
+    )
+    return text
+
+
+def check(condition, sentence):
+    if not condition:
+        raise ValueError(sentence)
+
+
+def write_container(path, tensors, meta, coder):
+    """Write {name: tensor} and `meta` to `path`, whole or not at all. Returns the file's bytes."""
+    specs = [[name, str(t.dtype).removeprefix("torch."), list(t.shape)] for name, t in tensors.items()]
+    text = json.dumps({"meta": meta, "tensors": specs}, separators=(",", ":")).encode()
+    manifest, payload = zlib.compress(text, 9), coder.encode(list(tensors.values()))
+    unpacked_bytes = sum(t.numel() * t.element_size() for t in tensors.values())
+    header = HEADER.pack(b"GOLF", 1, coder.name.encode(), len(manifest), len(text), len(payload), unpacked_bytes)
+    body = header + manifest + payload
+    write_atomically(path, body + struct.pack("<I", zlib.crc32(body)))
+    return os.path.getsize(path)
+
+
+def write_atomically(path, data):
+    with open(f"{path}.tmp", "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(f"{path}.tmp", path)
+
+
+def read_container(path, *coders):
+    """({name: tensor}, meta) of a container that one of `coders` wrote. ValueError says what is wrong with any other file."""
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        return parse_container(data, {coder.name: coder for coder in coders})
+    except (ValueError, RecursionError) as fault:
+        raise ValueError(f"{path} is damaged or no golf container: {fault}") from fault
+
+
+def parse_container(data, coders):
+    check(len(data) >= HEADER.size + 4, "shorter than a header")
+    magic, version, name, manifest_bytes, text_bytes, payload_bytes, unpacked_bytes = HEADER.unpack_from(data)
+    check(magic == b"GOLF" and version == 1, f"magic {magic!r}, version {version}")
+    check(
+        len(data) == HEADER.size + manifest_bytes + payload_bytes + 4,
+        f"{len(data)} bytes are not the length that its header says",
+    )
+    check(zlib.crc32(data[:-4]) == struct.unpack("<I", data[-4:])[0], "its checksum does not hold")
+    coder = coders.get(name.rstrip(b"\0").decode("ascii", "replace"))
+    check(coder is not None, f"written by the coder {name!r}, readable here: {', '.join(coders)}")
+    check(text_bytes <= MAX_MANIFEST_BYTES, "its manifest is too large")
+    manifest = json.loads(inflate(data[HEADER.size : HEADER.size + manifest_bytes], text_bytes))
+    specs = checked_specs(manifest)
+    check(
+        sum(math.prod(shape) * DTYPES[dtype].itemsize for _, dtype, shape in specs) == unpacked_bytes,
+        "its shapes do not add up",
+    )
+    check(unpacked_bytes <= max(MAX_PAYLOAD_BYTES, payload_bytes), f"would unpack to {unpacked_bytes} bytes")
+    payload = data[HEADER.size + manifest_bytes : -4]
+    tensors = coder.decode(payload, specs, unpacked_bytes)
+    return dict(zip([name for name, _, _ in specs], tensors)), manifest["meta"]
+
+
+def checked_specs(manifest):
+    """[(name, dtype, shape)] of a manifest whose every entry has the form that `write_container` gives it."""
+    check(
+        isinstance(manifest, dict) and isinstance(manifest.get("tensors"), list) and "meta" in manifest,
+        "its manifest has another form",
+    )
+    for entry in manifest["tensors"]:
+        check(
+            isinstance(entry, list) and len(entry) == 3 and isinstance(entry[0], str) and entry[1] in DTYPES,
+            f"entry {entry!r}",
+        )
+        check(
+            isinstance(entry[2], list) and all(type(n) is int and 0 <= n < 1 << 40 for n in entry[2]),
+            f"shape {entry[2]!r}",
+        )
+    check(len({entry[0] for entry in manifest["tensors"]}) == len(manifest["tensors"]), "a tensor appears twice")
+    return manifest["tensors"]
+
+
+# ---- golf/parts/tags.py: Tags: a parameter says at its birth how it starts, who optimises it and how it is stored.
+class Tag(NamedTuple):
+    group: str  # optimizer: "matrix" (Muon), "scalar", "embed", "head" (Adam)
+    role: str  # quantizer: "attn", "mlp", "embed", "table", "gate", "control"
+    master: str  # "fp32", or "compute": the optimizer updates it in the dtype of the activations
+    init: object  # (h, weight, rng) -> None fills the weight in place; None keeps the value it was made with
+
+
+class Tagged(NamedTuple):
+    name: str
+    param: torch.nn.Parameter
+    tag: Tag
+
+
+def tag(param, *, group, role, master="fp32", init=None):
+    param.tag = Tag(group, role, master, init)
+    return param
+
+
+def collect(model):
+    """Every parameter of the raw model with its tag, in the order of the state dict."""
+    tagged = [Tagged(name, param, getattr(param, "tag", None)) for name, param in model.named_parameters()]
+    untagged = [entry.name for entry in tagged if entry.tag is None]
+    assert not untagged, f"parameters without a tag: {', '.join(untagged)}"
+    return tagged
+
+
+def initialize(model, seed):
+    """Fill every weight from a generator of its own, seeded by (seed, name): a technique more leaves the others' start as it was."""
+    with torch.no_grad():
+        for entry in collect(model):
+            if entry.tag.init is not None:
+                rng = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{entry.name}".encode()))
+                entry.tag.init(entry.param, rng)
+
+
+def cast_masters(model, dtype):
+    """Keep the tables that say so in the dtype of the activations (their Adam updates them in place); the rest stays fp32."""
+    for entry in collect(model):
+        if entry.tag.master == "compute":
+            entry.param.data = entry.param.data.to(dtype)
+
+
+# ---- golf/parts/layers.py: The two layers everything is made of, their initialisation, and the norm without weight.
+def norm(x):
+    return F.rms_norm(x, (x.size(-1),))
+
+
+def kaiming_uniform(weight, rng):
+    bound = weight.size(-1) ** -0.5
+    weight.uniform_(-bound, bound, generator=rng)
+
+
+class CastedLinear(nn.Module):
+    """x Wᵀ with an fp32 master weight that is cast to the activations at the product; no bias. init=None starts at zero."""
+
+    def __init__(self, inputs, outputs, *, role, init, group="matrix"):
+        super().__init__()
+        self.weight = tag(nn.Parameter(torch.zeros(outputs, inputs)), group=group, role=role, init=init)
+
+    def forward(self, x):
+        return F.linear(x, self.weight.to(x.dtype))
+
+
+class Embedding(nn.Module):
+    """A lookup table whose master weight lives in the dtype of the activations. init=None starts at zero."""
+
+    def __init__(self, rows, width, *, role, init, group="embed"):
+        super().__init__()
+        self.weight = tag(nn.Parameter(torch.zeros(rows, width)), group=group, role=role, master="compute", init=init)
+
+    def forward(self, ids):
+        return F.embedding(ids, self.weight)
+
+
+# ---- golf/parts/attention.py: Causal grouped-query attention with RMS-normed queries and keys, rotary positions and
+#      a learned gain per query head.
+try:
+    from flash_attn_interface import flash_attn_func
+except ImportError:
+    flash_attn_func = None
+
+
+def attention_kind(env):
+    """What `causal_attention` runs on: "fa3" or "sdpa"."""
+    return "fa3" if env.cuda and flash_attn_func is not None else "sdpa"
+
+
+def causal_attention(q, k, v, docs):
+    # q: (B, T, H, D)   k v: (B, T, Hkv, D)   ->   (B, T, H, D)
+    if flash_attn_func is not None and q.dtype == torch.bfloat16:
+        return flash_attn_func(q, k, v, causal=True)
+    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True).transpose(1, 2)
+
+
+def rotary_tables(tokens, device):
+    """cos and sin of every position's angles, fp32: (1, T, 1, dims / 2)."""
+    dims = h.model_dim // h.num_heads
+    base = h.rope_base
+    frequency = 1.0 / base ** (torch.arange(0, dims, 2, dtype=torch.float32, device=device) / dims)
+    angle = torch.outer(torch.arange(tokens, dtype=torch.float32, device=device), frequency)[None, :, None, :]
+    return angle.cos(), angle.sin()
+
+
+def rotate(x, rope):
+    """Rotate pairs (j, j + dims / 2) of the first dims of each head; the rest passes through."""
+    cos, sin = rope[0].to(x.dtype), rope[1].to(x.dtype)
+    half = cos.size(-1)
+    a, b, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+    return torch.cat((a * cos + b * sin, b * cos - a * sin, rest), dim=-1)
+
+
+class Attention(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.head_dim = h.model_dim // h.num_heads
+        kv_dim = h.num_kv_heads * self.head_dim
+        self.c_q = CastedLinear(h.model_dim, h.model_dim, role="attn", init=kaiming_uniform)
+        self.c_k = CastedLinear(h.model_dim, kv_dim, role="attn", init=kaiming_uniform)
+        self.c_v = CastedLinear(h.model_dim, kv_dim, role="attn", init=kaiming_uniform)
+        self.proj = CastedLinear(h.model_dim, h.model_dim, role="attn", init=None)
+        self.q_gain = tag(nn.Parameter(torch.full((h.num_heads,), h.qk_gain)), group="scalar", role="control")
+
+    def forward(self, u, flow):
+        # u: (B, T, C), normed   ->   (B, T, C) and the flow
+        B, T, C = u.shape
+        q, k, v = self.c_q(u), self.c_k(u), self.c_v(u)
+        q = q.view(B, T, h.num_heads, self.head_dim)
+        k = k.view(B, T, h.num_kv_heads, self.head_dim)
+        v = v.view(B, T, h.num_kv_heads, self.head_dim)
+        q, k = rotate(norm(q), flow.rope), rotate(norm(k), flow.rope)
+        q = q * self.q_gain.to(q.dtype)[:, None]
+        y = causal_attention(q, k, v, flow.docs)
+        y = y.reshape(B, T, C)
+        return self.proj(y), flow
+
+
+# ---- golf/parts/data.py: Token shards, the batches made of them, and the bytes that every token stands for.
+def shard_paths(env, split):
+    paths = sorted(glob.glob(os.path.join(env.data_path, f"fineweb_{split}_*.bin")))
+    if not paths:
+        raise FileNotFoundError(f"no fineweb_{split}_*.bin in {env.data_path}")
+    return paths
+
+
+def load_shard(path):
+    """The tokens of a shard, uint16, mapped from disk."""
+    header = np.fromfile(path, dtype="<i4", count=256)
+    if (
+        header.size < 256
+        or header[0] != 20240520
+        or header[1] != 1
+        or os.path.getsize(path) != 1024 + 2 * int(header[2])
+    ):
+        raise ValueError(f"{path} is no token shard, or cut short")
+    return np.memmap(path, dtype="<u2", mode="r", offset=1024)
+
+
+class SequentialStream:
+    """Every rank reads the same stream, shard after shard, and takes its own span of it; the seed changes nothing."""
+
+    def __init__(self, env):
+        self.env = env
+        self.paths = shard_paths(env, "train")
+        self.shard = -1
+        self.tokens = np.empty(0, dtype=np.uint16)
+        self.at = 0
+
+    def take(self, count):
+        pieces = []
+        while count:
+            if self.at == len(self.tokens):
+                self.shard = (self.shard + 1) % len(self.paths)
+                self.tokens, self.at = load_shard(self.paths[self.shard]), 0
+            piece = self.tokens[self.at : self.at + count]
+            self.at += len(piece)
+            count -= len(piece)
+            pieces.append(piece)
+        return np.concatenate(pieces)
+
+    def next_batch(self):
+        """ids, targets: (sequences, T) of this rank's micro-batch. The span's last token is a target only."""
+        span = h.train_batch_tokens // 8 + 1
+        tokens = self.take(span * self.env.world_size)[self.env.rank * span :][:span].astype(np.int64)
+        rows = (-1, h.train_seq_len)
+        return to_device(self.env, tokens[:-1].reshape(rows)), to_device(self.env, tokens[1:].reshape(rows))
+
+
+def to_device(env, tokens):
+    """An int64 array of token ids as a tensor on the device."""
+    return torch.from_numpy(tokens).to(env.device, non_blocking=True)
+
+
+def byte_tables(sp, vocab_size):
+    """Per token id: bytes of its text without the leading space, whether it has one, whether it is a boundary.
+
+    The bytes of target y after token x are bytes[y] + (space[y] and not boundary[x]): a space that starts a document is free.
+    """
+    size = max(sp.vocab_size(), vocab_size)
+    token_bytes, space, boundary = np.zeros(size, np.int64), np.zeros(size, bool), np.ones(size, bool)
+    for token in range(sp.vocab_size()):
+        if sp.is_control(token) or sp.is_unknown(token) or sp.is_unused(token):
+            continue
+        boundary[token] = False
+        piece = sp.id_to_piece(token)
+        space[token] = piece.startswith("▁")
+        token_bytes[token] = 1 if sp.is_byte(token) else len(piece.removeprefix("▁").encode())
+    return token_bytes, space, boundary
+
+
+class Stream:
+    """The validation split: tokens (N + 1,) int64, and the bytes of each of the N targets. `tokens[0]` is never scored."""
+
+    def __init__(self, env):
+        self.tokens = torch.from_numpy(
+            np.concatenate([load_shard(path) for path in shard_paths(env, "val")]).astype(np.int64)
+        )
+        tables = byte_tables(sentencepiece.SentencePieceProcessor(model_file=env.tokenizer_path), h.vocab_size)
+        token_bytes, space, boundary = (torch.from_numpy(table) for table in tables)
+        previous, target = self.tokens[:-1], self.tokens[1:]
+        self.target_bytes = token_bytes[target] + (space[target] & ~boundary[previous])
+
+
+# ---- golf/parts/env.py: What may differ between two runs of one submission: seed, paths, clocks, rank.
+class Env:
+    def __init__(self):
+        get = os.environ.get
+        self.seed = int(get("SEED", h.seed))
+        self.iterations = int(get("ITERATIONS", h.iterations))
+        self.max_wallclock_seconds = float(get("MAX_WALLCLOCK_SECONDS", h.max_wallclock_seconds))
+        self.data_path = get("DATA_PATH", f"./data/datasets/fineweb10B_sp{h.vocab_size}")
+        self.tokenizer_path = get("TOKENIZER_PATH", f"./data/tokenizers/fineweb_{h.vocab_size}_bpe.model")
+        self.run_id = get("RUN_ID", f"seed{self.seed}")
+        self.distributed = "RANK" in os.environ and "WORLD_SIZE" in os.environ
+        self.rank = int(get("RANK", 0))
+        self.local_rank = int(get("LOCAL_RANK", 0))
+        self.world_size = int(get("WORLD_SIZE", 1))
+        assert 8 % self.world_size == 0, (
+            f"WORLD_SIZE={self.world_size} must divide 8, so that a step is the same 8 micro-batches"
+        )
+        self.grad_accum_steps = 8 // self.world_size
+        self.cuda = torch.cuda.is_available()
+        self.device = torch.device("cuda", self.local_rank) if self.cuda else torch.device("cpu")
+        self.dtype = torch.bfloat16 if self.cuda else torch.float32  # of the activations
+
+    def autocast(self):
+        """bf16 activations on a GPU, plain fp32 on a CPU."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.cuda)
+
+    def synchronize(self):
+        """Wait for the device, so that a clock reading means something."""
+        if self.cuda:
+            torch.cuda.synchronize()
+
+
+# ---- golf/parts/log.py: The run's log: the challenge's own line formats, and one machine line at the end.
+RESULT_SCHEMA = 1
+# name: (type, unit, nullable)
+RESULT_FIELDS = {
+    "schema": ("int", "", False),
+    "name": ("str", "", False),  # of the recipe
+    "seed": ("int", "", False),
+    "phases": ("list[str]", "", False),  # what this process ran: train, export, eval
+    "device": ("str", "", False),  # "NVIDIA H100 80GB HBM3", "cpu"
+    "world_size": ("int", "processes", False),
+    "torch": ("str", "", False),
+    "attention": ("str", "", False),  # "fa3" or "sdpa"
+    "dtype": ("str", "", False),  # of the activations
+    "params": ("int", "parameters", False),
+    "vocab_size": ("int", "", False),
+    "train_seq_len": ("int", "tokens", False),
+    "train_batch_tokens": ("int", "tokens", False),
+    "max_wallclock_seconds": ("float", "s", False),  # 0: counted in steps
+    "iterations": ("int", "steps", False),
+    "steps": ("int", "steps", True),
+    "stop_reason": ("str", "", True),  # "wallclock_cap" or "iterations"
+    "train_loss": ("float", "nats/token", True),
+    "setup_seconds": ("float", "s", False),
+    "compile_seconds": ("float", "s", True),  # warm-up before the training clock, weights restored after it
+    "train_seconds": ("float", "s", True),
+    "calibration_seconds": ("float", "s", True),
+    "serialization_seconds": ("float", "s", True),
+    "eval_seconds": ("float", "s", True),  # all reports together
+    "step_ms": ("float", "ms", True),
+    "peak_memory_mib": ("int", "MiB", True),
+    "val_tokens": ("int", "tokens", True),
+    "val_bytes": ("int", "bytes", True),
+    "pre_quant_val_loss": ("float", "nats/token", True),
+    "pre_quant_val_bpb": ("float", "bits/byte", True),
+    "reports": ("list[dict]", "", True),  # one per evaluator, in order: name, val_loss, val_bpb, tokens, bytes, seconds
+    "val_loss": ("float", "nats/token", True),  # of the last report: the score
+    "val_bpb": ("float", "bits/byte", True),
+    "model_bytes": ("int", "bytes", True),
+    "code_bytes": ("int", "bytes", False),
+    "total_bytes": ("int", "bytes", True),
+}
+
+
+class Log:
+    """Prints on rank 0, to stdout and to `logs/<run_id>.txt`; gathers the fields of the result line."""
+
+    def __init__(self, env):
+        self.path = None
+        if env.rank == 0:
+            os.makedirs("logs", exist_ok=True)
+            self.path = os.path.join("logs", f"{env.run_id}.txt")
+        self.result = dict.fromkeys(RESULT_FIELDS)
+
+    def __call__(self, line):
+        if self.path is None:
+            return
+        print(line, flush=True)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def record(self, **fields):
+        """Keep measured values for the result line; an unknown name is a fault of this file."""
+        for name, value in fields.items():
+            assert name in RESULT_FIELDS, f"`{name}` is no field of the golf_result line"
+            self.result[name] = value
+
+    def finish(self):
+        self(f"golf_result {json.dumps(self.result)}")
+
+
+# ---- golf/parts/route.py: The order in which the blocks run, and the skips between the two halves of it.
+def halves(loop):
+    """The first half of the layers, then the rest."""
+    half = h.num_layers // 2
+    return list(range(half)), list(range(half, h.num_layers))
+
+
+class UNet(nn.Module):
+    """The first part of the order pushes its outputs, the second pops them, last in first out, with learned weights."""
+
+    def __init__(self):
+        super().__init__()
+        encoder, decoder = halves(True)
+        skips = min(len(encoder), len(decoder))
+        self.skip_weights = tag(nn.Parameter(torch.ones(skips, h.model_dim)), group="scalar", role="control")
+
+    def merge(self, x, skip, row):
+        skip = self.skip_weights[row].to(x.dtype) * skip
+        return x + skip
+
+    def forward(self, x, blocks, flow, loop):
+        encoder, decoder = halves(loop)
+        skips = []
+        for layer in encoder:
+            x, flow = blocks[layer](x, flow.next())
+            skips.append(x)
+        for row, layer in enumerate(decoder):
+            if skips:
+                x = self.merge(x, skips.pop(), row)
+            x, flow = blocks[layer](x, flow.next())
+        return x
+
+
+# ---- golf/parts/model.py: The one forward: training, evaluation, test-time training, calibration and interpretation
+#      all run `GPT.forward`.
+class Flow(NamedTuple):
+    """What travels with the residual stream and is the same for every block, or the block's own values for its hooks."""
+
+    ids: torch.Tensor  # (B, T)
+    docs: object  # document boundaries for masked attention, or None
+    x0: torch.Tensor  # (B, T, C) the normed embedding
+    rope: tuple  # cos, sin
+    lora: object  # adapters of test-time training, (name, layer, input, output) -> change of the output, or None
+    v0: object = None  # (B, T, Hkv, D) values of the first block that ran
+    v: object = None  # (B, T, Hkv, D) values of this block, for attn_out hooks
+    layer: int = -1  # how many blocks ran before this one
+    lookups: object = None  # {technique: what its table says of the ids}, computed once
+
+    def next(self):
+        return self._replace(layer=self.layer + 1)
+
+
+def tied_normal(weight, rng):
+    weight.normal_(std=h.tied_embed_init_std, generator=rng)
+
+
+def relu2(z):
+    return F.relu(z).square()
+
+
+class MLP(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        hidden = int(h.mlp_mult * h.model_dim)
+        self.fc = CastedLinear(h.model_dim, hidden, role="mlp", init=kaiming_uniform)
+        self.proj = CastedLinear(hidden, h.model_dim, role="mlp", init=None)
+
+    def forward(self, u):
+        return self.proj(relu2(self.fc(u)))
+
+
+class Block(nn.Module):
+    """Attention, then MLP, each reading the normed stream and adding to it."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.attn = Attention(layer)
+        self.mlp = MLP(layer)
+        self.attn_scale = tag(nn.Parameter(torch.ones(h.model_dim)), group="scalar", role="control")
+        self.mlp_scale = tag(nn.Parameter(torch.ones(h.model_dim)), group="scalar", role="control")
+        mix = torch.stack((torch.ones(h.model_dim), torch.zeros(h.model_dim)))
+        self.resid_mix = tag(nn.Parameter(mix), group="scalar", role="control")
+
+    def read(self, x):
+        return norm(x)
+
+    def forward(self, x, flow):
+        mix = self.resid_mix.to(x.dtype)
+        x = mix[0] * x + mix[1] * flow.x0
+        y, flow = self.attn(self.read(x), flow)
+        x = x + self.attn_scale.to(x.dtype) * y
+        u = self.read(x)
+        y = self.mlp(u)
+        return x + self.mlp_scale.to(x.dtype) * y, flow
+
+
+class GPT(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tok_emb = Embedding(h.vocab_size, h.model_dim, role="embed", init=tied_normal)
+        self.blocks = nn.ModuleList(Block(layer) for layer in range(h.num_layers))
+        self.route = UNet()
+
+    def forward(self, ids, targets=None, docs=None, loop=True, lora=None):
+        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets."""
+        x = self.tok_emb(ids)
+        x = norm(x)
+        flow = Flow(ids, docs, x0=x, rope=rotary_tables(ids.size(1), ids.device), lora=lora)
+        x = norm(self.route(x, self.blocks, flow, loop))
+        logits = F.linear(x, self.tok_emb.weight.to(x.dtype))
+        logits = h.softcap * torch.tanh(logits / h.softcap)
+        if targets is None:
+            return logits
+        nats = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
+        return nats.view_as(targets)
+
+
+# ---- golf/parts/quant.py: Export: weights to integer codes and scales by role, and back.
+def int8_rows(w, hessian, bits, role):
+    """Symmetric codes with one scale a row, clipped at the 99.99984th percentile (the baseline's). w: (rows, columns) fp32."""
+    limit = 2 ** (bits - 1) - 1
+    clip = torch.quantile(w.abs(), 0.9999984, dim=1)
+    scale = (clip / limit).clamp_min(1.0 / limit)
+    clipped = torch.maximum(torch.minimum(w, clip[:, None]), -clip[:, None])
+    codes = torch.round(clipped / scale[:, None]).clamp(-limit, limit)
+    return codes.to(torch.int8), scale
+
+
+def quantizer_of(role):
+    """(quantizer, bits) of a role; a role without a quantizer stays fp16."""
+    if role == "embed":
+        return int8_rows, h.embed_bits
+    if role == "attn":
+        return int8_rows, h.attn_bits
+    if role == "mlp":
+        return int8_rows, h.mlp_bits
+    return None, 16
+
+
+def quantize(tagged, weights, hessians):
+    """{name: weight} to the artifact's tensors; weights may be of any dtype and on any device."""
+    tensors = {}
+    for name, _, tag in tagged:
+        w = weights[name].float().cpu()
+        quantizer, bits = quantizer_of(tag.role)
+        small = w.numel() <= h.keep_float_numel
+        if tag.role == "control":
+            tensors[name] = w
+        elif small or quantizer is None:
+            tensors[name] = w.half()
+        else:
+            codes, scale = quantizer(w.reshape(-1, w.size(-1)), hessians.get(name), bits, tag.role)
+            tensors[f"{name}:q"] = codes.view(w.shape)
+            tensors[f"{name}:s"] = scale.half()
+    return tensors
+
+
+def dequantize(tensors):
+    """{name: fp32 weight} from what `quantize` made; a quantized weight comes as (rows, columns)."""
+    weights = {}
+    for name, tensor in tensors.items():
+        base, _, kind = name.partition(":")
+        if not kind:
+            weights[name] = tensor.float()
+        elif kind == "q":
+            weights[base] = scaled(tensor, tensors[f"{base}:s"])
+    return weights
+
+
+def scaled(codes, scale):
+    """The fp32 weight (rows, columns) that codes and their stored scale stand for."""
+    codes = codes.view(len(scale), -1)
+    return codes.float() * scale.float()[:, None]
+
+
+def load_weights(model, weights):
+    """Copy {name: weight} into the raw model; a name too many or too few is a fault."""
+    params = {name: param for name, param, _ in collect(model)}
+    if params.keys() != weights.keys():
+        raise ValueError(f"these weights are not this model's: {sorted(params.keys() ^ weights.keys())[:5]} …")
+    with torch.no_grad():
+        for name, param in params.items():
+            param.copy_(weights[name].view_as(param))
+
+
+def save_artifact(path, tagged, weights, hessians):
+    """Write the artifact; returns (its bytes, the bytes of its tensors before the coder)."""
+    tensors = quantize(tagged, weights, hessians)
+    return write_container(path, tensors, {}, ZlibCoder), sum(t.numel() * t.element_size() for t in tensors.values())
+
+
+def load_artifact(path, model):
+    load_weights(model, dequantize(read_container(path, ZlibCoder)[0]))
+
+
+# ---- golf/parts/evaluate.py: Scoring: nats and bytes of every target, summed in float64 and divided once.
+PROGRESS_SECONDS = 10  # between two lines of progress
+
+
+class Trace:
+    """What an evaluator scored. With `keep`: nats, visits and time stamp of every target of the stream."""
+
+    def __init__(self, env, stream, name, label, keep):
+        self.name = name  # of the result line
+        self.label = label  # of the log line
+        self.stream = stream
+        self.env = env
+        self.sums = torch.zeros(3, dtype=torch.float64, device=env.device)  # nats, tokens, bytes
+        self.nats = torch.zeros(len(stream.target_bytes), dtype=torch.float64) if keep else None
+        self.visits = torch.zeros(len(stream.target_bytes), dtype=torch.int32) if keep else None
+        self.order = torch.full((len(stream.target_bytes),), -1, dtype=torch.int64) if keep else None
+        self.clock = 0
+        self.begun = self.told = time.perf_counter()
+
+    def add(self, nats, at):
+        """nats: any shape; at: prediction indices of the same shape, on the CPU."""
+        nats = nats.double()
+        self.sums += torch.stack(
+            (nats.sum(), nats.new_tensor(nats.numel()), self.stream.target_bytes[at].sum().to(nats))
+        )
+        if self.nats is not None:
+            self.nats[at], self.order[at] = nats.cpu(), self.clock
+            self.visits[at] += 1
+        self.clock += 1
+        self.tell()
+
+    def tell(self):
+        """Say how far rank 0 is, and what remains if the rest takes as long."""
+        now = time.perf_counter()
+        if self.env.rank == 0 and now - self.told > PROGRESS_SECONDS:
+            self.told, elapsed_seconds = now, now - self.begun
+            share = self.tokens * self.env.world_size / len(self.stream.target_bytes)
+            print(
+                f"eval_progress {self.name} {100 * share:.1f}% running_bpb:{self.bpb:.4f} elapsed:{elapsed_seconds:.0f}s "
+                f"eta:{max(elapsed_seconds / share - elapsed_seconds, 0):.0f}s",
+                flush=True,
+            )
+
+    def reduce(self):
+        """Sum over the ranks, each of which scored its own targets."""
+        if self.env.world_size > 1:
+            dist.all_reduce(self.sums)
+            if self.nats is not None:
+                self.nats = gather(self.env, self.nats)
+                self.visits, self.order = gather(self.env, self.visits), gather(self.env, self.order + 1) - 1
+        return self
+
+    @property
+    def tokens(self):
+        return int(self.sums[1])
+
+    @property
+    def bytes(self):
+        return int(self.sums[2])
+
+    @property
+    def loss(self):
+        """Nats per token."""
+        return float(self.sums[0] / self.sums[1])
+
+    @property
+    def bpb(self):
+        """Bits per byte."""
+        return float(self.sums[0] / self.sums[2] / math.log(2))
+
+
+def gather(env, tensor):
+    """The sum over the ranks of a tensor that lies on the CPU."""
+    if env.world_size == 1:
+        return tensor
+    tensor = tensor.to(env.device)
+    dist.all_reduce(tensor)
+    return tensor.cpu()
+
+
+def share(env, count):
+    """This rank's contiguous part of `count` things, as a range."""
+    return range(count * env.rank // env.world_size, count * (env.rank + 1) // env.world_size)
+
+
+def scored_targets(stream):
+    """How many targets every evaluator scores: the stream without a tail shorter than a window, as the challenge counts them."""
+    windows = (len(stream.tokens) - 1) // h.eval_seq_len
+    if not windows:
+        raise ValueError(f"{len(stream.tokens)} validation tokens are fewer than one window of {h.eval_seq_len} + 1")
+    return windows * h.eval_seq_len
+
+
+def plain(env, model, stream, keep=False):
+    """Windows of `eval_seq_len` side by side; attention runs over document boundaries."""
+    trace = Trace(env, stream, "roundtrip", f"final_int{h.mlp_bits}_{ZlibCoder.name}_roundtrip", keep)
+    windows = share(env, scored_targets(stream) // h.eval_seq_len)
+    batch = max(h.val_batch_tokens // 8 // h.eval_seq_len, 1)
+    with torch.no_grad(), env.autocast():
+        for first in windows[::batch]:
+            start, end = first * h.eval_seq_len, min(first + batch, windows.stop) * h.eval_seq_len
+            ids = stream.tokens[start:end].to(env.device).view(-1, h.eval_seq_len)
+            targets = stream.tokens[start + 1 : end + 1].to(env.device).view(-1, h.eval_seq_len)
+            trace.add(model(ids, targets), torch.arange(start, end).view(-1, h.eval_seq_len))
+    return trace.reduce()
+
+
+# ---- golf/parts/muon.py: Muon: momentum, then every matrix's update is replaced by the nearest orthogonal matrix
+#      (Keller Jordan, 2024).
+def newton_schulz(g, steps, eps=1e-7):
+    """Five quintic steps move every singular value of g near 1, in bf16. g: (rows, cols)."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = g.bfloat16()
+    x = x / (x.norm() + eps)
+    tall = x.size(0) > x.size(1)
+    if tall:
+        x = x.T
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + (c * gram) @ gram) @ x
+    return x.T if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Rank r of `world_size` orthogonalises every world_size-th matrix; one all-reduce hands the updates to everybody."""
+
+    def __init__(self, params, lr, momentum, env):
+        super().__init__([{"params": params}], {"lr": lr, "base_lr": lr, "momentum": momentum})
+        self.env = env
+        self.orthogonalize = torch.compile(newton_schulz) if env.cuda else newton_schulz
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            params = group["params"]
+            flat = torch.zeros(sum(p.numel() for p in params), dtype=torch.bfloat16, device=params[0].device)
+            slots = flat.split([p.numel() for p in params])
+            for i, (p, slot) in enumerate(zip(params, slots)):
+                if i % self.env.world_size == self.env.rank:
+                    slot.copy_(self.update(p, group["momentum"]).flatten())
+            if self.env.world_size > 1:
+                dist.all_reduce(flat)
+            for p, slot in zip(params, slots):
+                p.add_(slot.view_as(p).to(p.dtype), alpha=-group["lr"])
+
+    def update(self, p, momentum):
+        """The orthogonalised Nesterov update of one matrix, scaled so that tall matrices move as far as wide ones."""
+        if "momentum" not in self.state[p]:
+            self.state[p]["momentum"] = torch.zeros_like(p)
+        buffer = self.state[p]["momentum"]
+        buffer.mul_(momentum).add_(p.grad)
+        g = p.grad.add(buffer, alpha=momentum)
+        g = self.orthogonalize(g, h.ns_steps)
+        return g * max(1, g.size(0) / g.size(1)) ** 0.5
+
+
+# ---- golf/parts/optim.py: Optimizers from tags: Muon for the matrices, Adam for tables and scalars; every group
+#      keeps its base learning rate.
+def build_optimizers(tagged, env):
+    """[Adam, Muon] over every tagged parameter, each exactly once."""
+    groups = {"embed": (h.tied_embed_lr, h.embed_wd), "scalar": (h.scalar_lr, h.adam_wd)}
+    params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
+    assert sum(len(group) for group in params.values()) == len(tagged), "a parameter's group has no optimizer"
+    adam = torch.optim.AdamW(
+        [
+            {"params": params[name], "lr": lr, "base_lr": lr, "weight_decay": wd}
+            for name, (lr, wd) in groups.items()
+            if params[name]
+        ],
+        betas=(h.beta1, h.beta2),
+        eps=h.adam_eps,
+        fused=env.cuda,
+    )
+    return [adam, Muon(params["matrix"], h.matrix_lr, 0.0, env)]
+
+
+# ---- golf/parts/schedule.py: Time and what follows from it. `Clock` is the only source of time in training: seconds
+#      under the cap, or steps without one.
+class Clock:
+    """Seconds of training so far (paused during validation) and steps; `cap_seconds` 0 means that steps count."""
+
+    def __init__(self, env, cap_seconds, now=time.perf_counter):
+        self.env = env
+        self.cap_seconds = cap_seconds
+        self.now = now
+        self.step = 0
+        self.elapsed_seconds = 0.0
+        self.running_since = None
+        self.lr_factor = 1.0  # of the step last taken
+
+    def start(self):
+        self.env.synchronize()
+        self.running_since = self.now()
+
+    def pause(self):
+        self.env.synchronize()
+        self.tick()
+        self.running_since = None
+
+    def tick(self):
+        """Read the clock. The device is not waited for: a step's end is seen when the next one needs its result."""
+        now = self.now()
+        self.elapsed_seconds += now - self.running_since
+        self.running_since = now
+
+
+def warmdown_by_iterations(clock):
+    """1, then linearly to 0 over `warmdown_iters` steps; under a cap the steps are turned into seconds by their mean so far."""
+    if clock.cap_seconds > 0:
+        warmdown_seconds = h.warmdown_iters * clock.elapsed_seconds / max(clock.step, 1)
+        left_seconds = max(clock.cap_seconds - clock.elapsed_seconds, 0.0)
+        return left_seconds / warmdown_seconds if left_seconds <= warmdown_seconds else 1.0
+    return min((clock.env.iterations - clock.step) / h.warmdown_iters, 1.0)
+
+
+def momentum_warmup(clock):
+    share = min(clock.step / h.momentum_warmup_steps, 1.0)
+    return (1 - share) * h.momentum_warmup_start + share * h.momentum
+
+
+# ---- golf/parts/train.py: Training: warm-up with restore, then steps until the clock or the step count says stop.
+def compiled(env, model):
+    """One graph for a GPU; on a CPU compiling costs more than it gives."""
+    return torch.compile(model, dynamic=False, fullgraph=True) if env.cuda else model
+
+
+def parallel(env, model):
+    """Averages the gradients over the ranks."""
+    if not env.distributed:
+        return model
+    return DistributedDataParallel(model, device_ids=[env.local_rank] if env.cuda else None, broadcast_buffers=False)
+
+
+def take_step(env, model, loader, optimizers, clock, loop=True):
+    """One optimizer step over 8 micro-batches, all ranks together. Returns this rank's mean loss, nats per token."""
+    loss_sum = torch.zeros((), device=env.device)
+    for micro in range(env.grad_accum_steps):
+        ids, targets = loader.next_batch()
+        if env.distributed:
+            model.require_backward_grad_sync = micro == env.grad_accum_steps - 1
+        with env.autocast():
+            loss = model(ids, targets, loop=loop).mean()
+        loss_sum += loss.detach()
+        (loss / env.grad_accum_steps).backward()
+    clock.lr_factor, momentum = warmdown_by_iterations(clock), momentum_warmup(clock)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["base_lr"] * clock.lr_factor
+            if "momentum" in group:
+                group["momentum"] = momentum
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return loss_sum / env.grad_accum_steps
+
+
+def warm_up(env, log, model, trained, optimizers):
+    """Compile and allocate with real steps, then put weights and optimizers back as they were."""
+    start = {name: param.detach().clone() for name, param, _ in collect(model)}
+    loader, clock = SequentialStream(env), Clock(env, 0.0)
+    for i in range(h.warmup_steps):
+        take_step(env, trained, loader, optimizers, clock)
+        log(f"warmup_step:{i + 1}/{h.warmup_steps}")
+    with torch.no_grad():
+        for name, param, _ in collect(model):
+            param.copy_(start[name])
+    for optimizer in optimizers:
+        optimizer.state.clear()
+
+
+def time_is_up(env, clock):
+    """Whether any rank's clock has reached the cap."""
+    reached = torch.tensor(float(0 < clock.cap_seconds <= clock.elapsed_seconds), device=env.device)
+    if env.distributed:
+        dist.all_reduce(reached, dist.ReduceOp.MAX)
+    return bool(reached)
+
+
+def validate(env, log, model, stream, clock):
+    """Score the whole validation split with the clock stopped."""
+    clock.pause()
+    trace = plain(env, model, stream)
+    milliseconds = 1000 * clock.elapsed_seconds
+    log(
+        f"step:{clock.step}/{env.iterations} val_loss:{trace.loss:.4f} val_bpb:{trace.bpb:.4f} "
+        f"train_time:{milliseconds:.0f}ms step_avg:{milliseconds / max(clock.step, 1):.2f}ms"
+    )
+    log.record(pre_quant_val_loss=trace.loss, pre_quant_val_bpb=trace.bpb)
+    clock.start()
+
+
+def train(env, log, model):
+    """Train the raw model in place and leave `float.golf`, the checkpoint that export reads."""
+    stream = Stream(env)
+    scored = compiled(env, model)
+    trained = parallel(env, scored)
+    optimizers = build_optimizers(collect(model), env)
+    warm = Clock(env, 0.0)
+    warm.start()
+    warm_up(env, log, model, trained, optimizers)
+    warm.pause()
+    loader = SequentialStream(env)
+    clock = Clock(env, env.max_wallclock_seconds - h.reserve_seconds if env.max_wallclock_seconds > 0 else 0.0)
+    clock.start()
+    stop_reason, loss = None, None
+    while True:
+        if time_is_up(env, clock):
+            stop_reason = "wallclock_cap"
+        elif clock.step == env.iterations:
+            stop_reason = "iterations"
+        if stop_reason or (clock.step % h.val_loss_every == 0):
+            validate(env, log, scored, stream, clock)
+        if stop_reason:
+            break
+        loss = take_step(env, trained, loader, optimizers, clock)
+        clock.step += 1
+        clock.tick()
+        if clock.step <= 10 or clock.step % h.train_log_every == 0:
+            milliseconds = 1000 * clock.elapsed_seconds
+            log(
+                f"step:{clock.step}/{env.iterations} train_loss:{loss.item():.4f} "
+                f"train_time:{milliseconds:.0f}ms step_avg:{milliseconds / clock.step:.2f}ms"
+            )
+    clock.pause()
+    finish(env, log, model, clock, stop_reason, loss, warm.elapsed_seconds)
+
+
+def finish(env, log, model, clock, stop_reason, loss, compile_seconds):
+    """Say how training ended and write the checkpoint."""
+    milliseconds = 1000 * clock.elapsed_seconds
+    if stop_reason == "wallclock_cap":
+        log(f"stopping_early: wallclock_cap train_time:{milliseconds:.0f}ms step:{clock.step}/{env.iterations}")
+    memory_mib = None
+    if env.cuda:
+        memory_mib = torch.cuda.max_memory_allocated() >> 20
+        log(f"peak memory allocated: {memory_mib} MiB reserved: {torch.cuda.max_memory_reserved() >> 20} MiB")
+    measured = {
+        "steps": clock.step,
+        "stop_reason": stop_reason,
+        "train_loss": None if loss is None else loss.item(),
+        "compile_seconds": compile_seconds,
+        "train_seconds": clock.elapsed_seconds,
+        "step_ms": milliseconds / max(clock.step, 1),
+        "peak_memory_mib": memory_mib,
+    }
+    log.record(**measured)
+    if env.rank == 0:
+        weights = {name: param for name, param, _ in collect(model)}
+        size_bytes = write_container("float.golf", weights, {"seed": env.seed, **measured}, RawCoder)
+        log(f"Serialized model: {size_bytes} bytes")
+
+
+# ---- golf/parts/entry.py: `python train_gpt.py [train] [export] [eval]`: all three by default, in one process group,
+#      as the contest runs it.
+def main():
+    begun = time.perf_counter()
+    phases = sys.argv[1:] or ["train", "export", "eval"]
+    assert set(phases) <= {"train", "export", "eval"}, f"phases are train, export, eval, not {' '.join(phases)}"
+    env = Env()
+    set_up(env)
+    log = Log(env)
+    log(f"golf_start {h.name} phases:{','.join(phases)} torch:{torch.__version__}")
+    model = build(env)
+    describe(env, log, model, phases)
+    env.synchronize()
+    log.record(setup_seconds=time.perf_counter() - begun)
+    if "train" in phases:
+        log("golf_phase train")
+        train(env, log, model)
+    if "export" in phases:
+        log("golf_phase export")
+        export(env, log, model)
+    if "eval" in phases:
+        log("golf_phase eval")
+        evaluate(env, log, model)
+    log.finish()
+    if env.distributed:
+        dist.destroy_process_group()
+
+
+def set_up(env):
+    random.seed(env.seed)
+    np.random.seed(env.seed)
+    torch.manual_seed(env.seed)
+    if env.cuda:
+        torch.cuda.set_device(env.device)
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+    if env.distributed:
+        dist.init_process_group("nccl" if env.cuda else "gloo")
+
+
+def build(env):
+    """The raw model, initialised from the seed, on the device, tables in the dtype of the activations."""
+    model = GPT()
+    initialize(model, env.seed)
+    model.to(env.device)
+    cast_masters(model, env.dtype)
+    return model
+
+
+def describe(env, log, model, phases):
+    """The header of the log, in the challenge's words, and what the result line says of the set-up."""
+    params = sum(p.numel() for p in model.parameters())
+    device = torch.cuda.get_device_name() if env.cuda else "cpu"
+    log(f"model_params:{params}")
+    log(f"world_size:{env.world_size} grad_accum_steps:{env.grad_accum_steps}")
+    log(
+        f"attention_mode:gqa num_heads:{h.num_heads} num_kv_heads:{h.num_kv_heads} attention:{attention_kind(env)} device:{device}"
+    )
+    if "train" in phases:
+        shards = shard_paths(env, "train")
+        log(f"train_loader:dataset:{os.path.basename(os.path.normpath(env.data_path))} train_shards:{len(shards)}")
+    log(
+        f"train_batch_tokens:{h.train_batch_tokens} train_seq_len:{h.train_seq_len} iterations:{env.iterations} "
+        f"warmup_steps:{h.warmup_steps} max_wallclock_seconds:{env.max_wallclock_seconds:.3f}"
+    )
+    log(f"seed:{env.seed}")
+    log.record(
+        schema=RESULT_SCHEMA,
+        name=h.name,
+        seed=env.seed,
+        phases=phases,
+        device=device,
+        world_size=env.world_size,
+        torch=torch.__version__,
+        attention=attention_kind(env),
+        dtype=str(env.dtype).removeprefix("torch."),
+        params=params,
+        vocab_size=h.vocab_size,
+        train_seq_len=h.train_seq_len,
+        train_batch_tokens=h.train_batch_tokens,
+        max_wallclock_seconds=env.max_wallclock_seconds,
+        iterations=env.iterations,
+        code_bytes=os.path.getsize(__file__),
+    )
+
+
+def export(env, log, model):
+    """Quantise the checkpoint into the artifact (rank 0) and weigh it."""
+    begun = time.perf_counter()
+    if env.rank == 0:
+        weights, measured = read_container("float.golf", RawCoder)
+        load_weights(model, weights)
+        log.record(**{name: value for name, value in measured.items() if name != "seed"})
+        hessians = {}
+        code_bytes = os.path.getsize(__file__)
+        label = f"int{h.mlp_bits}+{ZlibCoder.name}"
+        model_bytes, payload_bytes = save_artifact("model.golf", collect(model), weights, hessians)
+        log(f"Code size: {code_bytes} bytes")
+        log(f"Serialized model {label}: {model_bytes} bytes (payload:{payload_bytes})")
+        log(f"Total submission size {label}: {model_bytes + code_bytes} bytes")
+        log.record(
+            model_bytes=model_bytes,
+            total_bytes=model_bytes + code_bytes,
+            serialization_seconds=time.perf_counter() - begun,
+        )
+    if env.distributed:
+        dist.barrier()
+
+
+def evaluate(env, log, model):
+    """Every report of the recipe, each on the weights that the artifact holds."""
+    stream = Stream(env)
+    log(
+        f"val_loader:shards pattern={os.path.join(env.data_path, 'fineweb_val_*.bin')} tokens:{len(stream.target_bytes)}"
+    )
+    scored = compiled(env, model)
+    begun, reports = time.perf_counter(), []
+    env.synchronize()
+    since = time.perf_counter()
+    load_artifact("model.golf", model)
+    trace = plain(env, scored, stream)
+    env.synchronize()
+    seconds = time.perf_counter() - since
+    log(f"{trace.label} val_loss:{trace.loss:.4f} val_bpb:{trace.bpb:.4f} eval_time:{1000 * seconds:.0f}ms")
+    log(f"{trace.label}_exact val_loss:{trace.loss:.8f} val_bpb:{trace.bpb:.8f}")
+    reports.append(
+        {
+            "name": trace.name,
+            "val_loss": trace.loss,
+            "val_bpb": trace.bpb,
+            "tokens": trace.tokens,
+            "bytes": trace.bytes,
+            "seconds": seconds,
+        }
+    )
+    log.record(
+        reports=reports,
+        eval_seconds=time.perf_counter() - begun,
+        val_tokens=trace.tokens,
+        val_bytes=trace.bytes,
+        val_loss=trace.loss,
+        val_bpb=trace.bpb,
+    )
+
+
+if __name__ == "__main__":
+    main()
