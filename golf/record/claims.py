@@ -66,13 +66,13 @@ def _seed_entry(evidence: Evidence, seed: Seed) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if value is not None}
 
 
-def blurb(evidence: Evidence) -> str:
-    """One sentence on what ran where, honest about what it is not."""
+def blurb(evidence: Evidence, remark: bool = True) -> str:
+    """What ran where in a sentence; with `remark`, what it is not."""
     recipe = evidence.recipe
     what = (recipe.title or recipe.name) if recipe else evidence.submission.name
-    twin = "small twin (--smoke) of: " if evidence.smoke else ""
+    twin = "Small twin (`--smoke`) of: " if evidence.smoke else ""
     text = f"{twin}{what}. {len(evidence.seeds)} seeds on {hardware(evidence)}."
-    return text if evidence.challenge else f"{text} {NOT_A_RESULT.capitalize()}: {why_local(evidence)}."
+    return text if evidence.challenge or not remark else f"{text} {NOT_A_RESULT.capitalize()}: {why_local(evidence)}."
 
 
 def why_local(evidence: Evidence) -> str:

@@ -100,7 +100,7 @@ def bars(title: str, unit: str, values: Mapping[str, float], *, from_zero: bool 
     if not values:
         return _frame(title, f'<text class="dim" x="{LEFT}" y="80">no data</text>')
     height = TOP + 26 * len(values) + 30
-    left = min(300, 16 + int(7.2 * max(map(len, values))))
+    left = min(320, 28 + int(7.4 * max(map(len, values))))
     low = 0.0 if from_zero else min(values.values()) - (max(values.values()) - min(values.values()) or 0.01) * 0.5
     span = (max(values.values()) - low) or 1.0
     parts = []

@@ -14,7 +14,7 @@ PLACE_OF_COMPLIANCE = "<!-- compliance -->"
 def readme_of(evidence: Evidence, name: str, techniques: Sequence[str], plots: Mapping[str, str]) -> str:
     """The text of README.md; the compliance section is filled in by `with_compliance`."""
     sections = [
-        f"# {name}", _headline(evidence), blurb(evidence), "## Results", _results(evidence), _statistics(evidence),
+        f"# {name}", _headline(evidence), blurb(evidence, remark=False), "## Results", _results(evidence), _statistics(evidence),
         *_plots(plots), "## Method", _method(evidence, techniques), "## Compliance", PLACE_OF_COMPLIANCE,
         "## Reproduce", _commands(evidence), "## Environment and data", _environment(evidence), "## Files", _files(evidence, plots),
     ]  # fmt: skip

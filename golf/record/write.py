@@ -153,12 +153,12 @@ def draw(evidence: Evidence) -> dict[str, str]:
         for seed in evidence.seeds
     }  # fmt: skip
     stages = {}
-    for stage in ("pre_quant", "quantized", "sliding", "ttt", "score"):
+    for stage in ("pre_quant", "quantized", "sliding", "ttt"):
         scores = [getattr(seed.run, stage) for seed in evidence.seeds]
         if all(scores):
-            stages[stage.replace("_", "-") if stage != "score" else "final"] = sum(
-                score.val_bpb for score in scores
-            ) / len(scores)
+            stages[stage.replace("_", "-")] = sum(score.val_bpb for score in scores) / len(scores)
+    if round(evidence.bpb.mean, 5) not in [round(value, 5) for value in stages.values()]:
+        stages["final"] = evidence.bpb.mean
     sizes, tensors = weights_of(evidence)
     drawn = {}
     if any(loss.values()):
