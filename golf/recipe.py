@@ -4,10 +4,8 @@ A recipe holds what it is (name, title, track, seeds, credits, source, published
 section is named after the part that declares its knobs, so a reader knows the file; knob names are unique, so `h` is flat.
 """
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +13,18 @@ from typing import Any
 from golf.catalogue import Catalogue, did_you_mean, load_catalogue
 from golf.errors import GolfError
 from golf.knobs import checked, knob_hint, parsed
-from golf.project import find_root
+from golf.recipe_files import ancestry, find_recipe, name_of, shipped_recipes
+
+__all__ = [
+    "Recipe",
+    "changed",
+    "diff",
+    "find_recipe",
+    "load_recipe",
+    "shipped_recipes",
+    "smoke_recipe",
+    "smoke_sizes",
+]
 
 TRACKS = ("10min_16mb", "non_record_16mb", "local")
 # key: (type, inherited by a recipe that extends this one)
@@ -45,6 +54,7 @@ class Recipe:
     """Every choice of a submission. values: knob → value, all knobs of all parts; origins: knob → the recipe that set it.
 
     own: the knobs that this recipe sets itself (with overrides): these must be read. chain: this recipe and its ancestors.
+    full: of a small twin, the values of the recipe that it is the twin of where they differ.
     """
 
     name: str
@@ -65,6 +75,7 @@ class Recipe:
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False)
     own: frozenset[str] = frozenset()
+    full: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
     def package(self) -> str:
@@ -76,35 +87,14 @@ class Recipe:
         return self.chain[1] if len(self.chain) > 1 else None
 
     @property
+    def twin(self) -> Mapping[str, Any]:
+        """The other values that the composed file must work with too: the small twin's, or for a twin the full ones."""
+        return smoke_sizes(self) if self.full is None else self.full
+
+    @property
     def catalogue(self) -> Catalogue:
         """The parts that this recipe chooses from, its submission's techniques among them."""
         return load_catalogue(self.package, self.folders)
-
-
-def shipped_recipes() -> dict[str, Path]:
-    """Name → file of the recipes that come with golf."""
-    folder = Path(str(files("golf") / "recipes"))
-    return {path.stem: path for path in sorted(folder.glob("*.toml")) if path.stem != "techniques"}
-
-
-def find_recipe(name: str | Path, beside: Path | None = None) -> Path:
-    """The file of a recipe: a path, else a submission's, else a shipped one.
-
-    beside: the recipe that names it (`extends`, `--from`); then the shipped come first, so that submissions/pr1809 may extend pr1809.
-    """
-    text, root = str(name), find_root(beside.parent if beside else None)
-    if text.endswith(".toml") or "/" in text or Path(text, "recipe.toml").is_file():
-        for path in (Path(text), Path(text) / "recipe.toml", root / text / "recipe.toml"):
-            if path.is_file():
-                return path.resolve()
-        raise GolfError(f"no recipe at {text}", "`golf ls recipes` lists them")
-    shipped, submitted = shipped_recipes().get(text), root / "submissions" / text / "recipe.toml"
-    candidates = (shipped, submitted) if beside else (submitted, shipped)
-    for candidate in candidates:
-        if candidate is not None and candidate.is_file():
-            return candidate.resolve()
-    known = sorted({*shipped_recipes(), *(p.parent.name for p in root.glob("submissions/*/recipe.toml"))})
-    raise GolfError(f"no recipe is called `{text}`", did_you_mean(text, known) or "`golf ls recipes` lists them")
 
 
 def load_recipe(
@@ -115,7 +105,7 @@ def load_recipe(
     Raises GolfError for a file that is not there or not TOML, an unknown key (with the nearest), a key in another part's section,
     a wrong type, a chain with a member twice, and a recipe that extends itself. Imports no part.
     """
-    recipe = _assemble(_ancestry(find_recipe(name)))
+    recipe = _assemble(ancestry(find_recipe(name)))
     with_, without = tuple(with_), tuple(without)
     if with_ or without:
         from golf.techniques import with_technique, without_technique
@@ -152,7 +142,8 @@ def smoke_sizes(recipe: Recipe) -> dict[str, Any]:
 
 def smoke_recipe(recipe: Recipe) -> Recipe:
     """The recipe at the sizes of its small twin; what it sets itself stays what must be read."""
-    return replace(changed(recipe, smoke_sizes(recipe), "smoke"), own=recipe.own)
+    sizes = smoke_sizes(recipe)
+    return replace(changed(recipe, sizes, "smoke"), own=recipe.own, full={name: recipe.values[name] for name in sizes})
 
 
 def diff(before: Recipe, after: Recipe) -> dict[str, tuple[Any, Any]]:
@@ -160,32 +151,6 @@ def diff(before: Recipe, after: Recipe) -> dict[str, tuple[Any, Any]]:
     names = [*before.values, *(name for name in after.values if name not in before.values)]
     pairs = {name: (before.values.get(name), after.values.get(name)) for name in names if name != "name"}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def _ancestry(path: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """(file, table) of a recipe and its ancestors, the recipe first."""
-    line: list[tuple[Path, dict[str, Any]]] = []
-    at: Path | None = path
-    while at is not None:
-        if at in [seen for seen, _ in line]:
-            names = " → ".join(_name(*entry) for entry in line)
-            raise GolfError(
-                f"{names} → {_name(at, {})}: a recipe extends itself", "`extends` names one ancestor, without a circle"
-            )
-        try:
-            table = tomllib.loads(at.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
-            raise GolfError(f"{at} is not TOML: {fault}", "strings are quoted, lists are in brackets") from fault
-        line.append((at, table))
-        parent = table.get("extends")
-        if parent is not None and not isinstance(parent, str):
-            raise GolfError(f"`extends` in {at} is {parent!r}", 'a recipe has one parent: `extends = "baseline"`')
-        at = find_recipe(parent, beside=at) if parent else None
-    return line
-
-
-def _name(path: Path, table: Mapping[str, Any]) -> str:
-    return str(table.get("name") or (path.parent.name if path.name == "recipe.toml" else path.stem))
 
 
 def _assemble(line: list[tuple[Path, dict[str, Any]]]) -> Recipe:
@@ -197,7 +162,7 @@ def _assemble(line: list[tuple[Path, dict[str, Any]]]) -> Recipe:
         names = [f"{parent}: {', '.join(about['authors'])}"] if about.get("authors") else []
         credited = dict.fromkeys([*about.get("credits", []), *names, *mine.get("credits", [])])
         kept = {key: value for key, value in about.items() if ABOUT[key][1]}
-        about, parent = {**kept, **mine, "credits": list(credited)}, _name(file, table)
+        about, parent = {**kept, **mine, "credits": list(credited)}, name_of(file, table)
     folders = tuple(file.parent / "techniques" for file, _ in line if file.name == "recipe.toml")
     folders = tuple(folder for folder in folders if folder.is_dir())
     catalogue = load_catalogue(about.get("entry", DEFAULT_ENTRY).partition(":")[0].rpartition(".")[0], folders)
@@ -207,16 +172,16 @@ def _assemble(line: list[tuple[Path, dict[str, Any]]]) -> Recipe:
     for file, table in reversed(line):
         own = _knob_values(catalogue, file, table)
         values |= own
-        origins |= dict.fromkeys(own, _name(file, table))
+        origins |= dict.fromkeys(own, name_of(file, table))
     about.pop("extends", None)
-    name = _name(path, leaf)
+    name = name_of(path, leaf)
     if "name" in values:
         values["name"] = name
     fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in about.items()}
     fields |= {"name": name, "published": MappingProxyType(about.get("published", {}))}
     return Recipe(
         path=path,
-        chain=tuple(_name(*entry) for entry in line),
+        chain=tuple(name_of(*entry) for entry in line),
         folders=folders,
         values=MappingProxyType(values),
         origins=MappingProxyType(origins),

@@ -83,6 +83,8 @@ CASES = {
     "and with a true left": ("return h.a and f(x)", {"a": 3}, "return f(x)"),
     "or with a true left": ("return h.a or f(x)", {"a": 3}, "return h.a"),
     "or with a false left": ("return (h.a or f(x) + 1) * 2", {"a": 0}, "return (f(x) + 1) * 2"),
+    "parentheses of an operand go where a comparison is left": ("if i or (h.a and j > 1):\n    x = 1", {"a": True}, "if i or j > 1:\n    x = 1"),
+    "parentheses of an operand stay around an or": ("if i and ((j or k) if h.a else k):\n    x = 1", {"a": True}, "if i and (j or k):\n    x = 1"),
     "not": ("if not h.a and i:\n    x = 1", {"a": False}, "if i:\n    x = 1"),
     "not of what is left": ("if not (h.a and i > 1):\n    x = 1", {"a": True}, "if not (i > 1):\n    x = 1"),
     "comments move to the first statement": ("# why\nif h.a:  # beside\n    # inside\n    x = 1", {"a": True}, "# why\n# beside\n# inside\nx = 1"),
@@ -193,6 +195,25 @@ def test_an_assertion_alone_does_not_count_as_an_effect():
     text = "def f(h):\n    assert h.a > 0\n    if h.b:\n        x = 1\n"
     fold(Definition("part", ("f",), text, 1, "def"), values, "x")
     assert (values.decided, set(values.consulted)) == ({"b"}, {"a", "b"})
+
+
+def test_a_branch_that_the_twin_would_take_otherwise_stays():
+    catalogue = catalogue_of({"every": 1000, "dim": 8})
+    text = "def f(h, i):\n    if h.every and i % h.every == 0:\n        return h.dim\n    if h.dim > 2:\n        return 1\n    return 0\n"
+    definition = Definition("part", ("f",), text, 1, "def")
+    full, twin = {"every": 1000, "dim": 8}, {"every": 0, "dim": 4}
+    wanted = "def f(i):\n    if h.every and i % h.every == 0:\n        return h.dim\n    return 1\n"
+    assert fold(definition, Values(catalogue, full, twin), "x") == wanted
+    assert fold(definition, Values(catalogue, twin, full), "x") == wanted
+    assert "h.every and" not in fold(definition, Values(catalogue, full), "x")
+
+
+def test_an_assertion_holds_for_the_values_that_are_composed():
+    catalogue = catalogue_of({"dim": 8})
+    definition = Definition("part", ("f",), "def f(h):\n    assert h.dim > 4, 'too small'\n    return 1\n", 1, "def")
+    assert fold(definition, Values(catalogue, {"dim": 8}, {"dim": 2}), "x") == "def f():\n    return 1\n"
+    with pytest.raises(GolfError, match="too small"):
+        fold(definition, Values(catalogue, {"dim": 2}, {"dim": 8}), "x")
 
 
 def test_an_unknown_knob_is_named_with_its_line():

@@ -29,7 +29,7 @@ EVERYTHING = {
     "embed": ["smear.smeared", "scaled_up"],
     "loop": 1,
     "softcap": 20.0,
-    "qk_gain": 1.5,
+    "query_gain": 1.5,
     "orthogonalize": "gram_ns",
     "row_norm": True,
     "wd": 0.1,
@@ -37,7 +37,7 @@ EVERYTHING = {
 }
 SECTIONS = {
     "attn_out": "attention",
-    "qk_gain": "attention",
+    "query_gain": "attention",
     "block": "model",
     "embed": "model",
     "loop": "model",
@@ -240,6 +240,8 @@ def test_every_statement_of_the_file_is_needed(recipe):
 WAIVED = [
     '    name = "toy"',
     "    def forward(self, x):",
+    "        x = x + self.attn(norm(x))",
+    "        return x + self.mlp(norm(x))",
     "def main():",
     "    losses, weights = run()",
     '    print(h.name, [f"{loss:.6f}" for loss in losses], len(weights))',

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from golf.compose.pack import latin1_literal, minify, pack, wrap
-from golf.compose.unpack import MAX_SOURCE_BYTES, unpack, unwrap
+from golf.compose.decompress import MAX_SOURCE_BYTES
+from golf.compose.unpack import unpack, unwrap
 from golf.errors import GolfError
 
 SCRIPT = '''

@@ -307,3 +307,11 @@ def test_numbers_survive_the_command_line(count, share):
     catalogue = load_catalogue("toy_parts")
     assert parsed(catalogue, f"model_dim={count}")[1] == count
     assert parsed(catalogue, f"lr={share!r}")[1] == share
+
+
+def test_a_technique_that_is_only_a_knob_goes_and_comes():
+    plain = load_recipe("pr1394", without=["ln_scale", "weight_decay"])
+    assert plain.values["ln_scale"] is False and plain.values["muon_wd"] == plain.values["embed_wd"] == 0.0
+    assert load_recipe("baseline", with_=["pr1394:ln_scale"]).values["ln_scale"] is True
+    with pytest.raises(GolfError, match="baseline does not use `ln_scale`"):
+        load_recipe("baseline", without=["ln_scale"])

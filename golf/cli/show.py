@@ -2,7 +2,7 @@
 
 import typer
 
-from golf.cli.output import print_json
+from golf.cli.output import print_json, print_table
 
 
 def show(
@@ -10,7 +10,11 @@ def show(
         None, help="A recipe, a submission or a technique; the current folder's submission without it."
     ),
     every: bool = typer.Option(False, "--all", help="A recipe's defaults too."),
+    params: bool = typer.Option(
+        False, "--params", help="Every parameter: shape, optimizer, learning rate, weight decay, bits."
+    ),
     json: bool = typer.Option(False, "--json", help="As JSON."),
+    md: bool = typer.Option(False, "--md", help="With --params: the table as Markdown."),
 ) -> None:
     """Show a recipe with the origin of each value, or a technique with its source, knobs and users.
 
@@ -19,8 +23,26 @@ def show(
     from golf.project import find_submission
     from golf.showing import show as page_of
 
-    page = page_of(name or str(find_submission(None) / "recipe.toml"), every)
+    wanted = name or str(find_submission(None) / "recipe.toml")
+    if params:
+        _params(wanted, json, md)
+        return
+    page = page_of(wanted, every)
     if json:
         print_json(page.facts)
     else:
         print("\n".join(page.lines))
+
+
+def _params(name: str, json: bool, md: bool) -> None:
+    from dataclasses import asdict
+
+    from golf.params import COLUMNS, parameters, table
+    from golf.recipe import load_recipe
+
+    recipe = load_recipe(name)
+    if json:
+        print_json({"recipe": recipe.name, "parameters": [asdict(parameter) for parameter in parameters(recipe)]})
+        return
+    right = ("values", "base lr", "wd", "bits")
+    print_table(f"{recipe.name}: parameters", COLUMNS, table(recipe), right=right, md=md)

@@ -12,10 +12,21 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import libcst as cst
-import libcst.matchers as m
 from libcst.metadata import MetadataWrapper, PositionProvider
 
 from golf.catalogue import Definition
+from golf.compose.branches import (
+    EMPTY,
+    Statement,
+    bare,
+    carry,
+    ends_block,
+    indented,
+    is_pass,
+    is_pure,
+    settle,
+    without_blank_start,
+)
 from golf.compose.loops import can_unroll, over_chain, unrolled
 from golf.compose.plumbing import (
     drop_parameter,
@@ -30,9 +41,6 @@ from golf.compose.plumbing import (
 )
 from golf.compose.settle import Choice, Values, evaluate
 from golf.errors import GolfError
-
-Statement = cst.BaseStatement
-EMPTY = cst.Module([])
 
 
 def fold(definition: Definition, values: Values, shown: str) -> str:
@@ -89,10 +97,10 @@ class Fold(cst.CSTTransformer):
             changed = not (len(pieces) == 1 and type(pieces[0]) is type(statement))
             settled = settled or (changed and isinstance(statement, cst.If | cst.For))
             kept += pieces
-            if settled and kept and _ends_block(kept[-1]):
+            if settled and kept and ends_block(kept[-1]):
                 break
         if kept and kept[0] is not body[0]:
-            kept[0] = _without_blank_start(kept[0])
+            kept[0] = without_blank_start(kept[0])
         return kept
 
     def statement(self, statement: Statement) -> list[Statement]:
@@ -120,7 +128,9 @@ class Fold(cst.CSTTransformer):
     def holds(self, node: cst.Assert) -> bool:
         """Whether the recipe proves an assertion; GolfError with its sentence when the recipe breaks it."""
         decided = set(self.values.decided)
-        known, value, _ = self.settle(node.test)
+        known, value, _ = settle(node.test, self.values)
+        if not known:  # the twin's values would break it; that is said when the twin is composed
+            known, value = evaluate(EMPTY.code_for_node(node.test), self.values)
         self.values.decided = decided  # an assertion that holds has no effect on the file
         if known and not value:
             sentence = (
@@ -136,7 +146,7 @@ class Fold(cst.CSTTransformer):
         return known
 
     def fold_if(self, node: cst.If) -> list[Statement]:
-        known, value, test = self.settle(node.test)
+        known, value, test = settle(node.test, self.values)
         if known:
             if value:
                 return self.inline(node.body, node.leading_lines)
@@ -148,16 +158,16 @@ class Fold(cst.CSTTransformer):
                 case cst.Else() as other:
                     return self.inline(other.body, [*node.leading_lines, *other.leading_lines])
         body, orelse = cast(cst.BaseSuite, node.body.visit(self)), self.fold_else(node.orelse)
-        if orelse is None and _is_pass(body) and not _is_pass(node.body) and _is_pure(test):
+        if orelse is None and is_pass(body) and not is_pass(node.body) and is_pure(test):
             return []
-        return [node.with_changes(test=test.visit(self), body=body, orelse=orelse)]
+        return [node.with_changes(test=bare(node.test, test).visit(self), body=body, orelse=orelse)]
 
     def fold_else(self, node: cst.If | cst.Else | None) -> cst.If | cst.Else | None:
         if node is None:
             return None
         if isinstance(node, cst.Else):
             body = cast(cst.BaseSuite, node.body.visit(self))
-            return None if _is_pass(body) and not _is_pass(node.body) else node.with_changes(body=body)
+            return None if is_pass(body) and not is_pass(node.body) else node.with_changes(body=body)
         kept = self.fold_if(node)
         if len(kept) == 1 and isinstance(kept[0], cst.If):
             return kept[0]
@@ -165,14 +175,14 @@ class Fold(cst.CSTTransformer):
 
     def inline(self, block: cst.BaseSuite, leading: Sequence[cst.EmptyLine]) -> list[Statement]:
         """A branch's statements in the place of the whole `if`, with the comments that stood above and beside it."""
-        suite = _indented(block)
+        suite = indented(block)
         kept = self.statements(suite.body)
         if not kept:
             return []
         comments = list(leading)
         if suite.header.comment is not None:
             comments.append(cst.EmptyLine(comment=suite.header.comment))
-        first = _without_blank_start(kept[0])
+        first = without_blank_start(kept[0])
         return [cast(Any, first).with_changes(leading_lines=[*comments, *cast(Any, first).leading_lines]), *kept[1:]]
 
     def fold_for(self, node: cst.For) -> list[Statement]:
@@ -199,31 +209,7 @@ class Fold(cst.CSTTransformer):
         kept = self.statements(original_node.body)
         return original_node.with_changes(body=kept or [cst.SimpleStatementLine([cst.Pass()])])
 
-    # tests ------------------------------------------------------------------------------------------------------------
-
-    def settle(self, node: cst.BaseExpression) -> tuple[bool, Any, cst.BaseExpression]:
-        """(whether the recipe decides a test, its value, what is left of the test with nothing put in place yet)."""
-        match node:
-            case cst.BooleanOperation():
-                known, value, left = self.settle(node.left)
-                if known and bool(value) == isinstance(node.operator, cst.Or):
-                    return True, value, left
-                right_known, right_value, right = self.settle(node.right)
-                if known:
-                    return right_known, right_value, _carry(node, right)
-                return False, None, node.with_changes(left=left, right=right)
-            case cst.UnaryOperation(operator=cst.Not()):
-                known, value, inner = self.settle(node.expression)
-                return known, known and not value, node.with_changes(expression=inner)
-            case cst.IfExp():
-                known, value, _ = self.settle(node.test)
-                if known:
-                    chosen = node.body if value else node.orelse
-                    known, value, left = self.settle(chosen)
-                    return known, value, _carry(node, left)
-                return False, None, node
-        known, value = evaluate(EMPTY.code_for_node(node), self.values)
-        return known, value, node
+    # tests -------------------------------------------------------------------------------------------------------------
 
     def visit_BooleanOperation(self, node: cst.BooleanOperation) -> bool:
         return False
@@ -231,21 +217,25 @@ class Fold(cst.CSTTransformer):
     def leave_BooleanOperation(
         self, original_node: cst.BooleanOperation, updated_node: cst.BooleanOperation
     ) -> cst.BaseExpression:
-        known, value, left = self.settle(original_node.left)
+        known, value, left = settle(original_node.left, self.values)
         if known:
             decided = bool(value) == isinstance(original_node.operator, cst.Or)
             chosen = original_node.left if decided else original_node.right
-            return _carry(original_node, cast(cst.BaseExpression, chosen.visit(self)))
-        return original_node.with_changes(left=left.visit(self), right=original_node.right.visit(self))
+            return carry(original_node, cast(cst.BaseExpression, chosen.visit(self)))
+        right = cast(cst.BaseExpression, original_node.right.visit(self))
+        return original_node.with_changes(
+            left=cast(cst.BaseExpression, bare(original_node.left, left).visit(self)),
+            right=bare(original_node.right, right),
+        )
 
     def visit_IfExp(self, node: cst.IfExp) -> bool:
         return False
 
     def leave_IfExp(self, original_node: cst.IfExp, updated_node: cst.IfExp) -> cst.BaseExpression:
-        known, value, test = self.settle(original_node.test)
+        known, value, test = settle(original_node.test, self.values)
         if known:
             chosen = original_node.body if value else original_node.orelse
-            return _carry(original_node, cast(cst.BaseExpression, chosen.visit(self)))
+            return carry(original_node, cast(cst.BaseExpression, chosen.visit(self)))
         return original_node.with_changes(
             test=test.visit(self), body=original_node.body.visit(self), orelse=original_node.orelse.visit(self)
         )
@@ -313,43 +303,3 @@ class Fold(cst.CSTTransformer):
         if is_trivial_init(updated_node) and not is_trivial_init(original_node):
             return cst.RemoveFromParent()
         return updated_node
-
-
-def _carry(outer: cst.BaseExpression, chosen: cst.BaseExpression) -> cst.BaseExpression:
-    """`chosen` in the place of `outer`, with the parentheses that `outer` had, unless it stands alone."""
-    alone = isinstance(
-        chosen, cst.Name | cst.Attribute | cst.Call | cst.Subscript | cst.Integer | cst.Float | cst.SimpleString
-    )
-    if (
-        not outer.lpar
-        or (alone and "\n" not in EMPTY.code_for_node(chosen))
-        or (alone and isinstance(chosen, cst.Call))
-    ):
-        return chosen
-    return chosen.with_changes(lpar=[*outer.lpar, *chosen.lpar], rpar=[*chosen.rpar, *outer.rpar])
-
-
-def _ends_block(statement: Statement) -> bool:
-    last = statement.body[-1] if isinstance(statement, cst.SimpleStatementLine) else None
-    return isinstance(last, cst.Return | cst.Raise | cst.Break | cst.Continue)
-
-
-def _without_blank_start(statement: Statement) -> Statement:
-    lines = list(cast(Any, statement).leading_lines)
-    while lines and lines[0].comment is None:
-        lines.pop(0)
-    return cast(Statement, cast(Any, statement).with_changes(leading_lines=lines))
-
-
-def _indented(block: cst.BaseSuite) -> cst.IndentedBlock:
-    if isinstance(block, cst.IndentedBlock):
-        return block
-    return cst.IndentedBlock([cst.SimpleStatementLine(cast(Any, block.body))])
-
-
-def _is_pass(block: cst.BaseSuite) -> bool:
-    return m.matches(block, m.IndentedBlock(body=[m.SimpleStatementLine(body=[m.Pass()])]))
-
-
-def _is_pure(test: cst.BaseExpression) -> bool:
-    return not m.findall(test, m.Call() | m.NamedExpr() | m.Await() | m.Yield())

@@ -51,12 +51,16 @@ class Choice:
 
 
 class Values:
-    """The recipe as the fold sees it. `consulted`: every knob that was evaluated → its value; `decided`: those outside assertions."""
+    """The recipe as the fold sees it, and the small twin's values where they differ: a branch that these would settle otherwise stays.
 
-    def __init__(self, catalogue: Catalogue, values: Mapping[str, Any]) -> None:
+    consulted: every knob that was evaluated → its value and the twin's; decided: those that settled something but an assertion.
+    """
+
+    def __init__(self, catalogue: Catalogue, values: Mapping[str, Any], twin: Mapping[str, Any] | None = None) -> None:
         self.catalogue = catalogue
         self.values = values
-        self.consulted: dict[str, Any] = {}
+        self.twin = twin or {}
+        self.consulted: dict[str, tuple[Any, Any]] = {}
         self.decided: set[str] = set()
 
     def kind(self, knob: str) -> str:
@@ -65,28 +69,34 @@ class Values:
             raise GolfError(f"no part has a knob `{knob}`", knob_hint(self.catalogue, knob))
         return self.catalogue.knobs[knob].kind
 
-    def peek(self, knob: str) -> Any:
-        """The value without recording it: slots as a Choice or None, chains as tuples of them."""
+    def peek(self, knob: str) -> tuple[Any, Any]:
+        """The value and the twin's, without recording it: slots as a Choice or None, chains as tuples of them."""
         kind, value = self.kind(knob), self.values[knob]
         if kind == "Slot":
-            return Choice(self._name(knob, value)) if value else None
-        return tuple(Choice(self._name(knob, v)) for v in value) if kind == "Chain" else value
+            choice = Choice(self._name(knob, value)) if value else None
+            return choice, choice
+        if kind == "Chain":
+            choices = tuple(Choice(self._name(knob, v)) for v in value)
+            return choices, choices
+        return value, self.twin.get(knob, value)
 
-    def read(self, knob: str) -> Any:
+    def read(self, knob: str, small: bool = False) -> Any:
+        """The value (or the twin's), recorded."""
         self.consulted[knob] = self.peek(knob)
         self.decided.add(knob)
-        return self.consulted[knob]
+        return self.consulted[knob][small]
 
     def _name(self, knob: str, reference: str) -> str:
         return self.catalogue.find(reference, f"`{knob}`").names[0]
 
 
 class _H:
-    def __init__(self, values: Values) -> None:
+    def __init__(self, values: Values, small: bool) -> None:
         self._values = values
+        self._small = small
 
     def __getattr__(self, name: str) -> Any:
-        return self._values.read(name)
+        return self._values.read(name, self._small)
 
 
 def evaluate(text: str, values: Values) -> tuple[bool, Any]:
@@ -98,11 +108,27 @@ def evaluate(text: str, values: Values) -> tuple[bool, Any]:
     if code is None:
         return False, None
     try:
-        return True, eval(code, {"__builtins__": dict(FUNCTIONS), "h": _H(values)})
+        return True, eval(code, {"__builtins__": dict(FUNCTIONS), "h": _H(values, False)})
     except (ArithmeticError, LookupError, TypeError, ValueError) as fault:
         raise GolfError(
             f"`{' '.join(text.split())}` cannot be computed: {fault}", "check the values that it reads"
         ) from fault
+
+
+def decide(text: str, values: Values) -> tuple[bool, Any]:
+    """The same for a condition: it is open, too, where the small twin's values would decide it otherwise."""
+    before = set(values.decided)
+    known, value = evaluate(text, values)
+    code = _compiled(text)
+    if known and code is not None and values.twin:
+        try:
+            small = eval(code, {"__builtins__": dict(FUNCTIONS), "h": _H(values, True)})
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            small = not value
+        if bool(small) != bool(value):
+            values.decided = before
+            return False, None
+    return known, value
 
 
 def evaluate_reads(node: ast.expr) -> int:

@@ -11,7 +11,7 @@ class Knobs:
     num_heads: int = 2  # heads
     attend: Slot = "sdpa"  # (q, k, v) -> y
     attn_out: Chain = ()  # members change the output: (y, u) -> y
-    qk_gain: float = 1.0  # on the queries, 1 for off
+    query_gain: float = 1.0  # on the queries, 1 for off
 
 
 class Smoke:
@@ -41,7 +41,7 @@ class Attention(nn.Module):
         # u: (B, T, C)
         B, T, C = u.shape
         q, k, v = self.qkv(u).view(B, T, 3, self.h.num_heads, -1).permute(2, 0, 3, 1, 4)
-        q = self.h.qk_gain * norm(q) if self.h.qk_gain != 1 else norm(q)
+        q = self.h.query_gain * norm(q) if self.h.query_gain != 1 else norm(q)
         y = self.h.attend(q, norm(k), v).transpose(1, 2)
         if self.h.attn_out:
             for hook in self.attn_out.values():

@@ -1,0 +1,115 @@
+"""A folded definition, cut into the pieces that are kept or shaken off apart: the shell of a class, and each of its methods."""
+
+import ast
+import hashlib
+import symtable
+from dataclasses import dataclass
+from typing import Any
+
+from golf.catalogue import Catalogue, Definition
+from golf.compose.fold import fold
+from golf.compose.settle import Choice, Values
+from golf.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A definition's shell, or one method that goes when nothing mentions it. lines: where in the folded text, 1-based."""
+
+    method: str  # "" for the shell
+    lines: tuple[int, int]
+    names: frozenset[str]  # globals that it reads
+    mentions: frozenset[str]  # attributes, and strings that look like one
+    knobs: frozenset[str]  # `h.…` that stay in the text
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A definition under a recipe, cut into pieces. decided: knobs that settled something in it; chosen: names put in."""
+
+    text: str
+    pieces: tuple[Piece, ...]
+    bases: tuple[str, ...]
+    consulted: dict[str, Any]
+    decided: frozenset[str]
+    chosen: frozenset[str]
+
+
+_MEMO: dict[str, list[Folded]] = {}
+
+
+def fold_once(catalogue: Catalogue, definition: Definition, recipe: Recipe) -> Folded:
+    """The folded definition; remembered by its text and by the values that decided something in it."""
+    part = catalogue.part_of(definition)
+    key = hashlib.sha256(f"{part.sha256}/{definition.line}".encode()).hexdigest()
+    for known in _MEMO.setdefault(key, []):
+        values = Values(catalogue, recipe.values, recipe.twin)
+        if all(k in catalogue.knobs and values.peek(k) == v for k, v in known.consulted.items()):
+            return known
+    values = Values(catalogue, recipe.values, recipe.twin)
+    text = fold(definition, values, part.shown)
+    read = [value for value, _ in values.consulted.values()]
+    chosen = frozenset(c.name for v in read for c in (v if isinstance(v, tuple) else (v,)) if isinstance(c, Choice))
+    bases, pieces = _cut(text)
+    folded = Folded(text, pieces, bases, values.consulted, frozenset(values.decided), chosen)
+    _MEMO[key].append(folded)
+    return folded
+
+
+def _cut(text: str) -> tuple[tuple[str, ...], tuple[Piece, ...]]:
+    """The bases of a class and the pieces of a definition: every plain method is one, the rest is the shell."""
+    tree, lines = ast.parse(text), text.splitlines(keepends=True)
+    node = tree.body[0]
+    if not isinstance(node, ast.ClassDef):
+        return (), (_piece("", (1, len(lines)), text, tree),)
+    methods, shell, end = [], list(lines), node.body[0].lineno - 1
+    for statement in node.body:
+        first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
+        start = first if statement is node.body[0] else end + 1
+        end = statement.end_lineno or statement.lineno
+        if isinstance(statement, ast.FunctionDef) and not statement.name.startswith("__"):
+            piece = "class _:\n" + "".join(lines[start - 1 : end])
+            methods.append(_piece(statement.name, (start, end), piece, statement))
+            shell[start - 1 : end] = [""] * (end - start + 1)
+    rest = ast.ClassDef(
+        **{**{f: getattr(node, f) for f in node._fields}, "body": [s for s in node.body if not _is_piece(s)]}
+    )
+    text = "".join(shell)
+    return tuple(ast.unparse(b) for b in node.bases), (
+        _piece("", (1, len(lines)), text if has_body(text) else text + "\n    pass\n", rest),
+        *methods,
+    )
+
+
+def _is_piece(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.FunctionDef) and not statement.name.startswith("__")
+
+
+def has_body(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        return False
+    return True
+
+
+def _piece(method: str, lines: tuple[int, int], text: str, tree: ast.AST) -> Piece:
+    mentions, knobs = set[str](), set[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            (knobs if isinstance(node.value, ast.Name) and node.value.id == "h" else mentions).add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            mentions.add(node.value)
+    return Piece(method, lines, frozenset(_globals(text)), frozenset(mentions), frozenset(knobs))
+
+
+def _globals(text: str) -> set[str]:
+    """The global names that a definition reads, at any depth, by Python's own scoping."""
+    top = symtable.symtable(text, "part", "exec")
+    names = {s.get_name() for s in top.get_symbols() if s.is_referenced()}
+    tables = list(top.get_children())
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        names |= {s.get_name() for s in table.get_symbols() if s.is_global() and s.is_referenced()}
+    return names

@@ -1,0 +1,51 @@
+"""Every shipped recipe: composes, twins, packs below what its ancestors weighed, and holds only what the rules allow."""
+
+import subprocess
+
+import pytest
+
+from golf.compose import compose, rescale, scalars
+from golf.compose.emit import RUFF, STYLE
+from golf.compose.pack import minify, pack
+from golf.compose.unpack import unpack
+from golf.recipe import load_recipe, shipped_recipes, smoke_recipe, smoke_sizes
+
+RECIPES = sorted(shipped_recipes())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_composes_to_clean_text_twice_the_same(name):
+    recipe = load_recipe(name)
+    text = compose(recipe)
+    assert text == compose(load_recipe(name))
+    done = subprocess.run(
+        [*RUFF, "check", *STYLE, "--no-cache", "--select", "F,E4,E7,E9,I", "-"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "golf.parts" not in text and "self.h." not in text and "Knobs" not in text
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_smoke_values_settle_no_branch_otherwise(name):
+    """The twin is the file with other values in `class h`: composing the small recipe gives the same text."""
+    recipe = load_recipe(name)
+    assert rescale(compose(recipe), smoke_sizes(recipe)) == compose(smoke_recipe(recipe))
+
+
+def test_every_scalar_of_the_file_is_read_in_it():
+    text = compose(load_recipe("pr1809"))
+    for name in scalars(text):
+        assert f"h.{name}" in text.partition("\n\n\n# ----")[2], name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["baseline", "pr1809"])
+def test_a_packed_recipe_unpacks_to_itself_and_is_small(name):
+    text = compose(load_recipe(name))
+    packed = pack(text)
+    assert unpack(packed) == minify(text) and len(packed) < 16_594  # what PR #1493 shipped
+    compile(unpack(packed), "train_gpt.py", "exec")
