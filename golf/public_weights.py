@@ -27,7 +27,7 @@ RENAMED = (
     (r"ve_shared\.(.+)", r"lookups.ValueTable.\1"),
     (r"recycle_mods\.(\d+)\.(scale|bias)", r"route.core.RecycledCore.\2.\1"),
     (r"(blocks\.\d+\.attn)\.vr_lambda", r"\1.value.ValueResidual.mix"),
-    (r"(blocks\.\d+\.attn)\.attn_gate\.(weight|bias)", r"\1.attn_out.GatedAttention.\2"),
+    (r"(blocks\.\d+\.attn)\.attn_gate\.(weight|bias)", r"\1.head_gate.\2"),
 )
 
 

@@ -42,7 +42,7 @@ def test_an_untagged_parameter_is_an_error():
 
 
 def test_a_technique_more_leaves_the_other_weights_as_they_started():
-    plain, gated = tiny("pr1394"), changed(tiny("pr1394"), {"attn_out": ("XSA", "SparseGate")})
+    plain, gated = tiny("pr1394"), changed(tiny("pr1394"), {"head_gate": "SparseGate"})
     weights = []
     for recipe in (plain, gated):
         h = namespace(recipe)

@@ -26,6 +26,7 @@ class Knobs:
     value: Chain = ()  # members change the values: (v, u, flow) -> v
     keep_first_value: bool = False  # hand the first block's values to the later blocks as flow.v0
     attn_out: Chain = ()  # members change the heads' outputs: (y, u, flow) -> y
+    head_gate: Slot = ""  # scales the heads last: (y, u, flow) -> y; one, or none
 
 
 class Smoke:
@@ -92,6 +93,8 @@ class Attention(nn.Module):
             self.value = members(h, h.value, layer)
         if h.attn_out:
             self.attn_out = members(h, h.attn_out, layer)
+        if h.head_gate:
+            self.head_gate = h.head_gate(h, layer)
 
     def forward(self, u, flow):
         # u: (B, T, C), normed   ->   (B, T, C) and the flow
@@ -114,6 +117,8 @@ class Attention(nn.Module):
         if self.h.attn_out:
             for hook in self.attn_out.values():
                 y = hook(y, u, flow._replace(v=v))
+        if self.h.head_gate:
+            y = self.head_gate(y, u, flow)
         y = y.reshape(B, T, C)
         if self.h.adapters:
             return adapt(flow, "o", y, self.proj(y)), flow

@@ -13,6 +13,7 @@ class Knobs:
 
 
 def looped(h, loop):
+    assert not h.core, "loops and a recycled core are two recurrences: take `core` or `order` out"
     if not loop:
         half = h.num_layers // 2
         return list(range(half)), list(range(half, h.num_layers))
