@@ -12,10 +12,15 @@ from golf.record import Wishes, write_record
 from golf.record.check import check_folder
 
 
-@pytest.fixture
-def record(tmp_path: Path) -> Path:
-    submission = make_project(tmp_path, {1337: 3.1012345, 42: 3.1198765, 7: 3.0923456})
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    submission = make_project(tmp_path_factory.mktemp("project"), {1337: 3.1012345, 42: 3.1198765, 7: 3.0923456})
     return write_record(submission, Wishes(author=("A", "a"), date="2026-04-20", verify=False))
+
+
+@pytest.fixture
+def record(sound: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(sound, tmp_path / "records" / "local" / sound.name)
 
 
 def edit(**changes: object) -> Callable[[Path], None]:

@@ -221,7 +221,6 @@ def requirements(script: bytes) -> str:
     """requirements.txt: what the script imports beyond the standard library, at the installed versions."""
     import ast
     import sys
-    from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
     try:
         tree = ast.parse(script)
@@ -233,12 +232,21 @@ def requirements(script: bytes) -> str:
     imported |= {
         str(node.module).split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level
     }
-    packages = packages_distributions()
-    lines = set()
-    for name in imported - set(sys.stdlib_module_names):
-        for package in packages.get(name, (name,))[:1]:
-            try:
-                lines.add(f"{package}=={version(package).partition('+')[0]}")
-            except PackageNotFoundError:
-                lines.add(package)
+    lines = {_pinned(name) for name in imported - set(sys.stdlib_module_names)}
     return "".join(f"{line}\n" for line in sorted(lines))
+
+
+def _pinned(module: str) -> str:
+    """The distribution of an imported module at its installed version; the bare name where it is not installed."""
+    from importlib.metadata import PackageNotFoundError, packages_distributions, version
+
+    try:
+        return f"{module}=={version(module).partition('+')[0]}"
+    except PackageNotFoundError:
+        pass
+    # a distribution of another name; the table of all installed ones is slow to make
+    package = packages_distributions().get(module, [module])[0]
+    try:
+        return f"{package}=={version(package).partition('+')[0]}"
+    except PackageNotFoundError:
+        return package
