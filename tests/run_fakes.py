@@ -1,6 +1,7 @@
 """A project with one submission whose script is the torch-free fake; plans and sessions over it."""
 
 import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,3 +54,9 @@ def run_fake(folder: Path, seeds: str = "1337", *, at: Any = None, **wishes: Any
     with open_store(plan.root) as store:
         extra = {"at": at} if at is not None else {}
         return Session(plan, store, PlainView(), grace_seconds=2.0, **extra).run()
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return bool(shown.stdout.strip()) and not shown.stdout.startswith("Z")

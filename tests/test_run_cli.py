@@ -203,7 +203,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(project, golf, monkeypatch):
 
     monkeypatch.setattr("golf.run.api.Session", lambda *args: SimpleNamespace(run=interrupted))
     code, _, err = golf(*RUN)
-    assert code == 130 and "golf run --resume" in err
+    assert code == 130 and "golf run --smoke --resume" in err
 
 
 def test_help_of_every_command_here_has_an_example_and_help_for_every_option(golf):

@@ -1,11 +1,11 @@
 """Clocks and their two readings, the log as it grows, processes and their trees."""
 
-import os
 import subprocess
 import sys
 import time
 
 import pytest
+from run_fakes import is_running
 
 from golf.run.clocks import Clocks, Limits, clocks_of, is_overrun, judge, limits_for, readings_differ
 from golf.run.lines import Follower, Progress, merge_results, read_log
@@ -201,16 +201,7 @@ def test_a_whole_tree_ends_though_each_has_its_own_session_and_ignores_sigterm(t
     assert set(pids) == set(tree(process.pid))
     end(process, grace_seconds=0.3)
     deadline = time.monotonic() + 5
-    while any(_runs(pid) for pid in pids) and time.monotonic() < deadline:
+    while any(is_running(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(_runs(pid) for pid in pids)
+    assert not any(is_running(pid) for pid in pids)
     process.stdout.close()
-
-
-def _runs(pid):
-    try:
-        os.kill(pid, 0)
-        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

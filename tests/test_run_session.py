@@ -2,17 +2,21 @@
 
 import os
 import signal
+import sys
 import threading
 
 import pytest
-from run_fakes import make_project, plan_of, run_fake, source_of
+from run_fakes import is_running, make_project, plan_of, run_fake, source_of
 
 from golf.errors import Exit, GolfError
 from golf.run.advice import last_words, tail
 from golf.run.launch import PHASES, environment, torchrun
 from golf.run.machine import Machine
 from golf.run.plan import Wishes, make_plan, parse_seeds
+from golf.run.processes import tree
+from golf.run.session import Session
 from golf.run.store import open_store
+from golf.run.view import PlainView
 
 
 @pytest.fixture
@@ -272,3 +276,29 @@ def test_of_a_torchrun_death_the_first_cause_is_told():
 
 def test_without_a_traceback_the_last_lines_are_shown():
     assert tail([f"line {i}" for i in range(50)]) == [f"line {i}" for i in range(38, 50)] and last_words(["a"]) is None
+
+
+LAUNCHER = """
+import subprocess, sys
+sys.exit(subprocess.Popen([sys.executable, *sys.argv[1:]], start_new_session=True).wait())
+"""
+
+
+def test_workers_that_outlive_their_launcher_are_ended(folder, monkeypatch):
+    monkeypatch.setenv("FAKE", "hang:export")
+    launcher = folder / "launcher.py"
+    launcher.write_text(LAUNCHER)
+    workers = []
+
+    def kill_launcher_when_trained(point):
+        if point == "trained":
+            with open_store(folder.parents[1]) as store:
+                pid = store.runs("mine")[0].pid
+            workers.extend(set(tree(pid)) - {pid})
+            os.kill(pid, signal.SIGKILL)
+
+    plan = plan_of(folder)
+    launch = lambda script, nproc, cuda, phases: [sys.executable, str(launcher), str(script), *phases]  # noqa: E731
+    with open_store(plan.root) as store, pytest.raises(GolfError, match="ended by signal 9"):
+        Session(plan, store, PlainView(), launch, kill_launcher_when_trained, grace_seconds=1.0).run()
+    assert len(workers) == 1 and not is_running(workers[0])

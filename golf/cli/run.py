@@ -49,7 +49,8 @@ def run(
     try:
         found = run_submission(name, wishes)
     except KeyboardInterrupt:
-        talk(f"stopped; go on with `golf run {name or ''} --resume`".replace("  ", " "))
+        words = ["golf run", *([name] if name else []), *(["--smoke"] if smoke else []), "--resume"]
+        talk(f"stopped; go on with `{' '.join(words)}` and the same options")
         raise typer.Exit(130) from None
     print_json(to_json(found)) if json else print_table(None, COLUMNS, rows_of(found), right=COLUMNS, md=md)
     for remark in remarks_of(found):

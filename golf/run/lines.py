@@ -184,3 +184,13 @@ def read_log(path: Path) -> Progress:
     for line in Follower(path).lines(to_end=True):
         progress.read(line)
     return progress
+
+
+def heard_before(log: Path) -> tuple[Progress, int]:
+    """What a resumed run's log said before, and its length: what was measured counts, seed and phase are said anew."""
+    follower, progress = Follower(log), Progress()
+    for line in follower.lines():
+        progress.read(line)
+    progress.take_points()
+    progress.seed, progress.phase = None, "set-up"
+    return progress, follower.offset

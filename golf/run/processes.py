@@ -10,10 +10,12 @@ import signal
 import subprocess
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
 _POLL_SECONDS = 0.05
+_HAS_PROC = Path("/proc/self/stat").exists()
 
 
 class Lock:
@@ -96,18 +98,44 @@ def tree(pid: int) -> list[int]:
 
 
 def end(process: Watched, grace_seconds: float = 10.0) -> None:
-    """End a process with everything below it: SIGTERM, and SIGKILL for what is left after `grace_seconds`."""
-    if process.pid is None:
-        return
-    members = {pid: _birth(pid) for pid in tree(process.pid)}
+    """End a process with everything below it: SIGTERM, and SIGKILL for what is left after `grace_seconds`.
+
+    A worker is told by its launcher, which then ends in order; SIGKILL goes to all.
+    """
+    if process.pid is not None:
+        _end(tree(process.pid), [process.pid], grace_seconds, process)
+
+
+def end_strays(folder: Path, run_id: str, grace_seconds: float = 5.0) -> int:
+    """End workers that outlived their launcher; how many there were. They are known by their folder and their RUN_ID (Linux)."""
+    found = [pid for pid in _parents() if _is_stray(pid, folder, run_id)] if _HAS_PROC else []
+    _end(found, found, grace_seconds)
+    return len(found)
+
+
+def _is_stray(pid: int, folder: Path, run_id: str) -> bool:
+    here = Path(f"/proc/{pid}")
+    try:
+        at_home = (here / "cwd").readlink() == folder.resolve()
+        return (
+            at_home
+            and f"RUN_ID={run_id}".encode() in (here / "environ").read_bytes().split(b"\0")
+            and bool(_birth(pid))
+        )
+    except OSError:  # it ended, or it is another user's
+        return False
+
+
+def _end(pids: Iterable[int], told: Iterable[int], grace_seconds: float, process: Watched | None = None) -> None:
+    members, told = {pid: _birth(pid) for pid in pids}, list(told)
     for number, patience in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, 5.0)):
         for pid in _alive(members):
-            # a worker is told by its launcher, which then ends in order; SIGKILL goes to all
-            if number == signal.SIGKILL or pid == process.pid:
+            if number == signal.SIGKILL or pid in told:
                 _signal(pid, number)
         deadline = time.monotonic() + patience
         while _alive(members) and time.monotonic() < deadline:
-            process.poll()  # reaps our own child
+            if process is not None:
+                process.poll()  # reaps our own child
             time.sleep(_POLL_SECONDS)
 
 
@@ -125,7 +153,7 @@ def _signal(pid: int, number: int) -> None:
 def _birth(pid: int) -> str:
     """When the process began, as the system writes it; empty when there is none, or only its zombie."""
     stat = Path(f"/proc/{pid}/stat")
-    if Path("/proc/self/stat").exists():
+    if _HAS_PROC:
         try:
             fields = stat.read_text(errors="replace").rpartition(")")[2].split()
         except OSError:
@@ -138,7 +166,7 @@ def _birth(pid: int) -> str:
 
 def _parents() -> dict[int, int]:
     """The parent of every process."""
-    if Path("/proc/self/stat").exists():
+    if _HAS_PROC:
         found = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():

@@ -9,9 +9,9 @@ from golf.errors import Exit, GolfError
 from golf.run.advice import advice_for, reason_of, tail
 from golf.run.launch import PHASES, Launcher, Script, environment, torchrun
 from golf.run.layout import CHECKPOINT, CHECKPOINTS, SeedFolder, link_or_copy, write_atomically
-from golf.run.lines import Follower, Progress, merge_results
+from golf.run.lines import Follower, Progress, heard_before, merge_results
 from golf.run.plan import Plan, refuse_disk
-from golf.run.processes import Adopted, Lock, Watched, end
+from golf.run.processes import Adopted, Lock, Watched, end, end_strays
 from golf.run.resume import incomplete, phases_left, reached, settle
 from golf.run.schema import Run
 from golf.run.steps import Step, decide, recipe_of, refuse_twins, watched_elsewhere
@@ -96,6 +96,7 @@ class Session:
                     watch = self._watch(run, self._launch(run, place, lock), progress, offset, stop)
                 self.view.begin(run, number, count, self.plan.machine.describe(self.plan.nproc))
                 ending = watch.until_end()
+                end_strays(place.path, run_id_of(run), self.grace_seconds)
                 self.at("ended")
                 return self._conclude(run, watch.progress, ending)
         finally:
@@ -163,7 +164,8 @@ class Session:
         plan, phases = self.plan, phases_left(run.state)
         if phases != PHASES:
             self.view.say(f"seed {run.seed}: goes on with {' and '.join(phases)}")
-        run_id = f"{run.submission}_{run.set_id}_seed{run.seed}"
+        run_id = run_id_of(run)
+        end_strays(place.path, run_id, self.grace_seconds)
         command = self.launcher(Path("..") / place.script.name, plan.nproc, bool(plan.machine.gpus), phases)
         env = environment(plan.inputs, run.seed, run_id, plan.machine, plan.nproc)
         script = Script(command, place.path, place.log, env, lock)
@@ -236,14 +238,9 @@ class Session:
         )
 
 
-def heard_before(log: Path) -> tuple[Progress, int]:
-    """What a resumed run's log said before, and its length: what was measured counts, seed and phase are said anew."""
-    follower, progress = Follower(log), Progress()
-    for line in follower.lines():
-        progress.read(line)
-    progress.take_points()
-    progress.seed, progress.phase = None, "set-up"
-    return progress, follower.offset
+def run_id_of(run: Run) -> str:
+    """RUN_ID of a run's processes: the name of the script's own log, and how its processes are known."""
+    return f"{run.submission}_{run.set_id}_seed{run.seed}"
 
 
 def phases_before(state: str) -> tuple[str, ...]:

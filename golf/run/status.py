@@ -37,6 +37,8 @@ class Standing:
             return f"resume with {go_on}"
         if self.state in ("stopped", "failed"):
             return f"{self.run.stop_reason}; go on with {go_on}"
+        if self.run.derived:
+            return "derived: " + ", ".join(f"{key}={value}" for key, value in self.run.derived.items())
         return ""
 
     @property
