@@ -30,6 +30,10 @@ SIZES: dict[str, Any] = {
     "val_batch_tokens": 8 * 2 * WINDOW,
     "ttt_chunk_tokens": CHUNK,
     "ttt_batch_seqs": 2,
+    "lora_chunk_tokens": STRIDE,
+    "lora_batch_docs": 2,
+    "lora_rank": 4,
+    "phased_docs": 4,
 }
 SMALL = {"bucket": 64, "table": 64}
 

@@ -43,9 +43,14 @@ class StubGPT(nn.Module):
             param.data = 0.5 * torch.randn(param.shape, generator=source, dtype=torch.float64)
 
     def hidden(self, ids: Any, docs: Any = None) -> Any:
-        """(B, T, C); positions count from the window's start, attention stays inside `docs` (ids of documents) when given."""
+        """(B, T, C); positions count from the window's start, attention stays inside `docs` when given.
+
+        docs: ids of documents (B, T), or the bounds of the documents of the flattened batch (the `varlen` evaluator's).
+        """
         T = ids.shape[1]
         mask = torch.ones(T, T, dtype=torch.bool).tril()[None, None]
+        if torch.is_tensor(docs) and docs.dim() == 1:
+            docs = torch.searchsorted(docs, torch.arange(ids.numel(), dtype=docs.dtype), right=True).view(ids.shape)
         if torch.is_tensor(docs) and docs.shape == ids.shape:
             mask = mask & (docs[:, None, :, None] == docs[:, None, None, :])
         x = self.embed(ids) + 0.3 * self.place(torch.arange(T) % 4096)
@@ -54,7 +59,10 @@ class StubGPT(nn.Module):
         return F.layer_norm(x, (WIDTH,))
 
     def forward(self, ids: Any, targets: Any = None, docs: Any = None, loop: bool = True, lora: Any = None) -> Any:
-        logits = self.head(self.hidden(ids.long(), docs))
+        x = self.hidden(ids.long(), docs)
+        logits = self.head(x)
+        if lora is not None:
+            logits = logits + lora("head", -1, x, logits)
         if targets is None:
             return logits
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten().long(), reduction="none").view(targets.shape)
