@@ -47,7 +47,9 @@ class Adapters:
 
     def __init__(self, h, env, model):
         self.h = h
-        assert h.adapters, "`adapters` is off, so the model has no place for what is trained at test time: set adapters = true"
+        assert h.adapters, (
+            "`adapters` is off, so the model has no place for what is trained at test time: set adapters = true"
+        )
         shapes = Shapes()
         with torch.no_grad(), env.autocast(), torch.compiler.set_stance("force_eager"):
             model(torch.zeros((1, 8), dtype=torch.int64, device=env.device), lora=shapes)
@@ -93,6 +95,7 @@ def document_queue(h, stream):
 
 def ttt_lora(h, env, model, stream, keep=False):
     """Documents apart, each scored by the model with adapters that learned from the document's earlier chunks."""
+    assert h.lora_chunk_tokens <= h.eval_seq_len, "a chunk of adapters' training is longer than a window"
     trace = Trace(env, stream, "ttt_lora", "quantized_ttt_lora", keep)
     adapters = Adapters(h, env, model)
     model.requires_grad_(False)
