@@ -47,6 +47,7 @@ ABOUT: Mapping[str, tuple[type, bool]] = MappingProxyType(
 )
 DEFAULT_ENTRY = "golf.parts.entry:main"
 OVERRIDE = "command line"
+NO_PARTS = Catalogue("", MappingProxyType({}), MappingProxyType({}), MappingProxyType({}))
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Recipe:
     """Every choice of a submission. values: knob → value, all knobs of all parts; origins: knob → the recipe that set it.
 
     own: the knobs that this recipe sets itself (with overrides): these must be read. chain: this recipe and its ancestors.
+    catalogue: the parts that it chooses from, its submissions' techniques among them, as they were when it was loaded.
     full: of a small twin, the values of the recipe that it is the twin of where they differ.
     """
 
@@ -72,6 +74,7 @@ class Recipe:
     entry: str = DEFAULT_ENTRY
     chain: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
+    catalogue: Catalogue = field(default=NO_PARTS, repr=False, compare=False)
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False)
     own: frozenset[str] = frozenset()
@@ -90,11 +93,6 @@ class Recipe:
     def twin(self) -> Mapping[str, Any]:
         """The other values that the composed file must work with too: the small twin's, or for a twin the full ones."""
         return smoke_sizes(self) if self.full is None else self.full
-
-    @property
-    def catalogue(self) -> Catalogue:
-        """The parts that this recipe chooses from, its submission's techniques among them."""
-        return load_catalogue(self.package, self.folders)
 
 
 def load_recipe(
@@ -127,6 +125,24 @@ def changed(recipe: Recipe, values: Mapping[str, Any], origin: str = OVERRIDE) -
         values=MappingProxyType({**recipe.values, **values}),
         origins=MappingProxyType({**recipe.origins, **dict.fromkeys(values, origin)}),
         own=recipe.own | values.keys(),
+    )
+
+
+def with_folders(recipe: Recipe, folders: Iterable[Path]) -> Recipe:
+    """The recipe with the techniques of other submissions to choose from, too, their knobs at their defaults."""
+    new = tuple(folder for folder in folders if folder not in recipe.folders)
+    if not new:
+        return recipe
+    catalogue = load_catalogue(recipe.package, (*recipe.folders, *new))
+    added = {
+        n: checked(catalogue, k, k.default, "its default") for n, k in catalogue.knobs.items() if n not in recipe.values
+    }
+    return replace(
+        recipe,
+        folders=(*recipe.folders, *new),
+        catalogue=catalogue,
+        values=MappingProxyType({**added, **recipe.values}),
+        origins=MappingProxyType({**dict.fromkeys(added, "default"), **recipe.origins}),
     )
 
 
@@ -183,6 +199,7 @@ def _assemble(line: list[tuple[Path, dict[str, Any]]]) -> Recipe:
         path=path,
         chain=tuple(name_of(*entry) for entry in line),
         folders=folders,
+        catalogue=catalogue,
         values=MappingProxyType(values),
         origins=MappingProxyType(origins),
         own=frozenset(own),

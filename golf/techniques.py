@@ -14,7 +14,7 @@ from typing import Any
 from golf.catalogue import Catalogue, did_you_mean
 from golf.errors import GolfError
 from golf.knobs import checked
-from golf.recipe import Recipe, changed, load_recipe, shipped_recipes
+from golf.recipe import Recipe, changed, load_recipe, shipped_recipes, with_folders
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,7 @@ def with_technique(recipe: Recipe, request: str) -> Recipe:
     technique = find_technique(source.catalogue, name)
     if not technique.used_in(source):
         raise GolfError(f"{source.name} does not use `{technique.name}`", f"`golf show {technique.name}` says who does")
+    recipe = with_folders(recipe, source.folders if _is_user(source, technique.name) else ())
     values: dict[str, Any] = {k: source.values[k] for k in technique.knobs}
     for knob, mine in (entries(source, technique.name) if technique.off is None else {}).items():
         if source.catalogue.knobs[knob].kind == "Slot":
@@ -145,8 +146,11 @@ def with_technique(recipe: Recipe, request: str) -> Recipe:
     values = {k: v for k, v in values.items() if recipe.values.get(k) != v}
     if not values:
         raise GolfError(f"{recipe.name} already has `{technique.name}` as {source.name} has it", None)
-    folders = (*recipe.folders, *(f for f in source.folders if f not in recipe.folders))
-    return changed(replace(recipe, folders=folders), values, source.name)
+    return changed(recipe, values, source.name)
+
+
+def _is_user(recipe: Recipe, technique: str) -> bool:
+    return technique in recipe.catalogue.parts and recipe.catalogue.parts[technique].user
 
 
 def _placed(catalogue: Catalogue, chain: tuple[str, ...], model: tuple[str, ...], member: str) -> tuple[str, ...]:

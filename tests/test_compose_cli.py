@@ -301,3 +301,25 @@ def test_unknown_submission_is_a_clear_error(golf):
         assert code == 2 and err.startswith("error: no ")
     with pytest.raises(GolfError):
         load_recipe("nothing")
+
+
+def test_a_users_technique_travels_with_new(golf, toy):
+    (toy / "techniques").mkdir()
+    (toy / "techniques" / "mine.py").write_text(
+        '"""Mine."""\n\n\nclass Knobs:\n    mine_scale: float = 2.0\n\n\ndef mined(h, x):\n    return h.mine_scale * x\n'
+    )
+    recipe = toy / "recipe.toml"
+    recipe.write_text(
+        recipe.read_text().replace("loop = 1", 'loop = 1\nembed = ["user:mine.mined"]') + "[mine]\nmine_scale = 3.0\n"
+    )
+    assert golf("compose toy")[0] == 0
+    plain = golf.root / "submissions" / "plain"
+    plain.mkdir()
+    (plain / "recipe.toml").write_text('name = "plain"\nentry = "toy_parts.entry:main"\n')
+    code, _, err = golf("new other --from plain --with toy:mine")
+    assert code == 0, err
+    assert (golf.root / "submissions" / "other" / "techniques" / "mine.py").is_file()
+    script = (golf.root / "submissions" / "other" / "train_gpt.py").read_text()
+    assert "    mine_scale = 3.0" in script and "x = mined(x)" in script
+    assert golf("new child --from toy")[0] == 0 and golf("compose child --check")[0] == 0
+    assert "mined" in (golf.root / "submissions" / "child" / "train_gpt.py").read_text()

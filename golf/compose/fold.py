@@ -29,17 +29,13 @@ from golf.compose.branches import (
 )
 from golf.compose.loops import can_unroll, over_chain, unrolled
 from golf.compose.plumbing import (
-    drop_parameter,
-    is_h,
     is_trivial_init,
-    local_names,
-    self_h,
     stores_h,
     stray_h,
-    without_h,
     yields,
 )
-from golf.compose.settle import Choice, Values, evaluate
+from golf.compose.settle import Values, evaluate
+from golf.compose.substitute import Substitute
 from golf.errors import GolfError
 
 
@@ -68,16 +64,13 @@ def fold(definition: Definition, values: Values, shown: str) -> str:
     return folded.code
 
 
-class Fold(cst.CSTTransformer):
+class Fold(Substitute):
     """Walks one definition top down through statements and tests, bottom up through everything else."""
 
     def __init__(self, definition: Definition, values: Values) -> None:
-        super().__init__()
-        self.definition = definition
-        self.values = values
+        super().__init__(definition, values)
         self.at: cst.CSTNode | None = None
         self.functions: list[cst.FunctionDef] = []
-        self.locals: set[str] | None = None
 
     def line_of(self, module: cst.Module) -> int:
         """The line in the part's file of the statement that is being folded."""
@@ -240,52 +233,7 @@ class Fold(cst.CSTTransformer):
             test=test.visit(self), body=original_node.body.visit(self), orelse=original_node.orelse.visit(self)
         )
 
-    # names ------------------------------------------------------------------------------------------------------------
-
-    def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.BaseExpression:
-        if self_h(updated_node):
-            return cst.Name("h", lpar=updated_node.lpar, rpar=updated_node.rpar)
-        if not is_h(updated_node.value):
-            return updated_node
-        knob = updated_node.attr.value
-        if self.values.kind(knob) not in ("Slot", "Chain"):
-            return updated_node
-        value = self.values.read(knob)
-        if isinstance(value, tuple):
-            return self.tuple_of(value)
-        if value is None:
-            return cst.Name("None")
-        self.check_capture(value.name)
-        return cst.Name(value.name, lpar=updated_node.lpar, rpar=updated_node.rpar)
-
-    def tuple_of(self, members: tuple[Choice, ...]) -> cst.Tuple:
-        for member in members:
-            self.check_capture(member.name)
-        comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
-        last = cst.Comma() if len(members) == 1 else cst.MaybeSentinel.DEFAULT
-        elements = [
-            cst.Element(cst.Name(c.name), comma=comma if i + 1 < len(members) else last) for i, c in enumerate(members)
-        ]
-        return cst.Tuple(elements)
-
-    def check_capture(self, name: str) -> None:
-        """Refuse to put a name where a local of the same name would take its place."""
-        if self.locals is None:
-            self.locals = local_names(self.definition.text)
-        if name in self.locals:
-            raise GolfError(f"`{name}` is chosen by the recipe and also a local name here", "rename the local [rule 3]")
-
-    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.Call:
-        return without_h(updated_node)
-
-    def leave_Parameters(self, original_node: cst.Parameters, updated_node: cst.Parameters) -> cst.Parameters:
-        return drop_parameter(updated_node)
-
-    def visit_Lambda(self, node: cst.Lambda) -> None:
-        if drop_parameter(node.params) is not node.params:
-            raise GolfError(
-                f"`{EMPTY.code_for_node(node)}` would lose its `h`", "write a function instead of a lambda [rule 4]"
-            )
+    # functions ---------------------------------------------------------------------------------------------------------
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:
         self.functions.append(node)
