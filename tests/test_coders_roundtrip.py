@@ -17,9 +17,10 @@ from golf.parts.techniques.bitpack import BitpackCoder
 from golf.parts.techniques.brotli_shuffle import BrotliCoder
 from golf.parts.techniques.lzma_coder import LzmaCoder
 from golf.parts.techniques.rans import RansCoder
+from golf.parts.techniques.rans_context import ContextRansCoder
 from golf.parts.techniques.zstd_coder import ZstdCoder
 
-CODERS = [RawCoder, ZlibCoder, ZstdCoder, LzmaCoder, BrotliCoder, BitpackCoder, RansCoder]
+CODERS = [RawCoder, ZlibCoder, ZstdCoder, LzmaCoder, BrotliCoder, BitpackCoder, RansCoder, ContextRansCoder]
 QUIET = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -167,3 +168,27 @@ def test_a_manifest_nested_without_end_is_refused(tmp_path: Path) -> None:
     path.write_bytes(body + struct.pack("<I", zlib.crc32(body)))
     with pytest.raises(ValueError, match="damaged"):
         read_container(path, RawCoder)
+
+
+def scaled_codes(rows: int, columns: int, seed: int) -> torch.Tensor:
+    """Codes whose columns differ in scale."""
+    rng = torch.Generator().manual_seed(seed)
+    scale = 1 + torch.rand(columns, generator=rng)
+    return torch.round(torch.randn(rows, columns, generator=rng) * scale / 0.4145).to(torch.int8)
+
+
+@pytest.mark.parametrize("shape", [(96, 512), (512, 96), (128, 128), (17, 300)])
+def test_contexts_read_back_wide_tall_and_square_matrices_alike(shape: tuple[int, int]) -> None:
+    tensors = [scaled_codes(*shape, seed) for seed in range(3)] + [torch.zeros(2100, dtype=torch.int8)]
+    specs = [(str(i), "int8", list(tensor.shape)) for i, tensor in enumerate(tensors)]
+    read = ContextRansCoder.decode(ContextRansCoder.encode(tensors), specs, sum(t.numel() for t in tensors))
+    assert all(torch.equal(a, b) for a, b in zip(read, tensors, strict=True))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_contexts_find_columns_and_rows_of_different_scale_and_cost_nothing_where_there_are_none(turned: bool) -> None:
+    uneven = [scaled_codes(256, 1024, seed) for seed in range(4)]
+    uneven = [codes.T.contiguous() for codes in uneven] if turned else uneven
+    even = [torch.round(torch.randn(256, 1024, generator=torch.Generator().manual_seed(9)) * 2.4).to(torch.int8)]
+    assert len(ContextRansCoder.encode(uneven)) < 0.998 * len(RansCoder.encode(uneven))
+    assert len(ContextRansCoder.encode(even)) < len(RansCoder.encode(even)) + 600  # its states: one for every row

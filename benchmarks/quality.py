@@ -1,0 +1,154 @@
+"""What a byte buys: validation loss against bytes for every quantizer, on weights that were really trained.
+
+Give it run folders (`float.golf` and `hessians.golf` of one recipe, a seed each), their recipe and shards. Every method is run at
+several steps; each point is a real artifact, weighed, read back and scored. Methods are compared at equal bytes by
+interpolating log(loss − float loss) over bytes; n, mean and sd (ddof 1) are over seeds and neighbouring steps.
+
+    $ python benchmarks/quality.py runs/1337 runs/42 --recipe mine --val data/fineweb_val_000000.bin --tokens 65536
+"""
+
+import argparse
+import csv
+import math
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from golf.namespace import namespace
+from golf.parts.artifact import RawCoder, read_container, write_container
+from golf.parts.data import load_shard
+from golf.parts.model import GPT
+from golf.parts.quant import dequantize, load_weights, quantize
+from golf.parts.tags import collect
+from golf.recipe import load_recipe
+
+ROLES = ("embed", "attn", "mlp")
+STEPS = (0.8, 0.9, 0.96, 1.0, 1.04, 1.1, 1.25)
+
+
+def chosen(quantizer: str, *more: str) -> list[str]:
+    return [f"{role}_quantizer={quantizer}" for role in ROLES] + list(more)
+
+
+def stepped(step: float) -> list[str]:
+    """#1394's settings with every step times `step`."""
+    clips = {"embed": 15.0, "attn": 12.85, "mlp": 12.85}
+    bits = ["embed_bits=7", "attn_bits=6", "mlp_bits=6"]
+    return bits + [f"{role}_clip_sigmas={clips[role] * step}" for role in ROLES]
+
+
+def points() -> list[tuple[str, float, list[str]]]:
+    """(method, dial, overrides)."""
+    found = [("gptq-lite rows", bits, chosen("gptq_lite_rows", *(f"{role}_bits={bits}" for role in ROLES)))
+             for bits in (4, 5, 6)]  # fmt: skip
+    for step in STEPS:
+        found.append(("nearest", step, chosen("sdclip_rtn", *stepped(step))))
+        found.append(("gptq", step, chosen("gptq_sdclip", *stepped(step))))
+        found.append(("gptq + lqer", step, chosen("gptq_sdclip", *stepped(step), 'corrections=["LQER"]')))
+        found.append(("gptq trellis", step, chosen("gptq_trellis", *stepped(step), "levels=trellis_levels")))
+    return found
+
+
+class Scorer:
+    """Mean loss of weights over the first tokens of a validation shard, nats per token."""
+
+    def __init__(self, h: Any, shard: Path, tokens: int) -> None:
+        self.model, self.length = GPT(h), h.eval_seq_len
+        self.tokens = torch.from_numpy(np.asarray(load_shard(str(shard))[: tokens + 1]).astype(np.int64))
+
+    @torch.no_grad()
+    def __call__(self, weights: dict[str, torch.Tensor]) -> float:
+        load_weights(self.model, weights)
+        total, count, span = 0.0, 0, 16 * self.length
+        for start in range(0, len(self.tokens) - span, span):
+            piece = self.tokens[start : start + span + 1]
+            nats = self.model(piece[:-1].view(-1, self.length), piece[1:].view(-1, self.length))
+            total, count = total + float(nats.double().sum()), count + nats.numel()
+        return total / count
+
+
+def measure(folder: Path, recipe: str, overrides: list[str], scorer: Scorer, seed: int, out: Any) -> None:
+    """Every point of one run; rows go to `out` as they are made."""
+    weights, hessians = (read_container(str(folder / name), RawCoder)[0] for name in ("float.golf", "hessians.golf"))
+    tagged, start = collect(scorer.model), scorer(weights)
+    coded = sum(entry.param.numel() for entry in tagged if entry.tag.role in ROLES)
+    out.writerow([seed, "float", "", "", "", f"{start:.6f}", 0, 0])
+    for method, dial, changes in points():
+        begun = time.perf_counter()
+        h = namespace(load_recipe(recipe, [*overrides, *changes, "coder=RansCoder"]))
+        tensors = quantize(h, tagged, weights, hessians)
+        seconds = time.perf_counter() - begun
+        with tempfile.TemporaryDirectory() as scratch:
+            size = write_container(str(Path(scratch) / "model.golf"), tensors, {}, h.coder)
+        loss = scorer(dequantize(h, tensors))
+        row = [
+            seed,
+            method,
+            dial,
+            size,
+            f"{8 * size / coded:.4f}",
+            f"{loss:.6f}",
+            f"{loss - start:.6f}",
+            f"{seconds:.1f}",
+        ]
+        out.writerow(row)
+        sys.stdout.flush()
+
+
+def summary(rows: list[list[str]], reference: str = "gptq") -> None:
+    """Each method's gap over the reference's at the same bytes."""
+    ratios: dict[str, list[float]] = {}
+    for seed in {row[0] for row in rows}:
+        mine = [row for row in rows if row[0] == seed and row[1] != "float" and float(row[6]) > 0]
+        curve = sorted((float(row[3]), math.log(float(row[6]))) for row in mine if row[1] == reference)
+        slope, at = np.polyfit([x for x, _ in curve], [y for _, y in curve], 1)
+        for row in mine:
+            if curve[0][0] <= float(row[3]) <= curve[-1][0]:
+                ratios.setdefault(row[1], []).append(float(row[6]) / math.exp(slope * float(row[3]) + at))
+    print(f"\n| method | loss gap / {reference}'s at equal bytes | sd | n |\n| --- | --- | --- | --- |")
+    for method, values in ratios.items():
+        sd = statistics.stdev(values) if len(values) > 1 else math.nan
+        print(f"| {method} | {statistics.mean(values):.3f} | {sd:.3f} | {len(values)} |")
+
+
+def plot(rows: list[list[str]], path: Path) -> None:
+    import matplotlib.pyplot as plt  # noqa: PLC0415  (optional)
+
+    for method in dict.fromkeys(row[1] for row in rows if row[1] != "float"):
+        mine = sorted((float(row[4]), float(row[6])) for row in rows if row[1] == method)
+        plt.plot([x for x, _ in mine], [y for _, y in mine], ".-", label=method)
+    plt.xlabel("bits per weight"), plt.ylabel("loss over float, nats per token"), plt.yscale("log"), plt.legend()
+    plt.savefig(path)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("folders", nargs="*", type=Path)
+    options.add_argument("--recipe", default="baseline")
+    options.add_argument("--set", nargs="*", default=[], help="key=value of the recipe")
+    options.add_argument("--val", type=Path, help="a validation shard")
+    options.add_argument("--tokens", type=int, default=65_536)
+    options.add_argument("--csv", type=Path, default=Path("quality.csv"))
+    options.add_argument("--plot", type=Path)
+    given = options.parse_args()
+    torch.set_num_threads(1)
+    if given.folders:
+        scorer = Scorer(namespace(load_recipe(given.recipe, given.set)), given.val, given.tokens)
+        with given.csv.open("a", buffering=1) as file:
+            for folder in given.folders:
+                seed = read_container(str(folder / "float.golf"), RawCoder)[1]["seed"]
+                measure(folder, given.recipe, given.set, scorer, seed, csv.writer(file))
+    rows = list(csv.reader(given.csv.open()))
+    summary(rows)
+    if given.plot:
+        plot(rows, given.plot)
+
+
+if __name__ == "__main__":
+    main()
