@@ -7,7 +7,7 @@ import pytest
 from run_fakes import make_project, plan_of, run_fake
 
 from golf.artifact import ledger as ledger_module
-from golf.artifact import package as package_module
+from golf.artifact import manifest as manifest_module
 from golf.artifact.alone import evaluate_alone
 from golf.artifact.container import fault_of, read_meta
 from golf.artifact.ledger import CAP_BYTES, weigh
@@ -110,7 +110,7 @@ def test_code_is_packed_where_only_that_fits(folder, monkeypatch):
     readable = (folder / "train_gpt.py").stat().st_size
     model = (run.folder / "model.golf").stat().st_size
     monkeypatch.setattr(ledger_module, "CAP_BYTES", model + readable - 1)
-    monkeypatch.setattr(package_module, "CAP_BYTES", model + readable - 1)
+    monkeypatch.setattr(manifest_module, "CAP_BYTES", model + readable - 1)
     made = package_of(folder)
     assert made.ledger.is_packed and made.ledger.headroom >= 0 and made.exit_code == Exit.OK
     assert made.ledger.worst.raw_total == model + readable
@@ -169,3 +169,38 @@ def test_a_script_that_cannot_evaluate_alone_says_why(folder, monkeypatch, capsy
     with pytest.raises(GolfError, match="could not be evaluated alone: its script ended with exit code 1") as caught:
         package_of(folder)
     assert caught.value.code == Exit.UNKNOWN and "told to crash in eval" in capsys.readouterr().err
+
+
+def no_launch(script, nproc, cuda, phases):
+    raise AssertionError("nothing is to be evaluated")
+
+
+def test_the_same_bytes_are_not_scored_alone_twice(folder):
+    run_fake(folder, "1337,42")
+    first = package_of(folder)
+    second = package_of(folder, launcher=no_launch)
+    assert second.kept and not first.kept and second.folder == first.folder
+    assert [one.alone.val_bpb for one in second.comparisons] == [one.alone.val_bpb for one in first.comparisons]
+    assert not package_of(folder, again=True).kept
+
+
+@pytest.mark.parametrize("change", ["model", "shipped", "manifest", "seed", "score"])
+def test_anything_that_changed_is_scored_again(folder, change):
+    first, _ = run_fake(folder, "1337,42")
+    place = package_of(folder).folder
+    if change == "model":  # another artifact behind the package's back, whole in itself
+        shutil.copy(place / "seed_42" / "model.golf", first.folder / "copy")
+        (first.folder / "copy").replace(first.folder / "model.golf")
+    elif change == "shipped":
+        (place / "train_gpt.py").write_text("pass")
+    elif change == "manifest":
+        (place / "manifest.json").write_text("[]")
+    elif change == "seed":
+        run_fake(folder, "7")
+    else:
+        manifest = json.loads((place / "manifest.json").read_text())
+        del manifest["alone"][0]
+        (place / "manifest.json").write_text(json.dumps(manifest))
+    made = package_of(folder)
+    assert not made.kept and made.folder is not None
+    assert made.comparisons[0].agrees == (change != "model")  # the log's score is no longer this artifact's

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from golf.artifact.alone import Score, evaluate_alone
 from golf.artifact.container import read_meta
-from golf.artifact.package import Package, finished_runs, local_files, make_package, refuse_other_data
+from golf.artifact.manifest import Package
+from golf.artifact.package import finished_runs, local_files, make_package, refuse_other_data
 from golf.errors import Exit, GolfError
 from golf.project import find_root, find_submission
 from golf.run.launch import Inputs, Launcher, torchrun
@@ -27,6 +28,7 @@ def package_submission(
     *,
     pack: bool = False,
     write: bool = True,
+    again: bool = False,
     view: PlainView | None = None,
     launcher: Launcher = torchrun,
 ) -> tuple[Plan, Package]:
@@ -55,7 +57,7 @@ def package_submission(
             plan = derived_plan(plan, runs, overrides)
             runs = run_derived(plan, runs, store, view, launcher=launcher)
     shown = _Shown(view)
-    package = make_package(plan, runs, pack=pack, write=write, launcher=launcher, on_progress=shown)
+    package = make_package(plan, runs, pack=pack, write=write, again=again, launcher=launcher, on_progress=shown)
     return plan, package
 
 

@@ -2,44 +2,22 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from golf import __version__
-from golf.artifact.alone import TOLERANCE_BPB, Comparison, evaluate_alone, refuse_damaged
-from golf.artifact.ledger import CAP_BYTES, Ledger, weigh
-from golf.artifact.ledger import to_json as ledger_json
+from golf.artifact.alone import Comparison, evaluate_alone, refuse_damaged
+from golf.artifact.ledger import weigh
+from golf.artifact.manifest import FOLDER, Package, kept_comparisons, write_package
 from golf.errors import Exit, GolfError
 from golf.run.launch import Launcher, torchrun
-from golf.run.layout import ARTIFACT, SCRIPT, link_or_copy, sha256_of, sha256_of_file, write_atomically
+from golf.run.layout import ARTIFACT, SCRIPT, sha256_of, sha256_of_file
 from golf.run.lines import Progress
 from golf.run.plan import Plan
 from golf.run.resume import is_current
 from golf.run.schema import Run
 from golf.run.source import own_script, readable_of
 from golf.run.store import Store
-
-MANIFEST = "manifest.json"
-
-
-@dataclass(frozen=True)
-class Package:
-    """What would ship: its folder (None before it is written), its bytes, and its score measured alone."""
-
-    runs: tuple[Run, ...]
-    ledger: Ledger
-    shipped: bytes
-    comparisons: tuple[Comparison, ...]
-    folder: Path | None
-
-    @property
-    def exit_code(self) -> Exit:
-        """3 over the cap; 1 when a score in a log is not its artifact's."""
-        if self.ledger.headroom < 0:
-            return Exit.OVER_BYTES
-        return Exit.OK if all(one.agrees for one in self.comparisons) else Exit.RULE_BROKEN
 
 
 def finished_runs(store: Store, folder: Path, *, smoke: bool) -> list[Run]:
@@ -93,12 +71,13 @@ def make_package(
     *,
     pack: bool = False,
     write: bool = True,
+    again: bool = False,
     launcher: Launcher = torchrun,
     on_progress: Callable[[int, Progress], None] = lambda seed, progress: None,
 ) -> Package:
     """Weigh, score alone and write. pack: ship the packed script even where the readable one fits.
 
-    write: False weighs only. GolfError: a damaged artifact (10), one that cannot be scored alone (6).
+    write: False weighs only. again: score also what was scored before, byte for byte the same. GolfError: a damaged artifact (10), one that cannot be scored alone (6).
     """
     shipped = (plan.set_folder / SCRIPT).read_bytes()
     readable = readable_of(shipped).encode()
@@ -113,6 +92,9 @@ def make_package(
         ledger = weigh(readable, shipped, files, models, claimed)
     if not write or ledger.headroom < 0:
         return Package(tuple(runs), ledger, shipped, (), None)
+    package = Package(tuple(runs), ledger, shipped, (), None)
+    if not again and (kept := kept_comparisons(plan, package, files, models)) is not None:
+        return replace(package, comparisons=kept, folder=plan.set_folder / FOLDER, kept=True)
     comparisons = []
     for run in runs:
         alone = evaluate_alone(
@@ -120,7 +102,7 @@ def make_package(
             files=files, launcher=launcher, on_progress=partial(on_progress, run.seed),
         )  # fmt: skip
         comparisons.append(Comparison(run.seed, alone, float((run.result or {})["val_bpb"])))
-    package = Package(tuple(runs), ledger, shipped, tuple(comparisons), None)
+    package = replace(package, comparisons=tuple(comparisons))
     return replace(package, folder=write_package(plan, package, files, models))
 
 
@@ -137,52 +119,3 @@ def local_files(script: Path) -> tuple[Path, ...]:
 
     source = read_source(script)
     return (*source.helpers, *source.data)
-
-
-def write_package(plan: Plan, package: Package, files: Sequence[Path], models: dict[int, Path]) -> Path:
-    """Write `package/`: the script, its files, a model per seed, and last the manifest, which names them all."""
-    folder = plan.set_folder / "package"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MANIFEST).unlink(missing_ok=True)  # an older manifest must not describe new files
-    write_atomically(folder / SCRIPT, package.shipped)
-    written = [folder / SCRIPT]
-    for file in files:
-        link_or_copy(file, folder / file.name)
-        written.append(folder / file.name)
-    for seed, model in models.items():
-        target = folder / f"seed_{seed}" / ARTIFACT
-        target.parent.mkdir(exist_ok=True)
-        link_or_copy(model, target)
-        written.append(target)
-    manifest = to_json(plan, package)
-    manifest["files"] = [
-        {"name": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
-        for path in written
-    ]
-    write_atomically(folder / MANIFEST, (json.dumps({"schema": 1, **manifest}, indent=2) + "\n").encode())
-    return folder
-
-
-def to_json(plan: Plan, package: Package) -> dict[str, Any]:
-    """The package for `--json` and its manifest."""
-    return {
-        "golf": __version__,
-        "submission": plan.source.name,
-        "set": plan.source.set_id,
-        "smoke": plan.source.smoke,
-        "track": package.runs[0].track,
-        "challenge_result": package.runs[0].track != "local",
-        "derived": package.runs[0].derived,
-        "script_sha256": plan.source.script_sha256,
-        "data": {"name": plan.data.name, "sha256": plan.data.sha256, "tokenizer_sha256": plan.data.tokenizer_sha256},
-        "bytes": ledger_json(package.ledger),
-        "fits": package.ledger.worst.shipped_total <= CAP_BYTES,
-        "alone": [
-            {
-                "seed": one.seed, "val_bpb": one.alone.val_bpb, "val_loss": one.alone.val_loss,
-                "logged_bpb": one.logged_bpb, "difference_bpb": one.difference_bpb,
-                "tolerance_bpb": TOLERANCE_BPB, "agrees": one.agrees, "seconds": one.alone.seconds,
-            }
-            for one in package.comparisons
-        ],
-    }  # fmt: skip

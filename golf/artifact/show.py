@@ -1,7 +1,7 @@
 """How a package is shown: the scores alone beside the logged ones, and what they mean."""
 
 from golf.artifact.alone import TOLERANCE_BPB
-from golf.artifact.package import Package
+from golf.artifact.manifest import Package
 
 ALONE_COLUMNS = ("seed", "bpb alone", "bpb logged", "difference", "seconds", "verdict")
 
@@ -25,6 +25,8 @@ def alone_remarks(package: Package) -> list[str]:
         for one in package.comparisons
         if not one.agrees
     ]
+    if package.kept:
+        remarks.append("scored alone before, from the same bytes on the same data (`--again` scores once more)")
     if package.ledger.headroom < 0:
         remarks.append("not evaluated, not written: it does not fit")
     if package.folder is not None:

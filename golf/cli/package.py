@@ -16,6 +16,7 @@ def package(
     pack: Annotated[bool, typer.Option("--pack", help="Ship the packed script even if the readable one fits.")] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="The small twin's runs.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Weigh only; evaluate and write nothing.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Score once more what was scored before.")] = False,
     nproc: Annotated[int | None, typer.Option(help="Processes: 1, 2, 4, 8; default: every GPU, or 1.")] = None,
     data_path: Annotated[Path | None, typer.Option(help="Folder of fineweb_*.bin shards.")] = None,
     tokenizer_path: Annotated[Path | None, typer.Option(help="SentencePiece .model file.")] = None,
@@ -31,7 +32,7 @@ def package(
     """
     from golf.artifact.api import package_submission
     from golf.artifact.ledger import COLUMNS, remarks_of, rows_of
-    from golf.artifact.package import to_json
+    from golf.artifact.manifest import to_json
     from golf.artifact.show import ALONE_COLUMNS, alone_remarks, alone_rows
     from golf.run.plan import Wishes
 
@@ -40,7 +41,9 @@ def package(
         raise GolfError(f"one submission at a time, not {', '.join(names)}", "`golf package NAME key=value …`")
     wishes = Wishes(smoke=smoke, nproc=nproc, data_path=data_path, tokenizer_path=tokenizer_path)
     try:
-        plan, made = package_submission(names[0] if names else None, wishes, changes, pack=pack, write=not dry_run)
+        plan, made = package_submission(
+            names[0] if names else None, wishes, changes, pack=pack, write=not dry_run, again=again
+        )
     except KeyboardInterrupt:
         talk("stopped; nothing was packaged")
         raise typer.Exit(130) from None
