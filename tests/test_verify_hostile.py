@@ -1,0 +1,151 @@
+"""Hostile input: contained, reported, nothing left behind."""
+
+import base64
+import os
+import subprocess
+import time
+import zlib
+
+import pytest
+from synthetic_scripts import ILLEGAL, LEGAL, script
+
+from golf.rules import State, verify_folder
+from golf.rules.sandbox import namespaces, run_sandboxed
+
+
+def foreign(text, seconds=90.0):
+    return run_sandboxed({"mode": "foreign", "text": text, "quick": True}, seconds)
+
+
+def states(verdict):
+    return {finding.code: finding.state for finding in verdict.findings}
+
+
+def test_a_script_of_fifty_megabytes_is_refused_in_seconds(tmp_path):
+    path = tmp_path / "train_gpt.py"
+    path.write_bytes(b"x = 1\n" * (50_000_000 // 6))
+    started = time.perf_counter()
+    verdict = verify_folder(path, only=["static", "folder"])
+    assert time.perf_counter() - started < 2.0
+    assert State.PASS not in {
+        finding.state for finding in verdict.findings if finding.code in ("R03", "R34", "R36", "R38")
+    }
+
+
+@pytest.mark.parametrize("form", ["zlib", "nested"])
+def test_a_decompression_bomb_is_named_and_never_unpacked(tmp_path, form):
+    bomb = zlib.compress(b"#" * 200_000_000, 9)
+    inner = f'import zlib,base64\nexec(zlib.decompress(base64.b64decode("{base64.b64encode(bomb).decode()}")))\n'
+    text = (
+        inner
+        if form == "zlib"
+        else f"import zlib,base64\nexec(zlib.decompress(base64.b64decode({base64.b64encode(zlib.compress(inner.encode()))!r})))\n"
+    )
+    path = tmp_path / "train_gpt.py"
+    path.write_text(text)
+    verdict = verify_folder(path, only=["static"])
+    assert not verdict.having(State.PASS)
+    assert any("more than" in finding.message for finding in verdict.findings)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(:\n",
+        "\0\0\0",
+        "x = " + "(" * 5000,
+        "class Größe: π = 3\n变量 = Größe.π\n",
+        "",
+        "exec(input())\n",
+        "exec(open('/etc/passwd').read())\n",
+    ],
+)
+def test_odd_scripts_give_a_verdict_and_no_crash(tmp_path, text):
+    path = tmp_path / "train_gpt.py"
+    path.write_text(text)
+    verdict = verify_folder(path)
+    assert len(verdict.findings) == 40
+    assert not any("failed" in finding.message for finding in verdict.findings)
+
+
+def test_odd_folders_give_a_verdict_and_no_crash(tmp_path):
+    (tmp_path / "submission.json").write_text("[1, 2")
+    (tmp_path / "train_seed1.log").write_bytes(os.urandom(3000))
+    (tmp_path / "train_gpt.py").write_bytes(b"")
+    verdict = verify_folder(tmp_path)
+    assert states(verdict)["R11"] is State.FAIL and states(verdict)["R10"] is State.FAIL
+
+
+PROLOGUE = {
+    "forks": ("import os\nos.fork()\n", "process"),
+    "shell": ("import subprocess\nsubprocess.run(['touch', {mark!r}])\n", "process"),
+    "socket": ("import socket\ns = socket.socket()\ns.connect(('127.0.0.1', 9))\n", "network"),
+    "name service": ("import socket\nsocket.getaddrinfo('example.invalid', 80)\n", "network"),
+    "writes outside": ("open({mark!r}, 'w').write('x')\n", "write"),
+    "removes": ("import os\nos.remove({keep!r})\n", "change"),
+    "kills": ("import os\nos.kill(os.getppid(), 9)\n", "signal"),
+    "libc": ("import ctypes\nctypes.CDLL('libc.so.6').fork()\n", "library"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", PROLOGUE)
+def test_what_a_script_tries_is_refused_and_told(tmp_path, what):
+    line, kind = PROLOGUE[what]
+    keep, mark = tmp_path / "keep me", tmp_path / "was here"
+    keep.write_text("kept")
+    answer = foreign(line.replace("{mark!r}", repr(str(mark))).replace("{keep!r}", repr(str(keep))) + LEGAL["plain"])
+    assert "refused" in answer["fault"] and kind in answer["touched"]
+    assert keep.read_text() == "kept" and not mark.exists()
+
+
+def test_a_script_that_sleeps_is_stopped_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    started = time.perf_counter()
+    answer = foreign("import time\ntime.sleep(600)\n", seconds=8.0)
+    assert time.perf_counter() - started < 20.0
+    assert "stopped after 8 s" in answer["fault"]
+    assert not list(tmp_path.iterdir())
+    assert str(tmp_path) not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.slow
+def test_memory_and_endless_output_are_bounded():
+    answer = foreign("x = bytearray(40 << 30)\n")
+    assert "MemoryError" in answer["fault"]
+    answer = foreign("import sys\nwhile True:\n    sys.stdout.write('x' * 1000000)\n", seconds=60.0)
+    assert answer["fault"]
+
+
+def test_an_exit_inside_the_script_is_an_answer():
+    assert "SystemExit" in foreign("import sys\nsys.exit(0)\n")["fault"]
+
+
+@pytest.mark.skipif(not namespaces(), reason="this machine permits no namespaces")
+def test_the_child_has_no_network_even_without_the_hook():
+    done = subprocess.run([*namespaces(), "cat", "/proc/net/dev"], capture_output=True, text=True, check=True)
+    assert [line.split(":")[0].strip() for line in done.stdout.splitlines()[2:]] == ["lo"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["plain", "score-first TTT"])
+def test_legal_evaluators_of_strangers_pass_when_executed(tmp_path, name):
+    (tmp_path / "train_gpt.py").write_text(LEGAL[name])
+    verdict = verify_folder(tmp_path / "train_gpt.py", only=["static", "execute"], quick=True)
+    assert not verdict.having(State.FAIL)
+    assert {states(verdict)[code] for code in ("R25", "R30", "R31", "R32", "R33", "R36", "R37", "R38")} == {State.PASS}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "code"), [("SLOT", "R37"), ("hashed cache", "R38"), ("adapt, then score", "R32")])
+def test_illegal_evaluators_of_strangers_break_the_sum(tmp_path, name, code):
+    (tmp_path / "train_gpt.py").write_text(ILLEGAL[name][1])
+    verdict = verify_folder(tmp_path / "train_gpt.py", only=["static", "execute"], quick=True)
+    assert {"R31", code} <= {finding.code for finding in verdict.having(State.FAIL)}
+
+
+def test_without_execute_nothing_of_a_stranger_runs(tmp_path):
+    mark = tmp_path / "ran"
+    (tmp_path / "train_gpt.py").write_text(f"open({str(mark)!r}, 'w')\n" + script())
+    verdict = verify_folder(tmp_path / "train_gpt.py")
+    assert not mark.exists() and states(verdict)["R31"] is State.UNKNOWN
