@@ -183,3 +183,13 @@ def test_the_record_track_needs_the_hardware_whatever_the_store_says(tmp_path: P
     assert _track([seed("NVIDIA H100 80GB HBM3", 1)], Stored()) == "local"
     assert _track([seed("cpu", 8)], Stored()) == "local"
     assert _track([seed("NVIDIA H100 80GB HBM3", 8)], None) == "local"
+
+
+def test_requirements_are_read_from_the_unpacked_script() -> None:
+    from golf.compose.pack import pack
+    from golf.record.requirements import requirements
+
+    source = "import os\nimport torch\n\ntry:\n    import no_such_kernel\nexcept ImportError:\n    no_such_kernel = None\nprint(os, torch, no_such_kernel)\n"
+    lines = requirements(source.encode()).splitlines()
+    assert lines[0].startswith("torch==") and lines[1].startswith("# no_such_kernel") and len(lines) == 2
+    assert requirements(pack(source * 30)).splitlines() == lines

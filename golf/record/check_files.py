@@ -73,13 +73,18 @@ def seed_labels(folder: Folder) -> Iterator[Finding]:
     ):
         yield Finding("seed-label", "high", f"all {len(ran_seeds)} logs ran seed {ran_seeds[0]}")
     have = {str(seed) for log in folder.logs for seed in (log.run.seed, log.seed_in_name) if seed is not None}
-    claimed = set(folder.seed_claims) | {str(seed) for seed in _listed((folder.claims or {}).get("seeds"))}
+    claims = folder.claims or {}
+    claimed = set(folder.seed_claims) | {
+        str(seed) for seed in (*_listed(claims.get("seeds")), *_listed([claims.get("seed")]))
+    }
     for seed in sorted(claimed - have):
         yield Finding("no-log-for-seed", "high", f"seed {seed} claimed, logs have {sorted(have) or 'none'}")
 
 
 def _listed(value: object) -> list[object]:
-    return [one for one in value if isinstance(one, int)] if isinstance(value, list) else []
+    return (
+        [one for one in value if isinstance(one, int) and not isinstance(one, bool)] if isinstance(value, list) else []
+    )
 
 
 def copies(folder: Folder) -> Iterator[Finding]:

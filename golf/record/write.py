@@ -17,6 +17,7 @@ from golf.record import plots
 from golf.record.claims import claims_of
 from golf.record.evidence import CAP_BYTES, Evidence, gather
 from golf.record.readme import readme_of, with_compliance
+from golf.record.requirements import requirements
 from golf.record.weights import largest, read_weights
 
 TRACK_FOLDERS = {"10min_16mb": "track_10min_16mb", "non_record_16mb": "track_non_record_16mb", "local": "local"}
@@ -215,38 +216,3 @@ def technique_names(recipe: Any) -> tuple[str, ...]:
             if stem in modules:
                 names.add(stem)
     return tuple(sorted(names))
-
-
-def requirements(script: bytes) -> str:
-    """requirements.txt: what the script imports beyond the standard library, at the installed versions."""
-    import ast
-    import sys
-
-    try:
-        tree = ast.parse(script)
-    except SyntaxError:
-        return "torch\n"
-    imported = {
-        alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
-    }
-    imported |= {
-        str(node.module).split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level
-    }
-    lines = {_pinned(name) for name in imported - set(sys.stdlib_module_names)}
-    return "".join(f"{line}\n" for line in sorted(lines))
-
-
-def _pinned(module: str) -> str:
-    """The distribution of an imported module at its installed version; the bare name where it is not installed."""
-    from importlib.metadata import PackageNotFoundError, packages_distributions, version
-
-    try:
-        return f"{module}=={version(module).partition('+')[0]}"
-    except PackageNotFoundError:
-        pass
-    # a distribution of another name; the table of all installed ones is slow to make
-    package = packages_distributions().get(module, [module])[0]
-    try:
-        return f"{package}=={version(package).partition('+')[0]}"
-    except PackageNotFoundError:
-        return package

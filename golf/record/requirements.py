@@ -1,0 +1,42 @@
+"""requirements.txt of a record, from the imports of its script."""
+
+import ast
+import sys
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+
+from golf.errors import GolfError
+
+
+def requirements(script: bytes) -> str:
+    """requirements.txt: what the script, unpacked, imports beyond the standard library, at the installed versions.
+
+    What is not installed here was not used by the runs: an import that the script does without; it stands as a remark.
+    """
+    from golf.compose.unpack import unpack
+
+    try:
+        tree = ast.parse(unpack(script))
+    except (GolfError, SyntaxError):
+        return "torch\n"
+    imported = {
+        alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    }
+    imported |= {
+        str(node.module).split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level
+    }
+    lines = {_pinned(name) for name in imported - set(sys.stdlib_module_names)}
+    return "".join(f"{line}\n" for line in sorted(lines, key=lambda line: (line.startswith("#"), line)))
+
+
+def _pinned(module: str) -> str:
+    """The distribution of an imported module at its installed version; a remark where it is not installed."""
+    try:
+        return f"{module}=={version(module).partition('+')[0]}"
+    except PackageNotFoundError:
+        pass
+    # a distribution of another name; the table of all installed ones is slow to make
+    package = packages_distributions().get(module, [module])[0]
+    try:
+        return f"{package}=={version(package).partition('+')[0]}"
+    except PackageNotFoundError:
+        return f"# {module}: used where it is installed; these runs did without"
