@@ -7,7 +7,7 @@ import time
 import zlib
 
 import pytest
-from synthetic_scripts import ILLEGAL, LEGAL, script
+from golf.rules.calibration.scripts import ILLEGAL, LEGAL, script
 
 from golf.rules import State, verify_folder
 from golf.rules.sandbox import namespaces, run_sandboxed

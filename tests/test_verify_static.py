@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from synthetic_scripts import HEAD, ILLEGAL, LEGAL, LEGAL_TTT, PREQUANT, packings, script
+from golf.rules.calibration.scripts import HEAD, ILLEGAL, LEGAL, LEGAL_TTT, PREQUANT, packings, script
 
 from golf.rules import State, verify_folder
 

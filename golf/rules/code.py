@@ -7,7 +7,7 @@ default (or off in the run's own log) is "off": it is evidence of nothing until 
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ class Piece:
     name: str
     node: Function
     module: Module
-    guards: dict[str, list[list[ast.expr]]] = field(default_factory=dict)  # called name → conditions of each call site
+    owner: str = ""  # the class that it is a method of
 
     @property
     def path(self) -> Path:
@@ -98,9 +98,10 @@ class Code:
         self.overrides = {key.lower(): value for key, value in (overrides or {}).items()}
         self.pieces: dict[str, list[Piece]] = {}
         for module in self.modules:
+            owners = _owners(module.tree)
             for node in ast.walk(module.tree or ast.Module([], [])):
                 if isinstance(node, Function):
-                    self.pieces.setdefault(node.name, []).append(Piece(node.name, node, module))
+                    self.pieces.setdefault(node.name, []).append(Piece(node.name, node, module, owners.get(node, "")))
 
     def __iter__(self) -> Iterator[Piece]:
         return (piece for named in self.pieces.values() for piece in named)
@@ -219,6 +220,12 @@ class Code:
             for piece in self.pieces.get(name, []):
                 calls += [node for node in ordered(piece.node) if isinstance(node, ast.Call)]
         return calls
+
+
+def _owners(tree: ast.Module | None) -> dict[ast.AST, str]:
+    """Method → name of its class."""
+    classes = [node for node in ast.walk(tree or ast.Module([], [])) if isinstance(node, ast.ClassDef)]
+    return {method: cls.name for cls in classes for method in cls.body if isinstance(method, Function)}
 
 
 def _top_level(tree: ast.Module) -> list[ast.AST]:

@@ -321,7 +321,7 @@ def smear_boundary(subject: Subject) -> Iterable[Result]:
 
 def _looks_back(piece: Piece) -> bool:
     """`x[:, :-1]` shifted onto `x[:, 1:]` in something called smear or shift."""
-    named = re.search(r"(?i)smear|token_shift|shift_gate", piece.name + piece.text[:0]) or any(
+    named = re.search(r"(?i)smear|token_shift|shift_gate", f"{piece.owner} {piece.name}") or any(
         "smear" in name.lower() for name in piece.names
     )
     return bool(named) and re.search(r"\[:, :-1\]|\[:, :-1, :\]|\.roll\(", piece.text) is not None

@@ -100,7 +100,9 @@ def judge(module: types.ModuleType, function: Callable[..., Any], *, quick: bool
     measure = Measure(module, function, window)
     grain = measure.scored(stream[:62]) - measure.scored(stream[:61])
     if grain != 1 or measure.scored(stream) != TOKENS - 1:
-        measure = Measure(module, function, 1)  # it cuts the stream to whole windows: let a window be one token (that also scores a legacy tail once)
+        measure = Measure(
+            module, function, 1
+        )  # it cuts the stream to whole windows: let a window be one token (that also scores a legacy tail once)
         grain = measure.scored(stream[:62]) - measure.scored(stream[:61])
     again = abs(measure.nats(stream[:62]) - measure.nats(stream[:62]))
     outcomes = [Outcome("D9", again < 1e-6, again, f"two runs differ by {again:.1e} nats in all")]

@@ -1,0 +1,1 @@
+"""How often the referee is right: specimens of every family, a legal folder, planted faults, and the labelled corpus."""
