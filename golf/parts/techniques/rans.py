@@ -18,7 +18,7 @@ from golf.parts.techniques.lzma_coder import LZMA_FILTERS, unlzma
 TABLE_BITS = 14
 LOWEST_STATE = 1 << 16  # states live in [2¹⁶, 2³²) and move 16 bits at a time
 MIN_CODES = 2048  # a smaller tensor does not pay for its table
-RANS_HEADER = struct.Struct("<III")  # bytes of the head, the same packed, words
+RANS_HEADER = struct.Struct("<II")  # bytes of the head, the same packed
 
 
 def frequencies(counts):
@@ -46,11 +46,13 @@ class SlotTable:
 class StateReader:
     """The decoder's states; every call of `take` gives the next code of each of the first `lanes`."""
 
-    def __init__(self, states, words):
-        check(bool((states >= LOWEST_STATE).all()), "a state is out of range")
-        self.states = states.astype(np.uint64)
-        self.words = words.astype(np.uint64)
+    def __init__(self, data, lanes):
+        """data: `lanes` states of 4 bytes, then words of 2."""
+        check(len(data) >= 4 * lanes and len(data) % 2 == 0, "ends within its states")
+        self.states = np.frombuffer(data, "<u4", lanes).astype(np.uint64)
+        self.words = np.frombuffer(data, "<u2", -1, 4 * lanes).astype(np.uint64)
         self.at = 0
+        check(bool((self.states >= LOWEST_STATE).all()), "a state is out of range")
 
     def take(self, table, lanes, start=0):
         """start: the first slot of every lane's table, where a table holds several."""
@@ -102,20 +104,16 @@ def write_payload(head, rest, steps, lanes):
     states, words = write_states(steps, lanes)
     text = head + to_planes(rest)
     packed = lzma.compress(text, lzma.FORMAT_RAW, filters=LZMA_FILTERS)
-    return RANS_HEADER.pack(len(text), len(packed), len(words)) + packed + states.tobytes() + words.tobytes()
+    return RANS_HEADER.pack(len(text), len(packed)) + packed + states.tobytes() + words.tobytes()
 
 
-def read_payload(payload, most_bytes, lanes):
-    """(head and rest, StateReader) of a payload whose head and rest are at most `most_bytes`."""
+def read_payload(payload, most_bytes):
+    """(head and rest, states and words) of a payload whose head and rest are at most `most_bytes`."""
     check(len(payload) >= RANS_HEADER.size, "ends within its header")
-    text_bytes, packed_bytes, words = RANS_HEADER.unpack_from(payload)
-    states_at = RANS_HEADER.size + packed_bytes
+    text_bytes, packed_bytes = RANS_HEADER.unpack_from(payload)
     check(text_bytes <= most_bytes, f"says {text_bytes} bytes of tables")
-    check(len(payload) == states_at + 4 * lanes + 2 * words, "has another length than it says")
-    text = unlzma(payload[RANS_HEADER.size : states_at], text_bytes)
-    return text, StateReader(
-        np.frombuffer(payload, "<u4", lanes, states_at), np.frombuffer(payload, "<u2", words, states_at + 4 * lanes)
-    )
+    states_at = RANS_HEADER.size + packed_bytes
+    return unlzma(payload[RANS_HEADER.size : states_at], text_bytes), payload[states_at:]
 
 
 def write_table(lowest, freq):
@@ -154,8 +152,8 @@ class RansCoder:
     @staticmethod
     def decode(payload, specs, unpacked_bytes):
         coded = [spec for spec in specs if is_coded(spec)]
-        lanes = lanes_for(sum(math.prod(spec[2]) for spec in coded))
-        text, reader = read_payload(payload, unpacked_bytes + len(coded) * (4 + 2 * 256), lanes)
+        text, states = read_payload(payload, unpacked_bytes + len(coded) * (4 + 2 * 256))
+        reader = StateReader(states, lanes_for(sum(math.prod(spec[2]) for spec in coded)))
         at, tensors = 0, {}
         for name, dtype, shape in coded:
             table, at = read_table(text, at, 1, DTYPES[dtype])

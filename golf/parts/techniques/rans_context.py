@@ -15,6 +15,7 @@ from golf.parts.artifact import DTYPES, check
 from golf.parts.techniques.byte_planes import from_planes
 from golf.parts.techniques.rans import (
     TABLE_BITS,
+    StateReader,
     frequencies,
     is_coded,
     lanes_for,
@@ -161,6 +162,15 @@ def static_group(tensors, lanes):
     return total, head, steps
 
 
+def best_way(members, key, lanes):
+    """(bytes that it takes, head, steps, mode) of the cheapest way to code a group; key None: no contexts."""
+    ways = [(*static_group(members, lanes), 0)]
+    if key is not None:
+        group = Group(members, key[1], lanes)
+        ways += [(*group.coded(mode), mode) for mode in (ALONG, ACROSS, ALONG | ACROSS)]
+    return min(ways, key=lambda way: way[0])
+
+
 class ContextRansCoder:
     name = "ransctx"
 
@@ -170,27 +180,26 @@ class ContextRansCoder:
         coded = [t for t, spec in zip(tensors, specs) if is_coded(spec)]
         rest = [t for t, spec in zip(tensors, specs) if not is_coded(spec)]
         coded_specs = [spec for spec in specs if is_coded(spec)]
-        lanes, head, steps = lanes_of(coded_specs), b"", []
-        for key, positions in groups_of(coded_specs).items():
-            members = [coded[i] for i in positions]
-            ways = [(*static_group(members, lanes), 0)]
-            if key is not None:
-                group = Group(members, key[1], lanes)
-                ways += [(*group.coded(mode), mode) for mode in (ALONG, ACROSS, ALONG | ACROSS)]
-            _, group_head, group_steps, mode = min(ways, key=lambda way: way[0])
-            head += struct.pack("<B", mode) + group_head
-            steps += group_steps
-        return write_payload(head, rest, steps, lanes)
+        lanes, groups = lanes_of(coded_specs), groups_of(coded_specs)
+        ways = [best_way([coded[i] for i in positions], key, lanes) for key, positions in groups.items()]
+        if not any(mode for _, _, _, mode in ways):  # without contexts there need not be a state for every row
+            lanes = lanes_for(sum(t.numel() for t in coded))
+            ways = [best_way([coded[i] for i in positions], None, lanes) for positions in groups.values()]
+        head = struct.pack("<H", lanes) + b"".join(struct.pack("<B", mode) + text for _, text, _, mode in ways)
+        return write_payload(head, rest, [step for _, _, steps, _ in ways for step in steps], lanes)
 
     @staticmethod
     def decode(payload, specs, unpacked_bytes):
         coded = [spec for spec in specs if is_coded(spec)]
-        text, reader = read_payload(payload, unpacked_bytes + len(coded) * (MOST_CONTEXTS + 1) * 520, lanes_of(coded))
-        at, tensors = 0, {}
+        text, states = read_payload(payload, unpacked_bytes + (len(coded) + 1) * (MOST_CONTEXTS + 1) * 520)
+        check(len(text) >= 2, "ends within its tables")
+        lanes = struct.unpack_from("<H", text)[0]
+        check(lanes in (lanes_of(coded), lanes_for(sum(math.prod(spec[2]) for spec in coded))), f"says {lanes} lanes")
+        reader, at, tensors = StateReader(states, lanes), 2, {}
         for key, positions in groups_of(coded).items():
             check(at < len(text) and text[at] <= ALONG | ACROSS, "has an unknown way to read a group")
             mode, at = text[at], at + 1
-            check(not mode or key is not None, "has contexts for what is no matrix")
+            check(not mode or (key is not None and lanes == lanes_of(coded)), "has contexts that it cannot have")
             if mode:
                 matrices, at = read_group(text, at, reader, [coded[i] for i in positions], mode)
                 tensors.update(matrices)
