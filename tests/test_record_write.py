@@ -137,7 +137,9 @@ def test_an_unfinished_run_is_refused_with_the_way_out(submission: Path) -> None
     with pytest.raises(GolfError, match="seed 7 of `mine` is not finished") as caught:
         write_record(submission, WISHES)
     assert caught.value.code == Exit.REFUSED and "--resume" in (caught.value.hint or "")
-    assert write_record(submission, Wishes(**{**vars(WISHES), "seeds": [1337, 42]})).is_dir()
+    folder = write_record(submission, Wishes(**{**vars(WISHES), "seeds": [1337, 42]}))
+    assert claims_of(folder)["seeds_left_out"] == [7]  # what was run is disclosed
+    assert "left out by choice: seed_7" in (folder / "README.md").read_text()
 
 
 def test_a_seed_that_did_not_reach_the_script_is_refused(submission: Path) -> None:

@@ -29,6 +29,7 @@ def claims_of(
         "val_bpb_std": _rounded(bpb.sd),
         "std_convention": "sample (n - 1)" if bpb.sd is not None else None,
         "seeds": [seed.seed for seed in evidence.seeds],
+        "seeds_left_out": [int(name.removeprefix("seed_")) for name in evidence.left_out] or None,
         "seed_results": {str(seed.seed): _seed_entry(evidence, seed) for seed in evidence.seeds},
         "artifact_bytes_mean": round(fmean(totals)) if totals else None,
         "artifact_bytes_max": max(totals) if totals else None,

@@ -96,6 +96,8 @@ def _statistics(evidence: Evidence) -> str:
         lines.append(
             f"Against the last row ({row.label}, {row.score}): {verdict.delta_bpb:+.5f} BPB; one-sided {bars}."
         )
+    if evidence.left_out:
+        lines.append(f"Also run with this script, and left out by choice: {', '.join(evidence.left_out)}.")
     lines += [f"Note: {note}." for note in evidence.notes]
     return "\n".join(lines)
 
