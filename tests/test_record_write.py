@@ -1,6 +1,7 @@
 """`golf record` writes what was measured, whole or not at all, and refuses what is not finished."""
 
 import json
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -195,3 +196,34 @@ def test_requirements_are_read_from_the_unpacked_script() -> None:
     lines = requirements(source.encode()).splitlines()
     assert lines[0].startswith("torch==") and lines[1].startswith("# no_such_kernel") and len(lines) == 2
     assert requirements(pack(source * 30)).splitlines() == lines
+
+
+def golf(root: Path, *arguments: str, config: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(config), "PYTHONPATH": str(Path(__file__).parents[1])}
+    return subprocess.run(
+        [sys.executable, "-m", "golf", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=root,
+        env=environment,
+    )
+
+
+def test_the_command_writes_what_its_dry_run_announces(submission: Path, tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "golf.toml").write_text('author = "A. Person"\ngithub_id = "aperson"\n')
+    options = ("--name", "First try", "--date", "2026-04-20")
+    dry = golf(
+        submission, "record", *options, "--dry-run", config=tmp_path / "config"
+    )  # the name is that of the current folder
+    assert dry.returncode == 0 and "2026-04-20_First_try" in dry.stdout and "A. Person" in dry.stdout
+    assert not (tmp_path / "records").exists()
+    done = golf(tmp_path, "record", "mine", *options, "--json", config=tmp_path / "config")
+    assert done.returncode == 0, done.stderr
+    folder = Path(json.loads(done.stdout)["folder"])
+    assert folder.name == "2026-04-20_First_try" and claims_of(folder)["github_id"] == "aperson"
+    checked = golf(tmp_path, "record", "--check", str(folder), config=tmp_path / "config")
+    assert checked.returncode == 0 and "no disagreement" in checked.stderr
+    again = golf(tmp_path, "record", "mine", *options, config=tmp_path / "config")
+    assert (again.returncode, "never overwritten" in again.stderr) == (10, True)

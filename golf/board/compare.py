@@ -133,7 +133,7 @@ def config_diff(a: Side, b: Side) -> dict[str, tuple[str | None, str | None]]:
     """Name → (value in A, value in B) where they differ; None for a side that does not know the name."""
     if not a.config or not b.config:
         return {}
-    names = [*a.config, *(name for name in b.config if name not in a.config)]
+    names = [name for name in (*a.config, *(name for name in b.config if name not in a.config)) if name != "name"]
     return {
         name: (a.config.get(name), b.config.get(name)) for name in names if a.config.get(name) != b.config.get(name)
     }

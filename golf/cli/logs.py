@@ -12,7 +12,7 @@ app = typer.Typer(
 
 @app.command()
 def show(
-    files: Annotated[list[Path], typer.Argument(help="Log files, of any dialect and encoding.")],
+    files: Annotated[list[Path], typer.Argument(help="Log files, of any dialect and encoding, or folders of them.")],
     claim: float | None = typer.Option(None, "--claim", help="A claimed val_bpb: which line of the log backs it."),
     json: bool = typer.Option(False, "--json", help="Print JSON."),
     md: bool = typer.Option(False, "--md", help="Print Markdown tables."),
@@ -21,11 +21,12 @@ def show(
 
     $ golf logs show records/track_10min_16mb/2026-04-09_Mine/train_seed42.log
     """
+    from golf.board.gather import log_files
     from golf.cli.output import print_json
     from golf.logs import read_log
     from golf.logs.page import print_log
 
-    logs = [read_log(path) for path in files]
+    logs = [read_log(path) for given in files for path in (log_files(given) if given.is_dir() else [given])]
     if json:
         print_json({"logs": [{**vars(log), "runs": [run.to_dict() for run in log.runs]} for log in logs]})
     else:
