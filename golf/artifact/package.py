@@ -48,9 +48,10 @@ def _own_script_of(run: Run) -> str:
 
 
 def refuse_other_data(plan: Plan, runs: Sequence[Run]) -> None:
-    """A score is compared on the data that it was measured on."""
+    """A score is compared on the data that it was measured on. Of an imported run the data is not known: its score will tell."""
     for run in runs:
-        if (run.data_sha256, run.tokenizer_sha256) != (plan.data.sha256, plan.data.tokenizer_sha256):
+        known = run.data_sha256 is not None
+        if known and (run.data_sha256, run.tokenizer_sha256) != (plan.data.sha256, plan.data.tokenizer_sha256):
             raise GolfError(f"seed {run.seed} of {run.submission} was scored on other data than {plan.data.name}",
                             "name its data: `--data-path`, `--tokenizer-path`", Exit.REFUSED)  # fmt: skip
 
