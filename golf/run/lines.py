@@ -24,6 +24,7 @@ _PARAMS = re.compile(r"model_params:(\d+)")
 _MEMORY = re.compile(r"peak memory allocated: (\d+) MiB")
 _TOTAL = re.compile(r"Total submission size \S+: (\d+) bytes")
 _SCORE = re.compile(rf"(\w+)_exact val_loss:{_NUMBER} val_bpb:{_NUMBER}")
+_SCORING = re.compile(r"eval_progress (\w+) ([\d.]+%) running_bpb:([\d.]+) elapsed:(\d+)s eta:(\d+)s")
 _PHASE = re.compile(r"golf_phase (train|export|eval)\b")
 _RESULT = "golf_result "
 
@@ -47,6 +48,7 @@ class Progress:
     step_ms: float | None = None
     val_loss: float | None = None  # in training, before quantization
     val_bpb: float | None = None
+    scoring: str | None = None  # how far the evaluator at work is: its share, its BPB so far, what remains
     score: str | None = None  # the evaluator that spoke last
     score_bpb: float | None = None
     score_loss: float | None = None
@@ -82,6 +84,9 @@ class Progress:
             self._at(match[3], match[4], match[2])
         elif match := _SCORE.search(line):
             self.score, self.score_loss, self.score_bpb = match[1], float(match[2]), float(match[3])
+            self.scoring = None
+        elif match := _SCORING.match(line):
+            self.scoring = f"{match[1]} {match[2]}  bpb so far {match[3]}  {match[4]} s, about {match[5]} s left"
         elif match := _PHASE.match(line):
             self.phase = match[1]
         elif match := _WARMUP.match(line):
