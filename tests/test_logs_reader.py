@@ -259,6 +259,16 @@ def test_odd_finals_are_classed_by_their_label(line: str, stage: str, bpb: float
     assert run.score is not None and (run.score.stage, run.val_bpb) == (stage, bpb)
 
 
+def test_a_diverged_run_says_so_and_is_still_json() -> None:
+    run = only(
+        V1.replace("train_loss:2.0827", "train_loss:nan").replace(
+            "val_loss:2.07405347 val_bpb:1.22837129", "val_loss:nan val_bpb:nan"
+        )
+    )
+    assert run.val_bpb == 1.2284 and "prints nan" in run.score_why
+    assert json.loads(json.dumps(run.to_dict(curve=True), allow_nan=False))["train_loss"] == "nan"
+
+
 def test_a_claim_is_matched_to_the_line_that_backs_it() -> None:
     run = only(V2)
     hit = backing(run.scores, 1.0827, 4)

@@ -227,3 +227,72 @@ def test_the_command_writes_what_its_dry_run_announces(submission: Path, tmp_pat
     assert checked.returncode == 0 and "no disagreement" in checked.stderr
     again = golf(tmp_path, "record", "mine", *options, config=tmp_path / "config")
     assert (again.returncode, "never overwritten" in again.stderr) == (10, True)
+
+
+def test_what_was_packaged_is_what_ships_and_is_counted(submission: Path) -> None:
+    from golf.compose.pack import pack
+
+    folder = next(submission.glob("runs/*")) / "package"
+    folder.mkdir()
+    packed = pack(SCRIPT.decode())
+    (folder / "train_gpt.py").write_bytes(packed)
+    (folder / "table.bin").write_bytes(b"x" * 10)
+    (folder / "manifest.json").write_text(
+        json.dumps({"files": [{"name": "train_gpt.py"}, {"name": "table.bin"}, {"name": "seed_7/model.golf"}]})
+    )
+    record = write_record(submission, WISHES)
+    claims = claims_of(record)
+    assert (record / "train_gpt.py").read_bytes() == packed and (record / "table.bin").stat().st_size == 10
+    assert claims["bytes_code"] == len(packed) + 10 and claims["bytes_total"] == len(packed) + 10 + 4000
+    assert check_folder(record).findings == ()
+    assert claims["golf"]["packed"] is True and "it unpacks itself" in (record / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("derived", "fault"),
+    [
+        ([{"coder": "lzma.x"}] * 3, None),
+        ([{"num_layers": 10}] * 3, "not in \\[quant\\]"),
+        ([{"coder": "a"}, {"coder": "b"}, {"coder": "a"}], "different settings"),
+    ],
+)
+def test_derived_results_count_only_where_quantization_alone_differs(
+    submission: Path, derived: list[dict], fault: str | None
+) -> None:
+    from golf.recipe import load_recipe
+    from golf.run.store import open_store
+
+    quant = next(name for name, knob in load_recipe(submission).catalogue.knobs.items() if knob.part == "quant")
+    set_folder = next(submission.glob("runs/*"))
+    with open_store(submission.parents[1]) as store:
+        for seed, changes in zip(SCORES, derived, strict=True):
+            row = store.start(folder=set_folder / f"seed_{seed}", submission="mine", set_id=set_folder.name, seed=seed, script_sha256="x",
+                              smoke=False, track="local", derived={quant if key == "coder" else key: value for key, value in changes.items()})  # fmt: skip
+            store.move(row.id, "finished", result={"val_bpb": 3.0})
+    if fault is None:
+        record = write_record(submission, WISHES)
+        assert (
+            claims_of(record)["golf"]["derived"] == {quant: "lzma.x"}
+            and "Quantized again" in (record / "README.md").read_text()
+        )
+    else:
+        with pytest.raises(GolfError, match=fault):
+            write_record(submission, WISHES)
+
+
+def test_a_run_that_the_store_calls_unfinished_is_refused(submission: Path) -> None:
+    from golf.run.store import open_store
+
+    set_folder = next(submission.glob("runs/*"))
+    with open_store(submission.parents[1]) as store:
+        store.start(
+            folder=set_folder / "seed_7",
+            submission="mine",
+            set_id=set_folder.name,
+            seed=7,
+            script_sha256="x",
+            smoke=False,
+            track="local",
+        )
+    with pytest.raises(GolfError, match="is started, not finished"):
+        write_record(submission, WISHES)

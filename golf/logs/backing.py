@@ -136,6 +136,12 @@ def choose(scores: Sequence[Score], result: dict[str, Any] | None, line: int) ->
     rank = max(STAGES.index(score.stage) for score in usable)
     top = [score for score in usable if score.stage == STAGES[rank]]
     best = most_exact(top[-1], top)
+    broken = [score for score in scores if score.val_bpb != score.val_bpb and score.line > best.line]
+    if broken:
+        return (
+            best,
+            f"{_reason(best, usable)}; line {broken[-1].line} prints nan: the run diverged or its artifact is broken",
+        )
     if best.stage == "ttt":
         plain = [score for score in usable if score.stage in ("sliding", "quantized")]
         if plain and (fallback := plain[-1]).val_bpb < best.val_bpb:

@@ -1,6 +1,7 @@
 """What a log says: the frozen results of the reader. None means that the log does not say it."""
 
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from typing import Any
 
 # how far from the shipped artifact a number was measured; the later stage is the better evidence for a claim
@@ -115,7 +116,17 @@ class RunResult:
         table = asdict(self)
         if not curve:
             table["curve"] = len(self.curve)
-        return {**table, "val_bpb": self.val_bpb, "val_loss": self.val_loss}
+        plain: dict[str, Any] = _plain({**table, "val_bpb": self.val_bpb, "val_loss": self.val_loss})
+        return plain
+
+
+def _plain(value: Any) -> Any:
+    """`value` as JSON can hold it: nan and inf, which a diverged run prints, as text."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
 
 
 LN2 = 0.6931471805599453

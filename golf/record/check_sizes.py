@@ -31,7 +31,7 @@ def totals(folder: Folder) -> Iterator[Finding]:
         if (
             name in ("bytes_total", "artifact_bytes", "artifact_size_bytes")
             and folder.logs
-            and int(claim) not in logged
+            and int(claim) not in allowed
         ):
             yield Finding("bytes_total", "medium", f"claimed {int(claim):,}; logs {logged}")
         if claim % 10_000 == 0 and int(claim) not in allowed:
@@ -39,8 +39,9 @@ def totals(folder: Folder) -> Iterator[Finding]:
 
 
 def shipped_totals(folder: Folder, log: SeedLog) -> list[int]:
-    """The model's bytes that the log prints plus each shipped script: what a run weighs whose script was packed after it."""
-    return [log.run.model_bytes + size for size in folder.scripts.values()] if log.run.model_bytes is not None else []
+    """The model's bytes that the log prints plus a shipped script, or all that ships: a run whose script was packed after it."""
+    model = log.run.model_bytes
+    return [] if model is None else [model + size for size in (*folder.scripts.values(), folder.shipped_bytes)]
 
 
 def code(folder: Folder) -> Iterator[Finding]:
@@ -61,7 +62,7 @@ def code(folder: Folder) -> Iterator[Finding]:
         yield Finding("code-bytes", "low", f"the logs ran scripts of {len(set(known.values()))} sizes: {known}")
     claim = folder.number("bytes_code", "code_bytes")
     allowed = {size for log in folder.logs for size in (log.run.code_bytes, log.run.code_compressed_bytes)} - {None}
-    allowed |= {*scripts.values(), sum(scripts.values())} if packed else set()
+    allowed |= {*scripts.values(), folder.shipped_bytes} if packed else set()
     if claim is not None and folder.logs and int(claim) not in allowed:
         yield Finding("bytes_code", "low", f"claimed {int(claim)}; logs {sizes} scripts {scripts}")
         if claim % 1000 == 0:

@@ -14,6 +14,7 @@ from golf.logs import RunResult, read_log
 from golf.logs.result import LogFile
 
 SEED_IN_NAME = re.compile(r"seed[_-]?(\d+)", re.I)
+DOCUMENTS = (".md", ".json", ".log", ".svg", ".png", ".toml", ".lock", ".tsv", ".csv")
 README_NUMBER = re.compile(r"(?<![\d.])([01]\.\d{3,8})(?!\d)")
 
 
@@ -80,9 +81,14 @@ class Folder:
         return {path.name: path.stat().st_size for path in sorted(self.path.glob("*.py"))}
 
     @cached_property
-    def bare(self) -> bool:
-        """Whether the folder holds no README, no requirements and no script at all: an extract of logs and claims."""
-        return self.readme is None and not self.scripts
+    def shipped_bytes(self) -> int:
+        """Everything that is no documentation and no evidence: scripts and the files that they may read."""
+        logs = {log.path for log in self.logs}
+        return sum(
+            path.stat().st_size
+            for path in self.path.iterdir()
+            if path.is_file() and path not in logs and path.suffix not in DOCUMENTS and path.name != "requirements.txt"
+        )
 
     @cached_property
     def logs(self) -> tuple[SeedLog, ...]:
