@@ -9,13 +9,15 @@ import time
 from pathlib import Path
 
 import pytest
-from run_fakes import make_project
+from run_fakes import is_running, make_project
 
 from golf.artifact.container import fault_of
 from golf.run.lines import read_log
 from golf.run.processes import is_locked
 from golf.run.resume import is_current, place_of
+from golf.run.status import follow, standings, to_watch
 from golf.run.store import open_store
+from golf.run.view import PlainView
 
 DRIVER = Path(__file__).with_name("run_driver.py")
 POINTS = ("script", "row", "aside", "launched", "noted", "trained", "exported", "ended", "finishing", "finished")
@@ -131,3 +133,49 @@ def kill_script(folder):
         for run in store.runs("mine", ("started", "trained", "exported")):
             if run.pid and is_locked(place_of(run).script_lock):
                 os.kill(run.pid, signal.SIGKILL)
+
+
+def when_running(folder):
+    """The row of the run, once its script is at work."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with open_store(folder.parents[1]) as store:
+            for run in store.runs("mine", "started"):
+                if run.pid and read_log(run.log).step:
+                    return run
+        time.sleep(0.02)
+    raise AssertionError("no script came to its first step")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_golf_that_is_asked_to_stop_ends_its_script_in_order(folder, monkeypatch, number):
+    monkeypatch.setenv("FAKE_STEP_SECONDS", "0.2")
+    running = golf(folder, "1337")
+    run = when_running(folder)
+    running.send_signal(number)
+    running.communicate(timeout=30)
+    assert running.returncode != 0 and not is_running(run.pid)
+    (stopped,) = check_consistent(folder)
+    assert stopped.state == "stopped" and not is_locked(place_of(stopped).script_lock)
+
+
+def test_a_terminal_that_goes_away_does_not_stop_a_run_that_costs_money(folder, monkeypatch):
+    monkeypatch.setenv("FAKE_STEP_SECONDS", "0.1")
+    running = golf(folder, "1337")
+    when_running(folder)
+    running.send_signal(signal.SIGHUP)
+    output, _ = running.communicate(timeout=30)
+    assert running.returncode == 0 and b"finished 1337" in output
+
+
+def test_watching_follows_a_living_run_to_its_end_and_changes_nothing(folder, monkeypatch, capsys):
+    monkeypatch.setenv("FAKE_STEP_SECONDS", "0.1")
+    running = golf(folder, "1337")
+    when_running(folder)
+    root = folder.parents[1]
+    standing = to_watch(root, "mine")
+    assert standing.state == "running" and standing.is_live
+    ended = follow(standing, PlainView())
+    running.communicate(timeout=30)
+    assert ended.progress.score_bpb is not None and "final bpb" in capsys.readouterr().err
+    assert [one.state for one in standings(root)] == ["finished"]

@@ -16,7 +16,7 @@ from golf.run.plan import Wishes, make_plan, parse_seeds
 from golf.run.processes import tree
 from golf.run.session import Session
 from golf.run.store import open_store
-from golf.run.view import PlainView
+from golf.run.view import LiveView, PlainView, describe
 
 
 @pytest.fixture
@@ -302,3 +302,15 @@ def test_workers_that_outlive_their_launcher_are_ended(folder, monkeypatch):
     with open_store(plan.root) as store, pytest.raises(GolfError, match="ended by signal 9"):
         Session(plan, store, PlainView(), launch, kill_launcher_when_trained, grace_seconds=1.0).run()
     assert len(workers) == 1 and not is_running(workers[0])
+
+
+def test_the_live_line_shows_phase_step_and_score(folder, capsys):
+    view = LiveView()
+    shown = []
+    plain_progress = view.progress
+    view.progress = lambda progress: (shown.append(describe(progress)), plain_progress(progress))
+    plan = plan_of(folder)
+    with open_store(plan.root) as store:
+        Session(plan, store, view).run()
+    assert "step 20/20" in shown[-1] and shown[-1].startswith("eval") and "final bpb" in shown[-1]
+    assert "seed 1337 (1 of 1) of mine on cpu" in capsys.readouterr().err

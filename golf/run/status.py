@@ -106,12 +106,14 @@ def follow(standing: Standing, view: PlainView, wait: Callable[[float], None] = 
     run, progress, follower = standing.run, Progress(), Follower(standing.run.log)
     view.begin(run, 1, 1, f"{run.world_size} x {run.device}")
     try:
-        while is_alive(run):
-            if lines := follower.lines():
+        living = True
+        while living:
+            living = is_alive(run) or is_watched(run)  # asked before reading, so that its last lines are read too
+            if lines := follower.lines(to_end=not living):
                 for line in lines:
                     progress.read(line)
                 view.progress(progress)
-            wait(POLL_SECONDS)
+            wait(POLL_SECONDS if living else 0.0)
     finally:
         view.close()
     return standing_of(run)
