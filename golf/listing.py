@@ -105,7 +105,9 @@ def list_rules() -> Listing:
 
 def list_runs() -> Listing:
     """The project's runs, newest last."""
-    store = _others("golf.run.store", "open_store", find_root())
+    root = find_root()
+    # opening the store would make it
+    found = _others("golf.run.store", "open_store", root).runs() if (root / ".golf" / "golf.db").is_file() else ()
     rows = [
         {
             "submission": run.submission,
@@ -114,7 +116,7 @@ def list_runs() -> Listing:
             "state": run.state,
             "val_bpb": (run.result or {}).get("val_bpb"),
         }
-        for run in store.runs()
+        for run in found
     ]
     columns = ("submission", "set", "seed", "state", "val_bpb")
     return Listing(

@@ -285,7 +285,7 @@ def survives(text, wanted):
 def test_unread_keys_are_all_named(recipe):
     with pytest.raises(GolfError) as fault:
         compose(load_recipe(recipe().path, ["ema_decay=0.5", "gate_window=2"]))
-    assert fault.value.message == "`ema_decay` of toy is read by nothing in the composed file (nor are `gate_window`)"
+    assert fault.value.message == "`ema_decay` of toy is read by nothing in the composed file (and `gate_window`)"
     assert fault.value.hint == "remove it, or choose the technique that reads it  [toy_parts/techniques/ema.py]"
 
 

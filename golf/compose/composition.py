@@ -47,7 +47,7 @@ def _refuse_unread(recipe: Recipe, read: set[str]) -> None:
         return
     knob = recipe.catalogue.knobs[unread[0]]
     shown = recipe.catalogue.parts[knob.part].shown
-    others = f" (nor are {', '.join(f'`{u}`' for u in unread[1:])})" if len(unread) > 1 else ""
+    others = f" (and {', '.join(f'`{u}`' for u in unread[1:])})" if len(unread) > 1 else ""
     raise GolfError(
         f"`{knob.name}` of {recipe.name} is read by nothing in the composed file{others}",
         f"remove it, or choose the technique that reads it  [{shown}]",

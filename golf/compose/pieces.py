@@ -62,21 +62,22 @@ def _cut(text: str) -> tuple[tuple[str, ...], tuple[Piece, ...]]:
     node = tree.body[0]
     if not isinstance(node, ast.ClassDef):
         return (), (_piece("", (1, len(lines)), text, tree),)
+    scope = symtable.symtable(text, "part", "exec").get_children()[0]
+    own = frozenset(symbol.get_name() for symbol in scope.get_symbols() if symbol.is_local())
     methods, shell, end = [], list(lines), node.body[0].lineno - 1
     for statement in node.body:
         first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
         start = first if statement is node.body[0] else end + 1
         end = statement.end_lineno or statement.lineno
-        if isinstance(statement, ast.FunctionDef) and not statement.name.startswith("__"):
+        if _is_piece(statement):
             piece = "class _:\n" + "".join(lines[start - 1 : end])
-            methods.append(_piece(statement.name, (start, end), piece, statement))
+            methods.append(_piece(getattr(statement, "name", ""), (start, end), piece, statement, own))
             shell[start - 1 : end] = [""] * (end - start + 1)
-    rest = ast.ClassDef(
-        **{**{f: getattr(node, f) for f in node._fields}, "body": [s for s in node.body if not _is_piece(s)]}
-    )
+    rest = [s for s in node.body if not _is_piece(s)]
+    kept = ast.ClassDef(**{**{f: getattr(node, f) for f in node._fields}, "body": rest})
     text = "".join(shell)
     return tuple(ast.unparse(b) for b in node.bases), (
-        _piece("", (1, len(lines)), text if has_body(text) else text + "\n    pass\n", rest),
+        _piece("", (1, len(lines)), text if has_body(text) else text + "\n    pass\n", kept, own),
         *methods,
     )
 
@@ -93,23 +94,27 @@ def has_body(text: str) -> bool:
     return True
 
 
-def _piece(method: str, lines: tuple[int, int], text: str, tree: ast.AST) -> Piece:
+def _piece(method: str, lines: tuple[int, int], text: str, tree: ast.AST, own: frozenset[str] = frozenset()) -> Piece:
+    """One piece. own: the names of the class that it belongs to, which decorators and defaults read but bodies do not."""
     mentions, knobs = set[str](), set[str]()
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             (knobs if isinstance(node.value, ast.Name) and node.value.id == "h" else mentions).add(node.attr)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
             mentions.add(node.value)
-    return Piece(method, lines, frozenset(_globals(text)), frozenset(mentions), frozenset(knobs))
+    names, in_class = _globals(text, own)
+    return Piece(method, lines, frozenset(names), frozenset(mentions | in_class), frozenset(knobs))
 
 
-def _globals(text: str) -> set[str]:
-    """The global names that a definition reads, at any depth, by Python's own scoping."""
+def _globals(text: str, own: frozenset[str]) -> tuple[set[str], set[str]]:
+    """(the global names that a definition reads, at any depth, by Python's own scoping; those of its class that it reads)."""
     top = symtable.symtable(text, "part", "exec")
-    names = {s.get_name() for s in top.get_symbols() if s.is_referenced()}
-    tables = list(top.get_children())
+    names, in_class = {s.get_name() for s in top.get_symbols() if s.is_referenced()}, set[str]()
+    tables = [(table, own) for table in top.get_children()]
     while tables:
-        table = tables.pop()
-        tables += table.get_children()
-        names |= {s.get_name() for s in table.get_symbols() if s.is_global() and s.is_referenced()}
-    return names
+        table, hidden = tables.pop()
+        tables += [(child, frozenset()) for child in table.get_children()]
+        used = {s.get_name() for s in table.get_symbols() if s.is_global() and (s.is_referenced() or s.is_assigned())}
+        names |= used - hidden
+        in_class |= used & hidden
+    return names, in_class

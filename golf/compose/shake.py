@@ -14,17 +14,31 @@ from golf.recipe import Recipe
 # methods that a base class calls on its own; a test compares them with what torch's classes have
 CALLED_BY_BASE = {
     "Module": (
-        "forward",
-        "extra_repr",
-        "train",
-        "eval",
-        "state_dict",
-        "load_state_dict",
-        "to",
-        "apply",
-        "requires_grad_",
+        *(
+            "forward",
+            "train",
+            "eval",
+            "to",
+            "apply",
+            "requires_grad_",
+            "zero_grad",
+            "extra_repr",
+            "state_dict",
+            "load_state_dict",
+        ),
+        *(
+            "parameters",
+            "named_parameters",
+            "named_buffers",
+            "children",
+            "named_children",
+            "named_modules",
+            "get_submodule",
+        ),
+        *("add_module", "register_buffer", "register_parameter", "get_extra_state", "set_extra_state"),
+        *("_apply", "_load_from_state_dict", "_save_to_state_dict", "_named_members", "_get_name", "_call_impl"),
     ),
-    "Optimizer": ("step", "zero_grad", "state_dict", "load_state_dict", "add_param_group"),
+    "Optimizer": ("step", "zero_grad", "state_dict", "load_state_dict", "add_param_group", "profile_hook_step"),
     "object": (),
 }
 
