@@ -269,6 +269,44 @@ def test_a_diverged_run_says_so_and_is_still_json() -> None:
     assert json.loads(json.dumps(run.to_dict(curve=True), allow_nan=False))["train_loss"] == "nan"
 
 
+@pytest.mark.parametrize(
+    ("line", "bpb"),
+    [
+        ("ttt epoch 2/3 bpb: 1.0999", 1.08271394),
+        ("Final evaluation with TTT: val_bpb=1.0701", 1.0701),
+        ("best bpb so far 1.0123", 1.08271394),
+    ],
+)
+def test_a_line_of_no_known_form_does_not_outweigh_a_known_final(line: str, bpb: float) -> None:
+    assert only("\n".join(V2.splitlines()[:-1]) + "\n" + line + "\n").val_bpb == bpb
+
+
+def test_every_line_form_that_the_field_is_known_to_use_is_recognised(shared: Path) -> None:
+    from golf.logs.grammar import grammar
+    from golf.logs.text import clean
+
+    # they say nothing that a result needs
+    silent = {
+        "ema_apply",
+        "swa_start",
+        "swa_apply",
+        "late_qat",
+        "selective_prune",
+        "temp_scaling",
+        "ttt_sliding_start",
+        "ppm_line",
+        "torchrun_banner",
+        "logs_path",
+        "modal",
+    }
+    unknown = set()
+    for form in json.loads((shared / "line_grammar.json").read_text())["patterns"]:
+        lines = clean(form["example"].encode()).lines
+        if not lines or grammar().match(lines[0][1]) is None:
+            unknown.add(form["id"])
+    assert unknown == silent
+
+
 def test_a_claim_is_matched_to_the_line_that_backs_it() -> None:
     run = only(V2)
     hit = backing(run.scores, 1.0827, 4)

@@ -72,7 +72,7 @@ def _score(number: int, match: Match[str], kind: str, mode: str | None) -> Score
         stage = next((name for name, pattern in MODES if pattern.search(mode)), stage)
     return Score(
         stage, label, bpb, float(groups["val_loss"]) if groups.get("val_loss") else None, number,
-        len(text.partition(".")[2]), _seconds(groups, rest),
+        len(text.partition(".")[2]), _seconds(groups, rest), loose=kind == "loose",
     )  # fmt: skip
 
 
@@ -102,9 +102,17 @@ def _close(one: float, two: float, score: Score) -> bool:
     return score.digits >= 5 and abs(one - two) <= 0.5 * 10.0**-score.digits * 1.01
 
 
+def countable(scores: Sequence[Score]) -> list[Score]:
+    """Without lines of no known form, where something stricter is final: then only those count that call themselves final."""
+    if not any(not score.loose and STAGES.index(score.stage) > STAGES.index("loose") for score in scores):
+        return list(scores)
+    return [score for score in scores if not score.loose or score.label.lower().startswith("final")]
+
+
 def named_stages(scores: Sequence[Score]) -> dict[str, Score]:
     """The score of each named stage: its last line, in the most exact form that it was printed in."""
     named: dict[str, Score] = {}
+    scores = countable(scores)
     for stage in ("train_val", "pre_quant", "quantized", "sliding", "ttt"):
         of_stage = [score for score in scores if score.stage == stage]
         if of_stage:
@@ -130,7 +138,7 @@ def choose(scores: Sequence[Score], result: dict[str, Any] | None, line: int) ->
             result.get("val_loss"), line, 8, result.get("eval_seconds"),
         )  # fmt: skip
         return score, f"line {line}: the run's own golf_result line gives it"
-    usable = [score for score in scores if score.val_bpb == score.val_bpb]
+    usable = [score for score in countable(scores) if score.val_bpb == score.val_bpb]
     if not usable:
         return None, "the log has no evaluation"
     rank = max(STAGES.index(score.stage) for score in usable)

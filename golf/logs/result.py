@@ -13,7 +13,7 @@ class Score:
     """One evaluation as a line states it: val_loss in nats per token, val_bpb in bits per byte.
 
     stage: one of STAGES, from the label (or from the line that `alias_of` names, whose value it repeats).
-    line: its number in the file, from 1; digits: decimals of the printed BPB.
+    line: its number in the file, from 1; digits: decimals of the printed BPB; loose: read from a line of no known form.
     """
 
     stage: str
@@ -24,6 +24,7 @@ class Score:
     digits: int
     seconds: float | None = None
     alias_of: int | None = None
+    loose: bool = False
 
 
 @dataclass(frozen=True)
