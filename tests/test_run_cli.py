@@ -93,7 +93,7 @@ def test_the_exit_code_of_a_set_over_the_cap_is_3(project, golf, monkeypatch):
         (("watch",), 2, "no run in"),
         (("eval", "."), 10, "no model.golf"),
         (("eval", "nowhere"), 2, "no folder nowhere"),
-        (("eval", ".", "--mode", "ttt"), 2, "not available yet"),
+        (("eval", ".", "--mode", "ttt"), 10, "no model.golf"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_with_its_way_out_and_exit_code(project, golf, words, code, said):

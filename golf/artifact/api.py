@@ -8,6 +8,7 @@ from golf.artifact.alone import Score, evaluate_alone
 from golf.artifact.container import read_meta
 from golf.artifact.manifest import Package
 from golf.artifact.package import finished_runs, local_files, make_package, refuse_other_data
+from golf.artifact.sibling import SHIPPED, compose_sibling
 from golf.errors import Exit, GolfError
 from golf.project import find_root, find_submission
 from golf.run.launch import Inputs, Launcher, torchrun
@@ -81,29 +82,52 @@ class _Shown:
 
 
 def evaluate_folder(
-    folder: Path, wishes: Wishes, *, mode: str = "shipped", launcher: Launcher = torchrun, view: PlainView | None = None
-) -> Score:
-    """Score a folder with `train_gpt.py` and `model.golf` by its own script; the script may lie one level up (a run's folder).
+    folder: Path,
+    wishes: Wishes,
+    *,
+    mode: str = SHIPPED,
+    overrides: Sequence[str] = (),
+    launcher: Launcher = torchrun,
+    view: PlainView | None = None,
+) -> tuple[Score, bool]:
+    """Score a folder with `train_gpt.py` and `model.golf`: (score, whether it is the score of what ships).
 
-    GolfError: a missing or damaged file (10), a mode that is not there yet (2), a script that ends without a score (6).
+    The script may lie one level up (a run's folder). mode: `shipped`, or one of `sibling.MODES`, composed anew from the
+    submission's recipe with `overrides`. A sibling's score is kept with the run, as the metric `eval_<mode>_bpb`.
+    GolfError: a missing or damaged file (10), a mode that the rules forbid (10), a script that ends without a score (6).
     """
-    if mode != "shipped":
-        raise GolfError(f"mode `{mode}` is not available yet: only the evaluation that the script ships with",
-                        "leave out `--mode`, or recompose with other `reports`: `golf package NAME reports=…`")  # fmt: skip
     script, artifact = _files_of(folder)
-    content = script.read_bytes()
-    vocab_size = vocabulary_of(content, {})
+    content, ships, shown = script.read_bytes(), True, _Shown(view or view_for_terminal())
+    files = local_files(script)
+    if mode != SHIPPED or overrides:
+        sibling = compose_sibling(folder, content, mode, overrides, wishes.allow)
+        content, ships = sibling.script, sibling.same
+        if not ships:
+            shown.view.say(f"`{mode}` is not how this submission ends: composed as a sibling, on the artifact it ships")
     machine = this_machine()
     nproc = wishes.nproc or max(len(machine.gpus), 1)
     refuse_world_size(nproc, machine)
-    data = find_data(vocab_size, wishes, find_root())
-    shown = _Shown(view or view_for_terminal())
+    data = find_data(vocabulary_of(content, {}), wishes, find_root())
     seed = int(read_meta(artifact).get("seed", 1337))  # evaluation draws no random numbers that reach the score
-    return evaluate_alone(
+    score = evaluate_alone(
         content, artifact, Inputs(data.path, data.tokenizer), seed=seed, nproc=nproc, machine=machine,
-        files=local_files(script), launcher=launcher, stall_seconds=wishes.stall_seconds,
+        files=files, launcher=launcher, stall_seconds=wishes.stall_seconds,
         on_progress=lambda progress: shown("", progress),
     )  # fmt: skip
+    if mode != SHIPPED:
+        _keep(folder, f"eval_{mode}", score)
+    return score, ships
+
+
+def _keep(folder: Path, name: str, score: Score) -> None:
+    """Keep a score with the run whose folder this is; other folders have no row."""
+    root = find_root(folder)
+    if not has_store(root):
+        return
+    with open_store(root) as store:
+        for run in store.runs():
+            if run.folder == folder.resolve():
+                store.record(run.id, [(0, f"{name}_bpb", score.val_bpb), (0, f"{name}_seconds", score.seconds)])
 
 
 def _files_of(folder: Path) -> tuple[Path, Path]:
