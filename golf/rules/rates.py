@@ -26,6 +26,8 @@ def measured_rate(code: str) -> str | None:
     parts = []
     if entry.get("accepted"):
         parts.append(f"blocks {entry['blocked']} of {entry['accepted']} accepted records")
-    if entry.get("faults"):
-        parts.append(f"finds {entry['found']} of {entry['faults']} real or planted faults")
+    if entry.get("rejections"):
+        parts.append(f"finds {entry['rejections_found']} of {entry['rejections']} rejections")
+    if entry.get("planted"):
+        parts.append(f"finds {entry['planted_found']} of {entry['planted']} planted faults")
     return "; ".join(parts) or None

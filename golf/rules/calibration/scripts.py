@@ -285,6 +285,85 @@ def attend(q, k, v, cu_seqlens):
     return flash_attn_varlen_func(q, k, v, cu_seqlens, cu_seqlens)
 """
 
+DRIVER = """
+def train_val_ttt_global_sgd_distributed(h, device, val_data, base_model, val_tokens):
+    optimizer = torch.optim.SGD(base_model.parameters(), lr=0.001)
+    for start in range(0, val_tokens.numel() - 1 - 2048, 2048):
+        loss = base_model(val_tokens[start : start + 2048][None], val_tokens[start + 1 : start + 2049][None])
+        loss.backward()
+        optimizer.step()
+
+def eval_val_ttt_phased(h, base_model, device, val_data, forward_ttt_train):
+    loss_sum = torch.zeros((), dtype=torch.float64)
+    token_count = torch.zeros((), dtype=torch.float64)
+    docs = _find_docs(val_data.val_tokens)
+    docs.sort(key=lambda d: d[1], reverse=True)
+    scored = []
+    for batch in docs:
+        cur_lora = BatchedTTTLoRA(1, base_model, 96)
+        cur_opt = torch.optim.AdamW(cur_lora.parameters(), lr=0.0001)
+        for ci in range(8):
+            x, y = batch[ci], batch[ci + 1]
+            per_tok_loss = forward_ttt_train(x, y, lora=cur_lora)
+            with torch.no_grad():
+                _accumulate_bpb(per_tok_loss, x, y, loss_sum, token_count)
+            if ci < 7:
+                cur_opt.zero_grad(set_to_none=True)
+                per_tok_loss.mean().backward()
+                cur_opt.step()
+        scored.append(batch)
+        if len(scored) == h.phased_ttt_prefix_docs:
+            train_val_ttt_global_sgd_distributed(h, device, val_data, base_model, torch.cat(scored))
+    return _loss_bpb_from_sums(loss_sum, token_count, token_count)
+
+def train_model(h, device, val_data):
+    base_model = GPT(h.vocab_size, h.model_dim)
+    train_loader = ShuffledSequenceLoader(h, device)
+    while True:
+        x, y = train_loader.next_batch(h.train_batch_tokens, 8)
+        loss = base_model(x, y)
+        loss.backward()
+        if training_time_ms > h.max_wallclock_seconds:
+            break
+    return base_model
+
+def train_and_eval(h, device):
+    val_data = ValidationData(h, device)
+    base_model = train_model(h, device, val_data)
+    hessians = collect_hessians(base_model, ShuffledSequenceLoader(h, device), h, device)
+    serialize(h, base_model, hessians)
+    eval_model = deserialize(h, device)
+    if h.ttt_enabled:
+        wx = torch.randint(0, h.vocab_size, (1, 32))
+        loss = eval_model(wx, wx)
+        loss.backward()
+        ttt_val_loss, ttt_val_bpb = eval_val_ttt_phased(h, eval_model, device, val_data, eval_model)
+
+def run():
+    train_and_eval(Hyperparameters(), "cpu")
+"""
+
+HINTS = """
+def build_hints(tokens, order, buckets):
+    ctx_tab, pair_tab = np.zeros(buckets), np.zeros(buckets)
+    best = np.zeros(buckets, dtype=np.int64)
+    hints = np.zeros(len(tokens), dtype=np.int64)
+    for p in range(order, len(tokens)):
+        key = 0
+        for k in range(order):
+            key ^= int(tokens[p - 1 - k]) * 36313
+        key %= buckets
+        hints[p] = best[key]
+        cur_tok = int(tokens[p])
+        pair = (key ^ (cur_tok * 27191)) % buckets
+        seen = pair_tab[pair]
+        if (seen + 1) / (ctx_tab[key] + 1) > 0.5:
+            best[key] = cur_tok
+        pair_tab[pair] += 1
+        ctx_tab[key] += 1
+    return hints
+"""
+
 MAIN = """
 def main():
     args = Hyperparameters()
@@ -330,6 +409,8 @@ LEGAL = {
     "calibration on training data": script(CALIBRATION, before="hessians = collect_hessians(base_model, train_loader, 64)"),
     "calibration on generated text": script(CALIBRATION, before="ar_tokens = generate(base_model)\n    hessians = collect_hessians(base_model, ar_tokens, 64)"),
     "masked smear": script(SMEAR.format(mask="not_bos = (ids[:, 1:] != 1)[..., None]", times=" * not_bos")),
+    "phased TTT with a driver": script(DRIVER, CALIBRATION, before="run()"),
+    "token-only hints": script(HINTS, evaluation=f"build_hints(val_tokens, 16, 4194304)\n    {PLAIN_EVALUATION}"),
     "minimum of a schedule": script(before="lr = min(args.ttt_epochs, 3)\n    best_val_loss = min(1.0, 2.0)"),
     "nvidia-smi and git logging": script(before="import subprocess\n    print(subprocess.run(['nvidia-smi'], capture_output=True))"),
 }  # fmt: skip
@@ -358,6 +439,16 @@ ILLEGAL = {
     "warm-up on validation": ("R43", script(before="warm = base_model(val_tokens[:2048][None], val_tokens[1:2049][None])\n    warm.backward()")),
     "order by loss": ("R23", script("\ndef eval_val_queue(args, base_model, val_tokens, docs, doc_loss):\n    docs.sort(key=lambda d: doc_loss[d])\n    return 0.0, 0.0\n", evaluation=call("eval_val_queue", "val_tokens", "[]", "{}"))),
 }  # fmt: skip
+
+BOTH = {
+    "target-gated hints outside the timer": (
+        "R39",
+        ILLEGAL["target-gated tilt"][1].replace(
+            "class Hyperparameters:",
+            "class Hyperparameters:\n    ngram_hint_precompute_outside = bool(int(os.environ.get('NGRAM_HINT_PRECOMPUTE_OUTSIDE', '1')))",
+        ),
+    )
+}
 
 
 def packings(text: str) -> dict[str, bytes]:

@@ -14,6 +14,7 @@ TARGET = re.compile(
 SCORE = re.compile(r"(?i)nll|loss|log_?p(?:rob)?s?|nats")
 GATE = re.compile(r"(?i)gate|boost|beta|alpha|lam(?:bda)?|weight|within|word_start|hint")
 CLASS_TABLE = re.compile(r"(?i)boundary|space|word|start|within")
+MODEL_SCORE = re.compile(r"(?i)nll|nats|prob|log_?p|model_p|p_model|mix|chance|(?:^|_)alpha|(?:^|_)lam")
 PACKED_TABLE = re.compile(r"(?i)(?:ngram|bigram|trigram|phrase|count)_?(?:table|cache|blob|stats|counts)")
 MIXES_COUNTS = re.compile(
     r"(?i)(?:^|_|\d)n_?gram|ngram|(?:ngram|phrase|eval|hash)_cache|ppm|count_table|ctx_table|full_table|hedge|backoff|phrase"
@@ -26,8 +27,9 @@ def hashed_target(subject: Subject) -> Iterable[Result]:
     if code is None:
         return
     found = False
+    makers = {piece.name for piece in code if _returns_target_key(piece)}
     for piece in code:
-        keys = _target_keys(piece)
+        keys = _target_keys(piece, makers)
         if not keys:
             continue
         looked_up = _looked_up(piece, set(keys))
@@ -77,14 +79,25 @@ def _absent(code: Code, message: str) -> Result:
     return Result(State.PASS, message)
 
 
-def _target_keys(piece: Piece) -> dict[str, int]:
-    """Names assigned from an XOR (or a multiply-add) that a target goes into, with their lines."""
+def _returns_target_key(piece: Piece) -> bool:
+    """Whether a function returns an XOR that a target goes into."""
+    tainted = {name for name in (*piece.params, *piece.names) if TARGET.match(name)}
+    returns = [node.value for node in piece.nodes if isinstance(node, ast.Return) and node.value is not None]
+    return any(_xors(value) and _reads(value, tainted) for value in returns)
+
+
+def _target_keys(piece: Piece, makers: set[str]) -> dict[str, int]:
+    """Names assigned from an XOR that a target goes into, or from one of the `makers` of such keys, with their lines."""
     keys: dict[str, int] = {}
     tainted = {name for name in piece.names if TARGET.match(name)}
     for node in sorted(piece.nodes, key=lambda each: getattr(each, "lineno", 0)):
         if isinstance(node, ast.Assign | ast.AugAssign) and node.value is not None:
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             name = leaf(target)
+            made = any(isinstance(inner, ast.Call) and leaf(inner.func) in makers for inner in ast.walk(node.value))
+            if made:
+                keys |= {leaf(each): node.lineno for each in ast.walk(target) if isinstance(each, ast.Name)}
+                continue
             if not name:
                 continue
             if _xors(node) and _reads(node.value, tainted | set(keys)):
@@ -94,13 +107,13 @@ def _target_keys(piece: Piece) -> dict[str, int]:
     return keys
 
 
-def _xors(node: ast.Assign | ast.AugAssign) -> bool:
+def _xors(node: ast.AST) -> bool:
     if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.BitXor):
         return True
     return any(
         (isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.BitXor))
         or (isinstance(inner, ast.Call) and leaf(inner.func) in ("bitwise_xor", "logical_xor"))
-        for inner in ast.walk(node.value)
+        for inner in ast.walk(node)
     )
 
 
@@ -136,7 +149,10 @@ def _looked_up(piece: Piece, keys: set[str]) -> set[str]:
 
 
 def _becomes_probability(piece: Piece, looked_up: set[str]) -> bool:
-    """Whether what was looked up is divided, capped by another count, or mixed with weights that add to one."""
+    """Whether what was looked up is divided or capped by another count, where model scores are handled too (a table that only
+    chooses a hint counts pairs as well)."""
+    if not any(MODEL_SCORE.search(name) for name in (*piece.names, *piece.params)):
+        return False
     for node in piece.nodes:
         divided = (
             isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and bool(looked_up & _all_names(node.left))

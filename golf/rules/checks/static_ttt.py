@@ -19,18 +19,30 @@ SCORE_SUM = re.compile(r"(?i)(?:loss|nll|nats|bits|bpb)\w*$")
 VAL_ARGUMENT = re.compile(r"(?i)^val_(?:tokens?|data|files|loader|ids|seqs?|stream|np)$|^validation_(?:tokens|data)$")
 SCORE_NAME = re.compile(r"(?i)nll|loss|log_?p|nats|bits")
 CALIBRATES = re.compile(r"(?i)hessian|calibrat|(?:^|_)calib|awq|gptq_collect")
+DRIVERS = ("main", "train_and_eval", "run", "train_model", "_main")
 WARM = re.compile(r"(?i)warm_?up|compile|autotune")
 
 
 @lru_cache(maxsize=8)
 def _adapters(code: Code) -> tuple[Piece, ...]:
-    """Functions that take validation tokens and go backward."""
-    return tuple(piece for piece in code if piece.backward and piece.reads_val and not _is_training_loop(piece))
+    """Functions that take validation tokens and go backward; the driver that calls everything in turn is none."""
+    return tuple(
+        piece
+        for piece in code
+        if piece.backward and piece.reads_val and not _is_training_loop(piece) and not _drives(piece)
+    )
+
+
+def _drives(piece: Piece) -> bool:
+    """`main` and its kind: it evaluates, and quantizes or loads what was quantized."""
+    called = [leaf(call.func) for call in piece.calls]
+    packs = any(QUANTIZES.search(name) or "load_state_dict" in name for name in called)
+    return piece.name in DRIVERS or (packs and any(EVALUATES.search(name) for name in called))
 
 
 def _only_training_goes_backward(code: Code) -> bool:
     """Whether the loop over training batches is the only code that takes gradients, so that nothing adapts anywhere else."""
-    return all(_is_training_loop(piece) for piece in code if piece.backward)
+    return all(_is_training_loop(piece) or piece.name in DRIVERS for piece in code if piece.backward)
 
 
 def _is_training_loop(piece: Piece) -> bool:
@@ -139,7 +151,11 @@ def adapt_then_score(subject: Subject) -> Iterable[Result]:
             continue
         training = _loops_around(piece, trains)
         scoring = _loops_around(piece, scores)
-        ended = [loop for loop in training if (loop.end_lineno or 0) < min(scores) and loop not in scoring]
+        ended = [
+            loop
+            for loop in training
+            if (loop.end_lineno or 0) < min(scores) and loop not in scoring and "randint" not in ast.unparse(loop)
+        ]
         if ended and not any(loop in scoring for loop in training):
             state = State.FAIL if code.is_live(piece) else State.UNKNOWN
             yield _result(
@@ -393,7 +409,7 @@ def warmup_on_val(subject: Subject) -> Iterable[Result]:
     if code is None:
         return
     for piece in code:
-        main = piece.name in ("main", "train_and_eval", "run")
+        main = piece.name in DRIVERS
         if not (WARM.search(piece.name) or main) or not piece.backward or not code.is_live(piece):
             continue
         handed = [node for call in piece.calls for argument in call.args for node in ast.walk(argument)]
