@@ -51,7 +51,10 @@ def points() -> list[tuple[str, float, list[str]]]:
         found.append(("nearest", step, chosen("sdclip_rtn", *stepped(step))))
         found.append(("gptq", step, chosen("gptq_sdclip", *stepped(step))))
         found.append(("gptq + lqer", step, chosen("gptq_sdclip", *stepped(step), 'corrections=["LQER"]')))
-        found.append(("gptq trellis", step, chosen("gptq_trellis", *stepped(step), "levels=trellis_levels")))
+        trellis = chosen("gptq_trellis", *stepped(step), "levels=trellis_levels")
+        found.append(("gptq trellis", step, trellis))
+        found.append(("gptq, log scales", step, chosen("gptq_sdclip", *stepped(step), "log_scales=true")))
+        found.append(("trellis + lqer + log scales", step, [*trellis, 'corrections=["LQER"]', "log_scales=true"]))
     return found
 
 
@@ -73,13 +76,17 @@ class Scorer:
         return total / count
 
 
-def measure(folder: Path, recipe: str, overrides: list[str], scorer: Scorer, seed: int, out: Any) -> None:
+def measure(
+    folder: Path, recipe: str, overrides: list[str], methods: list[str], scorer: Scorer, seed: int, out: Any
+) -> None:
     """Every point of one run; rows go to `out` as they are made."""
     weights, hessians = (read_container(str(folder / name), RawCoder)[0] for name in ("float.golf", "hessians.golf"))
     tagged, start = collect(scorer.model), scorer(weights)
     coded = sum(entry.param.numel() for entry in tagged if entry.tag.role in ROLES)
     out.writerow([seed, "float", "", "", "", f"{start:.6f}", 0, 0])
     for method, dial, changes in points():
+        if methods and method not in methods:
+            continue
         begun = time.perf_counter()
         h = namespace(load_recipe(recipe, [*overrides, *changes, "coder=RansCoder"]))
         tensors = quantize(h, tagged, weights, hessians)
@@ -132,6 +139,7 @@ def main() -> None:
     options.add_argument("folders", nargs="*", type=Path)
     options.add_argument("--recipe", default="baseline")
     options.add_argument("--set", nargs="*", default=[], help="key=value of the recipe")
+    options.add_argument("--methods", nargs="*", default=[], help="some of them only")
     options.add_argument("--val", type=Path, help="a validation shard")
     options.add_argument("--tokens", type=int, default=65_536)
     options.add_argument("--csv", type=Path, default=Path("quality.csv"))
@@ -143,7 +151,7 @@ def main() -> None:
         with given.csv.open("a", buffering=1) as file:
             for folder in given.folders:
                 seed = read_container(str(folder / "float.golf"), RawCoder)[1]["seed"]
-                measure(folder, given.recipe, given.set, scorer, seed, csv.writer(file))
+                measure(folder, given.recipe, given.set, given.methods, scorer, seed, csv.writer(file))
     rows = list(csv.reader(given.csv.open()))
     summary(rows)
     if given.plot:

@@ -14,7 +14,7 @@ from golf.parts.quant import dequantize, int8_rows, quantize
 from golf.parts.tags import Tagged, collect, tag
 from golf.parts.techniques.amax import amax_rows
 from golf.parts.techniques.dead_zone import dead_zone_rows
-from golf.parts.techniques.gptq import gptq_percentile, gptq_sdclip
+from golf.parts.techniques.gptq import gptq_percentile, gptq_sdclip, gptq_search
 from golf.parts.techniques.gptq_lite import gptq_lite_matrix, gptq_lite_rows
 from golf.parts.techniques.mixed_bits import bits_by_budget, bits_by_trace
 from golf.parts.techniques.percentile import percentile_rows
@@ -22,7 +22,7 @@ from golf.parts.techniques.sdclip import sdclip_rtn, sdclip_scale
 from golf.recipe import load_recipe
 
 QUANTIZERS = [
-    int8_rows, amax_rows, percentile_rows, gptq_lite_matrix, gptq_lite_rows, sdclip_rtn, gptq_sdclip, gptq_percentile,
+    int8_rows, amax_rows, percentile_rows, gptq_lite_matrix, gptq_lite_rows, sdclip_rtn, gptq_sdclip, gptq_percentile, gptq_search,
     dead_zone_rows,
 ]  # fmt: skip
 
@@ -94,6 +94,16 @@ def test_gptq_loses_less_of_the_outputs_than_rounding() -> None:
         error = w - codes * scale[:, None]
         loss[quantizer] = float((error @ hessian * error).sum())
     assert loss[gptq_sdclip] < 0.6 * loss[sdclip_rtn]
+
+
+def test_gptq_search_keeps_the_percentile_of_the_least_squared_error() -> None:
+    hessian = inputs_gram(64, seed=5)
+    w = torch.randn(48, 64, generator=torch.Generator().manual_seed(1)) ** 3
+    each = [gptq_search(recipe(f"clip_percentiles=[{p}]"), w, hessian, 5, "mlp") for p in (0.9, 0.99, 1.0)]
+    errors = [float((w - codes * scale[:, None]).square().mean()) for codes, scale in each]
+    codes, scale = gptq_search(recipe("clip_percentiles=[0.9, 0.99, 1.0]"), w, hessian, 5, "mlp")
+    best = each[errors.index(min(errors))]
+    assert torch.equal(codes, best[0]) and torch.equal(scale, best[1])
 
 
 def test_gptq_under_an_even_hessian_is_rounding_to_nearest() -> None:

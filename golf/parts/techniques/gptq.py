@@ -4,6 +4,7 @@ layer's inputs (Frantar et al., arXiv:2210.17323). With SDClip scales as in PR #
 
 import torch
 
+from golf.parts.quant import readable_scale
 from golf.parts.techniques.gptq_lite import clip_candidates
 from golf.parts.techniques.sdclip import sdclip_scale
 
@@ -62,6 +63,19 @@ def gptq_percentile(h, w, hessian, bits, role):
     rounded = torch.round(w / scales[:, :, None]).clamp(-limit - 1, limit) * scales[:, :, None]
     scale = scales[(w - rounded).square().mean(dim=2).argmin(dim=0), torch.arange(len(w))]
     return coded(h, w, hessian, scale, -limit - 1, limit), scale
+
+
+def gptq_search(h, w, hessian, bits, role):
+    """GPTQ once for every percentile; the matrix keeps the one with the least plain squared error (PR #1019). Floor 1 / limit."""
+    limit = 2 ** (bits - 1) - 1
+    least = None
+    for clip in clip_candidates(h, w):
+        scale = readable_scale(h, (clip / limit).clamp_min(1.0 / limit))
+        codes = coded(h, w, hessian, scale, -limit, limit)
+        error = (w - codes * scale[:, None]).square().mean()
+        if least is None or error < least:
+            least, best = error, (codes, scale)
+    return best
 
 
 def coded(h, w, hessian, scale, low, high):

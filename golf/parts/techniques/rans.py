@@ -86,7 +86,7 @@ def write_states(steps, lanes):
 
 def lanes_for(codes):
     """States for so many codes: each costs 2 bytes, each turn costs time."""
-    return min(max(codes // 16384, 8), 1024)
+    return min(max(codes // 32768, 8), 1024)
 
 
 def is_coded(spec):
