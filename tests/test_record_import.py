@@ -13,7 +13,8 @@ from golf.board.sides import side_of
 from golf.compose.pack import pack
 from golf.errors import GolfError
 from golf.recipe import load_recipe
-from golf.record.adopt import adopt_folder, adopt_results
+from golf.record.adopt import adopt_folder
+from golf.record.elsewhere import adopt_results
 from golf.run.store import open_store
 
 SOURCE = '"""Somebody\'s script."""\nimport os\n\nSEED = int(os.environ.get("SEED", "1337"))\nprint(SEED)\n'
@@ -46,6 +47,7 @@ def test_a_record_becomes_a_submission_with_its_results(record: Path, tmp_path: 
     assert (adopted.folder / "original/train_gpt.py").read_bytes() == (record / "train_gpt.py").read_bytes()
     recipe = load_recipe(adopted.folder)
     assert (recipe.title, recipe.track, recipe.authors) == ("Some record", "10min_16mb", ("S. Body",))
+    assert recipe.values["vocab_size"] == 8192  # which data it reads
     assert "# matrix_lr = 0.022" in (adopted.folder / "recipe.toml").read_text()
     with open_store(tmp_path) as store:
         runs = {run.seed: run for run in store.runs("Some_Record", state="finished")}
@@ -61,6 +63,7 @@ def test_board_and_comparison_work_on_what_was_adopted(
     (row,) = local_rows(tmp_path)
     assert row.score == "1.0815" and row.key.startswith("theirs/")
     side = side_of("theirs")
+    assert side.config["matrix_lr"] == "0.022"  # of its log, not of the recipe
     assert set(side.seeds) == {"42", "314"} and side.script is not None and "SEED" in side.script
 
 

@@ -92,6 +92,7 @@ def _scores(runs: Mapping[str, RunResult]) -> dict[str, tuple[float, float | Non
 
 def _of_submission(folder: Path) -> Side:
     from golf.recipe import load_recipe
+    from golf.record.adopt import is_adopted
 
     config = _texts(load_recipe(folder).values)
     script = folder / "train_gpt.py"
@@ -105,6 +106,8 @@ def _of_submission(folder: Path) -> Side:
     if not finished:
         return Side(folder.name, "submission", config=config, script=text)
     measured = _of_logs(f"{folder.name} ({newest.name})", "submission", finished, newest / "train_gpt.py")
+    if is_adopted(folder):  # its recipe says nothing of its script; its log does
+        config = dict(measured.config)
     return Side(measured.label, "submission", measured.seeds, measured.runs, config, measured.script)
 
 

@@ -31,7 +31,8 @@ def import_(
     """
     from golf.cli.output import print_json, talk
     from golf.project import find_submission
-    from golf.record.adopt import adopt_folder, adopt_results, report_of
+    from golf.record.adopt import adopt_folder, report_of
+    from golf.record.elsewhere import adopt_results
 
     adopted = (
         adopt_results(find_submission(what), logs, artifacts or (), script) if logs else adopt_folder(Path(what), name)

@@ -203,11 +203,13 @@ def _recipe(submission: Path) -> Any:
 
 
 def _notes(submission: Path, folder: Path, picked: Sequence[Seed]) -> tuple[str, ...]:
+    from golf.record.adopt import is_adopted
+
     notes = []
     current = submission / "train_gpt.py"
-    if not folder.name.endswith("-smoke") and (
-        not current.is_file() or current.read_bytes() != (folder / "train_gpt.py").read_bytes()
-    ):
+    same = current.is_file() and current.read_bytes() == (folder / "train_gpt.py").read_bytes()
+    # a small twin differs by its sizes, an adopted script by being unpacked
+    if not same and not folder.name.endswith("-smoke") and not is_adopted(submission):
         notes.append("the submission's train_gpt.py has changed since these runs; the record ships the script that ran")
     if len(picked) < 3:
         notes.append(
