@@ -8,8 +8,9 @@ from golf.rules.pack import load_pack
 from golf.rules.rates import RATES, rates
 
 COLUMNS = ["rule", "title", "accepted", "blocked", "rejections", "found", "planted", "found "]
-HEADER = """# Written by `golf verify --self-test --records FOLDER --write`; not to be edited. Per rule: accepted pull requests judged and how many
-# of them would be blocked; rejections rebuilt from their published facts and planted faults, and how many of each are found.
+HEADER = """# Written by `golf verify --self-test --records FOLDER --write`; not to be edited. Per rule: accepted pull requests that it
+# could judge (logs and JSON of the official folders, facts of others) and how many it would block; rejections rebuilt from their
+# published facts (numbers in logs, a specimen for each family of scripts) and planted faults, and how many of each it finds.
 """
 
 

@@ -27,7 +27,9 @@ def measured_rate(code: str) -> str | None:
     if entry.get("accepted"):
         parts.append(f"blocks {entry['blocked']} of {entry['accepted']} accepted records")
     if entry.get("rejections"):
-        parts.append(f"finds {entry['rejections_found']} of {entry['rejections']} rejections")
+        parts.append(
+            f"finds {entry['rejections_found']} of {entry['rejections']} rejections rebuilt from published facts"
+        )
     if entry.get("planted"):
         parts.append(f"finds {entry['planted_found']} of {entry['planted']} planted faults")
     return "; ".join(parts) or None

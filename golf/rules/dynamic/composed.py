@@ -110,7 +110,9 @@ def evaluator_of(module: types.ModuleType, name: str) -> Evaluator:
         data = types.SimpleNamespace(tokens=tokens, target_bytes=torch.ones(len(tokens) - 1, dtype=torch.int64))
         trace = report(module.Env(), copy.deepcopy(start), data, keep=True)
         return Scores(
-            trace.nats.numpy().copy(), trace.visits.numpy().astype(np.int64), trace.order.numpy().astype(np.int64)
+            trace.nats.detach().numpy().copy(),
+            trace.visits.numpy().astype(np.int64),
+            trace.order.numpy().astype(np.int64),
         )
 
     chunk = getattr(module.h, "ttt_chunk_tokens", None) if "ttt" in name else None
@@ -118,7 +120,7 @@ def evaluator_of(module: types.ModuleType, name: str) -> Evaluator:
 
 
 def check(job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Every check on the evaluator that gives the score (quick), or on all of them, the score last."""
+    """Every check on the evaluator that gives the score; unless quick, a brief look at the other reports too, the score last."""
     from golf.compose.rescale import rescale
 
     text = job["text"]
@@ -129,15 +131,10 @@ def check(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     tail = STRIDE if "legacy" in text else 0
     suites = []
     for name in names[-1:] if job.get("quick") else names:
+        quick = bool(job.get("quick")) or name != names[-1]  # what only reports is looked at briefly
+        evaluator = evaluator_of(module, name)
         suites.append(
-            run_suite(
-                evaluator_of(module, name),
-                TOKENS,
-                quick=bool(job.get("quick")),
-                floor_nats=FLOOR_NATS,
-                kraft_tolerance=KRAFT_TOLERANCE,
-                tail=tail,
-            )
+            run_suite(evaluator, TOKENS, quick=quick, floor_nats=FLOOR_NATS, kraft_tolerance=KRAFT_TOLERANCE, tail=tail)
         )
     return {"suites": suites, "bytes": byte_count(module, job)}
 
