@@ -8,6 +8,7 @@ import torch
 from worlds import run_generated, run_library, tiny
 
 from golf.parts.artifact import RawCoder, read_container
+from golf.parts.log import RESULT_FIELDS
 from golf.recipe import shipped_recipes
 
 
@@ -31,6 +32,16 @@ def test_generated_equals_library_over_three_steps_export_and_evaluation(name, t
         for w in ("library", "generated")
     ]
     assert scores[0] == scores[1]
+
+
+def test_the_result_line_holds_the_fields_that_its_definition_has(tiny_data, tmp_path, monkeypatch):
+    run_generated(tiny("baseline"), tmp_path, monkeypatch, tiny_data)
+    result = result_of(tmp_path)
+    assert result.keys() <= RESULT_FIELDS.keys()
+    kinds = {"int": int, "float": (int, float), "str": str, "list[str]": list, "list[dict]": list}
+    for name, (kind, _, nullable) in RESULT_FIELDS.items():
+        assert nullable or name in result
+        assert result.get(name) is None or isinstance(result[name], kinds[kind])
 
 
 def test_two_seeds_start_and_end_differently_and_one_seed_twice_is_the_same(tiny_data, tmp_path, monkeypatch):

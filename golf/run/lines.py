@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from golf.parts.log import RESULT_FIELDS
+
 _NUMBER = r"(-?[\d.]+(?:[eE][-+]?\d+)?|nan|-?inf)"
 _STEP = re.compile(rf"step:(\d+)/(\d+) train_loss:{_NUMBER} train_time:(\d+)ms step_avg:([\d.]+)ms")
 _VALIDATION = re.compile(rf"step:(\d+)/(\d+) val_loss:{_NUMBER} val_bpb:{_NUMBER} train_time:(\d+)ms")
@@ -150,7 +152,7 @@ class Progress:
 
 def merge_results(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """One result of several processes of one run, in order (train, then a resumed export and eval)."""
-    merged: dict[str, Any] = {}
+    merged: dict[str, Any] = dict.fromkeys(RESULT_FIELDS)
     phases: list[str] = []
     for result in results:
         phases += [phase for phase in result.get("phases") or [] if phase not in phases]
