@@ -65,7 +65,7 @@ def test_list_rules_is_plain_data():
 
 def test_explain_prints_statement_source_examples_and_the_way_out():
     text = "\n".join(page(find_rule("R38"), "pgolf-2026-05"))
-    for part in ("R38", "FATAL", "2026-03-27", "pull/740", "way out", "static_mix.hashed_target"):
+    for part in ("R38", "FATAL", "2026-03-27", "pull/740", "way out", "static_cache.hashed_target"):
         assert part in text
     assert not re.search(r"\bNone\b", text)
 

@@ -7,9 +7,9 @@ import time
 import zlib
 
 import pytest
-from golf.rules.calibration.scripts import ILLEGAL, LEGAL, script
 
 from golf.rules import State, verify_folder
+from golf.rules.calibration.scripts import ILLEGAL, LEGAL, script
 from golf.rules.sandbox import namespaces, run_sandboxed
 
 

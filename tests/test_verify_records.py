@@ -22,7 +22,10 @@ REAL_FAULTS = {
 STRICTLY = {
     ("2026-04-09_SP8192_3LayerRecur_ParResid_QK525_LegalTTT", "R06"): "600.8 s with Hessians",
     ("2026-04-27_SP8192_LQER_SparseGate_BOSSmearFix_9HpStack_1.0611", "R06"): "604.3 s with Hessians",
-    ("2026-04-27_SP8192_LQER_SparseGate_BOSSmearFix_9HpStack_1.0611", "R07"): "508.8 s, 646.4 s and more with compile warm-up",
+    (
+        "2026-04-27_SP8192_LQER_SparseGate_BOSSmearFix_9HpStack_1.0611",
+        "R07",
+    ): "508.8 s, 646.4 s and more with compile warm-up",
     ("2026-04-09_SP8192_3LayerRecur_ParResid_QK525_LegalTTT", "R12"): "seed 42 ran another script (16,630 bytes)",
     ("2026-04-10_VarLenAttn", "R12"): "three scripts for three seeds",
     ("2026-04-13_VarLenAttn_PhasingTTT2000", "R11"): "population standard deviation",
@@ -41,8 +44,13 @@ def verdicts(shared):
 
 
 def test_no_accepted_record_fails_but_for_its_real_fault(verdicts):
-    found = {name: {finding.code: finding.message for finding in verdict.having(State.FAIL)} for name, verdict in verdicts.items()}
-    assert {name: set(codes) for name, codes in found.items() if codes} == {name: set(codes) for name, codes in REAL_FAULTS.items()}
+    found = {
+        name: {finding.code: finding.message for finding in verdict.having(State.FAIL)}
+        for name, verdict in verdicts.items()
+    }
+    assert {name: set(codes) for name, codes in found.items() if codes} == {
+        name: set(codes) for name, codes in REAL_FAULTS.items()
+    }
 
 
 @pytest.mark.parametrize(("folder", "code"), STRICTLY)
@@ -53,7 +61,9 @@ def test_what_is_contested_is_said_under_the_strict_reading(verdicts, folder, co
 
 def test_what_needs_the_script_or_the_readme_is_unknown(verdicts):
     for verdict in verdicts.values():
-        assert not any(finding.code in ("R02", "R03", "R36") and finding.state is State.PASS for finding in verdict.findings)
+        assert not any(
+            finding.code in ("R02", "R03", "R36") and finding.state is State.PASS for finding in verdict.findings
+        )
 
 
 def test_thirty_folders_take_seconds(verdicts):
@@ -61,7 +71,11 @@ def test_thirty_folders_take_seconds(verdicts):
 
 
 def test_calibration_sums_are_those_of_the_reference(verdicts):
-    sums = {"2026-04-09_SP8192_3LayerRecur_ParResid_QK525_LegalTTT": "600.8", "2026-04-27_SP8192_LQER_SparseGate_BOSSmearFix_9HpStack_1.0611": "604.3", "2026-04-10_VarLenAttn": "599."}
+    sums = {
+        "2026-04-09_SP8192_3LayerRecur_ParResid_QK525_LegalTTT": "600.8",
+        "2026-04-27_SP8192_LQER_SparseGate_BOSSmearFix_9HpStack_1.0611": "604.3",
+        "2026-04-10_VarLenAttn": "599.",
+    }
     for folder, seconds in sums.items():
         assert seconds in next(finding.message for finding in verdicts[folder].findings if finding.code == "R06")
 
@@ -76,13 +90,17 @@ def test_progression_p_values_of_the_maintainers_are_reproduced(new, old, p, dig
 
 
 def test_the_rerun_of_1868_gives_0_355_from_the_submitted_seeds(shared):
-    rerun = json.loads((shared / "records/track_10min_16mb/2026-04-29_SmearGateBOSFix_3Seed_1.06141/submission.json").read_text())
+    rerun = json.loads(
+        (shared / "records/track_10min_16mb/2026-04-29_SmearGateBOSFix_3Seed_1.06141/submission.json").read_text()
+    )
     scores = [entry["val_bpb"] for entry in rerun["compliance_rerun"]["seed_results"].values()]
     assert round(welch(Sample.of(row(1855).bpb), Sample.of(scores)).p, 3) == 0.355
 
 
 def test_77_against_1_195_gives_0_002345(shared):
-    truth = json.loads((shared / "records_ground_truth.json").read_text())["records"]["records/track_10min_16mb/2026-03-17_LoRA_TTT"]
+    truth = json.loads((shared / "records_ground_truth.json").read_text())["records"][
+        "records/track_10min_16mb/2026-03-17_LoRA_TTT"
+    ]
     scores = [log["final_bpb_used"] for log in truth["logs"]]
     assert round(one_sample(Sample.of(scores), 1.195).p, 6) == 0.002345
 

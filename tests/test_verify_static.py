@@ -3,9 +3,9 @@
 import time
 
 import pytest
-from golf.rules.calibration.scripts import HEAD, ILLEGAL, LEGAL, LEGAL_TTT, PREQUANT, packings, script
 
 from golf.rules import State, verify_folder
+from golf.rules.calibration.scripts import HEAD, ILLEGAL, LEGAL, LEGAL_TTT, PREQUANT, packings, script
 
 
 def judge(tmp_path, text, name="train_gpt.py"):

@@ -12,35 +12,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from golf.rules.settings import Setting, compare, dotted, literal_of, setting_of
 from golf.rules.source import Module
 
+__all__ = ["Code", "Piece", "dotted", "leaf", "mentions", "ordered"]
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-ENV_CALLS = (
-    "os.environ.get",
-    "os.getenv",
-    "environ.get",
-    "getenv",
-    "env",
-    "_env",
-    "env_int",
-    "env_float",
-    "env_bool",
-    "env_str",
-)
 VAL_WORD = re.compile(
     r"(?i)(?:^|_)val(?:idation)?_?(?:tokens?|data|ids|stream|np|seq|text|docs)?(?:_|$)|^val_\w*tokens|validation"
 )
 NOT_VAL = re.compile(r"(?i)loss|bpb|every|batch_size|batch_tokens|time|score|best|byte|acc|frac")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A default that the environment may override (env is its name) or a constant of the script (env is None)."""
-
-    name: str
-    value: Any
-    env: str | None
-    line: int
 
 
 @dataclass
@@ -115,7 +96,7 @@ class Code:
                 if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
                     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                     for target in targets:
-                        if (name := leaf(target)) and (setting := _setting(name.lower(), node.value, node.lineno)):
+                        if (name := leaf(target)) and (setting := setting_of(name.lower(), node.value, node.lineno)):
                             known = found.get(setting.name)
                             if known is None or (known.env is None and setting.env is not None):
                                 found[setting.name] = setting
@@ -125,7 +106,7 @@ class Code:
         """What a setting is in the run: the log's word, else its default; `...` when neither is known."""
         key = name.lower()
         if key in self.overrides:
-            return _literal(self.overrides[key])
+            return literal_of(self.overrides[key])
         setting = self.settings.get(key)
         return setting.value if setting is not None else ...
 
@@ -144,7 +125,7 @@ class Code:
                     return decisive
                 return None if None in found else not decisive
             case ast.Compare(left=left, ops=[op], comparators=[right]):
-                return _compare(self._constant(left), op, self._constant(right))
+                return compare(self._constant(left), op, self._constant(right))
             case ast.Name() | ast.Attribute():
                 value = self._constant(test)
                 return None if value is ... else bool(value)
@@ -189,7 +170,9 @@ class Code:
         if isinstance(node, ast.If | ast.IfExp):
             test = self.truth(node.test)
             self._visit(node.test, how, found)
-            branches = (node.body, node.orelse) if isinstance(node, ast.If) else ([node.body], [node.orelse])
+            branches: tuple[list[Any], list[Any]] = (
+                (node.body, node.orelse) if isinstance(node, ast.If) else ([node.body], [node.orelse])
+            )
             for branch, taken in zip(branches, (test is not False, test is not True), strict=True):
                 self._visit_all(branch, how if taken else "off", found)
             return
@@ -245,80 +228,6 @@ def leaf(node: ast.AST) -> str:
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
-def dotted(node: ast.AST) -> str:
-    """`a.b.c` of attributes and names; "" for anything else."""
-    if isinstance(node, ast.Attribute):
-        return f"{dotted(node.value)}.{node.attr}"
-    return node.id if isinstance(node, ast.Name) else ""
-
-
 def mentions(node: ast.AST, pattern: re.Pattern[str]) -> bool:
     """Whether a name inside `node` matches."""
     return any(isinstance(each, ast.Name | ast.Attribute) and pattern.search(leaf(each)) for each in ast.walk(node))
-
-
-def _setting(name: str, value: ast.expr, line: int) -> Setting | None:
-    call = next((node for node in ast.walk(value) if isinstance(node, ast.Call) and _reads_env(node)), None)
-    if call is not None:
-        arguments = [node.value for node in call.args if isinstance(node, ast.Constant)]
-        if not arguments:
-            return None
-        default = _literal(arguments[1]) if len(arguments) > 1 else ...
-        if len(arguments) < 2 and len(call.args) > 1:
-            default = _computed(call.args[1])
-        return Setting(name, default, str(arguments[0]), line)
-    if isinstance(value, ast.Constant):
-        return Setting(name, value.value, None, line)
-    return None
-
-
-def _reads_env(call: ast.Call) -> bool:
-    return dotted(call.func) in ENV_CALLS and bool(call.args) and isinstance(call.args[0], ast.Constant)
-
-
-def _computed(node: ast.expr) -> Any:
-    try:
-        return _literal(ast.literal_eval(node.args[0] if isinstance(node, ast.Call) and node.args else node))
-    except (ValueError, TypeError, SyntaxError):
-        return ...
-
-
-def _literal(value: Any) -> Any:
-    """An environment's text as what scripts make of it: numbers, flags, else text."""
-    if not isinstance(value, str):
-        return value
-    lowered = value.strip().lower()
-    if lowered in ("true", "yes", "on"):
-        return True
-    if lowered in ("false", "no", "off", "none", ""):
-        return False
-    try:
-        return int(lowered) if re.fullmatch(r"-?\d+", lowered) else float(lowered)
-    except ValueError:
-        return value
-
-
-def _compare(left: Any, op: ast.cmpop, right: Any) -> bool | None:
-    if left is ... or right is ...:
-        return None
-    try:
-        match op:
-            case ast.Eq():
-                return bool(left == right)
-            case ast.NotEq():
-                return bool(left != right)
-            case ast.Gt():
-                return bool(left > right)
-            case ast.GtE():
-                return bool(left >= right)
-            case ast.Lt():
-                return bool(left < right)
-            case ast.LtE():
-                return bool(left <= right)
-            case ast.Is():
-                return left is right
-            case ast.IsNot():
-                return left is not right
-    except TypeError:
-        return None
-    return None

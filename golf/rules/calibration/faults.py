@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from golf.rules.calibration.scripts import ILLEGAL, LEGAL, PLAIN_EVALUATION, SMEAR, script
+from golf.rules.calibration.families import SMEAR
+from golf.rules.calibration.scripts import ILLEGAL, LEGAL, PLAIN_EVALUATION, script
 from golf.rules.calibration.specimen import Facts, changed, write_specimen
 from golf.rules.execution import Execution
 from golf.rules.findings import Finding, State
@@ -72,7 +73,8 @@ def execution_of(name: str) -> Execution:
     """What the sandbox would answer for a toy evaluator; "" for one that was never run."""
     from golf.rules.dynamic.scores import Evaluator, Scores
     from golf.rules.dynamic.suite import run_suite
-    from golf.rules.dynamic.toys import TABLE, VOCAB, plain_sliding
+    from golf.rules.dynamic.toy_model import VOCAB
+    from golf.rules.dynamic.toys import TABLE, plain_sliding
 
     def again(stream: Any) -> Scores:
         """Every target is scored twice, as when the epochs of training report their loss."""

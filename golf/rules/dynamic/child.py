@@ -44,7 +44,7 @@ def _load(mode: str) -> None:
     import golf.data.accounting
     import golf.rules.dynamic.composed
     import golf.rules.dynamic.stub
-    import golf.rules.dynamic.suite  # noqa: F401
+    import golf.rules.dynamic.suite
 
     if mode == "foreign":
         import golf.rules.code

@@ -4,6 +4,7 @@ Each returns an `Outcome` with what it measured; nothing here knows rules. Noise
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -84,11 +85,11 @@ def _must_stay(base: Scores, stream: Ids, changed: Ids, cut: int) -> Mask:
     scored before any changed target, and the earlier ones of the changed document (one common order is D1b's question)."""
     targets = np.arange(1, len(stream))
     if base.in_stream_order:
-        return targets < cut
+        return np.asarray(targets < cut)
     touched = np.flatnonzero(changed != stream)
     first = base.order[touched - 1].min() if len(touched) else base.order.max() + 1
     start = np.flatnonzero(stream[: cut + 1] == BOS).max(initial=0)
-    return (targets < cut) & ((base.order < first) | (targets > start))
+    return np.asarray((targets < cut) & ((base.order < first) | (targets > start)))
 
 
 def kraft(
@@ -120,7 +121,7 @@ def kraft(
 def mutual(evaluator: Evaluator, stream: Ids, rng: np.random.Generator, tolerance: float) -> Outcome:
     """D1b: documents may influence each other in one direction only. figure: the number of pairs that influence each other."""
     starts = [*np.flatnonzero(stream == BOS), len(stream)]
-    spans = [(int(a), int(b)) for a, b in zip(starts, starts[1:], strict=False)]
+    spans = [(int(a), int(b)) for a, b in pairwise(starts)]
     base = evaluator.score(stream)
     depends = np.zeros((len(spans), len(spans)), dtype=bool)
     for i, (start, end) in enumerate(spans):

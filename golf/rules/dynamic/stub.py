@@ -10,7 +10,7 @@ WIDTH = 16
 HEADS = 2
 
 
-class Block(nn.Module):
+class Block(nn.Module):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.qkv = nn.Linear(WIDTH, 3 * WIDTH, bias=False)
@@ -27,7 +27,7 @@ class Block(nn.Module):
         return x + self.down(F.gelu(self.up(F.layer_norm(x, (WIDTH,)))))
 
 
-class StubGPT(nn.Module):
+class StubGPT(nn.Module):  # type: ignore[misc]
     """forward(ids, targets=None, docs=None, loop=True, lora=None): nats (B, T), or logits (B, T, V) without targets."""
 
     def __init__(self, vocab_size: int, seed: int = 0) -> None:

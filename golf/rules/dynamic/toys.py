@@ -5,6 +5,7 @@ Each is our own reading of a family of the contest (rules reference, part 2): wi
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -141,11 +142,11 @@ def queue_ttt_with_stream_hints(stream: Ids, *, reverse: bool = True) -> Scores:
     model, sheet = Toy.make(), Sheet(len(stream) - 1)
     counts = np.full((VOCAB, VOCAB), 0.2)
     hints = np.empty((len(stream) - 1, VOCAB))
-    for p, (before, after) in enumerate(zip(stream[:-1], stream[1:], strict=True)):
+    for p, (before, after) in enumerate(pairwise(stream)):
         hints[p] = counts[before] / counts[before].sum()
         counts[before, after] += 1.0
     starts = [*np.flatnonzero(stream[:-1] == BOS), len(stream) - 1]
-    spans = list(zip(starts, starts[1:], strict=False))
+    spans = list(pairwise(starts))
     for start, stop in reversed(spans) if reverse else spans:
         positions = np.arange(start, stop)
         probs = np.exp(model.log_probs(model.hidden(stream[start:stop])))

@@ -1,0 +1,164 @@
+"""What a script scores and how it counts bytes, by its code alone: R20, R21, R22, R24."""
+
+import ast
+import re
+from collections.abc import Iterable
+
+from golf.rules.code import Code, Piece, leaf
+from golf.rules.findings import Result, State
+from golf.rules.subject import Subject
+
+
+def coverage_options(subject: Subject) -> Iterable[Result]:
+    """Settings and literals that shorten the validation stream."""
+    code = subject.code
+    if code is None or any(run.val_tokens for run in subject.runs):
+        return
+    file = subject.source.path.name if subject.source else None
+    short = False
+    for name, setting in code.settings.items():
+        value = code.value(name)
+        part = name == "val_doc_fraction" and isinstance(value, float) and 0 < value < 1
+        capped = re.fullmatch(
+            r"(?:ppm|eval|val)_(?:subset|max|limit)_?(?:tokens|docs)|(?:max|limit)_(?:val|eval)_(?:tokens|docs)", name
+        )
+        if part or (capped and isinstance(value, int) and not isinstance(value, bool) and value > 0):
+            short = True
+            yield Result(
+                State.FAIL, f"{name.upper()} = {value}: a part of the validation set", file=file, line=setting.line
+            )
+        elif name == "ttt_eval_batches" and value not in (..., False, 0, ""):
+            short = True
+            yield Result(
+                State.FAIL, f"TTT_EVAL_BATCHES = {value}: a part of the validation set", file=file, line=setting.line
+            )
+    for piece in code:
+        for node in piece.nodes:
+            if (
+                isinstance(node, ast.Subscript)
+                and isinstance(node.slice, ast.Slice)
+                and _long_constant(node.slice.upper)
+                and leaf(node.value).startswith("val")
+            ):
+                short = True
+                state = State.FAIL if code.is_live(piece) else State.UNKNOWN
+                yield Result(
+                    state, f"`{ast.unparse(node)}` cuts the validation tokens", file=piece.path.name, line=node.lineno
+                )
+    if not short:
+        yield Result(
+            State.UNKNOWN, "no setting that shortens validation; no log counts the tokens", file=file, weak=True
+        )
+
+
+def _long_constant(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, int) and node.value >= 100_000
+
+
+def val_docs(subject: Subject) -> Iterable[Result]:
+    """Data preparation beside the script that keeps fewer than 50,000 documents for validation by default."""
+    if subject.kind == "script":
+        return
+    for path in sorted(subject.folder.glob("*.py"))[:20]:
+        text = path.read_text(encoding="utf-8", errors="replace")[:400_000]
+        found = re.search(r"--val[-_]docs[\"'][^)]*?default\s*=\s*([\d_]+)", text)
+        if found and int(found[1].replace("_", "")) != 50_000:
+            shards = any(run.train_shards for run in subject.runs)
+            yield Result(
+                State.UNKNOWN, f"{path.name} keeps {found[1]} documents for validation by default: run so, the rest lands in training",
+                file=path.name, line=text.count("\n", 0, found.start()) + 1, weak=shards,
+            )  # fmt: skip
+
+
+def byte_table(subject: Subject) -> Iterable[Result]:
+    """The look-up table of bytes per token: the known ways to get it wrong."""
+    code = subject.code
+    if code is None:
+        return
+    faults = list(_table_faults(code))
+    yield from faults
+    tables = [piece for piece in code if "base_bytes" in " ".join(piece.names) and "id_to_piece" in piece.names]
+    if tables and not faults:
+        yield Result(
+            State.PASS,
+            f"`{tables[0].name}` counts bytes as the challenge's table does",
+            file=tables[0].path.name,
+            line=tables[0].node.lineno,
+            weak=True,
+        )
+
+
+def _table_faults(code: Code) -> Iterable[Result]:
+    spaced = any("has_leading_space" in name or "has_space" in name for piece in code for name in piece.names)
+    for piece in code:
+        for node in piece.nodes:
+            if isinstance(node, ast.Assign | ast.AugAssign) and node.value is not None:
+                target = ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
+                if re.search(r"(?i)base_bytes|byte_count|token_bytes|bytes_lut", target):
+                    yield from _byte_assignment(piece, node, spaced)
+            if (
+                isinstance(node, ast.Constant)
+                and node.value in (2.44, 2.4359, 3.5, 3.73, 3.7266)
+                and _divides_bpb(piece, node)
+            ):
+                yield Result(
+                    State.FAIL, f"{node.value} bytes per token are typed in", file=piece.path.name, line=node.lineno
+                )
+
+
+def _byte_assignment(piece: Piece, node: ast.Assign | ast.AugAssign, spaced: bool) -> Iterable[Result]:
+    value = node.value
+    encoded = value is not None and "encode" in ast.unparse(value)
+    plus_one = isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add) and any(
+        isinstance(side, ast.Constant) and side.value == 1 for side in (value.left, value.right)
+    )  # fmt: skip
+    added = (
+        isinstance(node, ast.AugAssign)
+        and isinstance(node.op, ast.Add)
+        and isinstance(value, ast.Constant)
+        and value.value == 1
+    )
+    if ((plus_one and encoded) or (added and "startswith" in piece.text)) and spaced:
+        yield Result(
+            State.FAIL,
+            f"`{ast.unparse(node)[:80]}` counts the leading space that is added again when scoring",
+            file=piece.path.name,
+            line=node.lineno,
+        )
+    if isinstance(value, ast.Constant) and value.value == 3 and "is_byte" in piece.text:
+        yield Result(State.FAIL, "byte tokens are counted as 3 bytes", file=piece.path.name, line=node.lineno)
+
+
+def _divides_bpb(piece: Piece, constant: ast.Constant) -> bool:
+    for node in piece.nodes:
+        if isinstance(node, ast.Assign) and any("bpb" in leaf(target).lower() for target in node.targets):
+            if any(inner is constant for inner in ast.walk(node.value)):
+                return True
+    return False
+
+
+def lossy_text(subject: Subject) -> Iterable[Result]:
+    """Lower-casing of the text before tokenization, without a way back."""
+    pages = [(module.path.name, module.tree) for module in (subject.code.modules if subject.code else [])]
+    from golf.rules.source import parse
+
+    if subject.kind != "script" and subject.source is not None:
+        used = {name for name, _ in pages}
+        for path in sorted(subject.folder.glob("*.py"))[:20]:
+            if path.name not in used and path.stat().st_size < 400_000:
+                pages.append((path.name, parse(path, path.read_text(encoding="utf-8", errors="replace")).tree))
+    lossy = False
+    for name, tree in pages:
+        invertible = "def decode" in (ast.unparse(tree) if tree else "")
+        for node in ast.walk(tree or ast.Module([], [])):
+            if isinstance(node, ast.Call) and leaf(node.func) == "casefold" and not invertible:
+                lossy = True
+                yield Result(
+                    State.FAIL, "the text is case-folded: the original cannot be restored", file=name, line=node.lineno
+                )
+    data = str(subject.code.value("data_path")) if subject.code else ""
+    if "casefold" in data.lower():
+        lossy = True
+        yield Result(State.UNKNOWN, f"the default data is {data}", weak=True)
+    if not lossy and pages:
+        yield Result(State.UNKNOWN, "no text transform in the code; the shards themselves are not here", weak=True)
