@@ -11,7 +11,7 @@ from project_of_runs import SCRIPT, log_of, make_project
 from golf.board.local import local_rows
 from golf.board.sides import side_of
 from golf.compose.pack import pack
-from golf.errors import GolfError
+from golf.errors import Exit, GolfError
 from golf.recipe import load_recipe
 from golf.record.adopt import adopt_folder
 from golf.record.elsewhere import adopt_results
@@ -151,3 +151,21 @@ def test_unfinished_logs_and_a_seed_twice_are_refused(tmp_path: Path) -> None:
     (folder / "cut.log").write_text(log_of(6, 1.1)[:400])
     with pytest.raises(GolfError, match="no finished run"):
         adopt_results(submission, [folder / "cut.log"], [], None)
+
+
+def test_an_imported_script_is_never_composed_over(tmp_path, monkeypatch):
+    from golf.compose.command import targets
+    from golf.compose.submission import compose_submission
+    from golf.record.adopt import lock_text
+
+    folder = tmp_path / "submissions" / "theirs"
+    folder.mkdir(parents=True)
+    (folder / "recipe.toml").write_text('name = "theirs"\n')
+    (folder / "train_gpt.py").write_text("print('theirs')\n")
+    (folder / "golf.lock").write_text(lock_text("theirs", b"print('theirs')\n"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GolfError, match="was imported") as refused:
+        compose_submission(folder)
+    assert refused.value.code == Exit.REFUSED
+    assert (folder / "train_gpt.py").read_text() == "print('theirs')\n"
+    assert targets(None, every=True) == []

@@ -46,12 +46,15 @@ def run(request: Request) -> None:
 
 
 def targets(name: str | None, every: bool) -> list[Path]:
-    """The submissions that are meant: one, or all of the project (which may have none)."""
+    """The submissions that are meant: one, or all of the project that golf composes (which may be none)."""
+    from golf.record.adopt import is_adopted
+
     if not every:
         return [find_submission(name)]
     if name:
         raise GolfError(f"`--all` and `{name}` name different things", "leave one out")
-    return [find_root() / "submissions" / found for found in submission_names()]
+    folders = [find_root() / "submissions" / found for found in submission_names()]
+    return [folder for folder in folders if not is_adopted(folder)]
 
 
 def recipe_of(name: str | None, overrides: Sequence[str] = ()) -> Recipe:

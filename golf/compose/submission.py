@@ -50,6 +50,14 @@ def script_of(composed: Composition, form: str) -> bytes:
 
 def compose_submission(folder: Path, form: str | None = None) -> Written:
     """Compose a submission's recipe and write `train_gpt.py` and `golf.lock`; without a form, the one it has."""
+    from golf.record.adopt import is_adopted
+
+    if is_adopted(folder):
+        raise GolfError(
+            f"`{folder.name}` was imported: its script is its authors' own and would be overwritten",
+            f"start one of your own from a recipe: `golf new NAME --from baseline`; its script stays {folder / SCRIPT}",
+            Exit.REFUSED,
+        )
     composed = composition(load_recipe(folder / "recipe.toml"))
     lock = read_lock(folder)
     form = form or (lock.form if lock else "readable")
