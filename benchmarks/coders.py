@@ -1,4 +1,4 @@
-"""Every coder on three sets of codes: bytes, distance to the order-0 entropy, seconds, and the script bytes that it costs.
+"""Every coder on three sets of codes: bytes, distance to the order-0 entropy, processor seconds, and the script bytes that it costs.
 
     trained    the matrices of a run folder (`float.golf`, `hessians.golf`), quantized by GPTQ with SDClip scales
     gaussian   the full shapes of PR #1394 (11 layers, 512 wide, 8,192 tokens: 35,913,728 codes), Gaussian rows
@@ -86,14 +86,14 @@ def table(title: str, codes: dict[str, torch.Tensor], coders: list[Any]) -> None
     specs = [(name, "int8", list(tensor.shape)) for name, tensor in codes.items()]
     count, ideal = sum(t.numel() for t in tensors), sum(entropy_bytes(t) for t in tensors)
     print(f"\n{title}: {count:,} codes, order-0 entropy {ideal:,.0f} bytes ({8 * ideal / count:.4f} bits a code)\n")
-    print("| coder | bytes | above entropy | encode s | decode s | script bytes | net of script |")
+    print("| coder | bytes | above entropy | encode CPU s | decode CPU s | script bytes | net of script |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
     for coder in coders:
-        begun = time.perf_counter()
+        begun = time.process_time()
         payload = coder.encode(tensors)
-        encoded = time.perf_counter()
+        encoded = time.process_time()
         read = coder.decode(payload, specs, count)
-        decoded = time.perf_counter()
+        decoded = time.process_time()
         assert all(torch.equal(a, b) for a, b in zip(tensors, read, strict=True)), coder.name
         script = script_bytes(coder)
         print(f"| {coder.name} | {len(payload):,} | {100 * (len(payload) / ideal - 1):+.3f} % | {encoded - begun:.1f} "

@@ -1,0 +1,97 @@
+"""The tensor ledger adds up to the file, and predictions before a run hit what random weights really weigh."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from golf.artifact.predict import predict_bytes
+from golf.artifact.tensors import weigh_tensors
+from golf.errors import GolfError
+from golf.namespace import namespace
+from golf.parts.artifact import RawCoder, write_container
+from golf.parts.quant import quantize, save_artifact
+from golf.parts.tags import Tag, Tagged
+from golf.recipe import load_recipe
+from tests.test_quant_fit import SDCLIP, checkpoint
+
+
+@pytest.mark.parametrize("coder", ["RansCoder", "ZlibCoder", "BrotliCoder"])
+def test_the_lines_of_the_ledger_add_up_to_the_file(coder: str, tmp_path: Path) -> None:
+    h, start = namespace(load_recipe("baseline", [*SDCLIP, f"coder={coder}", 'corrections=["LQER"]'])), checkpoint(1)
+    artifact, floats, grams = (tmp_path / name for name in ("model.golf", "float.golf", "hessians.golf"))
+    size, _ = save_artifact(h, str(artifact), start.tagged, start.weights, start.hessians)
+    write_container(str(floats), start.weights, {}, RawCoder)
+    write_container(str(grams), start.hessians, {}, RawCoder)
+    lines = weigh_tensors(h, artifact, floats, grams)
+    assert sum(line.coded_bytes for line in lines) == size == artifact.stat().st_size
+    codes = {line.name: line for line in lines if line.kind == "codes"}
+    assert set(codes) == {"embed", "attn", "mlp"}
+    for line in codes.values():
+        assert line.entropy_bytes and line.entropy_bytes <= line.coded_bytes
+        assert line.output_error is not None and 0 < line.output_error < 0.02
+    assert {line.kind for line in lines} >= {"scales", "corrections", "floating point", "container"}
+    assert all(line.output_error is None for line in weigh_tensors(h, artifact))
+
+
+def test_a_damaged_artifact_is_named_with_a_way_out(tmp_path: Path) -> None:
+    (tmp_path / "model.golf").write_bytes(b"GOLF" + bytes(80))
+    with pytest.raises(GolfError, match="damaged"):
+        weigh_tensors(namespace(load_recipe("baseline")), tmp_path / "model.golf")
+
+
+@dataclass(frozen=True)
+class Shape:
+    shape: tuple[int, ...]
+    role: str
+    quantizer: str
+    bits: int
+    clip_sigmas: float = 0.0
+
+
+@pytest.mark.parametrize("coder", ["RansCoder", "ZlibCoder", "LzmaCoder", "BrotliCoder"])
+@pytest.mark.parametrize(("bits", "sigmas"), [(6, 12.85), (6, 9.0), (8, 20.0)])
+def test_gaussian_weights_weigh_what_was_predicted(coder: str, bits: int, sigmas: float, tmp_path: Path) -> None:
+    rng = torch.Generator().manual_seed(bits)
+    weights = {
+        "a": torch.randn(512, 256, generator=rng),
+        "b": torch.randn(512, 256, generator=rng),
+        "g": torch.randn(64),
+    }
+    roles = {"a": "mlp", "b": "mlp", "g": "gate"}
+    tagged = [Tagged(name, w, Tag("", roles[name], "", None)) for name, w in weights.items()]
+    h = namespace(load_recipe("baseline", ["mlp_quantizer=sdclip_rtn", f"mlp_bits={bits}", f"mlp_clip_sigmas={sigmas}",
+                                           f"coder={coder}"]))  # fmt: skip
+    real, _ = save_artifact(h, str(tmp_path / "model.golf"), tagged, weights, {})
+    shapes = [Shape((512, 256), "mlp", "sdclip_rtn", bits, sigmas)] * 2 + [Shape((64,), "gate", "", 0)]
+    predicted, basis = predict_bytes(shapes, coder) or (0, "")
+    assert abs(predicted / real - 1) < 0.02, (
+        predicted,
+        real,
+    )  # 262,144 codes: the coders' tables weigh more than at full size
+    assert "Gaussian" in basis
+
+
+def test_a_coder_that_was_never_measured_is_not_predicted() -> None:
+    assert predict_bytes([Shape((8, 8), "mlp", "sdclip_rtn", 6, 12.85)], "MyCoder") is None
+
+
+def test_rows_clipped_at_their_largest_value_are_said_to_be_less_sure() -> None:
+    predicted, basis = predict_bytes([Shape((1024, 512), "mlp", "int8_rows", 8)], "ZlibCoder") or (0, "")
+    assert "upper estimate" in basis
+    weights = {"w": torch.randn(1024, 512, generator=torch.Generator().manual_seed(0))}
+    tagged = [Tagged("w", weights["w"], Tag("", "mlp", "", None))]
+    tensors = quantize(namespace(load_recipe("baseline")), tagged, weights, {})
+    assert math.isclose(float(tensors["w:q"].float().std()), 127 / 3.205, rel_tol=0.05) and predicted > 0
+
+
+def test_a_matrix_of_four_million_codes_is_predicted_within_two_per_mille(tmp_path: Path) -> None:
+    w = torch.randn(4096, 1024, generator=torch.Generator().manual_seed(0))
+    tagged = [Tagged("w", w, Tag("", "mlp", "", None))]
+    for coder in ("RansCoder", "ZlibCoder"):
+        h = namespace(load_recipe("baseline", ["mlp_quantizer=sdclip_rtn", "mlp_bits=6", f"coder={coder}"]))
+        real, _ = save_artifact(h, str(tmp_path / "model.golf"), tagged, {"w": w}, {})
+        predicted, _ = predict_bytes([Shape((4096, 1024), "mlp", "sdclip_rtn", 6, 12.85)], coder) or (0, "")
+        assert abs(predicted / real - 1) < 0.002, (coder, predicted, real)
