@@ -83,6 +83,7 @@ def test_without_documents_varlen_is_causal():
     q, k, v = (torch.randn(2, 12, heads, 8, generator=rng) for heads in (4, 2, 2))
     docs = document_bounds(evaluation.knobs(), torch.full((2, 12), 5))
     assert torch.allclose(varlen_attention(q, k, v, docs), causal_attention(q, k, v, None), atol=1e-6)
+    assert torch.equal(varlen_attention(q, k, v, None), causal_attention(q, k, v, None))
 
 
 def test_no_logit_of_a_document_depends_on_the_one_before():

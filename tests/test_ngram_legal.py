@@ -181,7 +181,6 @@ class Running:
         self.past = [*self.past[1:], token]
 
 
-@pytest.mark.slow
 def test_on_real_text_kneser_ney_equals_running_tables_and_sums_to_one(shared):
     tokens = evaluation.official_stream(shared, tokens=20_001).tokens
     h = evaluation.knobs(vocab_size=1024, kn_context=5, kn_discount=0.9)

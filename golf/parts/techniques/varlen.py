@@ -7,6 +7,7 @@ Published effect: about 0.001 nats a token. One-token look-backs outside attenti
 import torch
 import torch.nn.functional as F
 
+from golf.parts.attention import causal_attention
 from golf.parts.evaluate import Trace, scored_targets, share
 
 try:
@@ -25,7 +26,9 @@ def document_bounds(h, ids):
 
 
 def varlen_attention(q, k, v, docs):
-    # q: (B, T, H, D)   k v: (B, T, Hkv, D)   docs: bounds in B · T   ->   (B, T, H, D)
+    # q: (B, T, H, D)   k v: (B, T, Hkv, D)   docs: bounds in B · T, or None for rows whole   ->   (B, T, H, D)
+    if docs is None:
+        return causal_attention(q, k, v, docs)
     B, T = q.shape[:2]
     if flash_attn_varlen_func is not None and q.dtype == torch.bfloat16:
         flat = (x.flatten(0, 1) for x in (q, k, v))
