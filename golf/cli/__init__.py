@@ -59,7 +59,10 @@ root = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"golf {__version__}")
+        from golf.compose.lock import COMPOSER
+        from golf.rules.pack import DEFAULT_PACK
+
+        print(f"golf {__version__}, composer {COMPOSER}, rules {DEFAULT_PACK}")
         raise typer.Exit
 
 
