@@ -27,5 +27,7 @@ def unlzma(data, unpacked_bytes):
         text = stream.decompress(data, unpacked_bytes + 1)
     except lzma.LZMAError as fault:
         raise ValueError(f"does not unpack: {fault}") from fault
-    check(len(text) == unpacked_bytes and stream.eof and not stream.unused_data, "unpacks to another length than it says")
+    check(
+        len(text) == unpacked_bytes and stream.eof and not stream.unused_data, "unpacks to another length than it says"
+    )
     return text

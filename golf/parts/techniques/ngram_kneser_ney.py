@@ -1,4 +1,4 @@
-"""A mixture of the model with exact n-gram counts of the text scored so far: a distribution, unlike the hashed caches (R31, R38).
+"""A lawful mixture of the model with exact n-gram counts of the text scored so far, a distribution (R31, R40).
 
 Interpolated Kneser–Ney (Kneser & Ney 1995) over the whole vocabulary, from the stream's own past. Its share in the mixture is
 learned per bucket (how sure the model is, how long and how clear the known context) from targets that are already scored (R40).

@@ -1,7 +1,6 @@
-"""Phased test-time training: adapters per document, and now and then SGD on the documents already scored (PR #1610; in
-phases PR #1626, @dexhunter).
+"""Phased test-time training: adapters per document, and SGD on the documents scored so far (PR #1610).
 
-The queue runs from the longest document to the shortest. After each of the first boundaries every weight is trained on the
+In several phases: PR #1626, @dexhunter. The queue runs from the longest document to the shortest. After each of the first boundaries every weight is trained on the
 documents scored up to there, by the chunks of `ttt_sgd`; documents after it are scored by what that left. Accepted, contested:
 the order is not the stream's (R23). Boundaries are counted in batches, not by who is first, so ranks do not change the result.
 Published effect on PR #1530: −0.00056 BPB in one phase (#1610), −0.0008 more in three.
