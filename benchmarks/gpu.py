@@ -34,7 +34,12 @@ def run(
         "RUN_ID": "gpu",
     }
     done = subprocess.run(
-        [sys.executable, str(script.resolve()), *phases], cwd=folder, env=env, capture_output=True, text=True
+        [sys.executable, str(script.resolve()), *phases],
+        cwd=folder,
+        env=env,
+        check=False,
+        capture_output=True,
+        text=True,
     )
     log = done.stdout + done.stderr
     (folder / "run.log").write_text(log)

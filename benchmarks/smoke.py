@@ -22,7 +22,9 @@ from golf.recipe import load_recipe, shipped_recipes
 
 
 def golf(folder: Path, *words: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "golf", *words], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "golf", *words], cwd=folder, check=False, capture_output=True, text=True
+    )
     if done.returncode not in (0, 1):
         raise SystemExit(
             f"golf {' '.join(words)} ended with {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"

@@ -57,7 +57,9 @@ def _our_name(name: str, ve_layers: list[int]) -> str:
             return re.sub(pattern, ours, name)
     raise GolfError(
         f"the public weight `{name}` has no counterpart here",
-        "name the layers of the value embeddings" if "ve_layer" in name else "a technique of that script is not in golf yet",
+        "name the layers of the value embeddings"
+        if "ve_layer" in name
+        else "a technique of that script is not in golf yet",
     )
 
 

@@ -23,7 +23,9 @@ QUICK = (
 
 def golf(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     plain = os.environ | {"COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"} | env
-    return subprocess.run([sys.executable, "-m", "golf", *words], cwd=cwd, env=plain, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "golf", *words], cwd=cwd, env=plain, check=False, capture_output=True, text=True
+    )
 
 
 def verbs_there() -> list[str]:
@@ -61,7 +63,9 @@ def test_reading_commands_import_neither_torch_nor_pandas_nor_datasets(words, tm
         "heavy = sorted({'torch', 'pandas', 'datasets', 'matplotlib', 'scipy'} & sys.modules.keys())\n"
         "print('HEAVY', heavy)"
     )
-    done = subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=tmp_path, check=False, capture_output=True, text=True
+    )
     assert done.stdout.splitlines()[-1] == "HEAVY []", done.stderr[-2000:]
 
 

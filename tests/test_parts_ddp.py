@@ -71,7 +71,7 @@ def test_all_phases_run_in_one_process_group(name, tiny_data, tmp_path):
         "MAX_WALLCLOCK_SECONDS": "0",
     }
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "train_gpt.py"]
-    done = subprocess.run(launcher, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(launcher, cwd=tmp_path, env=env, check=False, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(done.stdout.split("golf_result ")[1])
     assert result["world_size"] == 2
