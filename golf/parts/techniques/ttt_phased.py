@@ -1,4 +1,4 @@
-"""Phased test-time training: adapters per document, and SGD on the documents scored so far (PR #1610).
+"""Phased test-time training: adapters per document, and SGD on the documents scored so far (PR #1610, @romeerp).
 
 In several phases: PR #1626, @dexhunter. The queue runs from the longest document to the shortest. After each of the first boundaries every weight is trained on the
 documents scored up to there, by the chunks of `ttt_sgd`; documents after it are scored by what that left. Accepted, contested:
