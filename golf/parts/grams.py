@@ -15,9 +15,10 @@ class Groups:
         ordered = keys[order]
         first = torch.ones_like(ordered, dtype=torch.bool)
         first[1:] = ordered[1:] != ordered[:-1]
-        self.order = order
-        self.head = torch.where(first, torch.arange(len(order), device=order.device), 0).cummax(0).values
-        self.ids = self.unsorted(first.cumsum(0))  # dense names of the keys, from 1
+        self.order = order.int()  # 32 bits everywhere: a stream of 62 million tokens needs a dozen such tensors
+        place = torch.arange(len(order), dtype=torch.int32, device=order.device)
+        self.head = torch.where(first, place, 0).cummax(0).values
+        self.ids = self.unsorted(first.cumsum(0, dtype=torch.int32))  # dense names of the keys, from 1
 
     def unsorted(self, ordered):
         """Values in sorted order, put back to their positions."""
@@ -27,8 +28,8 @@ class Groups:
 
     def before(self, values):
         """Per position the sum of `values` over the earlier positions of its group."""
-        ordered = values[self.order].long()
-        running = ordered.cumsum(0) - ordered
+        ordered = values[self.order].int()
+        running = ordered.cumsum(0, dtype=torch.int32) - ordered
         return self.unsorted(running - running[self.head])
 
     def next(self):
@@ -40,7 +41,7 @@ class Groups:
 
 def grams(context, tokens, vocab_size):
     """The groups of (context, token): grams one longer than their contexts."""
-    keys = context.ids * vocab_size + tokens
+    keys = context.ids.long() * vocab_size + tokens
     return Groups(torch.argsort(keys, stable=True), keys)
 
 

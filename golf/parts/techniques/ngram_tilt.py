@@ -60,7 +60,7 @@ def span_ids(spans, length):
         late = 1 << (length - 1).bit_length() - 1
         a, b = span_ids(spans, length - late), span_ids(spans, late)
         a = torch.cat((torch.zeros_like(a[:late]), a[:-late]))
-        keys = a * (len(b) + 2) + b
+        keys = a.long() * (len(b) + 2) + b
         spans[length] = Groups(torch.argsort(keys, stable=True), keys).ids
     return spans[length]
 
@@ -69,7 +69,8 @@ def leaders(context, tokens, gram):
     """Per position the token that most often followed its context before (the first to reach that count), and how often."""
     place = torch.arange(len(tokens), device=tokens.device)
     count = gram.before(torch.ones_like(tokens))[context.order] + 1
-    top = (context.head * (len(tokens) + 1) + count).cummax(0).values - context.head * (len(tokens) + 1)
+    base = context.head.long() * (len(tokens) + 1)
+    top = (base + count).cummax(0).values - base
     before = torch.cat((torch.zeros_like(top[:1]), top[:-1]))
     before = torch.where(place == context.head, 0, before)
     leader = torch.where(count > before, place, 0).cummax(0).values
