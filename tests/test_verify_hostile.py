@@ -1,5 +1,6 @@
 """Hostile input: contained, reported, nothing left behind."""
 
+import ast
 import base64
 import os
 import subprocess
@@ -76,25 +77,39 @@ def test_odd_folders_give_a_verdict_and_no_crash(tmp_path):
     assert states(verdict)["R11"] is State.FAIL and states(verdict)["R10"] is State.FAIL
 
 
-PROLOGUE = {
-    "forks": ("import os\nos.fork()\n", "process"),
-    "shell": ("import subprocess\nsubprocess.run(['touch', {mark!r}])\n", "process"),
-    "socket": ("import socket\ns = socket.socket()\ns.connect(('127.0.0.1', 9))\n", "network"),
-    "name service": ("import socket\nsocket.getaddrinfo('example.invalid', 80)\n", "network"),
-    "writes outside": ("open({mark!r}, 'w').write('x')\n", "write"),
-    "removes": ("import os\nos.remove({keep!r})\n", "change"),
-    "kills": ("import os\nos.kill(os.getppid(), 9)\n", "signal"),
-    "libc": ("import ctypes\nctypes.CDLL('libc.so.6').fork()\n", "library"),
+TRIES = {
+    "forks": ("os.fork()", "process"),
+    "shell": ("subprocess.run(['touch', {mark}])", "process"),
+    "system": ("os.system('touch ' + {mark})", "process"),
+    "socket": ("socket.socket().connect(('127.0.0.1', 9))", "network"),
+    "name service": ("socket.getaddrinfo('example.invalid', 80)", "network"),
+    "writes outside": ("open({mark}, 'w').write('x')", "write"),
+    "appends outside": ("open({keep}, 'a').write('x')", "write"),
+    "opens by flags": ("os.open({mark}, os.O_CREAT | os.O_WRONLY)", "write"),
+    "removes": ("os.remove({keep})", "change"),
+    "renames": ("os.rename({keep}, {mark})", "change"),
+    "kills": ("os.kill(os.getppid(), 9)", "signal"),
+    "libc": ("ctypes.CDLL('libc.so.6').fork()", "library"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", PROLOGUE)
-def test_what_a_script_tries_is_refused_and_told(tmp_path, what):
-    line, kind = PROLOGUE[what]
+def test_what_a_script_tries_is_refused_and_told(tmp_path):
     keep, mark = tmp_path / "keep me", tmp_path / "was here"
     keep.write_text("kept")
-    answer = foreign(line.replace("{mark!r}", repr(str(mark))).replace("{keep!r}", repr(str(keep))) + LEGAL["plain"])
-    assert "refused" in answer["fault"] and kind in answer["touched"]
+    lines = ["import os, socket, subprocess, ctypes", "outcomes = {}"]
+    for what, (line, _) in TRIES.items():
+        tried = line.replace("{mark}", repr(str(mark))).replace("{keep}", repr(str(keep)))
+        lines += [
+            "try:",
+            f"    {tried}",
+            f"    outcomes[{what!r}] = 'done'",
+            "except PermissionError as fault:",
+            f"    outcomes[{what!r}] = str(fault)",
+        ]
+    answer = foreign("\n".join([*lines, "raise SystemExit(repr(outcomes))"]))
+    outcomes = ast.literal_eval(answer["fault"].removeprefix("SystemExit: ").partition("}")[0] + "}")
+    assert {what: kind in outcomes[what] for what, (_, kind) in TRIES.items()} == dict.fromkeys(TRIES, True)
+    assert {kind for _, kind in TRIES.values()} <= answer["touched"].keys()
     assert keep.read_text() == "kept" and not mark.exists()
 
 

@@ -74,8 +74,12 @@ def execute(subject: "Subject") -> Execution | None:
     }
     answer = run_sandboxed(job, SECONDS_QUICK if subject.quick else SECONDS)
     return Execution(
-        tuple(answer.get("suites", ())), answer.get("fault"), answer.get("touched", {}), answer.get("bytes")
+        tuple(answer.get("suites", ())), _short(answer.get("fault")), answer.get("touched", {}), answer.get("bytes")
     )
+
+
+def _short(fault: str | None) -> str | None:
+    return fault[:400] if fault else None
 
 
 def _data(subject: "Subject") -> dict[str, Any]:

@@ -27,7 +27,7 @@ def main(folder: Path) -> None:
         where = traceback.extract_tb(fault.__traceback__)
         line = next((frame.lineno for frame in reversed(where) if frame.filename.endswith("train_gpt.py")), None)
         answer = {
-            "fault": f"{type(fault).__name__}: {str(fault)[:300]}" + (f" (line {line} of the script)" if line else "")
+            "fault": f"{type(fault).__name__}: {str(fault)[:4000]}" + (f" (line {line} of the script)" if line else "")
         }
     (folder / "answer.json").write_text(json.dumps({**answer, "touched": touched}), encoding="utf-8")
 
