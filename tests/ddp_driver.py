@@ -26,7 +26,7 @@ def main(script: str, out: str, steps: int, double: bool) -> None:
     if double:
         model.double()
     trained = file.ddp(env, model)
-    adam, muon = optimizers = file.build_optimizers(file.collect(model), env)
+    adam, _ = optimizers = file.build_optimizers(file.collect(model), env)
     loader, clock = file.SequentialStream(env), file.Clock(env, 0.0)
     gradients, losses = [], []
 

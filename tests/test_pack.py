@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golf.compose.pack import latin1_literal, minify, pack, wrap
 from golf.compose.decompress import MAX_SOURCE_BYTES
+from golf.compose.pack import latin1_literal, minify, pack, wrap
 from golf.compose.unpack import unpack, unwrap
 from golf.errors import GolfError
 
