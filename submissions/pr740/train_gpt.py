@@ -62,6 +62,7 @@ class h:
     embed_bits = 8
     attn_bits = 8
     mlp_bits = 8
+    table_bits = 8
     keep_float_numel = 65_536  # tensors up to this many values are stored as fp16
     # evaluate
     eval_seq_len = 2048  # tokens
@@ -90,7 +91,7 @@ class h:
     val_loss_every = 1000  # steps; 0 only at the end
     train_log_every = 200  # steps
     # sliding
-    eval_stride = 64  # tokens
+    eval_stride = 128  # tokens
     eval_batch_windows = 32  # per rank
     # ngram_hash_740
     ngram_740_min_count = 2  # of the context, before the cache is believed
@@ -520,45 +521,6 @@ class Env:
 
 # ---- golf/parts/log.py: The run's log: the challenge's own line formats, and one machine line at the end.
 RESULT_SCHEMA = 1
-# name: (type, unit, nullable)
-RESULT_FIELDS = {
-    "schema": ("int", "", False),
-    "name": ("str", "", False),  # of the recipe
-    "seed": ("int", "", False),
-    "phases": ("list[str]", "", False),  # what this process ran: train, export, eval
-    "device": ("str", "", False),  # "NVIDIA H100 80GB HBM3", "cpu"
-    "world_size": ("int", "processes", False),
-    "torch": ("str", "", False),
-    "attention": ("str", "", False),  # "fa3" or "sdpa"
-    "dtype": ("str", "", False),  # of the activations
-    "params": ("int", "parameters", False),
-    "vocab_size": ("int", "", False),
-    "train_seq_len": ("int", "tokens", False),
-    "train_batch_tokens": ("int", "tokens", False),
-    "max_wallclock_seconds": ("float", "s", False),  # 0: counted in steps
-    "iterations": ("int", "steps", False),
-    "steps": ("int", "steps", True),
-    "stop_reason": ("str", "", True),  # "wallclock_cap" or "iterations"
-    "train_loss": ("float", "nats/token", True),
-    "setup_seconds": ("float", "s", False),
-    "compile_seconds": ("float", "s", True),  # warm-up before the training clock, weights restored after it
-    "train_seconds": ("float", "s", True),
-    "calibration_seconds": ("float", "s", True),
-    "serialization_seconds": ("float", "s", True),
-    "eval_seconds": ("float", "s", True),  # all reports together
-    "step_ms": ("float", "ms", True),
-    "peak_memory_mib": ("int", "MiB", True),
-    "val_tokens": ("int", "tokens", True),
-    "val_bytes": ("int", "bytes", True),
-    "pre_quant_val_loss": ("float", "nats/token", True),
-    "pre_quant_val_bpb": ("float", "bits/byte", True),
-    "reports": ("list[dict]", "", True),  # one per evaluator, in order: name, val_loss, val_bpb, tokens, bytes, seconds
-    "val_loss": ("float", "nats/token", True),  # of the last report: the score
-    "val_bpb": ("float", "bits/byte", True),
-    "model_bytes": ("int", "bytes", True),
-    "code_bytes": ("int", "bytes", False),
-    "total_bytes": ("int", "bytes", True),
-}
 
 
 class Log:
@@ -569,7 +531,7 @@ class Log:
         if env.rank == 0:
             os.makedirs("logs", exist_ok=True)
             self.path = os.path.join("logs", f"{env.run_id}.txt")
-        self.result = dict.fromkeys(RESULT_FIELDS)
+        self.result = {}
 
     def __call__(self, line):
         if self.path is None:
@@ -579,10 +541,8 @@ class Log:
             file.write(line + "\n")
 
     def record(self, **fields):
-        """Keep measured values for the result line; an unknown name is a fault of this file."""
-        for name, value in fields.items():
-            assert name in RESULT_FIELDS, f"`{name}` is no field of the golf_result line"
-            self.result[name] = value
+        """Keep measured values for the result line: fields of RESULT_FIELDS."""
+        self.result.update(fields)
 
     def finish(self):
         self(f"golf_result {json.dumps(self.result)}")
@@ -811,6 +771,8 @@ def quantizer_of(role):
         return int8_rows, h.attn_bits
     if role == "mlp":
         return int8_rows, h.mlp_bits
+    if role == "table":
+        return int8_rows, h.table_bits
     return None, 16
 
 
@@ -1181,7 +1143,7 @@ def train(env, log, model):
             stop_reason = "wallclock_cap"
         elif clock.step == env.iterations:
             stop_reason = "iterations"
-        if stop_reason or clock.step % h.val_loss_every == 0:
+        if stop_reason or (h.val_loss_every and clock.step % h.val_loss_every == 0):
             validate(env, log, scored, stream, clock)
         if stop_reason:
             break
@@ -1223,13 +1185,13 @@ def finish(env, log, model, clock, stop_reason, loss, compile_seconds):
         log(f"Serialized model: {size_bytes} bytes")
 
 
-# ---- golf/parts/techniques/sliding.py: Sliding windows: every target but the first window's is scored with at least
-#      window − stride tokens of context (PR #50, @mattqlf).
-def full_windows(total):
-    """Starts of the windows and the first column that each scores; every target exactly once (PR #1394's rule)."""
-    context = h.eval_seq_len - h.eval_stride
-    starts = torch.arange(0, total - context, h.eval_stride)
-    return starts, torch.where(starts > 0, context, 0)
+# ---- golf/parts/techniques/sliding.py: Sliding windows: every target is scored with at least window − stride tokens
+#      of context (PR #50, Matthew Li).
+def legacy_windows(total):
+    """As PR #50 had them: a window from every stride on, cut at the end and scoring its last `stride` columns there too."""
+    starts = torch.arange(0, total, h.eval_stride)
+    lengths = (total - starts).clamp(max=h.eval_seq_len)
+    return starts, torch.where(starts > 0, (lengths - h.eval_stride).clamp(min=0), 0)
 
 
 def window_batches(env, stream, starts, first, ends):
@@ -1266,7 +1228,7 @@ def buckets_740(tokens, targets, order):
 def windows_740(env, model, stream):
     """The PR's windows: logits (n, vocabulary) of the scored columns of one window after the other, and their indices."""
     total = scored_targets(stream)
-    starts, first = full_windows(total)
+    starts, first = legacy_windows(total)
     mine = share(env, len(starts))
     starts, first = starts[mine.start : mine.stop], first[mine.start : mine.stop]
     for ids, _, mask, at in window_batches(env, stream, starts, first, torch.full_like(starts, total)):
@@ -1277,8 +1239,8 @@ def windows_740(env, model, stream):
                 yield logits, indices
 
 
-# ---- golf/parts/techniques/ngram_backoff_740.py: The backoff cache of PR #740's second version (@resouer, the
-#      formula of PR #727), for reproduction only: ruled out (R38, @valerio-oai, 2026-03-27).
+# ---- golf/parts/techniques/ngram_backoff_740.py: The backoff cache of PR #740's second version (@resouer), for
+#      reproduction only: ruled out (R38, @valerio-oai, 2026-03-27).
 def ngram_backoff_740(env, model, stream, keep=False):
     """Sliding windows whose targets are mixed with what the longest known context says of them."""
     trace = Trace(env, stream, "ngram_backoff_740", "final_ngram_backoff_740", keep)
