@@ -93,3 +93,11 @@ def test_what_does_not_parse_is_said_and_nothing_is_proven(tmp_path):
     verdict = verify_folder(_written(tmp_path, "def broken(:\n    pass\n"), only=["static", "folder"])
     assert failed(verdict) == {"R10"}
     assert all(finding.state is not State.PASS for finding in verdict.findings if finding.code.startswith("R3"))
+
+
+def test_the_command_in_the_readme_decides_where_no_log_prints_settings(tmp_path):
+    (tmp_path / "train_gpt.py").write_text(LEGAL["dead SLOT behind an off switch"])
+    for value, expected in (("0", False), ("1", True)):
+        command = f"```bash\nSEED=42 SLOT_ENABLED={value} torchrun --standalone --nproc_per_node=8 train_gpt.py\n```\n"
+        (tmp_path / "README.md").write_text(f"# A record\n\n{command}")
+        assert ("R37" in failed(verify_folder(tmp_path, only=["static"]))) is expected

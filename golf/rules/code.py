@@ -72,7 +72,7 @@ class Piece:
 
 
 class Code:
-    """The modules of a script as one: pieces by name, settings, reachability. `overrides`: values that the run's log prints."""
+    """The modules of a script as one: pieces by name, settings, reachability. `overrides`: values that the run's log or command gives."""
 
     def __init__(self, modules: Iterable[Module], overrides: Mapping[str, str] | None = None) -> None:
         self.modules = [module for module in modules if module.tree is not None]
@@ -105,9 +105,10 @@ class Code:
     def value(self, name: str) -> Any:
         """What a setting is in the run: the log's word, else its default; `...` when neither is known."""
         key = name.lower()
-        if key in self.overrides:
-            return literal_of(self.overrides[key])
         setting = self.settings.get(key)
+        for known in (key, (setting.env or "").lower() if setting is not None else ""):
+            if known in self.overrides:
+                return literal_of(self.overrides[known])
         return setting.value if setting is not None else ...
 
     def truth(self, test: ast.expr) -> bool | None:

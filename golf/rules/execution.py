@@ -69,6 +69,7 @@ def execute(subject: "Subject") -> Execution | None:
         "mode": "composed" if composed else "foreign",
         "text": source.main.text,
         "quick": subject.quick,
+        "overrides": subject.run_settings,
         "helpers": {path.name: str(path.resolve()) for path in source.helpers},
         **(_data(subject) if composed else {}),
     }

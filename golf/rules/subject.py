@@ -64,11 +64,21 @@ class Subject:
 
     @cached_property
     def code(self) -> Code | None:
-        """The shape of the source, with the settings that the first scored run's log prints; None where nothing parses."""
+        """The shape of the source, with the settings of the run; None where nothing parses."""
         if self.source is None or self.source.main.tree is None:
             return None
+        return Code(self.source.modules, self.run_settings)
+
+    @cached_property
+    def run_settings(self) -> dict[str, str]:
+        """Settings that differ from the script's defaults: what the README's first command sets, then what the log prints."""
         runs = self.scored_runs or self.runs
-        return Code(self.source.modules, runs[0].config if runs else None)
+        blocks = re.findall(r"```.*?```", self.readme or "", re.DOTALL)
+        command = next((block for block in blocks if "torchrun" in block), "")
+        named = {
+            name.lower(): value.strip("'\"") for name, value in re.findall(r"\b([A-Z][A-Z0-9_]{2,})=(\S+)", command)
+        }
+        return named | (runs[0].config if runs else {})
 
     @cached_property
     def execution(self) -> Execution | None:

@@ -50,6 +50,9 @@ LEGAL = {
     "phased TTT with a driver": script(DRIVER, CALIBRATION, before="run()"),
     "token-only hints": script(HINTS, evaluation=f"build_hints(val_tokens, 16, 4194304)\n    {PLAIN_EVALUATION}"),
     "minimum of a schedule": script(before="lr = min(args.ttt_epochs, 3)\n    best_val_loss = min(1.0, 2.0)"),
+    "a free port and a fallback": script(
+        before="import socket\n    port = socket.socket().getsockname()\n    try:\n        import brotli\n    except ImportError:\n        os.system('pip install brotli')"
+    ),
     "nvidia-smi and git logging": script(before="import subprocess\n    print(subprocess.run(['nvidia-smi'], capture_output=True))"),
 }  # fmt: skip
 ILLEGAL = {

@@ -11,7 +11,7 @@ from golf.rules.subject import Subject
 
 FETCHES = re.compile(
     r"(?:^|\.)(?:urlopen|urlretrieve|hf_hub_download|snapshot_download|create_connection|load_dataset)$"
-    r"|^requests\.(?:get|post|put|request|Session)$|^httpx\.|^wget\.download$|^socket\.socket$|^ftplib\."
+    r"|^requests\.(?:get|post|put|request|Session)$|^httpx\.|^wget\.download$|^ftplib\."
 )
 FETCHING_COMMANDS = re.compile(
     r"\b(?:pip3?\s+install|apt(?:-get)?\s+install|git\s+clone|curl\s|wget\s|conda\s+install|huggingface-cli|uv\s+pip)"
@@ -42,7 +42,11 @@ def network(subject: Subject) -> Iterable[Result]:
             if reached and not _only_if_missing(module.tree, node):
                 yield Result(State.FAIL, f"{what} in code that the run reaches", file=name, line=line)
             else:
-                why = "only where a package is missing" if reached else "behind a switch that is off, or never called"
+                why = (
+                    "only where a package or a file is missing"
+                    if reached
+                    else "behind a switch that is off, or never called"
+                )
                 yield Result(State.UNKNOWN, f"{what}, {why}", file=name, line=line)
     if clean:
         yield Result(
@@ -77,13 +81,16 @@ def _reached(code: Code, path: Path, node: ast.AST) -> bool:
 
 
 def _only_if_missing(tree: ast.Module | None, node: ast.AST) -> bool:
-    """Whether a call stands in the handler of an import that failed."""
-    for handler in (each for each in ast.walk(tree or ast.Module([], [])) if isinstance(each, ast.ExceptHandler)):
-        if handler.type is not None and "Import" in ast.unparse(handler.type) + "ModuleNotFound" * (
-            "ModuleNotFound" in ast.unparse(handler.type)
-        ):
-            if any(inner is node for inner in ast.walk(handler)):
-                return True
+    """Whether a call stands in the answer to an import that failed, or behind a look for a file that is not there."""
+    for around in ast.walk(tree or ast.Module([], [])):
+        if isinstance(around, ast.ExceptHandler) and around.type is not None:
+            fallback = re.search(r"ImportError|ModuleNotFoundError|FileNotFoundError", ast.unparse(around.type))
+        elif isinstance(around, ast.If):
+            fallback = re.search(r"\bexists\(|is_file\(|is_dir\(|glob\(|find_spec\(", ast.unparse(around.test))
+        else:
+            continue
+        if fallback and any(inner is node for inner in ast.walk(around)):
+            return True
     return False
 
 
@@ -131,13 +138,14 @@ def wallclock(subject: Subject) -> Iterable[Result]:
         return
     setting = code.settings.get("max_wallclock_seconds")
     limit = float(subject.limits["train_seconds"])
-    if setting is None or not isinstance(setting.value, int | float):
+    value = code.value("max_wallclock_seconds")
+    if setting is None or isinstance(value, bool) or not isinstance(value, int | float):
         return
-    shown = f"MAX_WALLCLOCK_SECONDS is {setting.value:g}" + (" by default" if setting.env else "")
+    shown = f"MAX_WALLCLOCK_SECONDS is {value:g}" + (" by default" if setting.env and value == setting.value else "")
     file = subject.source.path.name if subject.source else None
-    if setting.value > limit:
+    if value > limit:
         yield Result(State.FAIL, f"{shown}, over {limit:.0f}", file=file, line=setting.line)
-    elif setting.value > 0:
+    elif value > 0:
         yield Result(State.UNKNOWN, f"{shown}; no log shows a run", file=file, line=setting.line, weak=True)
 
 

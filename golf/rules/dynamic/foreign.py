@@ -47,7 +47,7 @@ def check(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         os.environ[name.upper()] = str(int(value) if isinstance(value, bool) else value)
     sys.path.insert(0, str(folder))
     module = load_foreign(job["text"], folder)
-    functions = find_evaluators(job["text"], module)
+    functions = find_evaluators(job["text"], module, job.get("overrides"))
     if not functions:
         return {"fault": "no evaluation function that takes validation tokens and a model was found"}
     suites, faults = [], []
@@ -64,12 +64,14 @@ def check(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {"suites": suites}
 
 
-def find_evaluators(text: str, module: types.ModuleType) -> list[Callable[..., Any]]:
+def find_evaluators(
+    text: str, module: types.ModuleType, overrides: dict[str, str] | None = None
+) -> list[Callable[..., Any]]:
     """Live functions of the script that score validation tokens, in the order in which the main flow calls them."""
     from golf.rules.code import Code, leaf
     from golf.rules.source import parse
 
-    code = Code([parse(Path("train_gpt.py"), text)])
+    code = Code([parse(Path("train_gpt.py"), text)], overrides)
     called = [leaf(call.func) for call in code.main_flow]
     found: dict[str, Callable[..., Any]] = {}
     for name in sorted(code.pieces, key=lambda name: called.index(name) if name in called else -1):
