@@ -20,11 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from golf.artifact.score import Scorer
 from golf.namespace import namespace
 from golf.parts.artifact import RawCoder, read_container, write_container
-from golf.parts.data import load_shard
-from golf.parts.model import GPT
-from golf.parts.quant import dequantize, load_weights, quantize
+from golf.parts.quant import dequantize, quantize
 from golf.parts.tags import collect
 from golf.recipe import load_recipe
 
@@ -56,24 +55,6 @@ def points() -> list[tuple[str, float, list[str]]]:
         found.append(("gptq, log scales", step, chosen("gptq_sdclip", *stepped(step), "log_scales=true")))
         found.append(("trellis + lqer + log scales", step, [*trellis, 'corrections=["LQER"]', "log_scales=true"]))
     return found
-
-
-class Scorer:
-    """Mean loss of weights over the first tokens of a validation shard, nats per token."""
-
-    def __init__(self, h: Any, shard: Path, tokens: int) -> None:
-        self.model, self.length = GPT(h), h.eval_seq_len
-        self.tokens = torch.from_numpy(np.asarray(load_shard(str(shard))[: tokens + 1]).astype(np.int64))
-
-    @torch.no_grad()
-    def __call__(self, weights: dict[str, torch.Tensor]) -> float:
-        load_weights(self.model, weights)
-        total, count, span = 0.0, 0, 16 * self.length
-        for start in range(0, len(self.tokens) - span, span):
-            piece = self.tokens[start : start + span + 1]
-            nats = self.model(piece[:-1].view(-1, self.length), piece[1:].view(-1, self.length))
-            total, count = total + float(nats.double().sum()), count + nats.numel()
-        return total / count
 
 
 def measure(

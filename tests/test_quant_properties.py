@@ -1,6 +1,7 @@
 """What every quantizer, correction and pruning must keep, whatever the weights."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from golf.namespace import Namespace, namespace
-from golf.parts.quant import dequantize, int8_rows, quantize
+from golf.parts.artifact import write_container
+from golf.parts.quant import dequantize, int8_rows, load_artifact, quantize
 from golf.parts.tags import Tagged, collect, tag
 from golf.parts.techniques.amax import amax_rows
 from golf.parts.techniques.dead_zone import dead_zone_rows
@@ -220,3 +222,22 @@ def test_mixed_bits_go_to_the_strongest_inputs_and_keep_their_budget() -> None:
     h = recipe("assign_bits=bits_by_trace", "high_bits_count=1", "keep_float_numel=16")
     tensors = quantize(h, tagged, weights, hessians)
     assert int(tensors["mlp:q"].abs().max()) <= 31 and int(tensors["attn:q"].abs().max()) <= 15
+
+
+@pytest.mark.parametrize("spoil", ["no scale", "short scale", "another shape", "a tensor too many"])
+def test_an_artifact_of_another_model_is_refused_with_a_sentence(spoil: str, tmp_path: Path) -> None:
+    tagged, weights, hessians = toy()
+    h = recipe("keep_float_numel=16")
+    tensors = quantize(h, tagged, weights, hessians)
+    match spoil:
+        case "no scale":
+            del tensors["mlp:s"]
+        case "short scale":
+            tensors["mlp:s"] = tensors["mlp:s"][:3]
+        case "another shape":
+            tensors["control"] = torch.zeros(31)
+        case "a tensor too many":
+            tensors["other"] = torch.zeros(3)
+    write_container(str(tmp_path / "model.golf"), tensors, {}, h.coder)
+    with pytest.raises(ValueError, match="model"):
+        load_artifact(h, str(tmp_path / "model.golf"), Toy())

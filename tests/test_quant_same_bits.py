@@ -21,7 +21,8 @@ EXPORTS = {
               "attn_bits=6", "mlp_bits=6", "embed_bits=7", "corrections=[\"LQER\"]", "coder=BrotliCoder"],
     "#1412": [*GPTQ, "attn_quantizer=gptq_sdclip", "mlp_quantizer=gptq_sdclip", "hessian_clip_lambda=0.175"],
     "ours": [*GPTQ, "embed_quantizer=gptq_sdclip", "attn_quantizer=gptq_trellis", "mlp_quantizer=gptq_trellis",
-             "attn_bits=6", "mlp_bits=6", "levels=trellis_levels", "log_scales=true", "coder=RansCoder"],
+             "attn_bits=6", "mlp_bits=6", "levels=trellis_levels", "log_scales=true",
+             "coder=ContextRansCoder", "corrections=[\"LQER\"]"],
     "own text": ["calibrate=from_own_text", "own_text_sequences=3", "attn_quantizer=gptq_sdclip", "mlp_quantizer=gptq_sdclip"],
     "mixed": [*GPTQ, "attn_quantizer=gptq_sdclip", "mlp_quantizer=gptq_sdclip", "assign_bits=bits_by_budget"],
     "fp16 embedding": ["embed_quantizer=", "attn_quantizer=amax_rows", "mlp_quantizer=dead_zone_rows", "coder=BitpackCoder"],
@@ -34,7 +35,10 @@ def exporting(overrides: list[str]) -> Recipe:
     return changed(tiny("baseline", num_layers=2), {name: own.values[name] for name in own.own})
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+QUICK = ("#1394", "#1573", "ours")
+
+
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in EXPORTS])
 def test_library_and_composed_file_write_one_artifact(
     name: str, tiny_data: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:

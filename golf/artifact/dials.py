@@ -12,7 +12,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from golf.artifact.tensors import entropy_bytes
+from golf.artifact.predict import coder_loss
+from golf.artifact.tensors import entropy_bytes, read_tensors
+from golf.errors import GolfError
 from golf.namespace import namespace
 from golf.recipe import Recipe, changed
 
@@ -38,6 +40,24 @@ class Checkpoint:
     tagged: Sequence[Any]
     weights: Mapping[str, Any]
     hessians: Mapping[str, Any]
+
+
+def load_checkpoint(recipe: Recipe, folder: Path) -> Checkpoint:
+    """`float.golf` and, where there is one, `hessians.golf` of a run folder. GolfError: damaged, or another recipe's."""
+    import torch
+
+    from golf.parts.model import GPT
+    from golf.parts.tags import collect
+
+    with torch.device("meta"):
+        tagged = collect(GPT(namespace(recipe)))
+    weights = read_tensors(folder / "float.golf")
+    hessians = read_tensors(folder / "hessians.golf") if (folder / "hessians.golf").is_file() else {}
+    missing = {entry.name for entry in tagged} ^ set(weights)
+    if missing:
+        raise GolfError(f"{folder / 'float.golf'} is not {recipe.name}'s: {min(missing)} is in one of them only",
+                        "name the recipe that it was trained with")  # fmt: skip
+    return Checkpoint(tagged, weights, hessians)
 
 
 class Dial(Protocol):
@@ -118,9 +138,11 @@ class StepDial:
         return float(self.recipe.values[f"{role}_clip_sigmas"]) / limit * self.plan.steps.get(role, 1.0)
 
     def predicted_bytes(self, dial: float) -> float:
-        """Entropy of the codes when rounded to nearest, and the rest as the coder makes it."""
-        codes = sum(weights * _entropy(counts, dial * self.step(role)) / 8 for role, weights, counts in self.counts)
-        return self.rest_bytes + codes
+        """Entropy of the codes when rounded to nearest, what the coder loses on it, and the rest as the coder makes it."""
+        total = float(self.rest_bytes)
+        for role, weights, counts in self.counts:
+            total += _coded_bytes(self.recipe, weights, _entropy(counts, dial * self.step(role)))
+        return total
 
     def middle(self, low: float, high: float) -> float:
         return math.sqrt(low * high)
@@ -148,10 +170,17 @@ class PruneDial:
         h = namespace(changed(self.recipe, {"prune_share": dial}))
         tensors = {name: t.clone() if name.endswith(":q") else t for name, t in self.tensors.items()}
         prune_cheapest(h, tensors)
-        return self.rest_bytes + sum(entropy_bytes(t) for name, t in tensors.items() if name.endswith(":q"))
+        codes = [(t.numel(), entropy_bytes(t)) for name, t in tensors.items() if name.endswith(":q")]
+        return self.rest_bytes + sum(_coded_bytes(self.recipe, count, 8 * size / count) for count, size in codes)
 
     def middle(self, low: float, high: float) -> float:
         return (low + high) / 2
+
+
+def _coded_bytes(recipe: Recipe, weights: int, bits: float) -> float:
+    """Bytes of so many codes of an entropy of `bits` each, by the recipe's coder."""
+    coder = str(recipe.values["coder"]).rpartition(".")[2]
+    return weights * bits / 8 * (1 + coder_loss(coder, bits) / 1000)
 
 
 def _counted(w: Any) -> Any:

@@ -2,33 +2,35 @@
 
 A plan is a way to spend bytes (as the recipe says, the embedding finer or coarser, with low-rank corrections, …) with one dial.
 For each plan the dial is found on predicted bytes, corrected by real artifacts until one lands within the tolerance below the
-target; of the plans the one with the least loss wins, measured where an evaluation is given.
+target; of the plans the one with the least measured loss wins. Without an evaluation the first plan that fits wins: the error of
+the layers' outputs, which needs none, was seen to mislead between plans (it prefers a coarse embedding, which loses most).
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from golf.artifact.dials import Checkpoint, Dial, Plan, container_bytes, dial_of, make_tensors
+from golf.artifact.dials import ROLES, Checkpoint, Dial, Plan, container_bytes, dial_of, make_tensors
 from golf.artifact.tensors import output_errors
 from golf.errors import Exit, GolfError
 from golf.recipe import Recipe
 
-MAX_TRIES = 8  # artifacts made for one plan
+MAX_TRIES = 10  # artifacts made for one plan
 Evaluate = Callable[[dict[str, Any]], float]
 
 
 @dataclass(frozen=True)
 class Tried:
-    """One artifact that was made. output_error: mean over matrices of tr(E H Eᵀ) / tr(W H Wᵀ); val_loss: None if not scored."""
+    """One artifact that was made. output_error: mean over matrices of tr(E H Eᵀ) / tr(W H Wᵀ); loss: None if not scored."""
 
     plan: str
     dial: float
     predicted_bytes: int
     model_bytes: int
     output_error: float | None
-    val_loss: float | None
+    loss: float | None
     seconds: float
     fits: bool
 
@@ -44,20 +46,25 @@ class Fit:
     tried: tuple[Tried, ...]
 
 
+LOW_RANK = {"corrections": ("lqer.LQER",)}
+TRELLIS = {"levels": "trellis.trellis_levels", **{f"{role}_quantizer": "trellis.gptq_trellis" for role in ROLES[:3]}}
 PLANS = (
     Plan("as the recipe"),
     Plan("embedding finer", steps={"embed": 0.8}),
-    Plan("embedding coarser", steps={"embed": 1.25}),
     Plan("attention coarser", steps={"attn": 1.15}),
     Plan("mlp coarser", steps={"mlp": 1.1}),
-    Plan("low-rank corrections", changes={"corrections": ("lqer.LQER",)}),
+    Plan("low-rank corrections", changes=LOW_RANK),
+)
+TRELLIS_PLANS = (
+    Plan("trellis", changes=TRELLIS),
+    Plan("trellis, low-rank corrections", changes={**TRELLIS, **LOW_RANK}),
 )
 
 
 def fit(
     recipe: Recipe,
     checkpoint: Checkpoint,
-    target_bytes: int,
+    target_bytes: int | Callable[[Plan], int],
     *,
     plans: Sequence[Plan] = PLANS,
     tolerance_bytes: int = 5000,
@@ -65,37 +72,36 @@ def fit(
 ) -> Fit:
     """The best plan whose `model.golf` has at most `target_bytes`, and where its dial reaches, at most `tolerance_bytes` fewer.
 
-    target_bytes: cap − code − helper files − a margin for the seeds to come. evaluate: {name: fp32 weight} → loss, lower is
-    better. GolfError(OVER_BYTES): no plan gets below the target.
+    target_bytes: cap − code − helper files − a margin for the seeds to come; by plan where its code differs (a trellis adds 760
+    bytes to a packed script, low-rank corrections 520). evaluate: {name: fp32 weight} → loss, lower is better: on training
+    text (`golf.artifact.score.Scorer`). GolfError(OVER_BYTES): no plan gets below the target.
     """
     tried: list[Tried] = []
-    landed: list[tuple[Tried, dict[str, Any]]] = []
+    landed: list[tuple[Tried, dict[str, Any], int]] = []
     for plan in plans:
         dial = dial_of(recipe, checkpoint, plan)
-        made = _turn(recipe, checkpoint, plan, dial, target_bytes, tolerance_bytes)
+        target = target_bytes if isinstance(target_bytes, int) else target_bytes(plan)
+        made = _turn(recipe, checkpoint, plan, dial, target, tolerance_bytes)
         fitting = [one for one in made if one.fits]
         if fitting:
             best = max(fitting, key=lambda one: one.model_bytes)
             scored = _scored(recipe, checkpoint, dial.settings(best.dial), best, evaluate)
-            landed.append((scored, dial.settings(best.dial)))
+            landed.append((scored, dial.settings(best.dial), target))
             made = [scored if one is best else one for one in made]
         tried.extend(made)
     if not landed:
         least = min(tried, key=lambda one: one.model_bytes)
         raise GolfError(
-            f"{recipe.name} is {least.model_bytes - target_bytes:,} bytes over its target of {target_bytes:,} at the "
+            f"{recipe.name} is {least.model_bytes - target:,} bytes over its target of {target:,} at the "
             f"coarsest setting tried ({least.plan})",
             "make the model smaller: `num_layers`, `model_dim`, `mlp_mult`",
             Exit.OVER_BYTES,
         )
-    winner, values = min(landed, key=lambda pair: _loss(pair[0]))
-    return Fit(winner.plan, values, winner.model_bytes, target_bytes, tuple(tried))
-
-
-def _loss(one: Tried) -> float:
-    if one.val_loss is not None:
-        return one.val_loss
-    return one.output_error if one.output_error is not None else float("inf")
+    if evaluate is None:
+        winner, values, target = landed[0]
+    else:
+        winner, values, target = min(landed, key=lambda way: way[0].loss if way[0].loss is not None else math.inf)
+    return Fit(winner.plan, values, winner.model_bytes, target, tuple(tried))
 
 
 def _turn(
@@ -103,18 +109,27 @@ def _turn(
 ) -> list[Tried]:
     """Make artifacts at better and better dials until one lands in the tolerance, or the dial is at its end."""
     made: list[Tried] = []
-    ratio, low, high = 1.0, dial.least, dial.most  # real / predicted bytes; the dial wanted is in [low, high]
+    aim, ratio = target_bytes - tolerance_bytes / 3, 1.0  # ratio: real / predicted bytes
     for _ in range(MAX_TRIES):
-        at = _predicted_dial(dial, (target_bytes - tolerance_bytes / 3) / ratio)
-        if made and not low < at < high:  # predictions are not exact enough any more: halve what is left
-            at = dial.middle(low, high)
+        over = min((one for one in made if not one.fits), key=lambda one: one.model_bytes, default=None)
+        under = max((one for one in made if one.fits), key=lambda one: one.model_bytes, default=None)
+        at = _between(over, under, aim) if over and under else _predicted_dial(dial, aim / ratio)
+        if any(
+            one.dial == at for one in made
+        ):  # coders are not quite monotone: look elsewhere on the side that is missing
+            at = dial.middle(at, over.dial if over else dial.least if made[-1].fits else dial.most)
         one = _make(recipe, checkpoint, plan, dial, at, target_bytes)
         made.append(one)
         ratio = one.model_bytes / max(one.predicted_bytes, 1)
-        low, high = (low, at) if one.fits else (at, high)
         if 0 <= target_bytes - one.model_bytes <= tolerance_bytes or at == (dial.least if one.fits else dial.most):
             break
     return made
+
+
+def _between(over: Tried, under: Tried, aim: float) -> float:
+    """The dial that hits `aim` on the line through two artifacts, kept off their own dials."""
+    share = (over.model_bytes - aim) / max(over.model_bytes - under.model_bytes, 1)
+    return over.dial + min(max(share, 0.1), 0.9) * (under.dial - over.dial)
 
 
 def _predicted_dial(dial: Dial, target_bytes: float) -> float:
@@ -152,4 +167,4 @@ def _scored(
     if evaluate is None:
         return one
     h, tensors = make_tensors(recipe, values, checkpoint)
-    return replace(one, val_loss=evaluate(dequantize(h, tensors)))
+    return replace(one, loss=evaluate(dequantize(h, tensors)))

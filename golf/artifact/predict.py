@@ -189,7 +189,7 @@ def predict_bytes(tensors: Iterable[Stored], coder: str, half_controls: bool = F
             continue
         bits = gaussian_bits(_code_sigma(tensor)) * (GPTQ_WIDENS if "gptq_" in tensor.quantizer else 1)
         bits *= EMBED_NARROWS if tensor.role == "embed" and tensor.quantizer in STEPPED else 1
-        total += numel * bits / 8 * (1 + _loss(coder, bits) / 1000) + SCALE_SHARE * 2 * (numel // tensor.shape[-1])
+        total += numel * bits / 8 * (1 + coder_loss(coder, bits) / 1000) + SCALE_SHARE * 2 * (numel // tensor.shape[-1])
         sure = sure and tensor.quantizer in STEPPED
     basis = "Gaussian rows, measured loss of the coder"
     return round(total), basis if sure else f"{basis}; an upper estimate: {UPPER}"
@@ -213,9 +213,9 @@ def gaussian_bits(sigma: float) -> float:
     return total
 
 
-def _loss(coder: str, bits: float) -> float:
-    """In thousandths: between the measured entropies on a line, beyond them as at the last."""
-    losses = LOSSES[coder]
+def coder_loss(coder: str, bits: float) -> float:
+    """In thousandths: between the measured entropies on a line, beyond them as at the last; 0 for a coder that was not measured."""
+    losses = LOSSES.get(coder, (0.0,) * len(ENTROPIES))
     for i in range(1, len(ENTROPIES)):
         if bits <= ENTROPIES[i]:
             share = max((bits - ENTROPIES[i - 1]) / (ENTROPIES[i] - ENTROPIES[i - 1]), 0.0)

@@ -48,11 +48,11 @@ def weigh_tensors(
 
     checkpoint, hessians: `float.golf` and `hessians.golf`, for the errors. GolfError: a file that is damaged or another recipe's.
     """
-    from golf.parts.artifact import HEADER, RawCoder
+    from golf.parts.artifact import HEADER
 
-    tensors = _read(artifact, h.coder)
-    weights = _read(checkpoint, RawCoder) if checkpoint else {}
-    grams = _read(hessians, RawCoder) if hessians else {}
+    tensors = read_tensors(artifact, h.coder)
+    weights = read_tensors(checkpoint) if checkpoint else {}
+    grams = read_tensors(hessians) if hessians else {}
     errors = output_errors(h, tensors, weights, grams) if weights else {}
     lines, groups = [], {"scales": ":s", "corrections": "", "floating point": ""}
     for name, tensor in tensors.items():
@@ -80,13 +80,14 @@ def _group(name: str) -> str:
     return {"": "floating point", "q": "codes", "s": "scales"}.get(kind, "corrections")
 
 
-def _read(path: Path, coder: Any) -> dict[str, Any]:
-    from golf.parts.artifact import read_container
+def read_tensors(path: Path, coder: Any = None) -> dict[str, Any]:
+    """{name: tensor} of a container; coder: what wrote it, the raw one without. GolfError: not there, or damaged."""
+    from golf.parts.artifact import RawCoder, read_container
 
     try:
-        tensors: dict[str, Any] = read_container(str(path), coder)[0]
-    except ValueError as fault:
-        raise GolfError(str(fault), "`golf package` writes it again from the checkpoint") from fault
+        tensors: dict[str, Any] = read_container(str(path), coder or RawCoder)[0]
+    except (OSError, ValueError) as fault:
+        raise GolfError(str(fault), "`golf run --resume` and `golf package` write it again") from fault
     return tensors
 
 

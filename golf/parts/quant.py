@@ -156,4 +156,8 @@ def save_artifact(h, path, tagged, weights, hessians):
 
 
 def load_artifact(h, path, model):
-    load_weights(model, dequantize(h, read_container(path, h.coder)[0]))
+    tensors = read_container(path, h.coder)[0]
+    try:
+        load_weights(model, dequantize(h, tensors))
+    except (KeyError, IndexError, RuntimeError) as fault:
+        raise ValueError(f"{path} does not hold this model: {fault}") from fault
