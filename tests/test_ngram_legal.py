@@ -194,3 +194,11 @@ def test_on_real_text_kneser_ney_equals_running_tables_and_sums_to_one(shared):
         tables.add(token)
     assert worst_sum < 1e-12
     assert worst < 1e-12
+
+
+@pytest.mark.parametrize("name", LEGAL)
+def test_a_lawful_mixture_is_not_read_as_a_family_that_the_rules_exclude(name):
+    from golf.logs.backing import stage_of
+
+    trace = evaluation.scored(LEGAL[name], evaluation.tokens_of(65), **SETTINGS[name])
+    assert stage_of(trace.name) == stage_of(trace.label) == "sliding"

@@ -29,7 +29,7 @@ def document_windows(h, starts, ends):
 
 def doc_isolated(h, env, model, stream, keep=False):
     """Sliding windows that start again with every document."""
-    trace = Trace(env, stream, "doc_isolated", f"final_int{h.mlp_bits}_doc_isolated_sliding_window", keep)
+    trace = Trace(env, stream, "sliding_doc_isolated", f"final_int{h.mlp_bits}_doc_isolated_sliding_window", keep)
     windows = document_windows(h, *documents(h, stream, scored_targets(h, stream)))
     mine = share(env, len(windows[0]))
     with torch.no_grad(), env.autocast():

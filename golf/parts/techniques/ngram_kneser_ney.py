@@ -26,7 +26,7 @@ class Smoke:
 
 def ngram_kneser_ney(h, env, model, stream, keep=False):
     """Sliding windows, mixed with the n-grams of the stream so far."""
-    trace = Trace(env, stream, "ngram_kneser_ney", "final_ngram_kneser_ney", keep)
+    trace = Trace(env, stream, "sliding_kneser_ney", f"final_int{h.mlp_bits}_sliding_window_kneser_ney", keep)
     total = scored_targets(h, stream)
     nats, entropy = sliding_scores(h, env, model, stream, total)
     chance, clarity = kneser_ney(h, stream.tokens[: total + 1].to(env.device))

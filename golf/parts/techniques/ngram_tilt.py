@@ -21,7 +21,7 @@ class Knobs:
 
 def ngram_tilt(h, env, model, stream, keep=False):
     """Sliding windows, tilted towards what followed the same words before."""
-    trace = Trace(env, stream, "ngram_tilt", "final_ngram_tilt", keep)
+    trace = Trace(env, stream, "sliding_tilt", f"final_int{h.mlp_bits}_sliding_window_tilt", keep)
     total = scored_targets(h, stream)
     hint, beta = (table.cpu() for table in hints(h, stream.tokens[: total + 1].to(env.device)))
     starts, first = h.windows(h, total)

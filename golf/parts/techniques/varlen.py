@@ -44,7 +44,7 @@ def varlen_attention(q, k, v, docs):
 def varlen(h, env, model, stream, keep=False):
     """Windows of `eval_seq_len` side by side, attention within documents; needs `attend = "varlen.varlen_attention"`."""
     assert h.attend is varlen_attention, "`attend` is not varlen_attention, so documents would not be kept apart"
-    trace = Trace(env, stream, "varlen", f"final_int{h.mlp_bits}_varlen_roundtrip", keep)
+    trace = Trace(env, stream, "roundtrip_varlen", f"final_int{h.mlp_bits}_varlen_roundtrip", keep)
     windows = share(env, scored_targets(h, stream) // h.eval_seq_len)
     batch = max(h.val_batch_tokens // 8 // h.eval_seq_len, 1)
     with torch.no_grad(), env.autocast():
