@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from test_quant_properties import inputs_gram
 
 from golf.artifact.dials import Checkpoint, Plan, StepDial, container_bytes, make_tensors
 from golf.artifact.fit import PLANS, TRELLIS_PLANS, fit
 from golf.errors import Exit, GolfError
 from golf.parts.tags import collect, tag
 from golf.recipe import Recipe, load_recipe
-from tests.test_quant_properties import inputs_gram
 
 SDCLIP = ["embed_quantizer=gptq_sdclip", "attn_quantizer=gptq_sdclip", "mlp_quantizer=gptq_sdclip", "attn_bits=6",
           "mlp_bits=6", "keep_float_numel=256", "gptq_block=32"]  # fmt: skip

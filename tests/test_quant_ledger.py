@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_quant_fit import SDCLIP, checkpoint
 
 from golf.artifact.predict import predict_bytes
 from golf.artifact.tensors import weigh_tensors
@@ -15,7 +16,6 @@ from golf.parts.artifact import RawCoder, write_container
 from golf.parts.quant import quantize, save_artifact
 from golf.parts.tags import Tag, Tagged
 from golf.recipe import load_recipe
-from tests.test_quant_fit import SDCLIP, checkpoint
 
 
 @pytest.mark.parametrize("coder", ["RansCoder", "ZlibCoder", "BrotliCoder"])

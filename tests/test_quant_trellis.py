@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from test_quant_properties import inputs_gram, toy
 
 from golf.namespace import Namespace, namespace
 from golf.parts.quant import dequantize, quantize
 from golf.parts.techniques.gptq import gptq_sdclip
 from golf.parts.techniques.trellis import gptq_trellis, nearest_path, trellis_levels, trellis_tables
 from golf.recipe import load_recipe
-from tests.test_quant_properties import inputs_gram, toy
 
 
 def recipe(*overrides: str) -> Namespace:
