@@ -244,7 +244,7 @@ def test_the_script_sees_our_seed_and_no_stale_names(folder):
     env = environment(plan.inputs, 42, "id", plan.machine, 1, stale)
     assert env["SEED"] == "42" and env["PATH"] == "/bin" and env["MAX_WALLCLOCK_SECONDS"] == "0"
     assert {"ITERATIONS", "RANK", "WORLD_SIZE", "MASTER_PORT"} & set(env) == set()
-    assert env["OMP_NUM_THREADS"] == "2"
+    assert env["OMP_NUM_THREADS"] == "1"  # a CPU runs small twins: one thread a process
 
 
 def test_torchrun_is_used_for_gpus_and_for_several_processes(tmp_path):

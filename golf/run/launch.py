@@ -46,9 +46,8 @@ def environment(
     base = dict(os.environ if inherited is None else inherited)
     for name in (*COMMUNITY_NAMES, *TORCHRUN_NAMES):
         base.pop(name, None)
-    base.setdefault("OMP_NUM_THREADS", str(max(1, machine.cores // nproc)))
-    # threads that wait by spinning make a step forty times slower as soon as another process wants the core
-    base.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # on a CPU the models are small twins: a second thread costs more than it gives, and forty times as much on a busy machine
+    base.setdefault("OMP_NUM_THREADS", str(max(1, machine.cores // nproc)) if machine.gpus else "1")
     base |= {"SEED": str(seed), "RUN_ID": run_id, "PYTHONUNBUFFERED": "1"}
     base |= {"DATA_PATH": str(inputs.data_path), "TOKENIZER_PATH": str(inputs.tokenizer_path)}
     if inputs.max_wallclock_seconds is not None:

@@ -787,7 +787,11 @@ def save_artifact(path, tagged, weights, hessians):
 
 
 def load_artifact(path, model):
-    load_weights(model, dequantize(read_container(path, BrotliCoder)[0]))
+    tensors = read_container(path, BrotliCoder)[0]
+    try:
+        load_weights(model, dequantize(tensors))
+    except (KeyError, IndexError, RuntimeError) as fault:
+        raise ValueError(f"{path} does not hold this model: {fault}") from fault
 
 
 # ---- golf/parts/evaluate.py: Scoring: nats and bytes of every target, summed in float64 and divided once.
