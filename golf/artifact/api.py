@@ -38,6 +38,7 @@ def package_submission(
     overrides: `key=value` for another export and evaluation of the same checkpoints. Raises GolfError as `make_package`.
     """
     from golf.artifact.derive import derived_plan, run_derived
+    from golf.artifact.words import in_full
 
     folder, view = find_submission(name), view or view_for_terminal()
     root = find_root(folder)
@@ -55,7 +56,7 @@ def package_submission(
         )
         refuse_other_data(plan, runs)
         if overrides:
-            plan = derived_plan(plan, runs, overrides)
+            plan = derived_plan(plan, runs, in_full(overrides))
             runs = run_derived(plan, runs, store, view, launcher=launcher)
     shown = _Shown(view)
     package = make_package(plan, runs, pack=pack, write=write, again=again, launcher=launcher, on_progress=shown)

@@ -14,6 +14,10 @@ def package(
         list[str] | None, typer.Argument(help="Submission (default: the current folder's), key=value …")
     ] = None,
     pack: Annotated[bool, typer.Option("--pack", help="Ship the packed script even if the readable one fits.")] = False,
+    bits: Annotated[int | None, typer.Option(help="Export anew with these bits for the matrices, 4 to 8.")] = None,
+    coder: Annotated[
+        str | None, typer.Option(help="Export anew: zlib, zstd, lzma, brotli, bitpack, rans or ransctx.")
+    ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="The small twin's runs.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Weigh only; evaluate and write nothing.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Score once more what was scored before.")] = False,
@@ -27,7 +31,7 @@ def package(
 
     $ golf package mine
 
-    With key=value the kept checkpoints are exported and evaluated anew, e.g. `golf package mine coder=lzma`.
+    With key=value the kept checkpoints are exported and evaluated anew, e.g. `golf package mine quantizer=gptq`.
     Exit codes: 3 over the cap, 1 a log's score is not its artifact's.
     """
     from golf.artifact.api import package_submission
@@ -37,6 +41,8 @@ def package(
     from golf.run.plan import Wishes
 
     names, changes = [w for w in words or [] if "=" not in w], [w for w in words or [] if "=" in w]
+    changes += [f"bits={bits}"] if bits is not None else []
+    changes += [f"coder={coder}"] if coder is not None else []
     if len(names) > 1:
         raise GolfError(f"one submission at a time, not {', '.join(names)}", "`golf package NAME key=value …`")
     wishes = Wishes(smoke=smoke, nproc=nproc, data_path=data_path, tokenizer_path=tokenizer_path)
