@@ -13,7 +13,8 @@ from golf.knobs import toml
 from golf.project import find_root
 from golf.record.elsewhere import Adopted, store_results
 from golf.record.folder import Folder, SeedLog, open_folder
-from golf.run.layout import SCRIPT
+from golf.run.foreign import shipped_beside
+from golf.run.layout import SCRIPT, write_atomically
 
 SCRIPTS = ("train_gpt.py", "train_gpt*.py", "train*.py")
 
@@ -26,7 +27,7 @@ def adopt_folder(path: Path, name: str | None = None, root: Path | None = None) 
     from golf.compose.unpack import unwrap
 
     record = open_folder(path)
-    script = next((found for pattern in SCRIPTS for found in sorted(record.path.glob(pattern))), None)
+    script = find_script(record.path)
     if script is None or script.stat().st_size == 0:
         raise GolfError(f"`{path}` has no training script to adopt", "a record folder holds train_gpt.py")
     name = name or re.sub(r"[^A-Za-z0-9_.-]+", "_", re.sub(r"^\d{4}-\d{2}-\d{2}_", "", record.path.resolve().name))
@@ -41,9 +42,10 @@ def adopt_folder(path: Path, name: str | None = None, root: Path | None = None) 
     try:
         shutil.copytree(record.path, draft / "original")
         (draft / SCRIPT).write_text(unwrapped.source, encoding="utf-8")
-        for helper in record.path.glob("*.py"):
-            if helper != script:
-                shutil.copyfile(helper, draft / helper.name)
+        evidence = {script, *(log.path for log in record.logs)}
+        for helper in shipped_beside(record.path):
+            if helper not in evidence:
+                write_atomically(draft / helper.relative_to(record.path), helper.read_bytes())
         chosen, notes = choose_logs(record)
         (draft / "recipe.toml").write_text(recipe_text(name, record, chosen), encoding="utf-8")
         (draft / "golf.lock").write_text(lock_text(name, (draft / SCRIPT).read_bytes()), encoding="utf-8")
@@ -54,6 +56,11 @@ def adopt_folder(path: Path, name: str | None = None, root: Path | None = None) 
     results = {seed: (log.path, log.run) for seed, log in chosen.items()}
     store_results(target, ran, results, track=record.track, root=root or find_root(target))
     return Adopted(target, tuple(chosen), unwrapped.layers, tuple(notes))
+
+
+def find_script(folder: Path) -> Path | None:
+    """The training script of a record folder; None without any."""
+    return next((found for pattern in SCRIPTS for found in sorted(folder.glob(pattern))), None)
 
 
 def choose_logs(record: Folder) -> tuple[dict[int, SeedLog], list[str]]:

@@ -1,7 +1,7 @@
 """Where a run's files lie: `submissions/<name>/runs/<set>/seed_<seed>/`, the script that ran one level up.
 
-A set is one script: the first 12 digits of its sha256, with `-smoke` for the small twin. A former run of the same seed is
-moved aside to `seed_<seed>.1`, `.2`, …: nothing is overwritten.
+A set is one script: the first 12 digits of its sha256, with `-smoke` for the small twin and `-here` for an imported script, whose
+runs on other machines are the set without it: their seeds are not one sample. A former run of the same seed is moved aside to `seed_<seed>.1`, `.2`, …: nothing is overwritten.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ SCRIPT = "train_gpt.py"
 CHECKPOINT = "float.golf"
 CHECKPOINTS = (CHECKPOINT, "hessians.golf")  # what export reads
 ARTIFACT = "model.golf"
+HERE = "-here"
 
 
 def sha256_of(content: bytes) -> str:
@@ -27,9 +28,14 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def set_id(script_sha256: str, *, smoke: bool) -> str:
+def set_id(script_sha256: str, *, smoke: bool, foreign: bool = False) -> str:
     """The name of the folder of all runs of one script."""
-    return script_sha256[:12] + ("-smoke" if smoke else "")
+    return script_sha256[:12] + ("-smoke" if smoke else HERE if foreign else "")
+
+
+def is_foreign(set_id: str) -> bool:
+    """Whether this is a set of runs, here, of a script that golf did not compose."""
+    return set_id.endswith(HERE)
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,9 @@ def refuse_world_size(nproc: int, machine: Machine) -> None:
 def refuse_days(source: Source, wishes: Wishes, machine: Machine, nproc: int) -> None:
     """A full-size run without a GPU never ends in time."""
     if not machine.gpus and not wishes.smoke and wishes.iterations is None and wishes.max_wallclock_seconds is None:
+        if source.foreign:
+            raise GolfError(f"a full-size run of {source.name} on {machine.describe(nproc)} would take days",
+                            "bound it: `--iterations N` or `--max-wallclock-seconds S`", Exit.REFUSED)  # fmt: skip
         raise GolfError(f"a full-size run of {source.name} on {machine.describe(nproc)} would take days",
                         "the small twin takes a minute: add `--smoke`; or cut it with `--iterations N`",
                         Exit.REFUSED)  # fmt: skip

@@ -93,6 +93,8 @@ def remarks_of(report: Report) -> list[str]:
         headroom = CAP_BYTES - report.worst_bytes
         words = f"headroom {headroom:,}" if headroom >= 0 else f"{-headroom:,} over the cap"
         remarks.append(f"bytes of the worst seed: {report.worst_bytes:,} of {CAP_BYTES:,} ({words})")
+    for run in report.runs:
+        remarks += [f"seed {run.seed}: {remark}" for remark in (run.result or {}).get("remarks", ())]
     for seed, verdicts in report.verdicts.items():
         for verdict in verdicts:
             if verdict.state in ("FAIL", "UNKNOWN"):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from golf.artifact.container import fault_of, read_meta
-from golf.run.layout import ARTIFACT, CHECKPOINT, SeedFolder
+from golf.run.layout import ARTIFACT, CHECKPOINT, SeedFolder, is_foreign
 from golf.run.lines import Progress, read_log
 from golf.run.processes import is_locked
 from golf.run.schema import UNFINISHED, Run
@@ -17,7 +17,7 @@ def settle(store: Store, submission: str) -> list[Run]:
     """Bring the store in line with what happened while no golf was watching; the runs that changed.
 
     A move of folders that was cut off is done again. A run whose script is gone becomes `finished` when its log and artifact are
-    complete, else `stopped`.
+    complete, else `stopped`; a foreign one always `stopped`.
     """
     runs = store.runs(submission)
     for run in runs:
@@ -26,7 +26,8 @@ def settle(store: Store, submission: str) -> list[Run]:
     for run in runs:
         if run.state in UNFINISHED and not is_alive(run) and not is_watched(run):
             progress = read_log(run.log)
-            fault = incomplete(run, progress)
+            # nobody saw how a foreign script ended, and another evaluation may have been due after the last one in its log
+            fault = KILLED if is_foreign(run.set_id) else incomplete(run, progress)
             if fault is None:
                 changed.append(store.move(run.id, "finished", result=progress.result()))
             else:

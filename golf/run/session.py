@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from golf.errors import Exit, GolfError
 from golf.run.advice import advice_for, reason_of, tail
+from golf.run.foreign import DATA_DIR, Heard, hear, lay_out
 from golf.run.launch import PHASES, Launcher, Script, environment, torchrun
 from golf.run.layout import CHECKPOINT, CHECKPOINTS, SeedFolder, link_or_copy, write_atomically
 from golf.run.lines import Follower, Progress, heard_before, merge_results
@@ -147,6 +148,8 @@ class Session:
             place.path.rename(place.path.with_name(aside))
         self.at("aside")
         place.path.mkdir(parents=True, exist_ok=True)
+        if plan.source.foreign:
+            lay_out(plan.source.folder, place, plan.inputs, plan.source.vocab_size)
         if (base := self.bases.get(place.seed)) is not None:
             for name in CHECKPOINTS:
                 if (base.folder / name).exists():
@@ -168,6 +171,7 @@ class Session:
         end_strays(place.path, run_id, self.grace_seconds)
         command = self.launcher(Path("..") / place.script.name, plan.nproc, bool(plan.machine.gpus), phases)
         env = environment(plan.inputs, run.seed, run_id, plan.machine, plan.nproc)
+        env |= {"DATA_DIR": DATA_DIR} if plan.source.foreign else {}
         script = Script(command, place.path, place.log, env, lock)
         try:
             self.at("launched")
@@ -205,13 +209,18 @@ class Session:
         self.view.progress(progress)
         if ending.eval_wall is not None:
             self.store.record(run.id, [(0, "eval_wall_seconds", ending.eval_wall)])
+        heard = hear(run, ending.exit_code) if self.plan.source.foreign else None
         if ending.reason is None:
-            ending.reason = incomplete(run, progress)
+            ending.reason = incomplete(run, progress) if heard is None else heard.fault
             if ending.exit_code not in (0, -1):
                 ending.reason = reason_of(ending.exit_code, progress)
+            elif heard is not None:
+                ending.wrong_seed = heard.wrong_seed
         self.at("finishing")
         if ending.reason is None:
-            run = self.store.move(run.id, "finished", exit_code=ending.exit_code, result=self._result(run, progress))
+            run = self.store.move(
+                run.id, "finished", exit_code=ending.exit_code, result=self._result(run, progress, heard)
+            )
             self.at("finished")
             return run
         state = "stopped" if ending.interrupted else "failed"
@@ -220,9 +229,9 @@ class Session:
             raise KeyboardInterrupt
         raise self._failure(run, progress, ending)
 
-    def _result(self, run: Run, progress: Progress) -> dict[str, Any]:
+    def _result(self, run: Run, progress: Progress, heard: Heard | None) -> dict[str, Any]:
         """What was measured; a derived run takes its training from the run that it is derived from."""
-        base, own = self.bases.get(run.seed), progress.result()
+        base, own = self.bases.get(run.seed), progress.result() if heard is None else heard.result
         assert own is not None, "a finished run has a result"
         return merge_results([base.result, own]) if base is not None and base.result else own
 

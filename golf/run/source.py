@@ -27,6 +27,7 @@ class Source:
     recipe: str  # the resolved values as JSON
     of_sha256: str = ""
     remark: str | None = None  # what to say before it runs
+    foreign: bool = False  # an imported script, its authors' own
 
     @property
     def name(self) -> str:
@@ -41,7 +42,7 @@ class Source:
     @property
     def set_id(self) -> str:
         """The name of the folder of this script's runs."""
-        return set_id(self.script_sha256, smoke=self.smoke)
+        return set_id(self.script_sha256, smoke=self.smoke, foreign=self.foreign)
 
 
 def read_source(folder: Path, *, smoke: bool) -> Source:
@@ -49,6 +50,10 @@ def read_source(folder: Path, *, smoke: bool) -> Source:
 
     GolfError: no script, a script that its recipe no longer gives (drift), a recipe that does not load.
     """
+    from golf.record.adopt import is_adopted
+
+    if is_adopted(folder):
+        return _imported(folder, smoke=smoke)
     script = own_script(folder)
     recipe = load(folder)
     remark = check_drift(folder)
@@ -60,6 +65,24 @@ def read_source(folder: Path, *, smoke: bool) -> Source:
 def source_that_ran(folder: Path, script: bytes, *, smoke: bool) -> Source:
     """A script that ran before, as it ran: a newer golf may compose or scale it otherwise, and that does not matter."""
     return _source(folder, load(folder), script, own_script(folder), smoke)
+
+
+def _imported(folder: Path, *, smoke: bool) -> Source:
+    """An imported script as its authors ran it, packed where they packed it. GolfError (10): a small twin, an edited script."""
+    from golf.compose.lock import read_lock
+    from golf.record.adopt import find_script
+
+    name, own, lock = folder.name, own_script(folder), read_lock(folder)
+    if smoke:
+        raise GolfError(f"{name} was imported: golf knows no sizes in its script to scale down",
+                        "cut the run instead: `--iterations N` or `--max-wallclock-seconds S`", Exit.REFUSED)  # fmt: skip
+    if lock is None or sha256_of(own) != lock.script_sha256:
+        raise GolfError(f"{name}/{SCRIPT} was edited since it was imported", "a script of your own is a submission of its own: "
+                        "put it in a folder and `golf import FOLDER --name NAME`", Exit.REFUSED)  # fmt: skip
+    came = find_script(folder / "original") if (folder / "original").is_dir() else None
+    remark = "an imported script runs as its authors wrote it, with your rights; what its README sets, it takes from your shell"
+    source = _source(folder, load(folder), came.read_bytes() if came else own, own, smoke=False)
+    return replace(source, remark=remark, foreign=True)
 
 
 def own_script(folder: Path) -> bytes:
