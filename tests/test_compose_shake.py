@@ -116,3 +116,11 @@ def test_faults_are_clear(composed, case):
     with pytest.raises(GolfError) as fault:
         composed(**parts)
     assert message in fault.value.message and hint in (fault.value.hint or "")
+
+
+def test_a_comprehension_at_the_top_reads_no_name_of_its_own():
+    """Python 3.12 and later put such names into the module's own table."""
+    from golf.compose.pieces import _globals
+
+    names, _ = _globals("SIZES = {name: width(name) for name in NAMES}\n", frozenset())
+    assert names - {"SIZES"} == {"width", "NAMES"}

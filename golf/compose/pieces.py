@@ -109,7 +109,9 @@ def _piece(method: str, lines: tuple[int, int], text: str, tree: ast.AST, own: f
 def _globals(text: str, own: frozenset[str]) -> tuple[set[str], set[str]]:
     """(the global names that a definition reads, at any depth, by Python's own scoping; those of its class that it reads)."""
     top = symtable.symtable(text, "part", "exec")
-    names, in_class = {s.get_name() for s in top.get_symbols() if s.is_referenced()}, set[str]()
+    # from Python 3.12 on a comprehension's own names stand in the table around it, as assigned and read
+    names = {s.get_name() for s in top.get_symbols() if s.is_referenced() and not s.is_assigned()}
+    in_class = set[str]()
     tables = [(table, own) for table in top.get_children()]
     while tables:
         table, hidden = tables.pop()
