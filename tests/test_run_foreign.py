@@ -104,6 +104,9 @@ def record(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
             [sys.executable, "-B", "train_gpt.py"], cwd=folder, env=env, capture_output=True, text=True, check=True
         )
         (folder / f"train_seed{seed}.log").write_text(ran.stdout)
+        (folder / f"console_{seed}.txt").write_text(
+            ran.stdout
+        )  # a log by another name is no file that the script reads
     claims = {"author": "S. Body", "name": "Theirs", "val_bpb": 1.0, "track": "10min_16mb"}
     (folder / "submission.json").write_text(json.dumps(claims))
     monkeypatch.setattr("golf.run.api.find_data", lambda vocab_size, wishes, root: data_of(root))
