@@ -1,5 +1,7 @@
 """Training: warm-up with restore, then steps until the clock or the step count says stop."""
 
+import time
+
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
@@ -111,6 +113,17 @@ def validate(h, env, log, model, stream, clock):
     clock.start()
 
 
+def score_average(h, env, log, model, stream):
+    """Score the weights that are exported, where they are not those of the last step."""
+    begun = time.perf_counter()
+    trace = plain(h, env, model, stream)
+    log(
+        f"pre-quantization post-ema val_loss:{trace.loss:.8f} val_bpb:{trace.bpb:.8f} "
+        f"eval_time:{1000 * (time.perf_counter() - begun):.0f}ms"
+    )
+    log.record(pre_quant_val_loss=trace.loss, pre_quant_val_bpb=trace.bpb)
+
+
 def train(h, env, log, model):
     """Train the raw model in place and leave `float.golf`, the checkpoint that export reads."""
     stream = Stream(h, env)
@@ -155,6 +168,7 @@ def train(h, env, log, model):
     clock.pause()
     if h.after_step:
         h.export_weights(model, averages)
+        score_average(h, env, log, scored, stream)
     if h.calibrate:
         h.calibrate(h, env, log, model, loader)
     finish(h, env, log, model, clock, stop_reason, loss, warm.elapsed_seconds)

@@ -1259,6 +1259,17 @@ def validate(env, log, model, stream, clock):
     clock.start()
 
 
+def score_average(env, log, model, stream):
+    """Score the weights that are exported, where they are not those of the last step."""
+    begun = time.perf_counter()
+    trace = plain(env, model, stream)
+    log(
+        f"pre-quantization post-ema val_loss:{trace.loss:.8f} val_bpb:{trace.bpb:.8f} "
+        f"eval_time:{1000 * (time.perf_counter() - begun):.0f}ms"
+    )
+    log.record(pre_quant_val_loss=trace.loss, pre_quant_val_bpb=trace.bpb)
+
+
 def train(env, log, model):
     """Train the raw model in place and leave `float.golf`, the checkpoint that export reads."""
     stream = Stream(env)
@@ -1296,6 +1307,7 @@ def train(env, log, model):
             )
     clock.pause()
     ema_weights(model, averages)
+    score_average(env, log, scored, stream)
     from_training_text(env, log, model, loader)
     finish(env, log, model, clock, stop_reason, loss, warm.elapsed_seconds)
 

@@ -13,6 +13,10 @@ class Knobs:
     ema_decay: float = 0.997
 
 
+class Smoke:
+    ema_decay = 0.95  # a horizon of 20 steps: the average of a short run must forget the start
+
+
 class EMA:
     def __init__(self, h, model):
         self.h = h
