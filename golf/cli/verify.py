@@ -17,10 +17,12 @@ def verify(
     pack: str = typer.Option("pgolf-2026-05", help="The rule pack: a contest state."),
     only: str = typer.Option("", help="Kinds of checks, comma-separated: folder,json,log,static,stats,execute."),
     track: str | None = typer.Option(None, help="Judge by this track: 10min_16mb, non_record_16mb or local."),
-    quick: bool = typer.Option(False, "--quick", help="Fewer positions in executed checks."),
+    quick: bool = typer.Option(False, "--quick", help="Fewer positions in executed checks; scores no artifact alone."),
     execute: bool = typer.Option(
         False, "--execute", help="Run a foreign script's evaluation on a stub model, in a sandbox."
     ),
+    power: float = typer.Option(0.8, help="R14: the power for which it says how many seeds are needed."),
+    rate: float | None = typer.Option(None, help="R14: dollars per hour, to say what these seeds cost."),
     verbose: bool = typer.Option(
         False, "--verbose", "-v", help="Evidence and source of every rule, not only of those broken."
     ),
@@ -43,7 +45,7 @@ def verify(
     from golf.rules import verify_folder
 
     kinds = only.split(",") if only else None
-    verdict = verify_folder(_here(path), pack, kinds, quick=quick, execute=execute, track=track)
+    verdict = verify_folder(_here(path), pack, kinds, quick=quick, execute=execute, track=track, power=power, rate=rate)
     _print(verdict, json=json, md=md, verbose=verbose)
     raise typer.Exit(verdict.exit)
 
@@ -58,12 +60,14 @@ def _here(path: str | None) -> str:
 
 def _print(verdict: Verdict, *, json: bool, md: bool, verbose: bool) -> None:
     from golf.cli.output import print_json, print_table
-    from golf.rules.report import summary, table, text
+    from golf.rules.report import figures, summary, table, text
 
     if json:
         print_json(verdict.as_dict())
     elif md:
         print_table(None, ["state", "rule", "found", "where", "source"], table(verdict), md=True)
         print(f"\n{summary(verdict)}")
+        for line in figures(verdict):
+            print(f"- {line}")
     else:
         print("\n".join(text(verdict, verbose=verbose)))

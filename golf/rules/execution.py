@@ -20,6 +20,7 @@ class Execution:
     fault: str | None = None
     touched: dict[str, list[str]] = field(default_factory=dict)
     byte_count: dict[str, Any] | None = None
+    timer: dict[str, Any] | None = None  # D7: {"outcome": …} or {"fault": …}; None where no script of ours ran
 
     @property
     def suite(self) -> dict[str, Any] | None:
@@ -75,7 +76,11 @@ def execute(subject: "Subject") -> Execution | None:
     }
     answer = run_sandboxed(job, SECONDS_QUICK if subject.quick else SECONDS)
     return Execution(
-        tuple(answer.get("suites", ())), _short(answer.get("fault")), answer.get("touched", {}), answer.get("bytes")
+        tuple(answer.get("suites", ())),
+        _short(answer.get("fault")),
+        answer.get("touched", {}),
+        answer.get("bytes"),
+        answer.get("timer"),
     )
 
 

@@ -28,6 +28,7 @@ class Result:
 
     state: under the reading by which records were merged. strict: under the letter of the rule, where that differs.
     weak: gives way to any firm result of the same rule (a static sign against an executed test).
+    figures: numbers behind it as plain data, shown whatever the state.
     """
 
     state: State
@@ -37,6 +38,7 @@ class Result:
     line: int | None = None
     strict: State | None = None
     weak: bool = False
+    figures: dict[str, Any] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,9 @@ class Finding:
     help: str
     source: str
     rate: str | None = None  # what the calibration corpus measured for this rule
+    figures: dict[str, Any] | None = field(
+        default=None, compare=False
+    )  # the numbers behind it, where a rule is a number
 
     @property
     def decisive(self) -> bool:
@@ -150,4 +155,5 @@ def settle(rule: Rule, track: str, results: Sequence[Result], *, missing: str, r
         help=rule.help,
         source=rule.source,
         rate=rate,
+        figures=next((result.figures for result in chosen if result.figures), None),
     )

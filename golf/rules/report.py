@@ -42,7 +42,7 @@ def _finding(finding: Finding, *, verbose: bool) -> Iterator[str]:
     where = place(finding)
     if where and (verbose or finding.state is not State.NA):
         yield f"{pad}at {where}"
-    if verbose or finding.state in (State.FAIL, State.UNKNOWN) or strict:
+    if verbose or finding.state in (State.FAIL, State.UNKNOWN) or strict or finding.figures:
         for line in finding.evidence[: None if verbose else MAX_EVIDENCE]:
             yield f"{pad}- {line}"
     if verbose or finding.state is State.FAIL:
@@ -74,3 +74,8 @@ def table(verdict: Verdict) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def figures(verdict: Verdict) -> list[str]:
+    """The lines of the rules that are numbers, for below the table."""
+    return [f"{finding.code}: {line}" for finding in verdict.findings if finding.figures for line in finding.evidence]

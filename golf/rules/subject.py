@@ -35,6 +35,8 @@ class Subject:
     quick: bool = False
     wanted_track: str | None = None
     only: frozenset[str] | None = None
+    power: float = 0.8  # of the seeds that R14 asks for
+    rate: float | None = None  # dollars an hour
     notes: list[str] = field(default_factory=list)
 
     @property

@@ -26,20 +26,26 @@ def verify_folder(
     quick: bool = False,
     execute: bool = False,
     track: str | None = None,
+    power: float = 0.8,
+    rate: float | None = None,
 ) -> Verdict:
     """Judge what lies at `path` by the rules of `pack`.
 
     only: kinds of checks (folder, json, log, static, stats, execute); None for all. execute: run a foreign script's evaluation in
     the sandbox; golf's own composed scripts are executed unless `only` says otherwise. quick: fewer positions in executed checks.
-    track: overrides what the folder says. Raises GolfError for a path or a kind that does not exist.
+    track: overrides what the folder says. power, rate (dollars an hour): of the seeds that R14 says are needed. Raises GolfError for a path or a kind that does not exist.
     """
     started = time.perf_counter()
     if track is not None and track not in TRACKS:
         raise GolfError(f"no track `{track}`", f"there are: {', '.join(TRACKS)}")
+    if not 0.0 < power < 1.0 or (rate is not None and rate <= 0.0):
+        raise GolfError(
+            f"power {power:g}, rate {rate}: no such numbers", "a power lies between 0 and 1, a rate above 0"
+        )
     asked = _kinds(only)
     subject = find_subject(
         path, load_pack(pack), execute=execute or (only is not None and "execute" in asked), quick=quick, wanted_track=track,
-        only=asked if only is not None else None,
+        only=asked if only is not None else None, power=power, rate=rate,
     )  # fmt: skip
     findings, not_asked = [], []
     for rule in subject.pack.rules.values():

@@ -9,13 +9,14 @@ from typing import Any
 
 from golf.rules.calibration.families import SMEAR
 from golf.rules.calibration.scripts import ILLEGAL, LEGAL, PLAIN_EVALUATION, script
-from golf.rules.calibration.specimen import Facts, changed, write_specimen
+from golf.rules.calibration.specimen import Facts, changed, write_package, write_specimen
 from golf.rules.execution import Execution
 from golf.rules.findings import Finding, State
 from golf.rules.pack import DEFAULT_PACK, load_pack
 from golf.rules.subject import Subject
 
 LEGAL_TOY = "score-first chunk TTT"
+PRECOMPUTED = "precomputes outside its timer"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def is_found(fault: Fault, finding: Finding) -> bool:
 @cache
 def execution_of(name: str) -> Execution:
     """What the sandbox would answer for a toy evaluator; "" for one that was never run."""
+    from golf.rules.calibration.timed import script_with, timer_of
     from golf.rules.dynamic.scores import Evaluator, Scores
     from golf.rules.dynamic.suite import run_suite
     from golf.rules.dynamic.toy_model import VOCAB
@@ -83,7 +85,9 @@ def execution_of(name: str) -> Execution:
 
     evaluators = {row.name: row.evaluator for row in TABLE} | {"scored twice": Evaluator("scored twice", VOCAB, again)}
     counted = {"counted": 1000, "decoded": 1000, "tokens": 400}
-    return Execution((run_suite(evaluators[name], 193, quick=True),), None, {}, counted)
+    timer = timer_of(script_with(precompute_inside=name != PRECOMPUTED))
+    name = LEGAL_TOY if name == PRECOMPUTED else name
+    return Execution((run_suite(evaluators[name], 193, quick=True),), None, {}, counted, timer)
 
 
 def _third_of_the_files(folder: Path) -> None:
@@ -97,6 +101,11 @@ def _big_helper(folder: Path) -> None:
 
 def _stop_logs(folder: Path) -> None:
     (folder / "train_seed999.log").rename(folder / "train_seed7.log")
+
+
+def _other_artifact(folder: Path) -> None:
+    seeds, bpb = Facts().seeds, Facts().bpb
+    write_package(folder, dict(zip(seeds, (bpb[0], bpb[1], bpb[2] + 0.002), strict=True)))
 
 
 ETLB = """
@@ -121,6 +130,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("R06", "25 s of Hessians after 600 s (#593)", changed(train_seconds=600.0, calibration_seconds=25.0)),
     Fault("R06", "604.3 s with Hessians (#1855)", changed(train_seconds=599.43, calibration_seconds=4.9), contested=True),
     Fault("R07", "688 s (#1972)", changed(eval_seconds=688.0)),
+    Fault("R07", "hints precomputed outside the timer (#1967)", toy=PRECOMPUTED),
     Fault("R08", "seven seeds run, three told", changed(seeds=(42, 314, 999, 7, 8, 9, 10), bpb=(1.0701, 1.0703, 1.0699, 1.075, 1.076, 1.074, 1.073)), contested=True),
     Fault("R09", "spaces in the folder's name", name="int6 STE run", contested=True),
     Fault("R10", "no README", edit=_third_of_the_files),
@@ -165,6 +175,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("R45", "counts of training data in the artifact (#931)", script=script(COUNTS, before="build_ngram_table(load(args.train_files))"), contested=True),
     Fault("R46", "epochs that report their loss again", toy="scored twice"),
     Fault("R47", "hints in stream order, queue reversed (#2135)", toy="stream tilt + reversed-queue TTT"),
+    Fault("R03", "an artifact that scores something else than its log", edit=_other_artifact),
     Fault("R03", "downloads at run time", script=ILLEGAL["downloads"][1]),
     Fault("R04", "training shards read at evaluation", script=ILLEGAL["training data at eval"][1]),
 )  # fmt: skip

@@ -6,6 +6,7 @@ Its numbers are invented, but consistent: three seeds on 8xH100, SP8192, a score
 import json
 import math
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,19 @@ def write_specimen(
 def changed(**facts: Any) -> Facts:
     """The legal facts with some of them changed."""
     return replace(Facts(), **facts)
+
+
+def write_package(record: Path, alone: dict[int, float]) -> Path:
+    """Beside a specimen, in the same project, the package that it came from; its manifest. alone: seed → BPB of the artifact alone."""
+    folder = record.parents[2] / "submissions" / "specimen" / "runs" / "0" / "package"
+    contents = {"train_gpt.py": (record / "train_gpt.py").read_bytes()}
+    contents |= {f"seed_{seed}/model.golf": f"artifact of seed {seed}".encode() for seed in alone}
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    manifest = {
+        "files": [{"name": name, "sha256": sha256(content).hexdigest()} for name, content in contents.items()],
+        "alone": [{"seed": seed, "val_bpb": bpb} for seed, bpb in alone.items()],
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder / "manifest.json"

@@ -26,6 +26,7 @@ MODULES = {
     "static_ttt": "static",
     "static_mix": "static",
     "executed": "execute",
+    "roundtrip": "execute",
 }
 NEEDS = {
     "folder": "the whole record folder",

@@ -1,4 +1,4 @@
-"""What the evaluator shows when it runs on a stub model: D1, D1b, D2, D3, D5, D6, D8 as findings on the rules that they decide."""
+"""What the evaluator shows when it runs on a stub model: D1 to D8 as findings on the rules that they decide."""
 
 from collections.abc import Iterable
 
@@ -159,3 +159,19 @@ def byte_count(subject: Subject) -> Iterable[Result]:
         yield Result(
             State.FAIL, f"its table counts {counted['counted']:,} bytes where the text has {counted['decoded']:,}", line
         )
+
+
+def timer(subject: Subject) -> Iterable[Result]:
+    """D7: every read of the validation tokens lies inside the seconds that the script reports."""
+    ran, faults = _ran(subject)
+    yield from faults
+    if ran is None:
+        return
+    if ran.timer is None:
+        yield Result(State.UNKNOWN, "D7: the timer of a script that golf did not compose cannot be watched", weak=True)
+    elif "outcome" not in ran.timer:
+        yield Result(State.UNKNOWN, f"D7: its timer cannot be watched: {ran.timer.get('fault')}")
+    else:
+        outcome = ran.timer["outcome"]
+        state = State.PASS if outcome["holds"] else State.FAIL
+        yield Result(state, f"D7: {outcome['detail']}")

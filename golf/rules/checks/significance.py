@@ -5,11 +5,13 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from golf.rules.findings import Result, State
+from golf.rules.needed import Bar, figures_of, lines_of, pooled_sd
 from golf.rules.pack import PACKS
 from golf.rules.subject import Subject
-from golf.stats import Sample, Test, welch
+from golf.stats import PROGRESSION_P, Sample, welch
 
 
 @dataclass(frozen=True)
@@ -70,37 +72,47 @@ def bar(subject: Subject) -> Iterable[Result]:
     if new.mean >= old.score and own_row(bpb, subject.date) is None:
         yield Result(State.FAIL, f"not better than the frontier: {gain}")
         return
-    if len(old.bpb) < 2:
-        yield Result(State.UNKNOWN, f"{gain}; the scores of its seeds are not at hand, so no p-value")
-        return
     yield _judge(subject, new, losses, old, gain)
 
 
 def _judge(subject: Subject, new: Sample, losses: list[float], old: Row, gain: str) -> Result:
     limits = subject.limits
-    plain = welch(new, Sample.of(old.bpb))
-    strict = _with_margin(losses, old, float(limits["margin_nats"]))
-    if plain is None:
-        return Result(State.UNKNOWN, f"{gain}; seeds without spread give no test")
-    passes_strict = strict is not None and strict.p < limits["p_strict"]
-    passes = passes_strict if limits["frontier_margin_nats"] else plain.p < limits["p_frontier"]
-    lines = (
-        f"one-sided Welch on val_bpb, no margin: p = {plain.p:.4f} (t = {plain.t:.2f}, df = {plain.df:.2f})",
-        f"one-sided Welch on nats per token, margin {limits['margin_nats']}: "
-        + (f"p = {strict.p:.4f}" if strict else "not computable"),
+    old_bpb = Sample.of(old.bpb) if old.bpb else Sample(1, old.score, None)
+    plain, strict = welch(new, old_bpb), _readme_bar(limits, losses, old)
+    bars = [Bar("progression", "val_bpb", PROGRESSION_P, 0.0, old_bpb.mean - new.mean, pooled_sd(new, old_bpb), plain)]
+    figures = figures_of(
+        new, old_bpb, [*bars, *([strict] if strict else [])], subject.scored_runs, subject.power, subject.rate
     )
+    lines = lines_of(figures)
+    if plain is None:
+        why = "seeds without spread give no test" if len(old.bpb) > 1 else "the scores of its seeds are not at hand"
+        return Result(State.UNKNOWN, f"{gain}; {why}, so no p-value", lines, figures=figures)
+    passes_strict = strict is not None and strict.test is not None and strict.test.p < limits["p_strict"]
+    passes = passes_strict if limits["frontier_margin_nats"] else plain.p < limits["p_frontier"]
     return Result(
         State.PASS if passes else State.FAIL,
         f"{gain}: p = {plain.p:.4f}",
         lines,
         strict=State.PASS if passes_strict else State.FAIL,
+        figures=figures,
     )
 
 
-def _with_margin(losses: list[float], old: Row, margin: float) -> Test | None:
+def _readme_bar(limits: dict[str, Any], losses: list[float], old: Row) -> Bar | None:
+    """The README's test on nats per token with its margin; None where the losses of a side are not known."""
     if len(losses) < 2 or len(old.nats_per_token) < 2:
         return None
-    return welch(Sample.of(losses), Sample.of(old.nats_per_token), margin)
+    new, before, margin = Sample.of(losses), Sample.of(old.nats_per_token), float(limits["margin_nats"])
+    test = welch(new, before, margin)
+    return Bar(
+        "README",
+        "nats per token",
+        float(limits["p_strict"]),
+        margin,
+        before.mean - new.mean,
+        pooled_sd(new, before),
+        test,
+    )
 
 
 def chronology(subject: Subject) -> Iterable[Result]:

@@ -45,6 +45,7 @@ def _load(mode: str) -> None:
     import golf.rules.dynamic.composed
     import golf.rules.dynamic.stub
     import golf.rules.dynamic.suite
+    import golf.rules.dynamic.timer
 
     if mode == "foreign":
         import golf.rules.code

@@ -7,6 +7,7 @@ import ast
 import copy
 import sys
 import types
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,22 @@ def check(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         suites.append(
             run_suite(evaluator, TOKENS, quick=quick, floor_nats=FLOOR_NATS, kraft_tolerance=KRAFT_TOLERANCE, tail=tail)
         )
-    return {"suites": suites, "bytes": byte_count(module, job)}
+    return {"suites": suites, "bytes": byte_count(module, job), "timer": timer(module, text)}
+
+
+def timer(module: types.ModuleType, text: str) -> dict[str, Any]:
+    """D7 on the script's own `evaluate`: the outcome, or the fault that says why it could not be watched."""
+    import torch
+
+    from golf.rules.dynamic.scores import random_stream
+    from golf.rules.dynamic.stub import StubGPT
+    from golf.rules.dynamic.timer import timed
+
+    stream = random_stream(VOCAB, TOKENS, np.random.default_rng(7), TOKENS // 5)
+    try:
+        return {"outcome": asdict(timed(module, text, StubGPT(VOCAB), torch.from_numpy(stream)))}
+    except Exception as why:  # whatever the script raises under the watch leaves its timer untold
+        return {"fault": f"{type(why).__name__}: {str(why)[:200]}"}
 
 
 def byte_count(module: types.ModuleType, job: dict[str, Any]) -> dict[str, Any] | None:
