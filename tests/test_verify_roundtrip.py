@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from run_fakes import make_project, run_fake
+from test_package import package_of
 
 from golf.artifact import alone
 from golf.errors import GolfError
@@ -103,3 +105,13 @@ def test_what_cannot_be_scored_alone_is_unknown_with_the_reason(ours, monkeypatc
     monkeypatch.setattr(alone, "evaluate_alone", fails)
     (result,) = judge(ours[0])
     assert result.state is State.UNKNOWN and "without a score" in result.message
+
+
+def test_the_manifest_that_golf_package_writes_is_cited_for_a_submission(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_STEP_SECONDS", "0.001")
+    folder = make_project(tmp_path)
+    run_fake(folder, "1337,42")
+    assert package_of(folder).folder is not None
+    (result,) = judge(folder, "submission", quick=True)
+    assert result.state is State.PASS and len(result.evidence) == 2
+    assert all("by its package's manifest" in line for line in result.evidence)
