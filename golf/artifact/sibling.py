@@ -48,7 +48,9 @@ def compose_sibling(
     from golf.recipe import OVERRIDE, changed, load_recipe
 
     if mode == SHIPPED:
-        raise GolfError(f"{' '.join(overrides)} would change what ships", "name the evaluation to change: `--mode sliding`")
+        raise GolfError(
+            f"{' '.join(overrides)} would change what ships", "name the evaluation to change: `--mode sliding`"
+        )
     if mode not in MODES:
         raise GolfError(f"no mode is called `{mode}`", f"modes: {SHIPPED}, {', '.join(MODES)}")
     report, values, breaks = MODES[mode]
