@@ -50,6 +50,7 @@ def main(h):
         evaluate(h, env, log, model)
     log.finish()
     if env.distributed:
+        dist.barrier()  # nobody leaves while another still talks
         dist.destroy_process_group()
 
 

@@ -1508,6 +1508,7 @@ def main():
         evaluate(env, log, model)
     log.finish()
     if env.distributed:
+        dist.barrier()  # nobody leaves while another still talks
         dist.destroy_process_group()
 
 

@@ -1309,6 +1309,7 @@ def main():
         evaluate(env, log, model)
     log.finish()
     if env.distributed:
+        dist.barrier()  # nobody leaves while another still talks
         dist.destroy_process_group()
 
 
