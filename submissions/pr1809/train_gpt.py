@@ -49,10 +49,6 @@ class h:
     iterations = 20_000  # steps, the cap that holds when the clock does not
     max_wallclock_seconds = 600.0  # training clock; 0 counts in steps
     vocab_size = 8192  # of the SentencePiece model
-    # loops
-    loop_extra = 2  # passes over the segment beyond the first
-    loop_first = 3  # first layer of the segment
-    loop_last = 5  # its last layer
     # leaky_relu2
     negative_slope = 0.5
     # model
@@ -107,6 +103,10 @@ class h:
     gptq_block = 128  # columns whose errors are passed on together; 64 is worse, 256 no better (PR #1935)
     gptq_damp = 0.01  # of the mean diagonal, added to the diagonal
     gptq_descending = True  # columns with the largest diagonal first; #740 took the smallest first
+    # loops
+    loop_extra = 2  # passes over the segment beyond the first
+    loop_first = 3  # first layer of the segment
+    loop_last = 5  # its last layer
     # parallel_residual
     parallel_from = 7  # first layer that does
     # sliding
@@ -544,19 +544,13 @@ class Log:
         self(f"golf_result {json.dumps(self.result)}")
 
 
-# ---- golf/parts/techniques/loops.py: Depth recurrence: a segment of layers runs several times with the same weights
-#      (PR #1394, Kevin Clark; three layers from PR #1493, @bigbag).
-def looped(loop):
-    if not loop:
-        half = h.num_layers // 2
-        return list(range(half)), list(range(half, h.num_layers))
-    segment = list(range(h.loop_first, h.loop_last + 1))
-    layers = list(range(h.loop_first)) + (h.loop_extra + 1) * segment + list(range(h.loop_last + 1, h.num_layers))
-    half = len(layers) // 2
-    return layers[:half], layers[half:]
-
-
 # ---- golf/parts/route.py: The order in which the blocks run, and the skips between the two halves of it.
+def halves(loop):
+    """The first half of the layers, then the rest."""
+    half = h.num_layers // 2
+    return list(range(half)), list(range(half, h.num_layers))
+
+
 class UNet(nn.Module):
     """The first part of the order pushes its outputs, the second pops them, last in first out, with learned weights."""
 
@@ -1394,6 +1388,17 @@ def coded(w, hessian, scale, low, high):
     if hessian is None:
         return torch.round(w / scale[:, None]).clamp(low, high).to(torch.int8)
     return gptq(w, hessian, scale, lambda column: torch.round(column).clamp(low, high)).to(torch.int8)
+
+
+# ---- golf/parts/techniques/loops.py: Depth recurrence: a segment of layers runs several times with the same weights
+#      (PR #1394, Kevin Clark; three layers from PR #1493, @bigbag).
+def looped(loop):
+    if not loop:
+        return halves(loop)
+    segment = list(range(h.loop_first, h.loop_last + 1))
+    layers = list(range(h.loop_first)) + (h.loop_extra + 1) * segment + list(range(h.loop_last + 1, h.num_layers))
+    half = len(layers) // 2
+    return layers[:half], layers[half:]
 
 
 # ---- golf/parts/techniques/parallel_residual.py: Parallel residuals: from some layer on, attention and MLP read the

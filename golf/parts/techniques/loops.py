@@ -5,6 +5,8 @@ Two extra passes over layers 3 to 5 make 17 virtual layers of 11. Off until `loo
 evaluation and calibration. Skips are sized for the looped order. Published effect: about −0.003 BPB (PR #1285).
 """
 
+from golf.parts.route import halves
+
 
 class Knobs:
     loop_extra: int = 2  # passes over the segment beyond the first
@@ -15,8 +17,7 @@ class Knobs:
 def looped(h, loop):
     assert not h.core, "loops and a recycled core are two recurrences: take `core` or `order` out"
     if not loop:
-        half = h.num_layers // 2
-        return list(range(half)), list(range(half, h.num_layers))
+        return halves(h, loop)
     segment = list(range(h.loop_first, h.loop_last + 1))
     layers = list(range(h.loop_first)) + (h.loop_extra + 1) * segment + list(range(h.loop_last + 1, h.num_layers))
     half = len(layers) // 2
