@@ -1,0 +1,144 @@
+"""Power laws with a floor: loss over tokens or features, L = E + A·T^−β, and over parameters and tokens (Chinchilla).
+
+Both are separable: for fixed exponents the rest is linear least squares with non-negative coefficients, so a grid over the
+exponents, refined around its best point, finds the optimum without a start value.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golf.sae.floors import r_squared
+
+Array = NDArray[np.float64]
+EXPONENTS = (0.02, 4.0)  # what the grid spans
+GRID = 33  # points of each refinement
+ROUNDS = 12  # refinements of the grid
+
+
+@dataclass(frozen=True)
+class Decay:
+    """L(T) = floor + scale · T^−exponent."""
+
+    floor: float
+    scale: float
+    exponent: float
+    rmse: float
+    r2: float | None
+    points: int
+
+    def at(self, amount: float) -> float:
+        """The loss at `amount` of what the fit was over."""
+        return self.floor + self.scale * float(amount**-self.exponent)
+
+
+@dataclass(frozen=True)
+class Chinchilla:
+    """L(N, D) = floor + a · N^−alpha + b · D^−beta."""
+
+    floor: float
+    a: float
+    alpha: float
+    b: float
+    beta: float
+    rmse: float
+    points: int
+
+    def at(self, parameters: float, tokens: float) -> float:
+        """The loss of a model of `parameters` after `tokens`."""
+        return self.floor + self.a * float(parameters**-self.alpha) + self.b * float(tokens**-self.beta)
+
+
+def nonnegative(columns: Array, target: Array) -> Array:
+    """Least squares with coefficients >= 0, exact for the two or three columns here: the best feasible subset of columns."""
+    count = columns.shape[1]
+    best, best_error = np.zeros(count), float(np.square(target).sum())
+    for size in range(1, count + 1):
+        for chosen in combinations(range(count), size):
+            part, *_ = np.linalg.lstsq(columns[:, chosen], target, rcond=None)
+            error = float(np.square(columns[:, chosen] @ part - target).sum())
+            if (part >= 0).all() and error < best_error:
+                best, best_error = np.zeros(count), error
+                best[list(chosen)] = part
+    return best
+
+
+def _search(error: Callable[[Sequence[float]], float], dims: int) -> list[float]:
+    """The exponents of least error: a grid on a log scale, then ever finer grids around the best point."""
+    low, high = np.log(EXPONENTS[0]), np.log(EXPONENTS[1])
+    axis = np.linspace(low, high, GRID)
+    mesh = np.stack(np.meshgrid(*[axis] * dims, indexing="ij"), -1).reshape(-1, dims)
+    best = min(mesh, key=lambda point: error(np.exp(point).tolist()))
+    span = axis[1] - axis[0]
+    offsets = np.linspace(-1.5, 1.5, 7 if dims > 1 else GRID)
+    for _ in range(ROUNDS):
+        near = np.stack(np.meshgrid(*[offsets * span] * dims, indexing="ij"), -1).reshape(-1, dims) + best
+        near = np.clip(near, low, high)
+        best = min(near, key=lambda point: error(np.exp(point).tolist()))
+        span *= 0.5 if dims > 1 else 0.2
+    return [float(value) for value in np.exp(best)]
+
+
+def fit_decay(amounts: Sequence[float], losses: Sequence[float]) -> Decay | None:
+    """Fit L = E + A·T^−β with E, A >= 0; None for fewer than three points. Three points are always fitted (almost) exactly."""
+    x, y = np.asarray(amounts, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+    if len(np.unique(x)) < 3:
+        return None
+    unit = float(np.exp(np.log(x).mean()))  # centred, so that the columns are comparable
+
+    def columns(exponent: float) -> Array:
+        return np.stack((np.ones_like(x), (x / unit) ** -exponent), 1)
+
+    def error(point: Sequence[float]) -> float:
+        part = columns(point[0])
+        return float(np.square(part @ nonnegative(part, y) - y).sum())
+
+    (exponent,) = _search(error, 1)
+    floor, scale = nonnegative(columns(exponent), y)
+    fitted = columns(exponent) @ np.array([floor, scale])
+    rmse = float(np.sqrt(np.square(fitted - y).mean()))
+    return Decay(float(floor), float(scale * unit**exponent), exponent, rmse, r_squared(y, fitted), len(x))
+
+
+def fit_chinchilla(points: Sequence[tuple[float, float, float]]) -> Chinchilla | None:
+    """Fit rows of (parameters, tokens, loss); None for fewer than five, the number of free values."""
+    if len(points) < 5:
+        return None
+    n, d, y = (np.asarray(column, dtype=np.float64) for column in zip(*points, strict=True))
+    n_unit, d_unit = float(np.exp(np.log(n).mean())), float(np.exp(np.log(d).mean()))
+
+    def columns(point: Sequence[float]) -> Array:
+        return np.stack((np.ones_like(y), (n / n_unit) ** -point[0], (d / d_unit) ** -point[1]), 1)
+
+    def error(point: Sequence[float]) -> float:
+        part = columns(point)
+        return float(np.square(part @ nonnegative(part, y) - y).sum())
+
+    alpha, beta = _search(error, 2)
+    floor, a, b = nonnegative(columns((alpha, beta)), y)
+    rmse = float(np.sqrt(error((alpha, beta)) / len(y)))
+    return Chinchilla(float(floor), float(a * n_unit**alpha), alpha, float(b * d_unit**beta), beta, rmse, len(y))
+
+
+def forecast(amounts: Sequence[float], losses: Sequence[float], factor: float = 2.0) -> dict[str, Any] | None:
+    """The decay fit, what it says of `factor` times the last amount, and how well the fit without the last point foretold it.
+
+    The second needs four points (else None there): a fit of three values to three points has nothing left to be wrong by.
+    """
+    fit = fit_decay(amounts, losses)
+    if fit is None:
+        return None
+    missed = None
+    if len(amounts) >= 4:
+        earlier = fit_decay(amounts[:-1], losses[:-1])
+        missed = None if earlier is None else (earlier.at(amounts[-1]) - losses[-1]) / losses[-1]
+    return {
+        **asdict(fit),
+        "next_amount": factor * amounts[-1],
+        "next_loss": fit.at(factor * amounts[-1]),
+        "leave_last_out_error": missed,
+    }
