@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from golf.compose.decompress import MAX_SOURCE_BYTES
 from golf.compose.pack import latin1_literal, minify, pack, wrap
-from golf.compose.unpack import unpack, unwrap
+from golf.compose.unpack import MAX_LAYERS, NotPython, peel, unpack, unwrap
 from golf.errors import GolfError
 
 SCRIPT = '''
@@ -147,6 +147,20 @@ def test_a_wrapper_in_a_wrapper_is_read_to_the_end():
     twice = wrap(wrap(INNER).decode())
     found = unwrap(twice)
     assert found.source == INNER and len(found.layers) == 4
+
+
+def test_what_cannot_be_undone_to_the_end_is_peeled_as_far_as_it_goes():
+    newer = "x = f'{'nested'}' :=\n"
+    found, fault = peel(wrap(newer).decode())
+    assert found.source == newer and len(found.layers) == 2 and isinstance(fault, NotPython)
+    assert peel(wrap(INNER).decode())[1] is None
+    deep = INNER
+    for _ in range(MAX_LAYERS + 1):
+        deep = wrap(deep).decode()
+    found, fault = peel(deep)
+    assert found.source.startswith("import") and fault is not None and "more than 5 wrappers" in fault.message
+    with pytest.raises(GolfError, match="more than 5 wrappers"):
+        unwrap(deep)
 
 
 def test_a_stub_names_the_file_that_it_runs():

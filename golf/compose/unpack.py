@@ -19,6 +19,10 @@ MAX_PACKED_BYTES = 32_000_000
 MAX_LAYERS = 5
 
 
+class NotPython(GolfError):
+    """The text does not parse by the grammar of the Python that runs this."""
+
+
 @dataclass(frozen=True)
 class Unpacked:
     """source: the readable text; layers: what was undone, outermost first; siblings: files that the script runs from its folder."""
@@ -42,15 +46,32 @@ def unwrap(packed: str | bytes | Path) -> Unpacked:
         if not packed.is_file():
             raise GolfError(f"no file {packed}", "name a train_gpt.py")
         packed = packed.read_bytes()
-    text, layers, siblings = _decoded(packed), list[str](), list[str]()
-    for _ in range(MAX_LAYERS):
-        inner = _inner(text, layers, siblings)
-        if inner is None:
-            return Unpacked(text, tuple(layers), tuple(siblings))
-        text = inner
-    raise GolfError(
+    found, fault = peel(_decoded(packed))
+    if fault is not None:
+        raise fault
+    return found
+
+
+def peel(text: str) -> tuple[Unpacked, GolfError | None]:
+    """Undo as many wrappers as can be undone: how far that went, and what stopped it before the innermost text.
+
+    A `NotPython` with layers is a script of another Python's syntax inside a wrapper.
+    """
+    layers, siblings = list[str](), list[str]()
+    fault: GolfError | None = GolfError(
         f"more than {MAX_LAYERS} wrappers around each other", "unpack the rest by hand: this is not a script to trust"
     )
+    for _ in range(MAX_LAYERS):
+        try:
+            inner = _inner(text, layers, siblings)
+        except GolfError as stopped:
+            fault = stopped
+            break
+        if inner is None:
+            fault = None
+            break
+        text = inner
+    return Unpacked(text, tuple(layers), tuple(siblings)), fault
 
 
 def _decoded(packed: str | bytes) -> str:
@@ -72,7 +93,7 @@ def _inner(text: str, layers: list[str], siblings: list[str]) -> str | None:
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:
-        raise GolfError(f"not Python: {fault}", "`golf unpack` reads Python scripts") from fault
+        raise NotPython(f"not Python: {fault}", "`golf unpack` reads Python scripts") from fault
     reader = _Reader(siblings)
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):

@@ -9,8 +9,6 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from golf.errors import GolfError
-
 MAX_PARSE_BYTES = 2_000_000  # the largest official script has 160 KB
 MAX_READ_BYTES = 64_000_000
 LOCAL_SUFFIXES = (
@@ -107,22 +105,14 @@ def _unwrap(raw: bytes) -> tuple[str, str | None, list[str]]:
     text = _decode(raw)
     if "exec" not in text or len(raw) > MAX_PARSE_BYTES:
         return text, None, []
-    from golf.compose import unpack
+    from golf.compose.unpack import NotPython, peel
 
-    layers: list[str] = []
-    siblings: list[str] = []
-    try:
-        for _ in range(unpack.MAX_LAYERS):
-            # one layer at a time: the text inside may be of a newer Python than the one that runs this
-            inner = unpack._inner(text, layers, siblings)
-            if inner is None:
-                break
-            text = inner
-    except GolfError as fault:
-        if fault.message.startswith("not Python"):
-            return text, ", ".join(layers) or None, []
-        return text, "packed", [f"packed, and cannot be unpacked: {fault.message[:200]}"]
-    return text, ", ".join(layers) or None, []
+    found, fault = peel(text)
+    if fault is None or isinstance(
+        fault, NotPython
+    ):  # the text inside may be of a newer Python than the one that runs this
+        return found.source, ", ".join(found.layers) or None, []
+    return found.source, "packed", [f"packed, and cannot be unpacked: {fault.message[:200]}"]
 
 
 def _decode(raw: bytes) -> str:
