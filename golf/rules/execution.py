@@ -45,15 +45,8 @@ def is_composed(text: str) -> bool:
 
 
 def is_ours(subject: "Subject") -> bool:
-    """A composed script of this project: in a submission, or in a record that lies under the project's own records/."""
-    if subject.source is None or not is_composed(subject.source.main.text):
-        return False
-    if subject.kind == "submission":
-        return True
-    from golf.project import find_root
-
-    root = find_root(subject.folder)
-    return (root / "submissions").is_dir() and subject.folder.resolve().is_relative_to(root / "records")
+    """Whether golf composed the script: only then does it run unasked."""
+    return subject.why_not_ours is None
 
 
 def execute(subject: "Subject") -> Execution | None:
@@ -61,7 +54,13 @@ def execute(subject: "Subject") -> Execution | None:
     from golf.rules.sandbox import run_sandboxed
 
     source = subject.source
-    if source is None or not (subject.execute or is_ours(subject)):
+    if source is None:
+        return None
+    if not (subject.execute or is_ours(subject)):
+        if is_composed(source.main.text):
+            subject.notes.append(
+                f"not executed, though it looks composed: {subject.why_not_ours}; `--execute` runs it in the sandbox"
+            )
         return None
     if not source.readable:
         return Execution(fault=f"not all code could be read: {source.faults[0]}")

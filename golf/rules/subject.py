@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from golf.errors import GolfError
 from golf.rules.code import Code
 from golf.rules.execution import Execution, execute
 from golf.rules.pack import TRACKS, Pack
 from golf.rules.runs import Run, read_runs
+from golf.rules.sets import choose_set, stored_runs, track_of
 from golf.rules.source import Source, read_source
+
+if TYPE_CHECKING:
+    from golf.run.schema import Run as StoredRun
 
 SCRIPT_NAMES = ("train_gpt.py", "train_gpt*.py", "train_*.py", "train*.py")
 MAX_TEXT_BYTES = 4_000_000
@@ -88,20 +92,21 @@ class Subject:
         return execute(self)
 
     @cached_property
+    def why_not_ours(self) -> str | None:
+        """Why the script is not one that golf composed; None when it is."""
+        from golf.rules.ownership import why_not_ours
+
+        return why_not_ours(self)
+
+    @cached_property
     def run_set(self) -> Path | None:
-        """A submission's folder of runs with the most finished seeds: the current script's, a full size before a smoke one."""
-        sets = [path for path in sorted((self.folder / "runs").glob("*")) if any(path.glob("seed_*/*.log"))]
-        return max(
-            sets,
-            key=lambda path: (not path.name.endswith("-smoke"), self._is_current(path), path.stat().st_mtime),
-            default=None,
-        )
+        """The set of a submission's runs that is judged, see `choose_set`."""
+        return choose_set(self.folder)
 
-    def _is_current(self, run_set: Path) -> bool:
-        from hashlib import sha256
-
-        script = self.folder / "train_gpt.py"
-        return script.is_file() and run_set.name.startswith(sha256(script.read_bytes()).hexdigest()[:12])
+    @cached_property
+    def stored_runs(self) -> "list[StoredRun]":
+        """The run store's rows of that set."""
+        return stored_runs(self.folder, self.run_set) if self.kind == "submission" and self.run_set else []
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -151,6 +156,9 @@ class Subject:
         parents = " ".join(self.folder.resolve().parts[-3:]).lower()
         if "local" in claimed or any(run.not_the_challenge for run in self.runs):
             return "local"
+        if self.kind == "submission" and self.run_set is not None:
+            if stored := track_of(self.run_set, self.stored_runs, TRACKS):
+                return stored
         if "non" in claimed or "track_non_record" in parents:
             return "non_record_16mb"
         if self.kind == "submission" and not self.runs:

@@ -1,0 +1,85 @@
+"""Whose script it is: ours is what golf composes, and nothing else is executed unasked.
+
+Neither a `golf.lock` nor the look of a script proves anything: a stranger's folder can hold both. So the recipe that the folder
+names is composed again, and the script must be that text: readable, minified, or its small twin. Composing reads parts as text and
+runs none of them. A technique that lies outside this project is a stranger's too.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from golf.errors import GolfError
+
+if TYPE_CHECKING:
+    from golf.rules.subject import Subject
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def why_not_ours(subject: "Subject") -> str | None:
+    """Why a script is not one that golf composed; None when composing gives it again."""
+    if subject.source is None:
+        return "there is no script"
+    if subject.kind == "script":
+        return "it is a script without a submission"
+    text = subject.source.main.text
+    why = "it has no recipe or no golf.lock that it could be composed from"
+    for recipe, overrides in _recipes(subject):
+        try:
+            if any(text == form for form in _forms(recipe, overrides)):
+                return None
+            why = "composing its recipe does not give it: it was edited, or composed by another golf"
+        except GolfError as fault:
+            why = fault.message
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as fault:
+            why = f"its recipe cannot be composed: {fault}"
+    return why
+
+
+def _recipes(subject: "Subject") -> Iterator[tuple[str | Path, list[str]]]:
+    """(recipe, overrides) that the folder says its script was composed from."""
+    from golf.record.adopt import is_adopted
+
+    if subject.kind == "submission":
+        if (subject.folder / "golf.lock").is_file() and not is_adopted(subject.folder):
+            yield subject.folder / "recipe.toml", _overrides(next((run.derived for run in subject.stored_runs), None))
+        return
+    told = (subject.claims or {}).get("golf")
+    if isinstance(told, dict) and isinstance(told.get("recipe"), str) and NAME.fullmatch(told["recipe"]):
+        from golf.project import find_root
+
+        derived = _overrides(told.get("derived"))
+        submission = find_root(subject.folder) / "submissions" / told["recipe"]
+        if (submission / "recipe.toml").is_file() and not is_adopted(submission):
+            yield submission / "recipe.toml", derived
+        yield told["recipe"], derived
+
+
+def _overrides(changes: Any) -> list[str]:
+    """`key=value` of changed keys, as the command line takes them."""
+    if not isinstance(changes, dict):
+        return []
+    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in changes.items()]
+
+
+def _forms(name: str | Path, overrides: list[str]) -> Iterator[str]:
+    """What composing gives, in the forms that ship, the quick ones first; GolfError for a technique that is not this project's."""
+    from golf.compose import compose, rescale
+    from golf.compose.pack import minify
+    from golf.project import find_root
+    from golf.recipe import load_recipe, smoke_sizes
+
+    recipe = load_recipe(name, overrides)
+    here = find_root().resolve()
+    for folder in recipe.folders:
+        if not folder.resolve().is_relative_to(here):
+            raise GolfError(f"its techniques in {folder} are not this project's", "`--execute` runs them in a sandbox")
+    text = compose(recipe)
+    twin = rescale(text, smoke_sizes(recipe))
+    yield text
+    yield twin
+    yield minify(text)
+    yield minify(twin)
