@@ -1,0 +1,92 @@
+"""A causal language model of the transformers library as a source: a folder on disk, or a name that is in the local cache already.
+
+The hub is never asked: without network its client would retry for half a minute before saying so.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from golf.errors import Exit, GolfError
+from golf.sae.corpus import text_tokens
+from golf.sae.source import Source
+
+DEFAULT_CONTEXT = 1024  # tokens of a window, at most: longer ones cost memory and change little
+
+
+def open_hf(name: str, device: str) -> Source:
+    """The model `name`: a folder, or `owner/model` in the cache.
+
+    GolfError (10), at once: not installed, not here, not a causal language model.
+    """
+    folder = _folder_of(name)
+    if find_spec("transformers") is None:
+        raise GolfError("reading a Hugging Face model needs the `transformers` library",
+                        "install it: `pip install 'parameter-golf[sae]'`", Exit.REFUSED)  # fmt: skip
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype)
+        model.to(device)
+    except (OSError, ValueError) as fault:
+        raise GolfError(f"{name} does not open as a causal language model: {_first_line(fault)}",
+                        "name a folder with config.json and its weights", Exit.REFUSED) from fault  # fmt: skip
+    config = model.config.get_text_config()
+
+    def encode(texts: list[str]) -> list[list[int]]:
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, KeyError) as fault:
+            raise GolfError(f"{name} has no tokenizer that opens: {_first_line(fault)}",
+                            "put its tokenizer.json beside config.json", Exit.REFUSED) from fault  # fmt: skip
+        ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        return ids
+
+    return Source(
+        model,
+        blocks_of(model, int(config.num_hidden_layers), name),
+        lambda ids: model(input_ids=ids, use_cache=False).logits,
+        text_tokens(name, encode),
+        spec=f"hf:{name}",
+        name=Path(name).name,
+        vocab_size=int(config.vocab_size),
+        seq_len=min(int(getattr(config, "max_position_embeddings", DEFAULT_CONTEXT)), DEFAULT_CONTEXT),
+    )
+
+
+def blocks_of(model: Any, layers: int, name: str) -> list[Any]:
+    """The model's blocks: its first list of modules that has as many as the config says there are layers."""
+    import torch
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == layers:
+            return list(module)
+    raise GolfError(f"{name} has no list of {layers} blocks", "name a decoder-only model", Exit.REFUSED)
+
+
+def _folder_of(name: str) -> str:
+    """The folder that holds config.json, from disk or from the cache."""
+    if not name:
+        raise GolfError("no Hugging Face model is named", "`--hf FOLDER`, or `--hf EleutherAI/pythia-410m`")
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise GolfError(f"{path} has no config.json", "name the folder of a transformers model", Exit.REFUSED)
+        return str(path)
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        config = try_to_load_from_cache(name, "config.json")
+    except HFValidationError:
+        config = None
+    if not isinstance(config, str):
+        raise GolfError(f"{name} is neither a folder nor in the Hugging Face cache of this machine",
+                        f"where there is a network: `hf download {name}`; golf itself fetches no models", Exit.REFUSED)  # fmt: skip
+    return str(Path(config).parent)
+
+
+def _first_line(fault: Exception) -> str:
+    return str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
