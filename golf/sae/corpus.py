@@ -53,12 +53,23 @@ def golf_tokens(vocab_size: int) -> Tokens:
         if data is None or data.is_dir():
             ids: Ids = read_split(resolve_data(vocab_size, data).data_path, split)
             return ids[:limit]
-        from golf.data.tokenizer import load_tokenizer
-
-        sp = load_tokenizer(resolve_data(vocab_size).tokenizer_path, vocab_size)
-        return _encoded(_documents(split, data), lambda texts: [[BOS, *ids] for ids in sp.encode(texts)], limit)
+        encode = golf_encode(vocab_size)
+        return _encoded(_documents(split, data), lambda texts: [[BOS, *ids] for ids in encode(texts)], limit)
 
     return tokens
+
+
+def golf_encode(vocab_size: int) -> Encode:
+    """Texts to ids, without BOS, by the tokenizer that belongs to the data; it is loaded when first asked."""
+
+    def encode(texts: list[str]) -> list[list[int]]:
+        from golf.data.source import resolve_data
+        from golf.data.tokenizer import load_tokenizer
+
+        ids: list[list[int]] = load_tokenizer(resolve_data(vocab_size).tokenizer_path, vocab_size).encode(texts)
+        return ids
+
+    return encode
 
 
 def text_tokens(name: str, encode: Encode) -> Tokens:

@@ -38,7 +38,8 @@ class Source:
     """A language model that is only read.
 
     name: how files call it; spec: what `open_source` opens again; model_dim: width of the stream; num_layers: runs of blocks;
-    seq_len: tokens of a window that it was made for; vocab_size: ids it knows; device: where its tensors lie.
+    seq_len: tokens of a window that it was made for; vocab_size: ids it knows; device: where its tensors lie;
+    encode: texts -> ids of each, without prefix, or None; prefix: ids that the model saw before every document.
     """
 
     def __init__(
@@ -52,10 +53,13 @@ class Source:
         name: str,
         vocab_size: int,
         seq_len: int,
+        encode: Callable[[list[str]], list[list[int]]] | None = None,
+        prefix: tuple[int, ...] = (),
         facts: Mapping[str, Any] | None = None,
     ) -> None:
         self.model, self.blocks, self._logits, self.tokens = model.eval(), list(blocks), logits, tokens
         self.spec, self.name, self.vocab_size, self.seq_len = spec, name, vocab_size, seq_len
+        self.encode, self.prefix = encode, prefix
         self.facts = dict(facts or {})  # what else a report should say: checkpoint, its sha256, its step
         self.device = next(model.parameters()).device
         self.model_dim, self.num_layers = self._measure()
@@ -74,18 +78,23 @@ class Source:
         return found
 
     def nats(self, ids: torch.Tensor, swap: Mapping[int, Swap] | None = None) -> torch.Tensor:
-        """(B, T) next-token losses of ids (B, T + 1); the stream after layer L is replaced by swap[L](stream), fp32 (B, T, d)."""
+        """(B, T) next-token losses of ids (B, T + 1); `swap` as for `logits`."""
+        logits = self.logits(ids[:, :-1], swap)
+        targets = ids[:, 1:].to(self.device)
+        losses = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
+        return losses.view(targets.shape)
+
+    def logits(self, ids: torch.Tensor, swap: Mapping[int, Swap] | None = None) -> torch.Tensor:
+        """(B, T, V) of ids (B, T); the stream after layer L is replaced by swap[L](stream), fp32 (B, T, d)."""
         swap = dict(swap or {})
         self._checked(swap)
 
         def replace(layer: int, x: torch.Tensor) -> torch.Tensor | None:
             return swap[layer](x.float()).to(x.dtype) if layer in swap else None
 
-        logits = self._forward(ids[:, :-1], replace)
+        logits = self._forward(ids, replace)
         assert logits is not None
-        targets = ids[:, 1:].to(self.device)
-        losses = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
-        return losses.view(targets.shape)
+        return logits
 
     def _checked(self, layers: Iterable[int]) -> set[int]:
         wanted = set(layers)

@@ -107,4 +107,5 @@ def open_glass(language: str, device: str) -> Source:
         name=name,
         vocab_size=theirs.cfg.vocab_size,
         seq_len=theirs.cfg.max_len,
+        encode=encode,
     )

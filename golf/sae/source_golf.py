@@ -10,9 +10,10 @@ import types
 from pathlib import Path
 from typing import Any
 
+from golf.data.shards import BOS
 from golf.errors import Exit, GolfError
 from golf.run.layout import ARTIFACT, CHECKPOINT, SCRIPT, sha256_of_file
-from golf.sae.corpus import golf_tokens
+from golf.sae.corpus import golf_encode, golf_tokens
 from golf.sae.source import Source
 
 
@@ -51,6 +52,8 @@ def open_golf(place: str, device: str) -> Source:
         name=f"{module.h.name}-{weights.parent.name}",
         vocab_size=vocab_size,
         seq_len=int(module.h.train_seq_len),
+        encode=golf_encode(vocab_size),
+        prefix=(BOS,),
         facts=facts,
     )
 

@@ -53,6 +53,7 @@ def open_hf(name: str, device: str) -> Source:
         name=Path(name).name,
         vocab_size=int(config.vocab_size),
         seq_len=min(int(getattr(config, "max_position_embeddings", DEFAULT_CONTEXT)), DEFAULT_CONTEXT),
+        encode=encode,
     )
 
 
