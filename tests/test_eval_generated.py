@@ -44,6 +44,28 @@ def generated():
     return names
 
 
+@pytest.mark.parametrize("name", ["ngram_kneser_ney", "ngram_tilt"])
+def test_a_composed_mixture_with_a_learning_model_scores_what_the_librarys_does(name):
+    from golf.namespace import namespace
+
+    tilt = {key: value for key, value in VALUES.items() if key.startswith("tilt_") and name == "ngram_tilt"}
+    small = {key: value for key, value in evaluation.SMALL.items() if not key.startswith("ngram_740")}
+    values = {**small, **tilt, "reports": (REPORTS[name],), "reader": "ttt_sgd.ttt_window"}
+    recipe, tokens, names = (
+        changed(load_recipe("baseline"), values),
+        evaluation.tokens_of(257),
+        {"__name__": "generated"},
+    )
+    exec(compile(compose(recipe), "train_gpt.py", "exec"), names)
+    h = namespace(recipe)
+    (report,) = h.reports
+    library = report(h, evaluation.OneProcess(), evaluation.StubGPT(), evaluation.stream_of(tokens), keep=True)
+    composed = names[name](evaluation.OneProcess(), evaluation.StubGPT(), evaluation.stream_of(tokens), keep=True)
+    assert torch.equal(composed.nats, library.nats)
+    assert (composed.name, composed.label) == (library.name, library.label)
+    assert "ttt" in composed.name
+
+
 @pytest.mark.parametrize("name", REPORTS)
 def test_a_composed_evaluator_scores_what_the_librarys_does(generated, name):
     from golf.namespace import namespace

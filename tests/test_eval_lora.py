@@ -73,6 +73,19 @@ def test_documents_do_not_influence_each_other_whatever_their_order():
         assert torch.allclose(scored(ttt_lora, lora_batch_docs=batch).nats, base.nats, atol=1e-9)
 
 
+def test_warm_adapters_keep_a_from_the_documents_before_in_their_row():
+    cold, warm = scored(ttt_lora, lora_batch_docs=1), scored(ttt_lora, lora_batch_docs=1, lora_warm_a=True)
+    h = evaluation.knobs(**{**evaluation.SMALL, **LORA, "lora_batch_docs": 1})
+    queue = document_queue(h, evaluation.stream_of(TOKENS))
+    for number, start in enumerate(int(starts) for starts, lengths in queue if lengths > 8):
+        document = slice(start, start + 50)
+        assert torch.equal(cold.nats[document], warm.nats[document]) == (number == 0)
+        assert torch.allclose(cold.nats[start : start + 8], warm.nats[start : start + 8], atol=1e-12)  # B starts at 0
+    assert (
+        warm.loss != scored(ttt_lora, lora_batch_docs=2, lora_warm_a=True).loss
+    )  # so the order of the documents matters
+
+
 def test_ttt_lora_sees_no_future_and_sums_to_one():
     assert evaluation.future_dependence(ttt_lora, TOKENS, (40, 90, 200), **LORA) < 1e-9
     sums = evaluation.kraft_sums(ttt_lora, TOKENS, (3, 20, 45, 60, 100, 140, 250), **LORA)

@@ -22,6 +22,7 @@ REPORTS = {
     "ttt_phased": ttt_phased,
     "ngram_kneser_ney": ngram_kneser_ney,
     "ngram_tilt": ngram_tilt,
+    "ttt+kneser_ney": ngram_kneser_ney,
 }
 TOKENS = evaluation.tokens_of(257, bos_every=51)
 LORA = {
@@ -38,7 +39,8 @@ def score_all(env):
     """{report: (nats, visits, order, loss, bytes)} of every evaluator in one environment."""
     found = {}
     for name, report in REPORTS.items():
-        h = evaluation.knobs(**evaluation.SMALL, **LORA)
+        reader = {"reader": "ttt_sgd.ttt_window"} if name.startswith("ttt+") else {}
+        h = evaluation.knobs(**evaluation.SMALL, **LORA, **reader)
         trace = report(h, env, evaluation.StubGPT(), evaluation.stream_of(TOKENS), keep=True)
         found[name] = (trace.nats, trace.visits, trace.order, trace.loss, trace.bytes)
     return found

@@ -11,10 +11,23 @@ from golf.parts.grams import empty_context, grams
 from golf.parts.techniques.ngram_kneser_ney import kneser_ney, ngram_kneser_ney
 from golf.parts.techniques.ngram_tilt import hints, ngram_tilt
 from golf.parts.techniques.sliding import sliding
+from golf.parts.techniques.ttt_sgd import ttt_sgd
 
-LEGAL = {"ngram_kneser_ney": ngram_kneser_ney, "ngram_tilt": ngram_tilt}
+LEARNING = {"reader": "ttt_sgd.ttt_window", "ttt_chunk_tokens": 64, "ttt_lr": 0.1}
+LEGAL = {
+    "ngram_kneser_ney": ngram_kneser_ney,
+    "ngram_tilt": ngram_tilt,
+    "ttt+kneser_ney": ngram_kneser_ney,
+    "ttt+tilt": ngram_tilt,
+}
 TILT = {"tilt_contexts": (4, 3, 2), "tilt_shares": (0.5, 0.5, 0.6), "tilt_counts": (2, 2, 3)}
-SETTINGS = {"ngram_kneser_ney": {"kn_context": 3, "kn_chunk_tokens": 50}, "ngram_tilt": TILT}
+COUNTS = {"kn_context": 3, "kn_chunk_tokens": 50}
+SETTINGS = {
+    "ngram_kneser_ney": COUNTS,
+    "ngram_tilt": TILT,
+    "ttt+kneser_ney": COUNTS | LEARNING,
+    "ttt+tilt": TILT | LEARNING,
+}
 PAD = -1
 
 
@@ -201,4 +214,13 @@ def test_a_lawful_mixture_is_not_read_as_a_family_that_the_rules_exclude(name):
     from golf.logs.backing import stage_of
 
     trace = evaluation.scored(LEGAL[name], evaluation.tokens_of(65), **SETTINGS[name])
-    assert stage_of(trace.name) == stage_of(trace.label) == "sliding"
+    stage = "ttt" if name.startswith("ttt") else "sliding"
+    assert stage_of(trace.name) == stage_of(trace.label) == stage
+
+
+def test_mixed_into_test_time_training_without_n_grams_it_is_test_time_training_alone():
+    tokens = evaluation.tokens_of(257)
+    trace = evaluation.scored(ngram_kneser_ney, tokens, kn_start=0.0, **LEARNING | {"kn_chunk_tokens": 10_000})
+    alone = evaluation.scored(ttt_sgd, tokens, **LEARNING)
+    assert torch.allclose(trace.nats, alone.nats, atol=1e-6)
+    assert not torch.allclose(alone.nats, evaluation.scored(sliding, tokens).nats, atol=1e-3)

@@ -21,6 +21,8 @@ MODES: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "phased": ("ttt_phased.ttt_phased", {"adapters": True}, ()),
     "ngram": ("ngram_kneser_ney.ngram_kneser_ney", {}, ()),
     "tilt": ("ngram_tilt.ngram_tilt", {}, ()),
+    "ttt+ngram": ("ngram_kneser_ney.ngram_kneser_ney", {"reader": "ttt_sgd.ttt_window"}, ()),
+    "ttt+tilt": ("ngram_tilt.ngram_tilt", {"reader": "ttt_sgd.ttt_window"}, ()),
     "hash740": ("ngram_hash_740.ngram_hash_740", {"windows": "sliding.legacy_windows"}, ("R38",)),
     "backoff740": ("ngram_backoff_740.ngram_backoff_740", {"windows": "sliding.legacy_windows"}, ("R38",)),
 }

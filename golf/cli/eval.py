@@ -18,7 +18,8 @@ def eval_(
         str,
         typer.Option(
             help="shipped: as the script itself does. Else another evaluation of the same weights, composed as a sibling: "
-            "plain, sliding, isolated, ttt, lora, phased, ngram, tilt; hash740 and backoff740 with `--allow R38`."
+            "plain, sliding, isolated, ttt, lora, phased, ngram, tilt, ttt+ngram, ttt+tilt; hash740 and backoff740 with "
+            "`--allow R38`."
         ),
     ] = "shipped",
     stride: Annotated[int | None, typer.Option(help="Tokens between sliding windows, for a mode.")] = None,

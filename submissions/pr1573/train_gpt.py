@@ -1469,16 +1469,19 @@ def window_batches(env, stream, starts, first, ends):
         yield stream.tokens[at].to(env.device), stream.tokens[at + 1].to(env.device), mask.to(env.device), at[mask]
 
 
-def sliding(env, model, stream, keep=False):
-    """Score every target in overlapping windows of `eval_seq_len`, `eval_stride` apart."""
-    trace = Trace(env, stream, "sliding", f"final_int{h.mlp_bits}_sliding_window", keep)
-    total = scored_targets(stream)
+def sliding_window(env, model, stream, total):
+    """This rank's windows in batches; the model stays as it is."""
     starts, first = legacy_windows(total)
     mine = share(env, len(starts))
     starts, first = starts[mine.start : mine.stop], first[mine.start : mine.stop]
-    ends = torch.full_like(starts, total)
+    return window_batches(env, stream, starts, first, torch.full_like(starts, total))
+
+
+def sliding(env, model, stream, keep=False):
+    """Score every target in overlapping windows of `eval_seq_len`, `eval_stride` apart."""
+    trace = Trace(env, stream, "sliding", f"final_int{h.mlp_bits}_sliding_window", keep)
     with torch.no_grad(), env.autocast():
-        for ids, targets, mask, at in window_batches(env, stream, starts, first, ends):
+        for ids, targets, mask, at in sliding_window(env, model, stream, scored_targets(stream)):
             trace.add(model(ids, targets)[mask], at)
     return trace.reduce()
 

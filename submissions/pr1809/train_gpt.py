@@ -1444,26 +1444,27 @@ def window_batches(env, stream, starts, first, ends):
         yield stream.tokens[at].to(env.device), stream.tokens[at + 1].to(env.device), mask.to(env.device), at[mask]
 
 
-def sliding(env, model, stream, keep=False):
-    """Score every target in overlapping windows of `eval_seq_len`, `eval_stride` apart."""
-    trace = Trace(env, stream, "sliding", f"final_int{h.mlp_bits}_sliding_window", keep)
-    total = scored_targets(stream)
+def sliding_window(env, model, stream, total):
+    """This rank's windows in batches; the model stays as it is."""
     starts, first = full_windows(total)
     mine = share(env, len(starts))
     starts, first = starts[mine.start : mine.stop], first[mine.start : mine.stop]
-    ends = torch.full_like(starts, total)
+    return window_batches(env, stream, starts, first, torch.full_like(starts, total))
+
+
+def sliding(env, model, stream, keep=False):
+    """Score every target in overlapping windows of `eval_seq_len`, `eval_stride` apart."""
+    trace = Trace(env, stream, "sliding", f"final_int{h.mlp_bits}_sliding_window", keep)
     with torch.no_grad(), env.autocast():
-        for ids, targets, mask, at in window_batches(env, stream, starts, first, ends):
+        for ids, targets, mask, at in sliding_window(env, model, stream, scored_targets(stream)):
             trace.add(model(ids, targets)[mask], at)
     return trace.reduce()
 
 
 # ---- golf/parts/techniques/ttt_sgd.py: Score-first test-time training by SGD: score a chunk in sliding windows, then
 #      train every weight on it (PR #549).
-def ttt_sgd(env, model, stream, keep=False):
-    """Sliding windows over a model that learns from each chunk once it is scored."""
-    trace = Trace(env, stream, "ttt_sgd", "legal_ttt", keep)
-    total = scored_targets(stream)
+def ttt_window(env, model, stream, total):
+    """This rank's windows in batches, chunk by chunk; who has scored a chunk's finds the model trained on it before the next."""
     starts, first = full_windows(total)
     chunks = math.ceil(total / h.ttt_chunk_tokens)
     chunk_of = ((starts + first) // h.ttt_chunk_tokens).clamp(max=chunks - 1)
@@ -1473,15 +1474,19 @@ def ttt_sgd(env, model, stream, keep=False):
         mine = torch.nonzero(chunk_of == chunk).flatten()
         part = share(env, len(mine))
         mine = mine[part.start : part.stop]
-        with torch.no_grad(), env.autocast():
-            ends = torch.full_like(mine, total)
-            for ids, targets, mask, at in window_batches(env, stream, starts[mine], first[mine], ends):
-                trace.add(model(ids, targets)[mask], at)
-        trace.clock += 1
+        yield from window_batches(env, stream, starts[mine], first[mine], torch.full_like(mine, total))
         if chunk < chunks - 1:
             learn_chunk(env, model, stream.tokens, params, optimizer, chunk, chunks)
     optimizer.zero_grad(set_to_none=True)
     model.requires_grad_(True)
+
+
+def ttt_sgd(env, model, stream, keep=False):
+    """Sliding windows over a model that learns from each chunk once it is scored."""
+    trace = Trace(env, stream, "ttt_sgd", "legal_ttt", keep)
+    for ids, targets, mask, at in ttt_window(env, model, stream, scored_targets(stream)):
+        with torch.no_grad(), env.autocast():
+            trace.add(model(ids, targets)[mask], at)
     return trace.reduce()
 
 

@@ -1215,6 +1215,14 @@ def window_batches(env, stream, starts, first, ends):
         yield stream.tokens[at].to(env.device), stream.tokens[at + 1].to(env.device), mask.to(env.device), at[mask]
 
 
+def sliding_window(env, model, stream, total):
+    """This rank's windows in batches; the model stays as it is."""
+    starts, first = legacy_windows(total)
+    mine = share(env, len(starts))
+    starts, first = starts[mine.start : mine.stop], first[mine.start : mine.stop]
+    return window_batches(env, stream, starts, first, torch.full_like(starts, total))
+
+
 # ---- golf/parts/techniques/ngram_hash_740.py: The 5-gram hash cache of PR #740's first version (@resouer), for
 #      reproduction only: ruled out (R38, @valerio-oai, 2026-03-27).
 PRIMES_740 = (36313, 27191, 51647, 81929, 131071, 65537, 104729)
@@ -1232,10 +1240,7 @@ def buckets_740(tokens, targets, order):
 def windows_740(env, model, stream):
     """The PR's windows: logits (n, vocabulary) of the scored columns of one window after the other, and their indices."""
     total = scored_targets(stream)
-    starts, first = legacy_windows(total)
-    mine = share(env, len(starts))
-    starts, first = starts[mine.start : mine.stop], first[mine.start : mine.stop]
-    for ids, _, mask, at in window_batches(env, stream, starts, first, torch.full_like(starts, total)):
+    for ids, _, mask, at in sliding_window(env, model, stream, total):
         scored = model(ids)[mask].float()
         counts = mask.sum(1).tolist()
         for logits, indices in zip(scored.split(counts), at.split(counts)):

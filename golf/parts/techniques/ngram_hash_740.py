@@ -8,8 +8,8 @@ BPB; with 4,096 buckets a random model "scores" 2.54 instead of 4.29. The tables
 import numpy as np
 import torch
 
-from golf.parts.evaluate import Trace, scored_targets, share
-from golf.parts.techniques.sliding import window_batches
+from golf.parts.evaluate import Trace, scored_targets
+from golf.parts.techniques.sliding import sliding_window
 
 
 class Knobs:
@@ -38,10 +38,7 @@ def buckets_740(h, tokens, targets, order):
 def windows_740(h, env, model, stream):
     """The PR's windows: logits (n, vocabulary) of the scored columns of one window after the other, and their indices."""
     total = scored_targets(h, stream)
-    starts, first = h.windows(h, total)
-    mine = share(env, len(starts))
-    starts, first = starts[mine.start : mine.stop], first[mine.start : mine.stop]
-    for ids, _, mask, at in window_batches(h, env, stream, starts, first, torch.full_like(starts, total)):
+    for ids, _, mask, at in sliding_window(h, env, model, stream, total):
         scored = model(ids)[mask].float()
         counts = mask.sum(1).tolist()
         for logits, indices in zip(scored.split(counts), at.split(counts)):

@@ -2,14 +2,14 @@
 
 Interpolated Kneser–Ney (Kneser & Ney 1995) over the whole vocabulary, from the stream's own past. Its share in the mixture is
 learned per bucket (how sure the model is, how long and how clear the known context) from targets that are already scored (R40).
-Both parts sum to 1 and every count precedes its target, so the mixture is a prequential code.
+Both parts sum to 1 and every count precedes its target, so the mixture is a prequential code. `reader = "ttt_sgd.ttt_window"`
+mixes with a model that learns at test time.
 """
 
 import torch
 
 from golf.parts.evaluate import Trace, gather, scored_targets, share
 from golf.parts.grams import empty_context, grams
-from golf.parts.techniques.sliding import window_batches
 
 
 class Knobs:
@@ -25,27 +25,25 @@ class Smoke:
 
 
 def ngram_kneser_ney(h, env, model, stream, keep=False):
-    """Sliding windows, mixed with the n-grams of the stream so far."""
-    trace = Trace(env, stream, "sliding_kneser_ney", f"final_int{h.mlp_bits}_sliding_window_kneser_ney", keep)
+    """The reader's windows, mixed with the n-grams of the stream so far."""
+    name = f"{h.reader.__name__}_kneser_ney"
+    trace = Trace(env, stream, name, f"final_int{h.mlp_bits}_{name}", keep)
     total = scored_targets(h, stream)
-    nats, entropy = sliding_scores(h, env, model, stream, total)
+    nats, entropy = reader_scores(h, env, model, stream, total)
     chance, clarity = kneser_ney(h, stream.tokens[: total + 1].to(env.device))
     bucket = clarity * 4 + (entropy.to(env.device) / 1.2).long().clamp(max=3)  # tuned on a million tokens of FineWeb
     mix(h, env, trace, torch.exp(-nats.to(env.device)), chance, bucket)
     return trace.reduce()
 
 
-def sliding_scores(h, env, model, stream, total):
+def reader_scores(h, env, model, stream, total):
     """Nats and the model's entropy of every target, on the CPU, all ranks' shares put together."""
     nats, entropy = torch.zeros(total, dtype=torch.float64), torch.zeros(total, dtype=torch.float64)
-    starts, first = h.windows(h, total)
-    mine = share(env, len(starts))
-    starts, first = starts[mine.start : mine.stop], first[mine.start : mine.stop]
-    with torch.no_grad(), env.autocast():
-        for ids, targets, mask, at in window_batches(h, env, stream, starts, first, torch.full_like(starts, total)):
+    for ids, targets, mask, at in h.reader(h, env, model, stream, total):
+        with torch.no_grad(), env.autocast():
             log_p = torch.log_softmax(model(ids)[mask].double(), dim=-1)
-            nats[at] = -log_p.gather(-1, targets[mask][:, None])[:, 0].cpu()
-            entropy[at] = -(log_p.exp() * log_p).sum(-1).cpu()
+        nats[at] = -log_p.gather(-1, targets[mask][:, None])[:, 0].cpu()
+        entropy[at] = -(log_p.exp() * log_p).sum(-1).cpu()
     return gather(env, nats), gather(env, entropy)
 
 

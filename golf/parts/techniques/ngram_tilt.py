@@ -7,9 +7,8 @@ compared whole, where the PR had tables of 64-bit hashes. Published effect: −0
 
 import torch
 
-from golf.parts.evaluate import Trace, scored_targets, share
+from golf.parts.evaluate import Trace, scored_targets
 from golf.parts.grams import Groups, grams
-from golf.parts.techniques.sliding import window_batches
 
 
 class Knobs:
@@ -20,19 +19,17 @@ class Knobs:
 
 
 def ngram_tilt(h, env, model, stream, keep=False):
-    """Sliding windows, tilted towards what followed the same words before."""
-    trace = Trace(env, stream, "sliding_tilt", f"final_int{h.mlp_bits}_sliding_window_tilt", keep)
+    """The reader's windows, tilted towards what followed the same words before."""
+    name = f"{h.reader.__name__}_tilt"
+    trace = Trace(env, stream, name, f"final_int{h.mlp_bits}_{name}", keep)
     total = scored_targets(h, stream)
     hint, beta = (table.cpu() for table in hints(h, stream.tokens[: total + 1].to(env.device)))
-    starts, first = h.windows(h, total)
-    mine = share(env, len(starts))
-    starts, first = starts[mine.start : mine.stop], first[mine.start : mine.stop]
-    with torch.no_grad(), env.autocast():
-        for ids, targets, mask, at in window_batches(h, env, stream, starts, first, torch.full_like(starts, total)):
+    for ids, targets, mask, at in h.reader(h, env, model, stream, total):
+        with torch.no_grad(), env.autocast():
             log_p = torch.log_softmax(model(ids)[mask].double(), dim=-1)
-            target, hinted, tilt = targets[mask][:, None], hint[at].to(env.device)[:, None], beta[at].to(env.device)
-            log_z = torch.log1p(log_p.gather(-1, hinted)[:, 0].exp() * torch.expm1(tilt))
-            trace.add(log_z - tilt * (hinted == target)[:, 0] - log_p.gather(-1, target)[:, 0], at)
+        target, hinted, tilt = targets[mask][:, None], hint[at].to(env.device)[:, None], beta[at].to(env.device)
+        log_z = torch.log1p(log_p.gather(-1, hinted)[:, 0].exp() * torch.expm1(tilt))
+        trace.add(log_z - tilt * (hinted == target)[:, 0] - log_p.gather(-1, target)[:, 0], at)
     return trace.reduce()
 
 

@@ -12,6 +12,9 @@ from golf.parts.knobs import Slot
 
 class Knobs:
     windows: Slot = "full_windows"  # (h, total) -> starts, first scored columns
+    reader: Slot = (
+        "sliding_window"  # (h, env, model, stream, total) -> batches of windows, for what mixes with the model
+    )
     eval_stride: int = 64  # tokens
     eval_batch_windows: int = 32  # per rank
 
@@ -59,15 +62,18 @@ def window_batches(h, env, stream, starts, first, ends):
         yield stream.tokens[at].to(env.device), stream.tokens[at + 1].to(env.device), mask.to(env.device), at[mask]
 
 
-def sliding(h, env, model, stream, keep=False):
-    """Score every target in overlapping windows of `eval_seq_len`, `eval_stride` apart."""
-    trace = Trace(env, stream, "sliding", f"final_int{h.mlp_bits}_sliding_window", keep)
-    total = scored_targets(h, stream)
+def sliding_window(h, env, model, stream, total):
+    """This rank's windows in batches; the model stays as it is."""
     starts, first = h.windows(h, total)
     mine = share(env, len(starts))
     starts, first = starts[mine.start : mine.stop], first[mine.start : mine.stop]
-    ends = torch.full_like(starts, total)
+    return window_batches(h, env, stream, starts, first, torch.full_like(starts, total))
+
+
+def sliding(h, env, model, stream, keep=False):
+    """Score every target in overlapping windows of `eval_seq_len`, `eval_stride` apart."""
+    trace = Trace(env, stream, "sliding", f"final_int{h.mlp_bits}_sliding_window", keep)
     with torch.no_grad(), env.autocast():
-        for ids, targets, mask, at in window_batches(h, env, stream, starts, first, ends):
+        for ids, targets, mask, at in sliding_window(h, env, model, stream, scored_targets(h, stream)):
             trace.add(model(ids, targets)[mask], at)
     return trace.reduce()

@@ -29,10 +29,8 @@ class Smoke:
     ttt_batch_seqs = 8
 
 
-def ttt_sgd(h, env, model, stream, keep=False):
-    """Sliding windows over a model that learns from each chunk once it is scored."""
-    trace = Trace(env, stream, "ttt_sgd", "legal_ttt", keep)
-    total = scored_targets(h, stream)
+def ttt_window(h, env, model, stream, total):
+    """This rank's windows in batches, chunk by chunk; who has scored a chunk's finds the model trained on it before the next."""
     starts, first = h.windows(h, total)
     chunks = math.ceil(total / h.ttt_chunk_tokens)
     chunk_of = ((starts + first) // h.ttt_chunk_tokens).clamp(max=chunks - 1)
@@ -42,15 +40,19 @@ def ttt_sgd(h, env, model, stream, keep=False):
         mine = torch.nonzero(chunk_of == chunk).flatten()
         part = share(env, len(mine))
         mine = mine[part.start : part.stop]
-        with torch.no_grad(), env.autocast():
-            ends = torch.full_like(mine, total)
-            for ids, targets, mask, at in window_batches(h, env, stream, starts[mine], first[mine], ends):
-                trace.add(model(ids, targets)[mask], at)
-        trace.clock += 1
+        yield from window_batches(h, env, stream, starts[mine], first[mine], torch.full_like(mine, total))
         if chunk < chunks - 1:
             learn_chunk(h, env, model, stream.tokens, params, optimizer, chunk, chunks)
     optimizer.zero_grad(set_to_none=True)
     model.requires_grad_(True)
+
+
+def ttt_sgd(h, env, model, stream, keep=False):
+    """Sliding windows over a model that learns from each chunk once it is scored."""
+    trace = Trace(env, stream, "ttt_sgd", "legal_ttt", keep)
+    for ids, targets, mask, at in ttt_window(h, env, model, stream, scored_targets(h, stream)):
+        with torch.no_grad(), env.autocast():
+            trace.add(model(ids, targets)[mask], at)
     return trace.reduce()
 
 
