@@ -11,6 +11,10 @@ from pathlib import Path
 
 from golf.errors import GolfError
 
+ADOPTED = (
+    "none (adopted)"  # stands in golf.lock of an imported script, where composed ones name the golf that made them
+)
+
 
 def find_root(start: Path | None = None) -> Path:
     """The project that `start` (default: the current folder) lies in: the nearest folder with `submissions/` or `.golf/`.
@@ -44,6 +48,12 @@ def find_submission(name: str | None = None, root: Path | None = None) -> Path:
         f"no submission `{name}` in {root or find_root()}",
         f"did you mean `{near[0]}`?" if near else f"make it: `golf new {name} --from baseline`",
     )
+
+
+def is_adopted(submission: Path) -> bool:
+    """Whether the submission was imported: its script is its authors' own, not composed from its recipe."""
+    lock = submission / "golf.lock"
+    return lock.is_file() and ADOPTED in lock.read_text(encoding="utf-8", errors="replace")
 
 
 def submission_names(root: Path | None = None) -> list[str]:

@@ -10,15 +10,20 @@ from pathlib import Path
 import pytest
 from run_fakes import CPU, data_of
 
+from golf.artifact.api import package_submission
 from golf.board.compare import compare
 from golf.board.local import local_rows
 from golf.board.sides import side_of
 from golf.compose.pack import pack
 from golf.errors import Exit, GolfError
+from golf.record import Wishes as RecordWishes
+from golf.record import write_record
 from golf.record.adopt import adopt_folder
+from golf.record.check import check_folder
 from golf.rules import verify_folder
 from golf.run.api import Wishes, run_submission
 from golf.run.report import remarks_of
+from golf.run.status import standings
 from golf.run.store import open_store
 from golf.run.view import PlainView
 
@@ -241,6 +246,8 @@ def test_ctrl_c_stops_it_and_the_next_run_starts_again(record, monkeypatch):
         run_theirs("7")
     timer.join()
     assert [run.state for run in stored()] == ["stopped"]
+    (standing,) = (one for one in standings(Path.cwd(), "theirs") if one.run.set_id.endswith("-here"))
+    assert "start it again with `golf run theirs`" in standing.note and "--resume" not in standing.note
     monkeypatch.delenv("FOREIGN")
     assert run_theirs("7", resume=True).runs[0].result["steps"] == 20
 
@@ -258,3 +265,28 @@ def test_small_twins_unbounded_runs_on_a_cpu_and_edited_scripts_are_refused(reco
     with pytest.raises(GolfError, match="was edited since it was imported") as caught:
         run_theirs("7")
     assert caught.value.code == Exit.REFUSED and stored() == []
+
+
+def test_package_says_that_an_import_has_nothing_to_export(record):
+    run_theirs("7")
+    with pytest.raises(GolfError, match="was imported") as caught:
+        package_submission("theirs", Wishes(), view=PlainView())
+    assert caught.value.code == Exit.REFUSED and "`golf record theirs`" in (caught.value.hint or "")
+
+
+def test_its_record_ships_what_its_authors_put_beside_it(record):
+    (record / "prepare.py").write_text("print('makes the data')\n")
+    adopt_folder(record, "again", root=Path.cwd())
+    for name in ("theirs", "again"):
+        run_submission(name, Wishes(seeds="42,7,314", iterations=20), view=PlainView())
+    folder = write_record(Path("submissions/theirs"), RecordWishes(author=("A", "a"), date="2026-04-20", verify=False))
+    assert (folder / "losses.py").read_text() == HELPER and (folder / "tables" / "scale.csv.in").is_file()
+    readme, claims = (folder / "README.md").read_text(), json.loads((folder / "submission.json").read_text())
+    assert "run here as its authors wrote it" in readme and "`losses.py`: read by the script" in readme
+    assert claims["bytes_code"] == len((folder / "train_gpt.py").read_bytes()) + len(HELPER)
+    assert "losses" not in (folder / "requirements.txt").read_text()
+    assert [one for one in check_folder(folder).findings if one.severity in ("high", "medium")] == []
+    env = {**os.environ, "SEED": "1"}
+    subprocess.run([sys.executable, "-B", "train_gpt.py"], cwd=folder, capture_output=True, env=env, check=True)
+    folder = write_record(Path("submissions/again"), RecordWishes(author=("A", "a"), date="2026-04-20", verify=False))
+    assert "`prepare.py`: its authors' own" in (folder / "README.md").read_text()

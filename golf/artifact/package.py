@@ -10,6 +10,7 @@ from golf.artifact.alone import Comparison, evaluate_alone, refuse_damaged
 from golf.artifact.ledger import weigh
 from golf.artifact.manifest import FOLDER, Package, kept_comparisons, write_package
 from golf.errors import Exit, GolfError
+from golf.project import is_adopted
 from golf.run.launch import Launcher, torchrun
 from golf.run.layout import ARTIFACT, SCRIPT, sha256_of, sha256_of_file
 from golf.run.lines import Progress
@@ -25,6 +26,10 @@ def finished_runs(store: Store, folder: Path, *, smoke: bool) -> list[Run]:
 
     GolfError (10): there are none, they ran differently, the script that ran was changed afterwards.
     """
+    if is_adopted(folder):
+        raise GolfError(f"`{folder.name}` was imported: golf exports nothing for a script that it did not compose, nor scores its artifact alone",
+                        f"its runs as they are: `golf record {folder.name}`; the rules: `golf verify {folder.name} --execute`; "
+                        f"what came is in {folder / 'original'}", Exit.REFUSED)  # fmt: skip
     own = sha256_of(own_script(folder))
     done = [
         run

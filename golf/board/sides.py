@@ -91,8 +91,8 @@ def _scores(runs: Mapping[str, RunResult]) -> dict[str, tuple[float, float | Non
 
 
 def _of_submission(folder: Path) -> Side:
+    from golf.project import is_adopted
     from golf.recipe import load_recipe
-    from golf.record.adopt import is_adopted
 
     config = _texts(load_recipe(folder).values)
     script = folder / "train_gpt.py"

@@ -49,8 +49,11 @@ def run(
     try:
         found = run_submission(name, wishes)
     except KeyboardInterrupt:
-        words = ["golf run", *([name] if name else []), *(["--smoke"] if smoke else []), "--resume"]
-        talk(f"stopped; go on with `{' '.join(words)}` and the same options")
+        from golf.project import find_submission, is_adopted
+        from golf.run.advice import way_on
+
+        foreign = is_adopted(find_submission(name))
+        talk(f"stopped; {way_on(name, smoke=smoke, foreign=foreign)} and the same options")
         raise typer.Exit(130) from None
     print_json(to_json(found)) if json else print_table(None, COLUMNS, rows_of(found), right=COLUMNS, md=md)
     for remark in remarks_of(found):

@@ -47,7 +47,7 @@ def run(request: Request) -> None:
 
 def targets(name: str | None, every: bool) -> list[Path]:
     """The submissions that are meant: one, or all of the project that golf composes (which may be none)."""
-    from golf.record.adopt import is_adopted
+    from golf.project import is_adopted
 
     if not every:
         return [find_submission(name)]

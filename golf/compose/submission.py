@@ -50,7 +50,7 @@ def script_of(composed: Composition, form: str) -> bytes:
 
 def compose_submission(folder: Path, form: str | None = None) -> Written:
     """Compose a submission's recipe and write `train_gpt.py` and `golf.lock`; without a form, the one it has."""
-    from golf.record.adopt import is_adopted
+    from golf.project import is_adopted
 
     if is_adopted(folder):
         raise GolfError(

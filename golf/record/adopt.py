@@ -10,7 +10,7 @@ from typing import Any
 from golf.catalogue import load_catalogue
 from golf.errors import Exit, GolfError
 from golf.knobs import toml
-from golf.project import find_root
+from golf.project import ADOPTED, find_root
 from golf.record.elsewhere import Adopted, store_results
 from golf.record.folder import Folder, SeedLog, open_folder
 from golf.run.foreign import shipped_beside
@@ -109,15 +109,9 @@ def recipe_text(name: str, record: Folder, chosen: dict[int, SeedLog]) -> str:
     return text
 
 
-def is_adopted(submission: Path) -> bool:
-    """Whether the submission's script is its authors' own, not composed from its recipe."""
-    lock = submission / "golf.lock"
-    return lock.is_file() and "none (adopted)" in lock.read_text(encoding="utf-8", errors="replace")
-
-
 def lock_text(name: str, script: bytes) -> str:
     """golf.lock of a script that no composer made: bound to its bytes, by a version that is nobody's."""
-    rows = {"golf": "none (adopted)", "composer": "none", "recipe": name, "form": "readable", "recipe_sha256": "",
+    rows = {"golf": ADOPTED, "composer": "none", "recipe": name, "form": "readable", "recipe_sha256": "",
             "script_sha256": hashlib.sha256(script).hexdigest()}  # fmt: skip
     return (
         "# written by `golf import`: an adopted script\n"

@@ -10,6 +10,8 @@ from golf.errors import Exit, GolfError
 from golf.logs import RunResult, read_log
 from golf.project import find_root
 from golf.record.weights import Shipped, shipped_of
+from golf.run.advice import way_on
+from golf.run.layout import is_foreign
 from golf.stats import Sample
 
 CAP_BYTES = 16_000_000
@@ -152,7 +154,8 @@ def _newest(folder: Path) -> float:
 
 
 def _seed(name: str, folder: Path, number: int, stored: Any) -> Seed:
-    again = f"go on: `golf run {name} --resume`, or leave it out: `golf record {name} --seeds …`"
+    go_on = way_on(name, smoke=folder.parent.name.endswith("-smoke"), foreign=is_foreign(folder.parent.name))
+    again = f"{go_on}, or leave it out: `golf record {name} --seeds …`"
     log = folder / f"train_seed{number}.log"
     if not log.is_file():
         raise GolfError(f"seed {number} of `{name}` has no log {log.name}", again, Exit.REFUSED)
@@ -203,7 +206,7 @@ def _recipe(submission: Path) -> Any:
 
 
 def _notes(submission: Path, folder: Path, picked: Sequence[Seed]) -> tuple[str, ...]:
-    from golf.record.adopt import is_adopted
+    from golf.project import is_adopted
 
     notes = []
     current = submission / "train_gpt.py"

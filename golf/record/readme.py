@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from golf.board.frontier import frontier, judge
+from golf.project import is_adopted
 from golf.record.claims import NOT_A_RESULT, attribution, blurb, derived_changes, hardware, why_local
 from golf.record.evidence import CAP_BYTES, Evidence, Seed
 from golf.stats import bpb_of, bytes_per_token_of, confidence
@@ -110,6 +111,8 @@ def _method(evidence: Evidence, techniques: Sequence[str]) -> str:
     recipe = evidence.recipe
     if recipe is None:
         return "The submission has no readable recipe; `train_gpt.py` is what ran."
+    if is_adopted(evidence.submission):
+        return _method_of_strangers(recipe)
     lines = [recipe.title or recipe.name]
     if recipe.summary:
         lines.append(recipe.summary)
@@ -137,6 +140,15 @@ def _method(evidence: Evidence, techniques: Sequence[str]) -> str:
     if credits:
         lines.append("### Credits\n\n" + "\n".join(f"- {key}: {value}" for key, value in credits.items()))
     return "\n\n".join(lines)
+
+
+def _method_of_strangers(recipe: Any) -> str:
+    """An imported script: whose it is, and that these runs are not theirs."""
+    by = f" by {', '.join(recipe.authors)}" if recipe.authors else ""
+    return (
+        f"{recipe.title or recipe.name}: a script{by}, {recipe.source or 'imported'}, run here as its authors wrote it. The method is "
+        "theirs and stands in their README; the numbers above are of these runs."
+    )
 
 
 def _commands(evidence: Evidence) -> str:
@@ -175,6 +187,10 @@ def _files(evidence: Evidence, plots: Mapping[str, str]) -> str:
         *(
             f"- `{name}`: read by the script ({path.stat().st_size:,} bytes, counted)"
             for name, path in evidence.shipped.files.items()
+        ),
+        *(
+            f"- `{name}`: its authors' own ({path.stat().st_size:,} bytes, not read by the script, not counted)"
+            for name, path in evidence.shipped.beside.items()
         ),
         "- `submission.json`: the same numbers for machines",
         *(f"- `{seed.log.name}`: the whole log of seed {seed.seed}" for seed in evidence.seeds),

@@ -2,13 +2,14 @@
 
 import ast
 import sys
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
 from golf.errors import GolfError
 
 
-def requirements(script: bytes) -> str:
-    """requirements.txt: what the script, unpacked, imports beyond the standard library, at the installed versions.
+def requirements(script: bytes, local: Collection[str] = ()) -> str:
+    """requirements.txt: what the script, unpacked, imports beyond the standard library and `local` modules, at the installed versions.
 
     What is not installed here was not used by the runs: an import that the script does without; it stands as a remark.
     """
@@ -24,8 +25,9 @@ def requirements(script: bytes) -> str:
     imported |= {
         str(node.module).split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level
     }
-    lines = {_pinned(name) for name in imported - set(sys.stdlib_module_names)}
-    return "".join(f"{line}\n" for line in sorted(lines, key=lambda line: (line.startswith("#"), line)))
+    lines = {_pinned(name) for name in imported - set(sys.stdlib_module_names) - set(local)}
+    text = "".join(f"{line}\n" for line in sorted(lines, key=lambda line: (line.startswith("#"), line)))
+    return text or "# nothing beyond the standard library\n"
 
 
 def _pinned(module: str) -> str:

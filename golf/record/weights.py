@@ -5,10 +5,11 @@ import math
 import re
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from golf.errors import GolfError
+from golf.project import is_adopted
 
 # the head of golf's container (golf.parts.artifact): magic, version, coder, manifest and its unpacked length, payload likewise
 HEADER = struct.Struct("<4sB8sIIQQ")
@@ -59,11 +60,15 @@ def largest(tensors: dict[str, int], most: int = 18) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Shipped:
-    """What ships besides the model: the script's bytes, and other files that it reads, name → path."""
+    """What ships besides the model: the script's bytes, and other files, name → path.
+
+    files: read by the script, so counted; beside: shipped by its authors, read by no script of a run (data preparation, tokenizer).
+    """
 
     script: bytes
     files: dict[str, Path]
     packed: bool
+    beside: dict[str, Path] = field(default_factory=dict)
 
     @property
     def code_bytes(self) -> int:
@@ -71,9 +76,24 @@ class Shipped:
         return len(self.script) + sum(path.stat().st_size for path in self.files.values())
 
 
+def _of_strangers(submission: Path, set_folder: Path, script: bytes) -> Shipped:
+    """An imported script as it ran, with everything that its authors put beside it."""
+    from golf.rules.source import read_source
+    from golf.run.foreign import shipped_beside
+
+    names = {path.relative_to(submission).as_posix(): path for path in shipped_beside(submission)}
+    files = {name: here if (here := set_folder / name).is_file() else path for name, path in names.items()}
+    source = read_source(set_folder / "train_gpt.py", submission)
+    read = {path.relative_to(submission).as_posix() for path in (*source.helpers, *source.data)}
+    beside = {name: path for name, path in files.items() if name not in read}
+    return Shipped(script, {name: path for name, path in files.items() if name in read}, packed=False, beside=beside)
+
+
 def shipped_of(set_folder: Path) -> Shipped:
     """What `golf package` put into the set's package, if it did for this very script; else the script that ran, as it is."""
     readable = (set_folder / "train_gpt.py").read_bytes()
+    if is_adopted(submission := set_folder.parent.parent):
+        return _of_strangers(submission, set_folder, readable)
     folder = set_folder / "package"
     if not (folder / "manifest.json").is_file():
         return Shipped(readable, {}, packed=False)

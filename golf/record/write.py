@@ -12,7 +12,7 @@ from typing import Any
 
 from golf.errors import Exit, GolfError
 from golf.project import author as who
-from golf.project import find_root
+from golf.project import find_root, is_adopted
 from golf.record import plots
 from golf.record.claims import claims_of
 from golf.record.evidence import CAP_BYTES, Evidence, gather
@@ -120,7 +120,8 @@ def fill(folder: Path, plan: Plan, *, verify: bool) -> None:
     evidence = plan.evidence
     techniques = technique_names(evidence.recipe)
     (folder / "train_gpt.py").write_bytes(evidence.shipped.script)
-    for name, path in evidence.shipped.files.items():
+    for name, path in {**evidence.shipped.files, **evidence.shipped.beside}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, folder / name)
     for seed in evidence.seeds:
         shutil.copyfile(seed.log, folder / seed.log.name)
@@ -133,12 +134,21 @@ def fill(folder: Path, plan: Plan, *, verify: bool) -> None:
         techniques=techniques,
     )
     (folder / "submission.json").write_text(json.dumps(claims, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / "requirements.txt").write_text(requirements(evidence.script), encoding="utf-8")
+    (folder / "requirements.txt").write_text(_requirements(evidence), encoding="utf-8")
     shown = {name: PLOT_FILES[name] for name, text in draw(evidence).items() if _write(folder / name, text)}
     text = readme_of(evidence, plan.title, techniques, shown)
     (folder / "README.md").write_text(text, encoding="utf-8")
     verdict = _verify(folder, evidence) if verify else None
     (folder / "README.md").write_text(with_compliance(text, verdict), encoding="utf-8")
+
+
+def _requirements(evidence: Evidence) -> str:
+    """The authors' own list for an imported script, else what the script imports."""
+    own = evidence.submission / "original" / "requirements.txt"
+    if is_adopted(evidence.submission) and own.is_file():
+        return own.read_text(encoding="utf-8", errors="replace")
+    beside = {Path(name).stem for name in (*evidence.shipped.files, *evidence.shipped.beside)}
+    return requirements(evidence.script, local=beside)
 
 
 def _write(path: Path, text: str) -> bool:

@@ -41,7 +41,7 @@ def why_not_ours(subject: "Subject") -> str | None:
 
 def _recipes(subject: "Subject") -> Iterator[tuple[str | Path, list[str]]]:
     """(recipe, overrides) that the folder says its script was composed from."""
-    from golf.record.adopt import is_adopted
+    from golf.project import is_adopted
 
     if subject.kind == "submission":
         if (subject.folder / "golf.lock").is_file() and not is_adopted(subject.folder):

@@ -73,8 +73,9 @@ class Source:
         return sum(path.stat().st_size for path in self.helpers + self.data)
 
 
-def read_source(path: Path) -> Source:
-    """The source at `path`, unwrapped, with the local modules and files that it names; never raises on strange content."""
+def read_source(path: Path, folder: Path | None = None) -> Source:
+    """The source at `path`, unwrapped, with the local modules and files (of `folder`, its own by default) that it names; never
+    raises on strange content."""
     size = path.stat().st_size
     if size > MAX_READ_BYTES:
         empty = Module(path, "", None, f"{size:,} bytes are too many to read (limit {MAX_READ_BYTES:,})")
@@ -87,7 +88,7 @@ def read_source(path: Path) -> Source:
     queue = [modules[0]]
     while queue:
         module = queue.pop(0)
-        for used in local_files(module, path):
+        for used in local_files(module, path, folder or path.parent):
             if used in helpers or used in data or used == path:
                 continue
             if used.suffix == ".py" and used.stat().st_size <= MAX_PARSE_BYTES:
@@ -172,11 +173,10 @@ def _tree_of_newer(text: str) -> ast.Module | None:
         return None
 
 
-def local_files(module: Module, script: Path) -> list[Path]:
-    """Files beside `script` that `module` imports, executes, reads or compiles, by the names in its code."""
+def local_files(module: Module, script: Path, folder: Path) -> list[Path]:
+    """Files in `folder`, beside `script`, that `module` imports, executes, reads or compiles, by the names in its code."""
     if module.tree is None:
         return []
-    folder = script.parent
     found: list[Path] = []
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):

@@ -51,6 +51,12 @@ def reason_of(exit_code: int | None, progress: Progress) -> str:
     return f"its script ended with exit code {exit_code}" + (f": {words}" if words else "")
 
 
+def way_on(submission: str | None, *, smoke: bool, foreign: bool) -> str:
+    """What to type after a stop: `--resume` for golf's own scripts; an imported one knows no phases and starts again."""
+    again = " ".join(["golf run", *([submission] if submission else []), *(["--smoke"] if smoke else [])])
+    return f"start it again with `{again}`" if foreign else f"go on with `{again} --resume`"
+
+
 def advice_for(run: Run, progress: Progress, trained: bool) -> str:
     """The hint for a failed run: its cause if it is known, its log, and how to go on."""
     words = "\n".join(progress.last)

@@ -50,7 +50,7 @@ def read_source(folder: Path, *, smoke: bool) -> Source:
 
     GolfError: no script, a script that its recipe no longer gives (drift), a recipe that does not load.
     """
-    from golf.record.adopt import is_adopted
+    from golf.project import is_adopted
 
     if is_adopted(folder):
         return _imported(folder, smoke=smoke)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from golf.errors import GolfError
+from golf.run.advice import way_on
+from golf.run.layout import is_foreign
 from golf.run.lines import Follower, Progress, read_log
 from golf.run.resume import is_alive, is_current, is_watched
 from golf.run.schema import UNFINISHED, Run
@@ -28,15 +30,16 @@ class Standing:
     @property
     def note(self) -> str:
         """What the user may do, or what is happening."""
-        go_on = f"`golf run {self.run.submission}{' --smoke' if self.run.smoke else ''} --resume`"
+        resume = f"`golf run {self.run.submission}{' --smoke' if self.run.smoke else ''} --resume`"
+        go_on = way_on(self.run.submission, smoke=self.run.smoke, foreign=is_foreign(self.run.set_id))
         if self.state == "running":
             return describe(self.progress)
         if self.state == "orphan":
-            return f"runs without its golf (process {self.run.pid}); take it over with {go_on}"
+            return f"runs without its golf (process {self.run.pid}); take it over with {resume}"
         if self.state == "killed":
-            return f"resume with {go_on}"
+            return go_on
         if self.state in ("stopped", "failed"):
-            return f"{self.run.stop_reason}; go on with {go_on}"
+            return f"{self.run.stop_reason}; {go_on}"
         if self.run.derived:
             return "derived: " + ", ".join(f"{key}={value}" for key, value in self.run.derived.items())
         return ""
