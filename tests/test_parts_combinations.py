@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from worlds import TINY, execute, tiny
+from worlds import TINY, covering_array, execute, tiny
 
 from golf.compose import compose
 from golf.errors import GolfError
@@ -58,29 +58,6 @@ AXES: dict[str, list[dict]] = {
     ],
 }  # fmt: skip
 MODEL_LAYERS = 4
-
-
-def covering_array(seed: int = 1) -> list[dict[str, int]]:
-    """Rows (axis → choice) that hold every pair of choices of two axes at least once; greedy, deterministic."""
-    rng = random.Random(seed)
-    pairs = {
-        (a, i, b, j)
-        for a, b in itertools.combinations(AXES, 2)
-        for i in range(len(AXES[a]))
-        for j in range(len(AXES[b]))
-    }
-    rows = []
-    while pairs:
-        best, gain = {}, -1
-        for _ in range(30):
-            a, i, b, j = rng.choice(sorted(pairs))
-            row = {axis: rng.randrange(len(AXES[axis])) for axis in AXES} | {a: i, b: j}
-            covered = sum((x, row[x], y, row[y]) in pairs for x, y in itertools.combinations(AXES, 2))
-            if covered > gain:
-                best, gain = row, covered
-        pairs -= {(x, best[x], y, best[y]) for x, y in itertools.combinations(AXES, 2)}
-        rows.append(best)
-    return rows
 
 
 def recipe_of(row: dict[str, int]):
@@ -133,7 +110,7 @@ def check(row: dict[str, int], folder) -> None:
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-ROWS = covering_array()
+ROWS = covering_array(AXES)
 
 
 def test_the_array_covers_every_pair():

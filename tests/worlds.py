@@ -1,5 +1,7 @@
 """The two worlds that must agree: the parts as a library, and the file that the composer makes of them."""
 
+import itertools
+import random
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ TINY = {
     "warmup_steps": 1,
     "val_loss_every": 0,
     "train_log_every": 1,
+    "cayley_levels": ((5, 4, 0), (7, 8, 16)),
     "iterations": 3,
 }
 
@@ -68,3 +71,26 @@ def run_library(recipe: Recipe, folder: Path, monkeypatch: Any, data: Path, phas
 def run_generated(recipe: Recipe, folder: Path, monkeypatch: Any, data: Path, phases=(), seed: int = 1) -> None:
     with run_folder(folder, monkeypatch, data, phases, seed):
         execute(compose(recipe), folder / "train_gpt.py").main()
+
+
+def covering_array(axes: dict[str, list[dict]], seed: int = 1) -> list[dict[str, int]]:
+    """Rows (axis → choice) that hold every pair of choices of two axes at least once; greedy, deterministic."""
+    rng = random.Random(seed)
+    pairs = {
+        (a, i, b, j)
+        for a, b in itertools.combinations(axes, 2)
+        for i in range(len(axes[a]))
+        for j in range(len(axes[b]))
+    }
+    rows = []
+    while pairs:
+        best, gain = {}, -1
+        for _ in range(30):
+            a, i, b, j = rng.choice(sorted(pairs))
+            row = {axis: rng.randrange(len(axes[axis])) for axis in axes} | {a: i, b: j}
+            covered = sum((x, row[x], y, row[y]) in pairs for x, y in itertools.combinations(axes, 2))
+            if covered > gain:
+                best, gain = row, covered
+        pairs -= {(x, best[x], y, best[y]) for x, y in itertools.combinations(axes, 2)}
+        rows.append(best)
+    return rows

@@ -12,9 +12,7 @@ from golf.parts.knobs import Slot
 
 class Knobs:
     windows: Slot = "full_windows"  # (h, total) -> starts, first scored columns
-    reader: Slot = (
-        "sliding_window"  # (h, env, model, stream, total) -> batches of windows, for what mixes with the model
-    )
+    reader: Slot = "sliding_window"  # (h, env, model, stream, total) -> window batches that a mixture reads
     eval_stride: int = 64  # tokens
     eval_batch_windows: int = 32  # per rank
 
