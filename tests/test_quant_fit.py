@@ -8,7 +8,7 @@ import torch
 from test_quant_properties import inputs_gram
 
 from golf.artifact.dials import Checkpoint, Plan, StepDial, container_bytes, make_tensors
-from golf.artifact.fit import PLANS, TRELLIS_PLANS, fit
+from golf.artifact.fit import PLANS, TRELLIS_PLANS, fit, plans_for
 from golf.errors import Exit, GolfError
 from golf.parts.tags import collect, tag
 from golf.recipe import Recipe, load_recipe
@@ -52,7 +52,7 @@ def test_it_lands_within_the_tolerance_and_never_above(seed: int) -> None:
     assert target - 300 <= found.model_bytes <= target
     h, tensors = make_tensors(recipe(f"coder={coder}"), found.values, checkpoint(seed))
     assert container_bytes(h, tensors) == found.model_bytes
-    assert all(one.fits == (one.model_bytes <= target) for one in found.tried)
+    assert all(one.fits == (one.model_bytes <= target) and one.target_bytes == target for one in found.tried)
 
 
 def test_a_recipe_without_steps_is_pruned_until_it_fits() -> None:
@@ -77,9 +77,23 @@ def test_the_plan_with_the_least_measured_loss_wins() -> None:
 
 
 def test_without_an_evaluation_the_first_plan_that_fits_wins_and_each_plan_pays_for_its_code() -> None:
-    found = fit(recipe("coder=RansCoder"), checkpoint(2), lambda plan: 60_000 - 2000 * ("low" in plan.name),
+    found = fit(recipe("coder=RansCoder"), checkpoint(2), lambda values: 60_000 - 2000 * ("corrections" in values),
                 plans=(PLANS[-1], PLANS[0]), tolerance_bytes=300)  # fmt: skip
     assert found.plan == "low-rank corrections" and 57_700 <= found.model_bytes <= 58_000 == found.target_bytes
+
+
+def test_a_recipe_without_steps_may_also_take_sdclips_grids() -> None:
+    plain = load_recipe("baseline", ["keep_float_numel=256", "coder=RansCoder"])
+    for hessians, grid in (({}, "sdclip.sdclip_rtn"), (checkpoint(1).hessians, "gptq.gptq_sdclip")):
+        start = Checkpoint(checkpoint(1).tagged, checkpoint(1).weights, hessians)
+        plans = plans_for(plain, start)
+        found = fit(plain, start, 50_000, plans=plans[:2], tolerance_bytes=300, on_tried=(seen := []).append)
+        assert found.plan == "SDClip grids" and found.values == {
+            **{f"{role}_quantizer": grid for role in ("embed", "attn", "mlp")},
+            **{key: value for key, value in found.values.items() if key.endswith(("_bits", "_clip_sigmas"))},
+        }
+        assert 49_700 <= found.model_bytes <= 50_000 and [one.plan for one in seen if one.fits][-1] == found.plan
+    assert {plan.name for plan in plans_for(recipe(), start)} >= {"as the recipe", "cheapest codes pruned"}
 
 
 def test_a_trellis_is_fitted_like_any_grid() -> None:

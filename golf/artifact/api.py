@@ -1,8 +1,10 @@
 """The calls that commands make: package a submission, evaluate a folder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from golf.artifact.alone import Score, evaluate_alone
 from golf.artifact.container import read_meta
@@ -17,9 +19,13 @@ from golf.run.lines import Progress
 from golf.run.machine import this_machine
 from golf.run.plan import Plan, Wishes, find_data, make_plan, refuse_world_size
 from golf.run.resume import settle
+from golf.run.schema import Run
 from golf.run.source import source_that_ran, vocabulary_of
 from golf.run.store import Store, has_store, open_store
 from golf.run.view import PlainView, describe, view_for_terminal
+
+if TYPE_CHECKING:
+    from golf.artifact.fit_seeds import Wish
 
 
 def package_submission(
@@ -40,7 +46,60 @@ def package_submission(
     from golf.artifact.derive import derived_plan, run_derived
     from golf.artifact.words import in_full
 
-    folder, view = find_submission(name), view or view_for_terminal()
+    view = view or view_for_terminal()
+    with _kept_runs(name, wishes, view) as (store, kept_plan, kept):
+        plan, runs = kept_plan, kept
+        if overrides:
+            plan = derived_plan(plan, runs, in_full(overrides))
+            runs = run_derived(plan, runs, store, view, launcher=launcher)
+    shown = _Shown(view)
+    package = make_package(plan, runs, pack=pack, write=write, again=again, launcher=launcher, on_progress=shown)
+    return plan, package
+
+
+def fit_submission(
+    name: str | None,
+    wishes: Wishes,
+    wish: "Wish",
+    overrides: Sequence[str] = (),
+    *,
+    write: bool = True,
+    again: bool = False,
+    view: PlainView | None = None,
+    launcher: Launcher = torchrun,
+) -> tuple[Plan, Package]:
+    """Find settings that fill the wished bytes, export and evaluate every kept seed with them, and package that, packed.
+
+    write: False only finds them; the package is then what is there now, weighed. The real artifacts are never above the wish
+    less its margin. Raises GolfError as `fit_seeds` and `package_submission`.
+    """
+    from golf.artifact.derive import derived_plan, run_derived
+    from golf.artifact.fit_seeds import fit_seeds
+    from golf.artifact.words import in_full
+
+    view, slack = view or view_for_terminal(), 0
+    with _kept_runs(name, wishes, view) as (store, kept_plan, kept):
+        plan, runs = kept_plan, kept
+        while True:
+            fitted = fit_seeds(plan, runs, wish, in_full(overrides), view.say, slack_bytes=slack)
+            if not write or not fitted.overrides:
+                break
+            made = derived_plan(plan, runs, fitted.overrides)
+            done = run_derived(made, runs, store, view, launcher=launcher)
+            over = make_package(made, done, pack=True, write=False).ledger.worst.shipped_total - fitted.goal_bytes
+            if over <= 0:
+                plan, runs = made, done
+                break
+            slack += over  # another machine's rounding moved a few codes
+            view.say(f"exported for real it is {over:,} bytes above: once more, that much smaller")
+    package = make_package(plan, runs, pack=True, write=write, again=again, launcher=launcher, on_progress=_Shown(view))
+    return plan, replace(package, fitted=fitted)
+
+
+@contextmanager
+def _kept_runs(name: str | None, wishes: Wishes, view: PlainView) -> Iterator[tuple[Store, Plan, list[Run]]]:
+    """The store, a plan that exports and evaluates, and the finished runs of a submission's present script."""
+    folder = find_submission(name)
     root = find_root(folder)
     if not has_store(root):
         raise GolfError(f"{folder.name} has no finished run", f"run it: `golf run {folder.name}`", Exit.REFUSED)
@@ -55,12 +114,7 @@ def package_submission(
             root, source, wishes, this_machine(), lambda: find_data(source.vocab_size, wishes, root), trains=False
         )
         refuse_other_data(plan, runs)
-        if overrides:
-            plan = derived_plan(plan, runs, in_full(overrides))
-            runs = run_derived(plan, runs, store, view, launcher=launcher)
-    shown = _Shown(view)
-    package = make_package(plan, runs, pack=pack, write=write, again=again, launcher=launcher, on_progress=shown)
-    return plan, package
+        yield store, plan, runs
 
 
 def _only_twin_ran(store: Store, folder: Path) -> bool:

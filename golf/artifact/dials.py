@@ -26,11 +26,12 @@ BINS_PER_SIGMA, REACH_SIGMAS = 128, 24
 
 @dataclass(frozen=True)
 class Plan:
-    """A way to spend bytes: knobs to change, and each role's step relative to the recipe's."""
+    """A way to spend bytes: knobs to change, and each role's step relative to the recipe's. prunes: its dial is pruning."""
 
     name: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     steps: Mapping[str, float] = field(default_factory=dict)
+    prunes: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,13 @@ class Dial(Protocol):
 
 def dial_of(recipe: Recipe, checkpoint: Checkpoint, plan: Plan) -> Dial:
     """The step where any role is on SDClip's grid, else pruning."""
-    stepped = any(_quantizer(changed(recipe, plan.changes), role) in STEPPED for role in ROLES)
+    stepped = is_stepped(changed(recipe, plan.changes)) and not plan.prunes
     return StepDial(recipe, checkpoint, plan) if stepped else PruneDial(recipe, checkpoint, plan)
+
+
+def is_stepped(recipe: Recipe) -> bool:
+    """Whether any role's step is a share of its rows' deviation, which a dial can turn."""
+    return any(_quantizer(recipe, role) in STEPPED for role in ROLES)
 
 
 def _quantizer(recipe: Recipe, role: str) -> str:
@@ -129,7 +135,8 @@ class StepDial:
             step, bits = dial * self.step(role), int(self.recipe.values[f"{role}_bits"])
             while bits < 8 and step * (2 ** (bits - 1) - 1) < MIN_SIGMAS * 0.999:
                 bits += 1
-            settings |= {f"{role}_bits": bits, f"{role}_clip_sigmas": step * (2 ** (bits - 1) - 1)}
+            # five digits are a thousandth of the tolerance, and every digit is a byte of the script
+            settings |= {f"{role}_bits": bits, f"{role}_clip_sigmas": float(f"{step * (2 ** (bits - 1) - 1):.5g}")}
         return settings
 
     def step(self, role: str) -> float:
@@ -162,7 +169,7 @@ class PruneDial:
     def settings(self, dial: float) -> dict[str, Any]:
         if dial == 0:
             return dict(self.plan.changes)
-        return {**self.plan.changes, "prune": "prune.prune_cheapest", "prune_share": dial}
+        return {**self.plan.changes, "prune": "prune.prune_cheapest", "prune_share": float(f"{dial:.5g}")}
 
     def predicted_bytes(self, dial: float) -> float:
         from golf.parts.techniques.prune import prune_cheapest

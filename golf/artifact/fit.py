@@ -8,31 +8,41 @@ the layers' outputs, which needs none, was seen to mislead between plans (it pre
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from golf.artifact.dials import ROLES, Checkpoint, Dial, Plan, container_bytes, dial_of, make_tensors
+from golf.artifact.dials import ROLES, Checkpoint, Dial, Plan, container_bytes, dial_of, is_stepped, make_tensors
 from golf.artifact.tensors import output_errors
 from golf.errors import Exit, GolfError
 from golf.recipe import Recipe
 
 MAX_TRIES = 10  # artifacts made for one plan
+TOLERANCE_BYTES = 5000
 Evaluate = Callable[[dict[str, Any]], float]
+Target = Callable[[Mapping[str, Any]], int]
 
 
 @dataclass(frozen=True)
 class Tried:
-    """One artifact that was made. output_error: mean over matrices of tr(E H Eᵀ) / tr(W H Wᵀ); loss: None if not scored."""
+    """One artifact that was made, and the bytes that its settings leave for it.
+
+    output_error: mean over matrices of tr(E H Eᵀ) / tr(W H Wᵀ); loss: None if not scored.
+    """
 
     plan: str
     dial: float
     predicted_bytes: int
     model_bytes: int
+    target_bytes: int
     output_error: float | None
     loss: float | None
     seconds: float
-    fits: bool
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is not above its target."""
+        return self.model_bytes <= self.target_bytes
 
 
 @dataclass(frozen=True)
@@ -55,75 +65,127 @@ PLANS = (
     Plan("mlp coarser", steps={"mlp": 1.1}),
     Plan("low-rank corrections", changes=LOW_RANK),
 )
+PRUNED = Plan("cheapest codes pruned", prunes=True)
 TRELLIS_PLANS = (
     Plan("trellis", changes=TRELLIS),
     Plan("trellis, low-rank corrections", changes={**TRELLIS, **LOW_RANK}),
 )
 
 
+def plans_for(recipe: Recipe, checkpoint: Checkpoint) -> tuple[Plan, ...]:
+    """The ways that are worth trying: of a recipe whose steps do not follow its rows, also SDClip's grids in their place."""
+    if is_stepped(recipe):
+        return (*PLANS, PRUNED)
+    grid = "gptq.gptq_sdclip" if checkpoint.hessians else "sdclip.sdclip_rtn"
+    grids = {f"{role}_quantizer": grid for role in ROLES if recipe.values.get(f"{role}_quantizer")}
+    return (
+        PLANS[0],
+        Plan("SDClip grids", changes=grids),
+        Plan("SDClip grids, embedding finer", changes=grids, steps={"embed": 0.8}),
+        Plan("SDClip grids, low-rank corrections", changes={**grids, **LOW_RANK}),
+    )
+
+
 def fit(
     recipe: Recipe,
     checkpoint: Checkpoint,
-    target_bytes: int | Callable[[Plan], int],
+    target_bytes: int | Target,
     *,
     plans: Sequence[Plan] = PLANS,
-    tolerance_bytes: int = 5000,
+    tolerance_bytes: int = TOLERANCE_BYTES,
     evaluate: Evaluate | None = None,
+    on_tried: Callable[[Tried], None] = lambda tried: None,
 ) -> Fit:
     """The best plan whose `model.golf` has at most `target_bytes`, and where its dial reaches, at most `tolerance_bytes` fewer.
 
-    target_bytes: cap − code − helper files − a margin for the seeds to come; by plan where its code differs (a trellis adds 760
-    bytes to a packed script, low-rank corrections 520). evaluate: {name: fp32 weight} → loss, lower is better: on training
-    text (`golf.artifact.score.Scorer`). GolfError(OVER_BYTES): no plan gets below the target.
+    target_bytes: cap − code − helper files − a margin for the seeds to come; by the settings where their code differs (a trellis
+    adds 760 bytes to a packed script, low-rank corrections 520). evaluate: {name: fp32 weight} → loss, lower is better: on
+    training text (`golf.artifact.score.Scorer`). GolfError(OVER_BYTES): no plan gets below the target.
     """
+    target = (lambda values: target_bytes) if isinstance(target_bytes, int) else target_bytes
     tried: list[Tried] = []
-    landed: list[tuple[Tried, dict[str, Any], int]] = []
+    landed: list[tuple[Tried, dict[str, Any]]] = []
     for plan in plans:
-        dial = dial_of(recipe, checkpoint, plan)
-        target = target_bytes if isinstance(target_bytes, int) else target_bytes(plan)
-        made = _turn(recipe, checkpoint, plan, dial, target, tolerance_bytes)
-        fitting = [one for one in made if one.fits]
-        if fitting:
-            best = max(fitting, key=lambda one: one.model_bytes)
-            scored = _scored(recipe, checkpoint, dial.settings(best.dial), best, evaluate)
-            landed.append((scored, dial.settings(best.dial), target))
-            made = [scored if one is best else one for one in made]
-        tried.extend(made)
+        turning = _Turning(recipe, checkpoint, plan, dial_of(recipe, checkpoint, plan), target, tolerance_bytes)
+        for one in turning.makes(_ratio(tried)):
+            tried.append(one)
+            on_tried(one)
+        if turning.best is not None:
+            settings = turning.dial.settings(turning.best.dial)
+            scored = _scored(recipe, checkpoint, settings, turning.best, evaluate)
+            tried[tried.index(turning.best)] = scored
+            landed.append((scored, settings))
+            on_tried(scored)
     if not landed:
-        least = min(tried, key=lambda one: one.model_bytes)
+        least = min(tried, key=lambda one: one.model_bytes - one.target_bytes)
         raise GolfError(
-            f"{recipe.name} is {least.model_bytes - target:,} bytes over its target of {target:,} at the "
-            f"coarsest setting tried ({least.plan})",
+            f"{recipe.name} is {least.model_bytes - least.target_bytes:,} bytes over its target of {least.target_bytes:,} "
+            f"at the coarsest setting tried ({least.plan})",
             "make the model smaller: `num_layers`, `model_dim`, `mlp_mult`",
             Exit.OVER_BYTES,
         )
-    if evaluate is None:
-        winner, values, target = landed[0]
-    else:
-        winner, values, target = min(landed, key=lambda way: way[0].loss if way[0].loss is not None else math.inf)
-    return Fit(winner.plan, values, winner.model_bytes, target, tuple(tried))
+    winner, values = landed[0]
+    if evaluate is not None:
+        winner, values = min(landed, key=lambda way: way[0].loss if way[0].loss is not None else math.inf)
+    return Fit(winner.plan, values, winner.model_bytes, winner.target_bytes, tuple(tried))
 
 
-def _turn(
-    recipe: Recipe, checkpoint: Checkpoint, plan: Plan, dial: Dial, target_bytes: int, tolerance_bytes: int
-) -> list[Tried]:
-    """Make artifacts at better and better dials until one lands in the tolerance, or the dial is at its end."""
-    made: list[Tried] = []
-    aim, ratio = target_bytes - tolerance_bytes / 3, 1.0  # ratio: real / predicted bytes
-    for _ in range(MAX_TRIES):
-        over = min((one for one in made if not one.fits), key=lambda one: one.model_bytes, default=None)
-        under = max((one for one in made if one.fits), key=lambda one: one.model_bytes, default=None)
-        at = _between(over, under, aim) if over and under else _predicted_dial(dial, aim / ratio)
-        if any(
-            one.dial == at for one in made
-        ):  # coders are not quite monotone: look elsewhere on the side that is missing
-            at = dial.middle(at, over.dial if over else dial.least if made[-1].fits else dial.most)
-        one = _make(recipe, checkpoint, plan, dial, at, target_bytes)
-        made.append(one)
-        ratio = one.model_bytes / max(one.predicted_bytes, 1)
-        if 0 <= target_bytes - one.model_bytes <= tolerance_bytes or at == (dial.least if one.fits else dial.most):
-            break
-    return made
+def _ratio(tried: Sequence[Tried]) -> float:
+    """Real / predicted bytes of the last artifact that was made: the next plan's are likely off as much."""
+    return tried[-1].model_bytes / max(tried[-1].predicted_bytes, 1) if tried else 1.0
+
+
+class _Turning:
+    """One plan's dial, turned until an artifact lands in the tolerance, or the dial is at its end."""
+
+    def __init__(
+        self, recipe: Recipe, checkpoint: Checkpoint, plan: Plan, dial: Dial, target: Target, tolerance_bytes: int
+    ) -> None:
+        self.recipe, self.checkpoint, self.plan, self.dial = recipe, checkpoint, plan, dial
+        self.target, self.tolerance_bytes = target, tolerance_bytes
+        self.all: list[Tried] = []
+
+    @property
+    def best(self) -> Tried | None:
+        """The largest artifact that fits."""
+        return max((one for one in self.all if one.fits), key=lambda one: one.model_bytes, default=None)
+
+    def makes(self, ratio: float) -> Iterator[Tried]:
+        """Make artifacts at better and better dials. ratio: real / predicted bytes to start with."""
+        dial = self.dial
+        target = self.target(dial.settings(max(dial.least, min(1.0, dial.most))))
+        for _ in range(MAX_TRIES):
+            over = min((one for one in self.all if not one.fits), key=lambda one: one.model_bytes, default=None)
+            aim = target - self.tolerance_bytes / 3
+            at = _between(over, self.best, aim) if over and self.best else _predicted_dial(dial, aim / ratio)
+            if any(one.dial == at for one in self.all):
+                # coders are not quite monotone: look elsewhere on the side that is missing
+                end = dial.least if self.all[-1].fits else dial.most
+                at = dial.middle(at, over.dial if over and self.all[-1].fits else end)
+            one = self._make(at)
+            self.all.append(one)
+            yield one
+            target, ratio = one.target_bytes, one.model_bytes / max(one.predicted_bytes, 1)
+            if 0 <= target - one.model_bytes <= self.tolerance_bytes or at == (dial.least if one.fits else dial.most):
+                break
+
+    def _make(self, at: float) -> Tried:
+        """One real artifact, weighed."""
+        begun, settings = time.perf_counter(), self.dial.settings(at)
+        h, tensors = make_tensors(self.recipe, settings, self.checkpoint)
+        model_bytes = container_bytes(h, tensors)
+        errors = output_errors(h, tensors, self.checkpoint.weights, self.checkpoint.hessians)
+        known = [of_outputs for of_outputs, _ in errors.values() if of_outputs is not None]
+        return Tried(
+            plan=self.plan.name,
+            dial=at,
+            predicted_bytes=round(self.dial.predicted_bytes(at)),
+            model_bytes=model_bytes,
+            target_bytes=self.target(settings),
+            output_error=sum(known) / len(known) if known else None,
+            loss=None,
+            seconds=time.perf_counter() - begun,
+        )
 
 
 def _between(over: Tried, under: Tried, aim: float) -> float:
@@ -145,20 +207,6 @@ def _predicted_dial(dial: Dial, target_bytes: float) -> float:
     return high
 
 
-def _make(recipe: Recipe, checkpoint: Checkpoint, plan: Plan, dial: Dial, at: float, target_bytes: int) -> Tried:
-    """One real artifact, weighed."""
-    begun = time.perf_counter()
-    h, tensors = make_tensors(recipe, dial.settings(at), checkpoint)
-    weight_bytes = container_bytes(h, tensors)
-    errors = output_errors(h, tensors, checkpoint.weights, checkpoint.hessians)
-    known = [of_outputs for of_outputs, _ in errors.values() if of_outputs is not None]
-    error = sum(known) / len(known) if known else None
-    seconds = time.perf_counter() - begun
-    return Tried(
-        plan.name, at, round(dial.predicted_bytes(at)), weight_bytes, error, None, seconds, weight_bytes <= target_bytes
-    )
-
-
 def _scored(
     recipe: Recipe, checkpoint: Checkpoint, values: dict[str, Any], one: Tried, evaluate: Evaluate | None
 ) -> Tried:
@@ -166,5 +214,7 @@ def _scored(
 
     if evaluate is None:
         return one
+    begun = time.perf_counter()
     h, tensors = make_tensors(recipe, values, checkpoint)
-    return replace(one, loss=evaluate(dequantize(h, tensors)))
+    loss = evaluate(dequantize(h, tensors))
+    return replace(one, loss=loss, seconds=one.seconds + time.perf_counter() - begun)

@@ -7,6 +7,7 @@
 The largest seed decides; the cap is decimal.
 """
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -94,6 +95,10 @@ def remarks_of(ledger: Ledger) -> list[str]:
     worst, headroom = ledger.worst, ledger.headroom
     words = f"headroom {headroom:,}" if headroom >= 0 else f"{-headroom:,} over the cap"
     remarks = [f"worst seed {worst.seed}: {worst.shipped_total:,} of {CAP_BYTES:,} bytes ({words})"]
+    if len(ledger.seeds) > 1:
+        spread = statistics.stdev([seed.model for seed in ledger.seeds])
+        sds = f", {headroom / spread:,.1f} sd of headroom" if spread and headroom >= 0 else ""
+        remarks.append(f"models of {len(ledger.seeds)} seeds: sd {spread:,.0f} bytes{sds}")
     if ledger.is_packed:
         raw = CAP_BYTES - worst.raw_total
         verdict = f"headroom {raw:,}" if raw >= 0 else f"{-raw:,} over: only the packed code fits"

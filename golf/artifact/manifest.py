@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from golf import __version__
 from golf.artifact.alone import TOLERANCE_BPB, Comparison, Score
@@ -15,6 +15,10 @@ from golf.errors import Exit
 from golf.run.layout import ARTIFACT, SCRIPT, link_or_copy, sha256_of, sha256_of_file, write_atomically
 from golf.run.plan import Plan
 from golf.run.schema import Run
+
+if TYPE_CHECKING:
+    from golf.artifact.fit_seeds import Fitted
+    from golf.artifact.full_ledger import FullLedger
 
 FOLDER = "package"
 MANIFEST = "manifest.json"
@@ -30,6 +34,8 @@ class Package:
     comparisons: tuple[Comparison, ...]
     folder: Path | None
     kept: bool = False  # scored alone before, from the same bytes
+    fitted: "Fitted | None" = None  # how `--fit` came to these settings
+    full: "FullLedger | None" = None  # every file and tensor, where they were asked for
 
     @property
     def exit_code(self) -> Exit:

@@ -1,5 +1,6 @@
 """`golf package`: the artifact of every seed, weighed from disk and scored alone."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,21 @@ def package(
     coder: Annotated[
         str | None, typer.Option(help="Export anew: zlib, zstd, lzma, brotli, bitpack, rans or ransctx.")
     ] = None,
+    fit: Annotated[
+        bool,
+        typer.Option("--fit", help="Find the settings that fill the bytes at the least loss, then export with them."),
+    ] = False,
+    target_bytes: Annotated[
+        int, typer.Option(help="With --fit: what script and model may weigh together.", show_default="16,000,000")
+    ] = 16_000_000,
+    margin_bytes: Annotated[
+        int | None,
+        typer.Option(help="With --fit: to leave for seeds to come; default: 2 sd of the kept seeds' models."),
+    ] = None,
+    ledger: Annotated[
+        bool,
+        typer.Option("--ledger", help="Every file under the three readings, and every tensor of the largest seed."),
+    ] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="The small twin's runs.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Weigh only; evaluate and write nothing.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Score once more what was scored before.")] = False,
@@ -32,12 +48,13 @@ def package(
     $ golf package mine
 
     With key=value the kept checkpoints are exported and evaluated anew, e.g. `golf package mine quantizer=gptq`.
+    With --fit golf chooses them: `golf package mine --fit`.
     Exit codes: 3 over the cap, 1 a log's score is not its artifact's.
     """
-    from golf.artifact.api import package_submission
-    from golf.artifact.ledger import COLUMNS, remarks_of, rows_of
-    from golf.artifact.manifest import to_json
-    from golf.artifact.show import ALONE_COLUMNS, alone_remarks, alone_rows
+    from golf.artifact.api import fit_submission, package_submission
+    from golf.artifact.fit_seeds import Wish
+    from golf.artifact.full_ledger import full_ledger
+    from golf.artifact.show import all_remarks, tables_of, to_json
     from golf.run.plan import Wishes
 
     names, changes = [w for w in words or [] if "=" not in w], [w for w in words or [] if "=" in w]
@@ -45,22 +62,27 @@ def package(
     changes += [f"coder={coder}"] if coder is not None else []
     if len(names) > 1:
         raise GolfError(f"one submission at a time, not {', '.join(names)}", "`golf package NAME key=value …`")
-    wishes = Wishes(smoke=smoke, nproc=nproc, data_path=data_path, tokenizer_path=tokenizer_path)
+    name, wishes = (
+        names[0] if names else None,
+        Wishes(None, nproc, smoke, data_path=data_path, tokenizer_path=tokenizer_path),
+    )
     try:
-        plan, made = package_submission(
-            names[0] if names else None, wishes, changes, pack=pack, write=not dry_run, again=again
-        )
+        if fit:
+            wish = Wish(target_bytes, margin_bytes)
+            plan, made = fit_submission(name, wishes, wish, changes, write=not dry_run, again=again)
+        else:
+            plan, made = package_submission(name, wishes, changes, pack=pack, write=not dry_run, again=again)
     except KeyboardInterrupt:
         talk("stopped; nothing was packaged")
         raise typer.Exit(130) from None
+    made = replace(made, full=full_ledger(plan, made)) if ledger else made
     if json:
         print_json(to_json(plan, made))
     else:
-        print_table(None, COLUMNS, rows_of(made.ledger), right=COLUMNS, md=md)
-        if made.comparisons:
-            print()
-            print_table(None, ALONE_COLUMNS, alone_rows(made), right=ALONE_COLUMNS[:-1], md=md)
-    for remark in [*remarks_of(made.ledger), *alone_remarks(made)]:
+        for number, (columns, rows, right) in enumerate(tables_of(made)):
+            print("\n" if number else "", end="")
+            print_table(None, columns, rows, right=right, md=md)
+    for remark in all_remarks(made):
         talk(remark)
     if made.exit_code != Exit.OK:
         raise typer.Exit(made.exit_code)

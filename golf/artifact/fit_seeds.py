@@ -1,0 +1,192 @@
+"""`golf package --fit`: settings for all kept seeds of a submission, found on the one that weighs most.
+
+    cap − packed code − margin = what the largest kept seed's model may weigh
+
+The margin is for seeds that nobody has seen: twice the spread (sd) of the kept seeds' models where there are several.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from golf.artifact.dials import Checkpoint, container_bytes, load_checkpoint, make_tensors
+from golf.artifact.fit import Fit, Tried, fit, plans_for
+from golf.artifact.fit_show import describe
+from golf.artifact.ledger import CAP_BYTES
+from golf.artifact.package import local_files, packed
+from golf.errors import Exit, GolfError
+from golf.knobs import toml
+from golf.recipe import Recipe, changed, load_recipe, smoke_recipe
+from golf.run.layout import ARTIFACT, CHECKPOINT, SCRIPT
+from golf.run.plan import Plan
+from golf.run.resume import holds
+from golf.run.schema import Run
+from golf.run.source import small_twin
+
+ONE_SEED_SHARE = 0.0004  # of a model: public SDClip seeds spread 1 to 6 KB in 16 MB
+
+DIGITS_BYTES = 48  # by which two packed scripts differ that differ in a few numbers of five digits
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What `--fit` was asked: the whole artifact's bytes, the margin (None: from the seeds' spread), tokens that choose."""
+
+    total_bytes: int = CAP_BYTES
+    margin_bytes: int | None = None
+    tokens: int = 65_536
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fit and what it was held to. seed: the one that it was found on; overrides: `key=value` for `golf package`."""
+
+    fit: Fit
+    seed: int
+    total_bytes: int
+    margin_bytes: int
+    margin_basis: str
+    overrides: tuple[str, ...]
+
+    @property
+    def winner(self) -> Tried:
+        """The artifact that was chosen."""
+        won = (self.fit.plan, self.fit.model_bytes)
+        return next(one for one in self.fit.tried if (one.plan, one.model_bytes) == won)
+
+    @property
+    def goal_bytes(self) -> int:
+        """What the largest kept seed's script and model may weigh together."""
+        return self.total_bytes - self.margin_bytes
+
+
+def margin_of(model_bytes: Sequence[int]) -> tuple[int, str]:
+    """(bytes, how they were arrived at) to leave for seeds to come, from the models of the kept seeds."""
+    if len(model_bytes) > 1:
+        spread = statistics.stdev(model_bytes)
+        return math.ceil(2 * spread), f"2 sd of {len(model_bytes)} kept seeds (sd {spread:,.0f})"
+    return math.ceil(ONE_SEED_SHARE * model_bytes[0]), (
+        f"{ONE_SEED_SHARE:.2%} of the model: with one kept seed the spread is not known"
+    )
+
+
+def fit_seeds(
+    plan: Plan,
+    runs: Sequence[Run],
+    wish: Wish,
+    words: Sequence[str],
+    say: Callable[[str], None],
+    *,
+    slack_bytes: int = 0,
+) -> Fitted:
+    """Settings with which every kept seed's script, packed, and model are within the wish less its margin.
+
+    words: `key=value` that are changed besides. slack_bytes: what an earlier fit was over by, once it was exported for real.
+    GolfError: a checkpoint that is gone (10), no plan below the target (3).
+    """
+    search = _Search(plan, runs, wish, words, say, slack_bytes)
+    sizes = {run.seed: (run.folder / ARTIFACT).stat().st_size for run in runs}
+    margin, basis = search.margin(sizes)
+    for _ in range(len(runs) + 1):
+        seed = max(sizes, key=lambda seed: sizes[seed])
+        say(f"fitting seed {seed}, the largest, to {wish.total_bytes:,} bytes less a margin of {margin:,} ({basis})")
+        found = search.fit(seed, margin)
+        sizes = search.sizes(found.values)
+        least, (margin, basis) = margin, search.margin(sizes)
+        if max(sizes.values()) <= search.room(found.values, margin):
+            break
+        margin = max(least, margin)
+        say(
+            f"with these settings the seeds weigh {', '.join(f'{size:,}' for size in sizes.values())}: too much for one"
+        )
+    changes = [f"{key}={_word(value)}" for key, value in found.values.items() if search.recipe.values[key] != value]
+    return Fitted(found, seed, wish.total_bytes, margin, basis, (*words, *changes))
+
+
+class _Search:
+    """A submission's kept seeds and what they must fit."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        runs: Sequence[Run],
+        wish: Wish,
+        words: Sequence[str],
+        say: Callable[[str], None],
+        slack_bytes: int,
+    ) -> None:
+        self.own = load_recipe(plan.source.folder / "recipe.toml", words)
+        self.smoke = plan.source.smoke
+        self.recipe = smoke_recipe(self.own) if self.smoke else self.own
+        self.runs, self.wish, self.say = {run.seed: run for run in runs}, wish, say
+        files = sum(path.stat().st_size for path in local_files(plan.set_folder / SCRIPT))
+        self.most_bytes = wish.total_bytes - slack_bytes - files
+        self.code_bytes: dict[str, int] = {}
+        self.first_of_kind: dict[str, Mapping[str, Any]] = {}
+        self.scorer = scorer_of(self.recipe, plan, wish.tokens)
+
+    def margin(self, sizes: Mapping[int, int]) -> tuple[int, str]:
+        """(bytes, how they were arrived at) for seeds to come."""
+        if self.wish.margin_bytes is not None:
+            return self.wish.margin_bytes, "as asked"
+        return margin_of(list(sizes.values()))
+
+    def room(self, values: Mapping[str, Any], margin_bytes: int) -> int:
+        """What a model may weigh beside the script of these settings, packed."""
+        return self.most_bytes - margin_bytes - self.code(values)
+
+    def roughly(self, values: Mapping[str, Any], margin_bytes: int) -> int:
+        """The same and a few bytes less, for any numbers in such settings: packing takes a second."""
+        kind = {key: value for key, value in values.items() if not isinstance(value, float)}
+        first = self.first_of_kind.setdefault(repr(sorted(kind.items())), values)
+        return self.room(first, margin_bytes) - DIGITS_BYTES
+
+    def code(self, values: Mapping[str, Any]) -> int:
+        """Bytes of the script with these settings: composed, scaled to the small twin where that runs, packed."""
+        from golf.compose import compose
+
+        key = repr(sorted(values.items()))
+        if key not in self.code_bytes:
+            after = changed(self.own, values)
+            own = compose(after).encode()
+            self.code_bytes[key] = len(packed(small_twin(after, own) if self.smoke else own))
+        return self.code_bytes[key]
+
+    def fit(self, seed: int, margin_bytes: int) -> Fit:
+        """The best plan for one seed."""
+        start = self.checkpoint(seed)
+        return fit(
+            self.recipe, start, lambda values: self.roughly(values, margin_bytes), plans=plans_for(self.recipe, start),
+            evaluate=self.scorer, on_tried=lambda one: self.say(describe(one)),
+        )  # fmt: skip
+
+    def sizes(self, values: Mapping[str, Any]) -> dict[int, int]:
+        """seed → bytes of its model with these settings."""
+        return {seed: container_bytes(*make_tensors(self.recipe, values, self.checkpoint(seed))) for seed in self.runs}
+
+    def checkpoint(self, seed: int) -> Checkpoint:
+        """The kept weights and Hessians of a seed."""
+        run = self.runs[seed]
+        if not holds(run.folder / CHECKPOINT, seed):
+            raise GolfError(f"the checkpoint of seed {seed} of {run.submission} is gone or damaged",
+                            f"train it again: `golf run {run.submission} --again`", Exit.REFUSED)  # fmt: skip
+        return load_checkpoint(self.recipe, run.folder)
+
+
+def scorer_of(recipe: Recipe, plan: Plan, tokens: int) -> Any:
+    """The loss on the end of the last training shard: validation text must not choose."""
+    from golf.artifact.score import Scorer
+    from golf.namespace import namespace
+
+    shards = sorted(Path(plan.inputs.data_path).glob("fineweb_train_*.bin"))
+    if not shards:
+        raise GolfError(f"no fineweb_train_*.bin in {plan.inputs.data_path}",
+                        "`--fit` chooses on training text: `golf data get`", Exit.REFUSED)  # fmt: skip
+    return Scorer(namespace(recipe), shards[-1], tokens)
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else toml(value)

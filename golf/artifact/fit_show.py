@@ -1,0 +1,54 @@
+"""How a fit is shown: a line while it is found, the table of what was tried, what it was held to."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from golf.artifact.fit import Tried
+    from golf.artifact.fit_seeds import Fitted
+
+COLUMNS = ("plan", "dial", "predicted", "model", "room left", "output error", "loss", "seconds", "verdict")
+
+
+def describe(one: "Tried") -> str:
+    """One line while it is found."""
+    room = one.target_bytes - one.model_bytes
+    loss = f", loss {one.loss:.5f}" if one.loss is not None else ""
+    return f"{one.plan}: {one.model_bytes:,} bytes, {abs(room):,} {'left' if room >= 0 else 'too many'}{loss}"
+
+
+def rows_of(fitted: "Fitted") -> list[list[str]]:
+    """The table of what was tried."""
+    return [
+        [
+            one.plan, f"{one.dial:.4g}", f"{one.predicted_bytes:,}", f"{one.model_bytes:,}",
+            f"{one.target_bytes - one.model_bytes:,}", "" if one.output_error is None else f"{one.output_error:.2e}",
+            "" if one.loss is None else f"{one.loss:.5f}", f"{one.seconds:.1f}",
+            "chosen" if one is fitted.winner else "" if one.fits else "over",
+        ]
+        for one in fitted.fit.tried
+    ]  # fmt: skip
+
+
+def remarks_of(fitted: "Fitted") -> list[str]:
+    """What the fit was held to, and how to get it again."""
+    return [
+        f"fitted on seed {fitted.seed}: {fitted.winner.plan}, {fitted.fit.target_bytes - fitted.fit.model_bytes:,} bytes below "
+        f"{fitted.total_bytes:,} − {fitted.margin_bytes:,} ({fitted.margin_basis})",
+        f"the same again: `golf package {' '.join(fitted.overrides)} --pack`"
+        if fitted.overrides
+        else "as the recipe says",
+    ]
+
+
+def to_json(fitted: "Fitted") -> dict[str, Any]:
+    """For `--json`."""
+    return {
+        "total_bytes": fitted.total_bytes,
+        "margin_bytes": fitted.margin_bytes,
+        "margin_basis": fitted.margin_basis,
+        "seed": fitted.seed,
+        "plan": fitted.fit.plan,
+        "overrides": list(fitted.overrides),
+        "tried": [{**asdict(one), "fits": one.fits, "chosen": one is fitted.winner} for one in fitted.fit.tried],
+    }
