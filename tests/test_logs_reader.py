@@ -1,6 +1,8 @@
 """The log reader gives every dialect's numbers with the line they came from, whatever the file's encoding."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -389,3 +391,43 @@ def test_a_damaged_log_gives_no_number_that_it_does_not_print(text: str, start: 
             assert str(score.val_bpb) in damaged or f"{score.val_bpb:.{score.digits}f}" in damaged
         if run.total_bytes is not None:
             assert str(run.total_bytes) in damaged.replace(",", "")
+
+
+OTHERS = {
+    "EMA BPB": ("[12:00:01] Seed: 42\n[12:00:01] Model params: 33,862,953\n[12:10:05] step 6800/20000 | loss 2.0234 | 88.2 ms/step\n"
+                "[12:10:20] EMA BPB: 1.016500\n[12:11:20] Quantized BPB: 1.027612\n[12:11:21] Artifact: 15,732,112 bytes (15.73 MB)\n"
+                "[12:11:21] Total size: 15,790,001 bytes\n", (42, 33_862_953, 6800, 1.027612, 15_790_001, True)),
+    "variational": ("seed:7\nmodel_params:30000000\nstep:1/5000 train_loss:6.9 train_time:100ms step_avg:100.00ms\n"
+                    "step:5000/5000 val_var_loss:2.0 val_var_bpb:1.1465 train_time:500000ms step_avg:100.00ms\n"
+                    "final val_var_bpb: 1.14651234\n", (7, 30_000_000, 5000, 1.14651234, None, True)),
+    "final evaluation": ("[12:00:01] seed: 42\n[12:15:06] Final evaluation with TTT: val_bpb=1.00981234\n", (42, None, None, 1.00981234, None, True)),
+    "own report": ("Random seed 1337\nParameters: 24,123,456\nTotal: 15,502,333 bytes\nFinal val_bpb: 1.2353 val_loss 2.0858\n",
+                   (1337, 24_123_456, None, 1.2353, 15_502_333, True)),
+    "JSON": ('{\n  "seed": 314,\n  "val_bpb": 1.06351,\n  "eval_time_ms": 480000\n}\n', (314, None, None, 1.06351, None, True)),
+    "artifact only": ("seed:1\nstep:9/9 val_loss:2.0 val_bpb:1.2 train_time:600000ms\nquantized val_bpb: 1.21000000\nArtifact size: 15732112 bytes\n",
+                      (1, None, 9, 1.21, 15_732_112, True)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", OTHERS)
+def test_rare_dialects_are_read(dialect: str) -> None:
+    text, expected = OTHERS[dialect]
+    run = read_text(text).run
+    assert run is not None
+    assert (run.seed, run.params, run.steps, run.val_bpb, run.total_bytes, run.complete) == expected
+
+
+def test_a_line_without_end_is_cut_and_costs_seconds_at_most() -> None:
+    started = time.perf_counter()
+    raw = V1.encode() + b"step:1/2 " * 1_500_000 + b"\n" + b"val_bpb " * 1_000_000
+    log = read_bytes(raw, "endless")
+    assert log.run is not None and log.run.val_bpb == 1.22837129
+    assert any("longer than" in note for note in log.notes)
+    assert time.perf_counter() - started < 10
+
+
+def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "train.log")
+    for place in (tmp_path, tmp_path / "train.log"):
+        with pytest.raises(GolfError, match="is no file"):
+            read_log(place)

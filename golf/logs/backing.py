@@ -122,6 +122,15 @@ def named_stages(scores: Sequence[Score]) -> dict[str, Score]:
     return named
 
 
+def seconds_of(score: Score, scores: Sequence[Score]) -> float | None:
+    """Seconds of the evaluation that `score` states; often only the rounded line of the same value prints them."""
+    if score.seconds is not None:
+        return score.seconds
+    twins = [one for one in scores if one.stage == score.stage and one.seconds is not None and one.line <= score.line]
+    same = [one.seconds for one in twins if abs(one.val_bpb - score.val_bpb) <= 0.5001 * 10.0**-one.digits]
+    return same[-1] if same else None
+
+
 def most_exact(score: Score, scores: Sequence[Score]) -> Score:
     """The line with the most decimals among those that print the same value as `score`."""
     same = [one for one in scores if round(one.val_bpb, score.digits) == score.val_bpb and one.digits > score.digits]

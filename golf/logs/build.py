@@ -5,7 +5,7 @@ from __future__ import annotations
 from re import Match
 from typing import TYPE_CHECKING, Any
 
-from golf.logs.backing import choose, named_stages, stage_scores
+from golf.logs.backing import choose, named_stages, seconds_of, stage_scores
 from golf.logs.result import Point, RunResult, Score
 from golf.parts.log import RESULT_FIELDS
 
@@ -26,7 +26,15 @@ WHOLE = frozenset(
             "train_batch_tokens",
         ),
         *("iterations", "steps", "peak_memory_mib", "raw_model_bytes", "model_bytes", "code_bytes"),
-        *("code_compressed_bytes", "raw_total_bytes", "total_bytes", "loose_total_bytes", "footer_bytes"),
+        *(
+            "code_compressed_bytes",
+            "raw_total_bytes",
+            "total_bytes",
+            "loose_total_bytes",
+            "footer_bytes",
+            "loose_artifact_bytes",
+            "loose_params",
+        ),
     )
 )
 REAL = frozenset(("max_wallclock_seconds", "calibration_s", "eval_compile_s", "total_eval_s"))
@@ -37,6 +45,12 @@ WORDS = frozenset(
 SAME = tuple(
     name for name in RESULT_FIELDS if name in RunResult.__dataclass_fields__ and name not in ("schema", "pre_quant")
 )
+ARTIFACT_STAGES = (
+    "quantized",
+    "sliding",
+    "ttt",
+    "disallowed",
+)  # an evaluation of these after the last step: training was over
 FROM_HYPER = ("seed", "world_size", "vocab_size", "train_seq_len", "train_batch_tokens", "iterations")
 
 
@@ -62,15 +76,18 @@ def build(index: int, draft: Draft) -> RunResult:
     scores = stage_scores(raw_scores, curve)
     _from_curve(curve, facts, sources, notes)
     _from_hyper(draft.hyperparameters, facts)
+    if "params" not in facts and "loose_params" in facts:
+        facts["params"], sources["params"] = facts["loose_params"], sources["loose_params"]
     _totals(facts, sources, notes)
     table = _merge_results(draft, facts, sources)
     score, why = choose(scores, table, draft.results[-1][0] if draft.results else 0)
     if facts.get("total_eval_s") is not None:
         facts.setdefault("eval_seconds", facts["total_eval_s"])
-    elif score is not None and score.seconds is not None:
-        facts.setdefault("eval_seconds", score.seconds)
+    elif score is not None and (seconds := seconds_of(score, scores)) is not None:
+        facts.setdefault("eval_seconds", seconds)
     known = {name: value for name, value in facts.items() if name in RunResult.__dataclass_fields__}
-    trained = facts.get("stop_reason") is not None or _last_step(facts)
+    ended = bool(curve) and any(one.line > curve[-1].line and one.stage in ARTIFACT_STAGES for one in scores)
+    trained = facts.get("stop_reason") is not None or _last_step(facts) or ended
     stages = named_stages(scores)
     if table and table.get("pre_quant_val_bpb") is not None:
         line, loss = draft.results[-1][0], table.get("pre_quant_val_loss")
@@ -180,6 +197,7 @@ def _totals(facts: dict[str, Any], sources: dict[str, int], notes: list[str]) ->
     for name, what in (
         ("footer_bytes", "the footer's artifact_bytes"),
         ("loose_total_bytes", "a line of no known form"),
+        ("loose_artifact_bytes", "a line of no known form; it may leave out the code"),
     ):
         if "total_bytes" not in facts and name in facts:
             facts["total_bytes"], sources["total_bytes"] = facts[name], sources[name]

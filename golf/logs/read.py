@@ -17,6 +17,7 @@ PAIRS: Pattern[str] = regex(r"([A-Za-z_]\w*)=(\S*)")
 COLON_PAIRS: Pattern[str] = regex(r"(?:\w+:\S+\s*){2,}$")
 COLON_PAIR: Pattern[str] = regex(r"(\w+):(\S+)")
 AFTER_HYPER = ("train_shards", "val_tokens", "model_params")
+MAX_BYTES = 500_000_000
 MEASURES = frozenset(("train", "val", "stop", "score"))
 
 
@@ -42,6 +43,13 @@ def read_log(path: Path | str) -> LogFile:
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_file() and path != Path("/dev/stdin"):
+            raise GolfError(f"`{path}` is no file", "name a log file: `golf logs show train.log`")
+        if path.is_file() and path.stat().st_size > MAX_BYTES:
+            raise GolfError(
+                f"`{path}` has {path.stat().st_size:,} bytes, no log of a run (limit {MAX_BYTES:,})",
+                "cut it: `tail -c 100000000`",
+            )
         raw = path.read_bytes()
     except OSError as fault:
         raise GolfError(

@@ -13,8 +13,8 @@ ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|
 PREFIX = re.compile(
     r"(?:\d{10}\.\d{3,6}\s+(?=\S)"
     r"|\[\d\d:\d\d:\d\d(?:[.,]\d+)?\]\s?"
-    r"|\[\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[,.]\d+)?Z?\]\s*(?:-\s*)?(?:(?:INFO|WARNING|DEBUG)\s*:?\s*(?:-\s*)?)?"
-    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\s+(?:\[?(?:INFO|WARNING|DEBUG)\]?\s*:?\s*(?:-\s*)?)?"
+    r"|\[\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[,.]\d+)?Z?\]\s*(?:-\s+)?(?:(?:INFO|WARNING|DEBUG)\s*:?\s*(?:-\s+)?)?"
+    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\s+(?:\[?(?:INFO|WARNING|DEBUG)\]?\s*:?\s*(?:-\s+)?)?"
     r"|\[(?:default|rank)?\d+\]:\s?"
     r"|\[modal\]\s)+"
 )
@@ -22,6 +22,8 @@ SEPARATOR = re.compile(r"={20,}\s*$")
 CODE = re.compile(r"(?:import \w[\w., ]*$|from [\w.]+ import |def \w+\(|class \w+[(:]|@\w+|if __name__ == )")
 LOGGED = re.compile(r"step:\d+/\d+ |\d+/\d+ (?:train|val)_loss|model_params:\s*\d|final_\w+ val_|stopping_early: ")
 REMOVED = "[code dump removed]"
+PROGRESS = re.compile(r"\d%\|.*(?:it/s|s/it|\?)")  # of tqdm
+MAX_LINE = 20_000  # characters: no log line is near it, a packed script in a log is
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,15 @@ def _looks_utf16(raw: bytes) -> bool:
 def clean(raw: bytes) -> Text:
     """The lines of a log, see `Text`."""
     text, encoding, notes = decode(raw)
-    rows = text.split("\n")
+    rows = _rows(text, notes)
     skipped, dumps = find_code(rows)
     kept: list[tuple[int, str]] = []
     prefixed = 0
     strip = PREFIX.match
     for number, row in enumerate(rows, 1):
         if not row or number in skipped or row[0] in "|+=*" or row.isspace():
+            continue
+        if "%|" in row and PROGRESS.search(row):
             continue
         if row[0] in "0123456789[" and (match := strip(row)):
             prefixed += 1
@@ -91,7 +95,21 @@ def clean(raw: bytes) -> Text:
         notes.append(f"{prefixed} lines carry a timestamp or launcher prefix; it was removed")
     if skipped:
         notes.append(f"{len(skipped)} lines of source code in the log were left out")
-    return Text(kept, dumps, encoding, tuple(notes), len(rows) - (not rows[-1]))
+    return Text(kept, dumps, encoding, tuple(notes), len(rows) - (not text or text.endswith("\n")))
+
+
+def _rows(text: str, notes: list[str]) -> list[str]:
+    """The lines without trailing blanks, without a margin that all of them have, and none of them endless."""
+    rows = [row.rstrip() for row in text.split("\n")]
+    margin = min((len(row) - len(row.lstrip(" \t")) for row in rows if row), default=0)
+    if margin:
+        rows = [row[margin:] for row in rows]
+        notes.append(f"every line is indented by {margin}; it was removed")
+    endless = sum(len(row) > MAX_LINE for row in rows)
+    if endless:
+        rows = [row[:MAX_LINE] for row in rows]
+        notes.append(f"{endless} lines longer than {MAX_LINE:,} characters were cut")
+    return rows
 
 
 def find_code(rows: list[str]) -> tuple[frozenset[int], tuple[int, ...]]:
