@@ -59,8 +59,9 @@ def test_a_list_by_hand() -> None:
     assert [found.floor(width) for width in (1, 2, 3, 100)] == [21, 6, 0, 0]
     assert found.critical_width == pytest.approx(8 * 0.25 * np.log(4))
     report = found.report([1, 2])
-    assert [row["features_kept"] for row in report["floors"]] == [2, 5]
-    assert report["total_importance"] == 36
+    assert [row["features_kept"] for row in report["predictions"].values()] == [2, 5]
+    assert report["predictions"]["2"]["features_dropped"] == 3
+    assert (report["total_importance"], report["predictions"]["1"]["pct"]) == (36, pytest.approx(100 * 21 / 36))
 
 
 @given(st.integers(3, 400), st.floats(0.01, 0.99), st.integers(1, 300))

@@ -66,24 +66,27 @@ class Floors:
         return float(self.importance[features_kept(width, self.features, self.gain) :].sum())
 
     def report(self, widths: Sequence[int]) -> dict[str, Any]:
-        """α, g, d*, the rank slope, and the floor at each width; plain Python."""
-        rows = [
-            {
-                "width": width,
-                "features_kept": features_kept(width, self.features, self.gain),
-                "floor": self.floor(width),
-            }
-            for width in widths
-        ]
+        """Plain Python under the names of the published measurement files, which others' plots read; `pct` is of all importance."""
         total = float(self.importance.sum())
+        predictions = {}
+        for width in widths:
+            kept, floor = features_kept(width, self.features, self.gain), self.floor(width)
+            predictions[str(width)] = {
+                "d_S": width,
+                "features_kept": kept,
+                "features_dropped": self.features - kept,
+                "predicted_floor": floor,
+                "pct": 100 * floor / total if total else 0.0,
+            }
         return {
-            "features_alive": self.features,
+            "F_alive": self.features,
+            "avg_active": self.l0,
             "alpha": self.alpha,
-            "gain": self.gain,
-            "critical_width": self.critical_width,
+            "g_alpha": self.gain,
+            "d_star_S": self.critical_width,
             "total_importance": total,
             "rank_slope": rank_slope(self.importance),
-            "floors": rows,
+            "predictions": predictions,
         }
 
 

@@ -12,7 +12,6 @@ SAELens 6.18 subtracts (mean of x²)² where Σ mean(x_j)² belongs and counts `
 batch: their numbers are not these.
 """
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,7 +47,7 @@ class Quality:
     def add(self, x: Tensor, code: Tensor, rebuilt: Tensor) -> None:
         """x, rebuilt: (N, d); code: (N, F)."""
         self.fires += (code != 0).sum(0).cpu()
-        self.squares += code.double().square().sum(0).cpu()
+        self.squares += code.float().square().sum(0, dtype=torch.float64).cpu()
         x, rebuilt = x.double(), rebuilt.double()
         if self.shift is None:
             self.shift = x.mean(0)
@@ -170,15 +169,10 @@ def divergence(clean_logits: Tensor, other_logits: Tensor) -> Tensor:
 
 def weight_cosines(encoder: Tensor, decoder: Tensor) -> dict[str, float]:
     """How far encoder rows and decoder columns point the same way, and how long the decoder's columns are; both (F, d)."""
-    cosines = torch.nn.functional.cosine_similarity(encoder.double(), decoder.double(), dim=1)
-    norms = decoder.double().norm(dim=1)
+    cosines = torch.nn.functional.cosine_similarity(encoder.detach().double(), decoder.detach().double(), dim=1)
+    norms = decoder.detach().double().norm(dim=1)
     return {
         "encoder_decoder_cosine": float(cosines.mean()),
         "decoder_norm_mean": float(norms.mean()),
         "decoder_norm_deviation": float((norms - 1).abs().max()),
     }
-
-
-def finite(value: float | None) -> float | None:
-    """None instead of what JSON cannot hold."""
-    return value if value is not None and math.isfinite(value) else None

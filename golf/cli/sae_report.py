@@ -1,0 +1,130 @@
+"""`golf sae eval`, `report`, `tasks` and `scaling`: what dictionaries keep of a model, and what the model can do on local tests."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from golf.cli.output import print_json, print_table, talk
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Markdown = Annotated[bool, typer.Option("--md", help="Print a Markdown table.")]
+
+
+def eval_(
+    run: Annotated[Path, typer.Argument(help="A folder of dictionaries (`sae_layer…pt`), or one such file.")],
+    tokens: Annotated[str, typer.Option(help="Held-out tokens to measure on, e.g. 1M.")] = "128K",
+    ce_tokens: Annotated[
+        str, typer.Option(help="Of these, for losses with a layer's stream rebuilt; 0 for none.")
+    ] = "16K",
+    layers: Annotated[str | None, typer.Option(help="Only these layers, e.g. 0,3,6.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="The model, where the run does not say: `golf:PATH`, `hf:NAME`.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Other held-out text: a folder of shards, .txt or .jsonl.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="A feature is dead that fires on at most this share of tokens; default 1e-5.")
+    ] = None,
+    ce_bench: Annotated[Path | None, typer.Option("--ce-bench", help="Contrastive stories as JSON lines.")] = None,
+    baseline: Annotated[str, typer.Option(help="Of CE-Bench: other-subjects, all or official-v1.")] = "other-subjects",
+    pairs: Annotated[int | None, typer.Option(help="Only the first pairs of stories.")] = None,
+    json: Json = False,
+    md: Markdown = False,
+) -> None:
+    """Measure dictionaries on held-out text: variance explained, L0, dead features, loss recovered, loss floors.
+
+    $ golf sae eval sae_runs/mine --tokens 1M
+    """
+    from golf.sae.evaluate import evaluate, wishes_of
+    from golf.sae.measured import summary, without_lists
+
+    wishes = wishes_of(tokens, ce_tokens, layers, source, data, threshold, ce_bench, baseline, pairs)
+    measured = {}
+    for layer, report in evaluate(run, wishes, talk):
+        measured[layer] = report
+        talk(f"layer {layer} measured ({len(report['snapshots'])} snapshots)")
+    if json:
+        print_json({"run": str(run), "layers": [without_lists(report) for report in measured.values()]})
+    else:
+        columns, rows = summary(measured)
+        print_table(None, columns, rows, right=[name for name in columns if name != "snapshot"], md=md)
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A folder that `golf sae eval` measured.")],
+    vs: Annotated[
+        list[Path] | None, typer.Option("--vs", help="Another measured run beside it; may be repeated.")
+    ] = None,
+    students: Annotated[
+        Path | None, typer.Option(help='Measured losses of narrower students: {"<layer>": {"<width>": nats}} as JSON.')
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write report.md, report.html (one static page) and eight plots into the run's folder.
+
+    $ golf sae report sae_runs/mine --vs sae_runs/wider
+    """
+    from golf.sae.report import gather, sections, write_report
+
+    found = gather(run, students, vs or ())
+    written = write_report(found)
+    if json:
+        tables = {title: {"columns": columns, "rows": rows} for title, _, (columns, rows) in sections(found)}
+        print_json({"run": str(run), "written": [str(path) for path in written], "tables": tables})
+        return
+    for title, _, (columns, rows) in sections(found):
+        print_table(title, columns, rows, right=columns)
+        print()
+    print("\n".join(str(path) for path in written if path.parent == run))
+    talk(f"and {len([path for path in written if path.parent != run])} pictures in {run / 'plots'}")
+
+
+def tasks(
+    source: Annotated[str, typer.Argument(help="The model: `golf:PATH`, a submission's name, `hf:NAME`, `glassllm`.")],
+    names: Annotated[str, typer.Option("--tasks", help="Of hellaswag, lambada, text_ppl (pile_ppl).")] = "",
+    data_dir: Annotated[Path, typer.Option("--data-dir", help="Folder with the tasks' JSON lines.")] = Path(
+        "data/tasks"
+    ),
+    limit: Annotated[int | None, typer.Option(help="Only the first rows of each.")] = None,
+    json: Json = False,
+    md: Markdown = False,
+) -> None:
+    """Score a model on local files: HellaSwag (acc, acc_norm), LAMBADA (acc, perplexity), perplexity and BPB of a text.
+
+    $ golf sae tasks golf:submissions/mine --tasks hellaswag,lambada --data-dir data/tasks
+    """
+    from golf.downstream.command import measured_rows, run
+
+    found = run(source, names, data_dir, limit)
+    if json:
+        print_json({"source": source, "tasks": found})
+    else:
+        print_table(source, ("task", "metric", "value"), measured_rows(found), right=["value"], md=md)
+
+
+def scaling(
+    points: Annotated[Path, typer.Argument(help="CSV with columns parameters, tokens, loss (nats per token).")],
+    parameters: Annotated[
+        float | None, typer.Option(help="Predict the loss of a model of this size, e.g. 1.3e9 …")
+    ] = None,
+    tokens: Annotated[float | None, typer.Option(help="… after so many tokens, e.g. 3e9.")] = None,
+    json: Json = False,
+) -> None:
+    """Fit loss = E + A·N^−α + B·D^−β to finished trainings, and predict another.
+
+    $ golf sae scaling runs.csv --parameters 1.3e9 --tokens 3e9
+    """
+    from golf.sae.scaling import fit_file
+
+    fit = fit_file(points)
+    predicted = fit.at(parameters, tokens) if parameters and tokens else None
+    if json:
+        print_json({"points": str(points), **vars(fit), "predicted": predicted})
+        return
+    print(f"loss = {fit.floor:.4f} + {fit.a:.4g} · N^−{fit.alpha:.3f} + {fit.b:.4g} · D^−{fit.beta:.3f}")
+    print(
+        f"rmse {fit.rmse:.4f} over {fit.points} points"
+        + (" (no more points than free values)" if fit.points <= 5 else "")
+    )
+    if predicted is not None:
+        print(f"predicted {predicted:.4f} nats at {parameters:g} parameters and {tokens:g} tokens")

@@ -1,0 +1,86 @@
+"""What was measured of a run: its files read back, and the tables made of them."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from golf.errors import GolfError
+from golf.run.layout import write_atomically
+
+CSV_NAME = "metrics.csv"
+COLUMNS = (
+    *("layer", "snapshot", "tokens_seen", "features", "tokens", "fvu", "explained_variance", "mse", "l0", "alive"),
+    *("dead_share", "dead_threshold", "l2_ratio", "cosine", "relative_bias", "l1_coeff"),
+    *("ce_clean_nats", "ce_sae_nats", "ce_ablated_nats", "ce_difference_nats", "ce_recovered", "kl_nats"),
+    *("alpha", "g_alpha", "d_star_S"),
+)
+
+
+def read_measurements(folder: Path) -> dict[int, dict[str, Any]]:
+    """{layer: measurements} of a run folder; GolfError where nothing was measured or a file is damaged."""
+    found = {}
+    for path in sorted(folder.glob("measurements_layer*.json")):
+        try:
+            report = json.loads(path.read_text())
+            found[int(report["layer"])] = report
+        except (ValueError, KeyError, TypeError) as fault:
+            raise GolfError(
+                f"{path} is no measurement: {fault!r}", f"measure again: `golf sae eval {folder}`"
+            ) from None
+    if not found:
+        raise GolfError(f"{folder} has no measurements", f"measure first: `golf sae eval {folder}`")
+    return dict(sorted(found.items()))
+
+
+def table_rows(measured: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row per layer and snapshot; losses and geometry stand with the last one, whose they are."""
+    rows = []
+    for layer, report in measured.items():
+        for snapshot in report["snapshots"]:
+            last = snapshot is report["snapshots"][-1]
+            geometry = {name: report.get(name) for name in ("alpha", "g_alpha", "d_star_S")}
+            row = {"layer": layer, **snapshot, **({**(report["losses"] or {}), **geometry} if last else {})}
+            rows.append({name: row.get(name) for name in COLUMNS})
+    return rows
+
+
+def write_table(folder: Path) -> Path:
+    """`metrics.csv` of all measurements in the folder."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table_rows(read_measurements(folder)))
+    write_atomically(folder / CSV_NAME, text.getvalue().encode())
+    return folder / CSV_NAME
+
+
+def without_lists(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Measurements without what has an entry per feature."""
+    return {name: value for name, value in report.items() if name != "sorted_importance"}
+
+
+def summary(measured: Mapping[int, Mapping[str, Any]]) -> tuple[Sequence[str], list[list[str]]]:
+    """Columns and cells of what the terminal shows: the last snapshot of each layer."""
+    columns = ("layer", "snapshot", "tokens", "EV", "MSE", "L0", "dead", "CE recovered", "ΔCE nats", "KL nats", "d*")
+    rows = []
+    for layer, report in measured.items():
+        last, losses = report["snapshots"][-1], report["losses"] or {}
+        cells = [
+            _number(last["explained_variance"], ".4f"),
+            _number(last["mse"], ".4g"),
+            _number(last["l0"], ".2f"),
+            _number(last["dead_share"], ".1%"),
+            _number(losses.get("ce_recovered"), ".2%"),
+            _number(losses.get("ce_difference_nats"), "+.4f"),
+            _number(losses.get("kl_nats"), ".4f"),
+            _number(report.get("d_star_S"), ".1f"),
+        ]
+        rows.append([str(layer), last["snapshot"], _number(last["tokens_seen"], ",d"), *cells])
+    return columns, rows
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)

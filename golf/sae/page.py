@@ -1,0 +1,105 @@
+"""The report as one static page: pictures inside, tables that sort and filter, light and dark; it loads nothing."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from golf import __version__
+from golf.board.page_style import SCRIPT, STYLE
+from golf.sae.charts import Figure
+from golf.sae.measured import COLUMNS, table_rows
+from golf.sae.svg import draw
+
+if TYPE_CHECKING:
+    from golf.sae.report import Report, Table
+
+MORE = """
+main{max-width:1400px}figure{margin:14px 0;border:1px solid var(--line);border-radius:10px;overflow-x:auto}
+figure svg{width:auto;max-width:100%;height:auto;margin:0 auto}figure svg text.ink{fill:var(--ink)}figure svg .bg{fill:none}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px;margin:12px 0}dt{color:var(--dim)}dd{margin:0}
+.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(560px,100%),1fr));gap:14px}.pair figure{margin:0}
+"""
+ORDER = (
+    ("2_metrics_heatmap",),
+    ("1_training_curves",),
+    ("7_snapshot_progress",),
+    ("8_loss_floor_predictions",),
+    ("6_ce_recovered",),
+    ("3_l0_vs_fvu", "4_density_hist"),
+    ("5_importance_rank",),
+)
+
+
+def page(report: "Report", figures: Mapping[str, Figure]) -> str:
+    """The whole page."""
+    from golf.sae.report import sections
+
+    facts = "".join(f"<dt>{escape(name)}</dt><dd>{_inline(text)}</dd>" for name, text in report.facts())
+    pictures = [
+        f'<div class="pair">{"".join(_figure(figures[name]) for name in names)}</div>'
+        if len(names) > 1
+        else _figure(figures[names[0]])
+        for names in ORDER
+    ]
+    tables = [
+        f"<section><h2>{escape(title)}</h2>{f'<p class=dim>{escape(remark)}</p>' if remark else ''}{table(columns_and_rows)}</section>"
+        for title, remark, columns_and_rows in sections(report)
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(report.title)}</title><style>{STYLE}{MORE}</style></head><body><main><h1>{escape(report.title)}</h1>"
+        f'<dl>{facts}</dl><p class="dim">Written by golf {__version__}. Click a column to sort; hover a point for its numbers.</p>'
+        f"{tables[0]}<section><h2>Pictures</h2>{''.join(pictures)}</section>{''.join(tables[1:])}"
+        '<section><h2>Every snapshot</h2><p><input id="filter" type="search" placeholder="filter all rows: final, 50K …" '
+        f'aria-label="filter rows"></p>{table(_everything(report))}</section></main><script>{SCRIPT}</script></body></html>\n'
+    )
+
+
+def _figure(figure: Figure) -> str:
+    return f"<figure>{draw(figure)}</figure>"
+
+
+def _inline(text: str) -> str:
+    """Escaped text with `code`."""
+    parts = text.split("`")
+    return "".join(f"<code>{escape(part)}</code>" if place % 2 else escape(part) for place, part in enumerate(parts))
+
+
+def table(columns_and_rows: "Table") -> str:
+    """A sortable table; columns whose cells are all numbers sort as numbers and stand to the right."""
+    columns, rows = columns_and_rows
+    numeric = [all(_is_number(row[place]) for row in rows) for place in range(len(columns))]
+    kinds = [' class="num"' if number else "" for number in numeric]
+    head = "".join(
+        f'<th{kind} aria-sort="none"><button>{escape(name)}</button></th>'
+        for name, kind in zip(columns, kinds, strict=True)
+    )
+    body = "".join(
+        "<tr>" + "".join(f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="wide"><table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def _is_number(text: str) -> bool:
+    return (
+        text in ("", "–")
+        or text.lstrip("+-−").replace(",", "").rstrip("%").replace(".", "", 1).replace("e-", "").isdigit()
+    )
+
+
+def _everything(report: "Report") -> tuple[Sequence[str], list[list[str]]]:
+    """Every column of the table on disk that any row fills."""
+    rows = table_rows(report.measured)
+    shown = [name for name in COLUMNS if any(row[name] is not None for row in rows)]
+    return [name.replace("_", " ") for name in shown], [[_cell(row[name]) for name in shown] for row in rows]
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.5g}" if abs(value) < 1e5 else f"{value:.0f}"
+    return str(value)
