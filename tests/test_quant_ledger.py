@@ -22,7 +22,7 @@ from golf.recipe import load_recipe
 def test_the_lines_of_the_ledger_add_up_to_the_file(coder: str, tmp_path: Path) -> None:
     h, start = namespace(load_recipe("baseline", [*SDCLIP, f"coder={coder}", 'corrections=["LQER"]'])), checkpoint(1)
     artifact, floats, grams = (tmp_path / name for name in ("model.golf", "float.golf", "hessians.golf"))
-    size, _ = save_artifact(h, str(artifact), start.tagged, start.weights, start.hessians)
+    size, _ = save_artifact(h, str(artifact), quantize(h, start.tagged, start.weights, start.hessians))
     write_container(str(floats), start.weights, {}, RawCoder)
     write_container(str(grams), start.hessians, {}, RawCoder)
     lines = weigh_tensors(h, artifact, floats, grams)
@@ -64,7 +64,7 @@ def test_gaussian_weights_weigh_what_was_predicted(coder: str, bits: int, sigmas
     tagged = [Tagged(name, w, Tag("", roles[name], "", None)) for name, w in weights.items()]
     h = namespace(load_recipe("baseline", ["mlp_quantizer=sdclip_rtn", f"mlp_bits={bits}", f"mlp_clip_sigmas={sigmas}",
                                            f"coder={coder}"]))  # fmt: skip
-    real, _ = save_artifact(h, str(tmp_path / "model.golf"), tagged, weights, {})
+    real, _ = save_artifact(h, str(tmp_path / "model.golf"), quantize(h, tagged, weights, {}))
     shapes = [Shape((512, 256), "mlp", "sdclip_rtn", bits, sigmas)] * 2 + [Shape((64,), "gate", "", 0)]
     predicted, basis = predict_bytes(shapes, coder) or (0, "")
     assert abs(predicted / real - 1) < 0.02, (
@@ -92,6 +92,6 @@ def test_a_matrix_of_four_million_codes_is_predicted_within_two_per_mille(tmp_pa
     tagged = [Tagged("w", w, Tag("", "mlp", "", None))]
     for coder in ("RansCoder", "ZlibCoder"):
         h = namespace(load_recipe("baseline", ["mlp_quantizer=sdclip_rtn", "mlp_bits=6", f"coder={coder}"]))
-        real, _ = save_artifact(h, str(tmp_path / "model.golf"), tagged, {"w": w}, {})
+        real, _ = save_artifact(h, str(tmp_path / "model.golf"), quantize(h, tagged, {"w": w}, {}))
         predicted, _ = predict_bytes([Shape((4096, 1024), "mlp", "sdclip_rtn", 6, 12.85)], coder) or (0, "")
         assert abs(predicted / real - 1) < 0.002, (coder, predicted, real)

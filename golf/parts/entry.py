@@ -18,7 +18,7 @@ from golf.parts.data import Stream, shard_paths
 from golf.parts.env import Env
 from golf.parts.log import RESULT_SCHEMA, Log
 from golf.parts.model import GPT
-from golf.parts.quant import load_artifact, load_weights, save_artifact
+from golf.parts.quant import load_artifact, load_weights, quantize, save_artifact
 from golf.parts.tags import cast_masters, collect, initialize
 from golf.parts.train import compiled, train
 
@@ -113,16 +113,19 @@ def describe(h, env, log, model, phases):
 
 
 def export(h, env, log, model):
-    """Quantise the checkpoint into the artifact (rank 0) and weigh it."""
+    """Quantise the checkpoint into the artifact, every rank its share of the matrices; rank 0 writes and weighs it."""
     begun = time.perf_counter()
+    if env.distributed:
+        dist.barrier()  # rank 0 has written the checkpoint
+    weights, measured = read_container("float.golf", RawCoder)
+    load_weights(model, weights)
+    log.record(**{name: value for name, value in measured.items() if name != "seed"})
+    hessians = read_container("hessians.golf", RawCoder)[0] if h.calibrate else {}
+    tensors = quantize(h, collect(model), weights, hessians, env.rank, env.world_size)
     if env.rank == 0:
-        weights, measured = read_container("float.golf", RawCoder)
-        load_weights(model, weights)
-        log.record(**{name: value for name, value in measured.items() if name != "seed"})
-        hessians = read_container("hessians.golf", RawCoder)[0] if h.calibrate else {}
         code_bytes = os.path.getsize(__file__)
         label = f"int{h.mlp_bits}+{h.coder.name}"
-        model_bytes, payload_bytes = save_artifact(h, "model.golf", collect(model), weights, hessians)
+        model_bytes, payload_bytes = save_artifact(h, "model.golf", tensors)
         log(f"Code size: {code_bytes} bytes")
         log(f"Serialized model {label}: {model_bytes} bytes (payload:{payload_bytes})")
         log(f"Total submission size {label}: {model_bytes + code_bytes} bytes")

@@ -5,6 +5,7 @@ their own. A colon cannot occur in a parameter's name.
 """
 
 import torch
+import torch.distributed as dist
 
 from golf.parts.artifact import read_container, write_container
 from golf.parts.knobs import Chain, Slot
@@ -70,9 +71,9 @@ def quantizer_of(h, role):
     return None, 16
 
 
-def quantize(h, tagged, weights, hessians):
-    """{name: weight} to the artifact's tensors; weights may be of any dtype and on any device."""
-    tensors = {}
+def quantize(h, tagged, weights, hessians, rank=0, world_size=1):
+    """{name: weight} to the artifact's tensors, the same on every rank; weights may be of any dtype and on any device."""
+    tensors, turn = {}, 0
     if h.assign_bits:
         assigned = h.assign_bits(h, tagged, hessians)
     for name, _, tag in tagged:
@@ -88,9 +89,16 @@ def quantize(h, tagged, weights, hessians):
         elif small or quantizer is None:
             tensors[name] = w.half()
         else:
-            codes, scale = quantizer(h, w.reshape(-1, w.size(-1)), hessians.get(name), bits, tag.role)
-            tensors[f"{name}:q"] = codes.view(w.shape)
-            tensors[f"{name}:s"] = log_codes(scale) if h.log_scales else scale.half()
+            tensors[f"{name}:q"] = tensors[f"{name}:s"] = None
+            if turn % world_size == rank:  # the ranks take turns
+                codes, scale = quantizer(h, w.reshape(-1, w.size(-1)), hessians.get(name), bits, tag.role)
+                tensors[f"{name}:q"] = codes.view(w.shape)
+                tensors[f"{name}:s"] = log_codes(scale) if h.log_scales else scale.half()
+            turn += 1
+    if world_size > 1:
+        gathered = [None] * world_size
+        dist.all_gather_object(gathered, tensors)
+        tensors = {name: next(share[name] for share in gathered if share[name] is not None) for name in tensors}
     if h.prune:
         h.prune(h, tensors)
     if h.corrections:
@@ -149,9 +157,8 @@ def load_weights(model, weights):
             param.copy_(weights[name].view_as(param))
 
 
-def save_artifact(h, path, tagged, weights, hessians):
-    """Write the artifact; returns (its bytes, the bytes of its tensors before the coder)."""
-    tensors = quantize(h, tagged, weights, hessians)
+def save_artifact(h, path, tensors):
+    """Write the artifact of what `quantize` made; returns (its bytes, the bytes of its tensors before the coder)."""
     return write_container(path, tensors, {}, h.coder), sum(t.numel() * t.element_size() for t in tensors.values())
 
 

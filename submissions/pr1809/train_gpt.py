@@ -723,9 +723,9 @@ def quantizer_of(role):
     return None, 16
 
 
-def quantize(tagged, weights, hessians):
-    """{name: weight} to the artifact's tensors; weights may be of any dtype and on any device."""
-    tensors = {}
+def quantize(tagged, weights, hessians, rank=0, world_size=1):
+    """{name: weight} to the artifact's tensors, the same on every rank; weights may be of any dtype and on any device."""
+    tensors, turn = {}, 0
     for name, _, tag in tagged:
         w = weights[name].float().cpu()
         quantizer, bits = quantizer_of(tag.role)
@@ -735,9 +735,16 @@ def quantize(tagged, weights, hessians):
         elif small or quantizer is None:
             tensors[name] = w.half()
         else:
-            codes, scale = quantizer(w.reshape(-1, w.size(-1)), hessians.get(name), bits, tag.role)
-            tensors[f"{name}:q"] = codes.view(w.shape)
-            tensors[f"{name}:s"] = scale.half()
+            tensors[f"{name}:q"] = tensors[f"{name}:s"] = None
+            if turn % world_size == rank:  # the ranks take turns
+                codes, scale = quantizer(w.reshape(-1, w.size(-1)), hessians.get(name), bits, tag.role)
+                tensors[f"{name}:q"] = codes.view(w.shape)
+                tensors[f"{name}:s"] = scale.half()
+            turn += 1
+    if world_size > 1:
+        gathered = [None] * world_size
+        dist.all_gather_object(gathered, tensors)
+        tensors = {name: next(share[name] for share in gathered if share[name] is not None) for name in tensors}
     return tensors
 
 
@@ -774,9 +781,8 @@ def load_weights(model, weights):
             param.copy_(weights[name].view_as(param))
 
 
-def save_artifact(path, tagged, weights, hessians):
-    """Write the artifact; returns (its bytes, the bytes of its tensors before the coder)."""
-    tensors = quantize(tagged, weights, hessians)
+def save_artifact(path, tensors):
+    """Write the artifact of what `quantize` made; returns (its bytes, the bytes of its tensors before the coder)."""
     return write_container(path, tensors, {}, BrotliCoder), sum(t.numel() * t.element_size() for t in tensors.values())
 
 
@@ -1609,16 +1615,19 @@ def describe(env, log, model, phases):
 
 
 def export(env, log, model):
-    """Quantise the checkpoint into the artifact (rank 0) and weigh it."""
+    """Quantise the checkpoint into the artifact, every rank its share of the matrices; rank 0 writes and weighs it."""
     begun = time.perf_counter()
+    if env.distributed:
+        dist.barrier()  # rank 0 has written the checkpoint
+    weights, measured = read_container("float.golf", RawCoder)
+    load_weights(model, weights)
+    log.record(**{name: value for name, value in measured.items() if name != "seed"})
+    hessians = read_container("hessians.golf", RawCoder)[0]
+    tensors = quantize(collect(model), weights, hessians, env.rank, env.world_size)
     if env.rank == 0:
-        weights, measured = read_container("float.golf", RawCoder)
-        load_weights(model, weights)
-        log.record(**{name: value for name, value in measured.items() if name != "seed"})
-        hessians = read_container("hessians.golf", RawCoder)[0]
         code_bytes = os.path.getsize(__file__)
         label = f"int{h.mlp_bits}+{BrotliCoder.name}"
-        model_bytes, payload_bytes = save_artifact("model.golf", collect(model), weights, hessians)
+        model_bytes, payload_bytes = save_artifact("model.golf", tensors)
         log(f"Code size: {code_bytes} bytes")
         log(f"Serialized model {label}: {model_bytes} bytes (payload:{payload_bytes})")
         log(f"Total submission size {label}: {model_bytes + code_bytes} bytes")
