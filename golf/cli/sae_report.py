@@ -12,7 +12,9 @@ Markdown = Annotated[bool, typer.Option("--md", help="Print a Markdown table.")]
 
 
 def eval_(
-    run: Annotated[Path, typer.Argument(help="A folder of dictionaries (`sae_layer…pt`), or one such file.")],
+    run: Annotated[
+        str, typer.Argument(help="A folder of dictionaries (`sae_layer…pt`), one such file, or with --cayley a model.")
+    ],
     tokens: Annotated[str, typer.Option(help="Held-out tokens to measure on, e.g. 1M.")] = "128K",
     ce_tokens: Annotated[
         str, typer.Option(help="Of these, for losses with a layer's stream rebuilt; 0 for none.")
@@ -28,6 +30,10 @@ def eval_(
     ce_bench: Annotated[Path | None, typer.Option("--ce-bench", help="Contrastive stories as JSON lines.")] = None,
     baseline: Annotated[str, typer.Option(help="Of CE-Bench: other-subjects, all or official-v1.")] = "other-subjects",
     pairs: Annotated[int | None, typer.Option(help="Only the first pairs of stories.")] = None,
+    cayley: Annotated[
+        Path | None,
+        typer.Option("--cayley", help="RUN is a model with built-in CayleySAEs: measure those into this folder."),
+    ] = None,
     json: Json = False,
     md: Markdown = False,
 ) -> None:
@@ -35,16 +41,16 @@ def eval_(
 
     $ golf sae eval sae_runs/mine --tokens 1M
     """
-    from golf.sae.evaluate import evaluate, wishes_of
+    from golf.sae.evaluate import evaluate, evaluate_builtin, wishes_of
     from golf.sae.measured import summary, without_lists
 
     wishes = wishes_of(tokens, ce_tokens, layers, source, data, threshold, ce_bench, baseline, pairs)
     measured = {}
-    for layer, report in evaluate(run, wishes, talk):
+    for layer, report in evaluate_builtin(run, cayley, wishes, talk) if cayley else evaluate(Path(run), wishes, talk):
         measured[layer] = report
         talk(f"layer {layer} measured ({len(report['snapshots'])} snapshots)")
     if json:
-        print_json({"run": str(run), "layers": [without_lists(report) for report in measured.values()]})
+        print_json({"run": run, "layers": [without_lists(report) for report in measured.values()]})
     else:
         columns, rows = summary(measured)
         print_table(None, columns, rows, right=[name for name in columns if name != "snapshot"], md=md)

@@ -1,7 +1,7 @@
 """`golf sae eval`: measure every dictionary of a run, or one file of any layout; the numbers land beside the dictionaries."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,10 @@ from typing import Any
 from golf.downstream.rows import STORIES, read_rows
 from golf.errors import Exit, GolfError
 from golf.run.layout import write_atomically
+from golf.sae.builtin import BuiltInSource
 from golf.sae.ce_bench import BASELINES, Baseline, Stories
 from golf.sae.files import NAME, load_dictionary
-from golf.sae.measure import Coder, Snapshot, held_out, measure_layer
+from golf.sae.measure import Coder, HeldOut, Snapshot, Streams, held_out, measure_layer
 from golf.sae.measured import write_table
 from golf.sae.settings import count_of
 from golf.sae.source import Source, open_source
@@ -88,25 +89,56 @@ def evaluate(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Measure layer by layer, writing `measurements_layer{LL}.json` and the table after each; yields (layer, measurements)."""
     found = dictionaries_of(folder)
-    chosen = wishes.layers or tuple(found)
-    if absent := [layer for layer in chosen if layer not in found]:
-        raise GolfError(f"{folder} has no dictionary of layer {absent[0]}", f"it has {', '.join(map(str, found))}")
+    chosen = _chosen(wishes, list(found), folder)
     home = folder.parent if folder.is_file() else folder
     config = _config(home)
     source = open_source(wishes.source or _spec(home, config, found))
     _check(source, config, wishes)
-    text = held_out(source, wishes.tokens, wishes.data or _shards(config), _window(config, source))
-    if text.tokens < wishes.tokens * 0.99:
-        tell(f"measured on {text.tokens:,} tokens: there are no more ({wishes.tokens:,} were asked for)")
+    text = _text(source, wishes, wishes.data or _shards(config), _window(config, source), tell)
     for layer in chosen:
         snapshots = load_snapshots(found[layer], source.device)
         report = measure_layer(source, layer, snapshots, text, wishes.ce_tokens, wishes.threshold)
         if wishes.stories:
             report["ce_bench"] = ce_bench(source, layer, snapshots[-1].coder, wishes)
-        path = home / f"measurements_layer{layer:02d}.json"
-        write_atomically(path, (json.dumps(report, indent=1, allow_nan=False) + "\n").encode())
-        write_table(home)
-        yield layer, report
+        yield layer, _write(home, layer, report)
+
+
+def evaluate_builtin(
+    spec: str, home: Path, wishes: Wishes, tell: Callable[[str], None] = lambda line: None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The same of the dictionaries that are part of the model `spec`, into the folder `home`."""
+    source = BuiltInSource(open_source(spec))
+    text = _text(source, wishes, wishes.data, None, tell)
+    home.mkdir(parents=True, exist_ok=True)
+    for layer in _chosen(wishes, list(range(source.num_layers)), source.name):
+        only = source.snapshot(layer)
+        report = measure_layer(source, layer, [only], text, 0, wishes.threshold)
+        if wishes.stories:
+            report["ce_bench"] = ce_bench(source, layer, only.coder, wishes)
+        yield layer, _write(home, layer, report)
+
+
+def _chosen(wishes: Wishes, there: Sequence[int], place: object) -> tuple[int, ...]:
+    chosen = wishes.layers or tuple(there)
+    if absent := [layer for layer in chosen if layer not in there]:
+        raise GolfError(f"{place} has no dictionary of layer {absent[0]}", f"it has {', '.join(map(str, there))}")
+    return chosen
+
+
+def _text(
+    source: Streams, wishes: Wishes, data: Path | None, seq_len: int | None, tell: Callable[[str], None]
+) -> HeldOut:
+    text = held_out(source, wishes.tokens, data, seq_len)
+    if text.tokens < wishes.tokens * 0.99:
+        tell(f"measured on {text.tokens:,} tokens: there are no more ({wishes.tokens:,} were asked for)")
+    return text
+
+
+def _write(home: Path, layer: int, report: dict[str, Any]) -> dict[str, Any]:
+    text = json.dumps(report, indent=1, allow_nan=False) + "\n"
+    write_atomically(home / f"measurements_layer{layer:02d}.json", text.encode())
+    write_table(home)
+    return report
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -152,7 +184,7 @@ def _window(config: Mapping[str, Any], source: Source) -> int:
     return int(config.get("settings", {}).get("seq_len", source.seq_len))
 
 
-def ce_bench(source: Source, layer: int, coder: Coder, wishes: Wishes) -> dict[str, Any]:
+def ce_bench(source: Source | BuiltInSource, layer: int, coder: Coder, wishes: Wishes) -> dict[str, Any]:
     """CE-Bench's scores of one layer on the stories of a local file, in windows of the model's length, prefix not counted."""
     import torch
 

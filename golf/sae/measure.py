@@ -5,7 +5,7 @@ same for every layer and snapshot: two snapshots differ by what they learned, no
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from golf.errors import GolfError
 from golf.sae.fits import forecast
 from golf.sae.floors import floors_of, student_widths
 from golf.sae.metrics import DEAD_THRESHOLD, Losses, Quality, density_histogram, divergence, weight_cosines
-from golf.sae.source import Source
+from golf.sae.source import Ids, Swap
 
 FORMAT = "golf-sae-measurements/1"
 CODE_ELEMENTS = 1 << 24  # of a code in memory at once
@@ -31,6 +31,26 @@ class Coder(Protocol):
 
     def decode(self, z: Tensor) -> Tensor:
         """(N, F) -> (N, d)."""
+
+
+class Streams(Protocol):
+    """What is asked of a model: `golf.sae.source.Source`, or one whose dictionaries are built in."""
+
+    name: str
+    spec: str
+    model_dim: int
+    seq_len: int
+    facts: dict[str, Any]
+    device: torch.device
+
+    def tokens(self, split: str, data: Path | None = None, limit: int | None = None) -> Ids:
+        """Ids (N,) of a split."""
+
+    def residuals(self, ids: Tensor, layers: Iterable[int]) -> dict[int, Tensor]:
+        """{layer: (B, T, d)}."""
+
+    def logits(self, ids: Tensor, swap: Mapping[int, Swap] | None = None) -> Tensor:
+        """(B, T, V)."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +71,7 @@ class HeldOut:
         return {"tokens": self.tokens, "seq_len": self.ids.shape[1] - 1, "origin": self.origin, "sha256": digest}
 
 
-def held_out(source: Source, tokens: int, data: Path | None = None, seq_len: int | None = None) -> HeldOut:
+def held_out(source: Streams, tokens: int, data: Path | None = None, seq_len: int | None = None) -> HeldOut:
     """The first `tokens` validation tokens of `source` as windows of its own length; GolfError where there is not one window."""
     width = seq_len or source.seq_len
     ids = torch.from_numpy(source.tokens("val", data, tokens + 1).astype("int64"))
@@ -62,7 +82,7 @@ def held_out(source: Source, tokens: int, data: Path | None = None, seq_len: int
     return HeldOut(rows, str(data) if data else "validation split")
 
 
-def measure_quality(source: Source, layer: int, coders: Mapping[str, Coder], text: HeldOut) -> dict[str, Quality]:
+def measure_quality(source: Streams, layer: int, coders: Mapping[str, Coder], text: HeldOut) -> dict[str, Quality]:
     """Sums of every coder over all held-out tokens of one layer, from one forward."""
     found: dict[str, Quality] = {}
     rows = max(1, 8192 // (text.ids.shape[1] - 1))
@@ -83,7 +103,7 @@ def _chunks(x: Tensor, features: int) -> Sequence[Tensor]:
     return x.split(max(1, CODE_ELEMENTS // features)) if features else [x[:1], *x[1:].split(256)]
 
 
-def measure_losses(source: Source, layer: int, coder: Coder, text: HeldOut, tokens: int) -> Losses:
+def measure_losses(source: Streams, layer: int, coder: Coder, text: HeldOut, tokens: int) -> Losses:
     """What replacing one layer's stream costs on the first `tokens` held-out tokens, with the divergence of the predictions."""
     losses = Losses()
     width = text.ids.shape[1] - 1
@@ -117,7 +137,7 @@ class Snapshot:
 
 
 def measure_layer(
-    source: Source,
+    source: Streams,
     layer: int,
     snapshots: Sequence[Snapshot],
     text: HeldOut,

@@ -69,7 +69,7 @@ def metrics_heatmap(measured: Measured) -> Heatmap:
         Column("KL nats", [row.get("kl_nats") for row in losses], 4, -1),
         Column("final λ", [row["l1_coeff"] for row in last], 5),
     ]
-    note = "Blue: from the column's worst (pale) to its best (full); grey: neither end is better, from least to most."
+    note = "Blue: from the column's worst (faint) to its best (full); grey: neither end is better, from least to most."
     return Heatmap(
         "Metrics of the last snapshot, per layer",
         [named(layer) for layer in measured],
