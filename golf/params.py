@@ -52,7 +52,7 @@ def parameters(recipe: Recipe) -> Iterator[Parameter]:
     }
     owner |= {id(p): ("Muon", group["lr"], h.muon_wd) for group in muon.param_groups for p in group["params"]}
     for name, param, tag in tagged:
-        optimizer, lr, wd = owner[id(param)]
+        optimizer, lr, wd = owner.get(id(param), ("none", 0.0, 0.0))  # statistics are measured, not learned
         quantizer, bits = quantizer_of(h, tag.role)
         if tag.role == "control":
             bits = 16 if h.half_controls else 32

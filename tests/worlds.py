@@ -25,7 +25,6 @@ TINY = {
     "warmup_steps": 1,
     "val_loss_every": 0,
     "train_log_every": 1,
-    "cayley_levels": ((5, 4, 0), (7, 8, 16)),
     "iterations": 3,
 }
 
@@ -33,6 +32,8 @@ TINY = {
 def tiny(name: str, **values: Any) -> Recipe:
     """A recipe at the sizes of its smoke twin, and smaller still."""
     recipe = smoke_recipe(load_recipe(name))
+    if "cayley_sae.CayleySAE" in recipe.values["mlp_in"]:  # its first level has log2(model_dim) bits
+        values = {"cayley_levels": ((5, 4, 0), (7, 8, 16)), **values}
     return changed(recipe, {k: v for k, v in {**TINY, **values}.items() if k in recipe.values})
 
 

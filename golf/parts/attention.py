@@ -21,6 +21,7 @@ class Knobs:
     rope_base: float = 10_000.0
     rope_dims: int = 0  # rotated dims per head, 0 for all
     rope_train_len: int = 0  # beyond this many tokens the base grows (NTK); 0 never
+    rotary: bool = True  # make the tables of rotary positions; off where positions are learned
     attend: Slot = "causal_attention"  # (q, k, v, docs) -> y
     linear_init: Slot = "kaiming_uniform"  # (h, weight, rng) of every linear that does not start at zero
     value: Chain = ()  # members change the values: (v, u, flow) -> v

@@ -9,11 +9,13 @@ class Knobs:
     seed: int = 1337  # used when SEED is not set
     iterations: int = 20_000  # steps, the cap that holds when the clock does not
     max_wallclock_seconds: float = 600.0  # training clock; 0 counts in steps
+    micro_batches: int = 0  # of a step, over all ranks; 0 for the contest's 8
     vocab_size: int = 1024  # of the SentencePiece model
 
 
 class Smoke:
     iterations = 200
+    micro_batches = 8
     vocab_size = 1024
 
 
@@ -33,7 +35,10 @@ class Env:
         assert 8 % self.world_size == 0, (
             f"WORLD_SIZE={self.world_size} must divide 8, so that a step is the same 8 micro-batches"
         )
+        assert h.micro_batches % 8 == 0, f"micro_batches is {h.micro_batches}: it must be a multiple of 8"
         self.grad_accum_steps = 8 // self.world_size
+        if h.micro_batches:
+            self.grad_accum_steps = h.micro_batches // self.world_size
         self.cuda = torch.cuda.is_available()
         self.device = torch.device("cuda", self.local_rank) if self.cuda else torch.device("cpu")
         self.dtype = torch.bfloat16 if self.cuda else torch.float32  # of the activations

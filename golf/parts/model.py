@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from golf.parts.attention import Attention, adapt, rotary_tables
+from golf.parts.attention import Attention, adapt, members, rotary_tables
 from golf.parts.knobs import Chain, Slot
 from golf.parts.layers import CastedLinear, Embedding, norm
 from golf.parts.tags import tag
@@ -22,6 +22,8 @@ class Knobs:
     mlp_mult: float = 2.0  # MLP hidden width / model_dim
     tied_embed_init_std: float = 0.005
     softcap: float = 30.0  # logits are bounded by softcap · tanh(z / softcap)
+    embed_norm: bool = True  # norm the embedding
+    output_norm: Slot = ""  # (h) -> module in place of the norm before the head
     ln_scale: bool = False  # scale every normed block input by 1 / √(layer + 1)
     embed_pre: Chain = ()  # members change the embedding before its norm: (x, ids) -> x
     embed_post: Chain = ()  # … after its norm
@@ -29,6 +31,7 @@ class Knobs:
     table_init: Slot = "kaiming_uniform"  # (h, weight, rng) of the projections behind tables
     activation: Slot = "relu2"  # (h, z) -> z of the MLP
     mlp: Slot = "MLP"
+    mlp_in: Chain = ()  # members change the MLP's normed input: (u, flow) -> u
     adapters: bool = False  # test-time training may add low-rank adapters to every matrix
     block: Slot = "Block"
     route: Slot = "UNet"
@@ -83,6 +86,8 @@ class Block(nn.Module):
         self.h = h
         self.attn = Attention(h, layer)
         self.mlp = h.mlp(h, layer)
+        if h.mlp_in:
+            self.mlp_in = members(h, h.mlp_in, layer)
         self.attn_scale = tag(nn.Parameter(torch.ones(h.model_dim)), group="scalar", role="control")
         self.mlp_scale = tag(nn.Parameter(torch.ones(h.model_dim)), group="scalar", role="control")
         mix = torch.stack((torch.ones(h.model_dim), torch.zeros(h.model_dim)))
@@ -101,6 +106,9 @@ class Block(nn.Module):
         y, flow = self.attn(self.read(x), flow)
         x = x + self.attn_scale.to(x.dtype) * y
         u = self.read(x)
+        if self.h.mlp_in:
+            for hook in self.mlp_in.values():
+                u = hook(u, flow)
         y = self.mlp(u)
         if self.h.adapters:
             y = adapt(flow, "mlp", u, y)
@@ -120,6 +128,8 @@ class GPT(nn.Module):
             self.lookups = nn.ModuleDict({T.__name__: T(h) for T in h.lookups})
         self.blocks = nn.ModuleList(h.block(h, layer) for layer in range(h.num_layers))
         self.route = h.route(h)
+        if h.output_norm:
+            self.output_norm = h.output_norm(h)
 
     def forward(self, ids, targets=None, docs=None, loop=True, lora=None):
         """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets."""
@@ -127,18 +137,25 @@ class GPT(nn.Module):
         if self.h.embed_pre:
             for hook in self.embed_pre.values():
                 x = hook(x, ids)
-        x = norm(x)
+        if self.h.embed_norm:
+            x = norm(x)
         if self.h.embed_post:
             for hook in self.embed_post.values():
                 x = hook(x, ids)
-        flow = Flow(ids, docs, x0=x, rope=rotary_tables(self.h, ids.size(1), ids.device), lora=lora)
+        flow = Flow(
+            ids, docs, x0=x, rope=rotary_tables(self.h, ids.size(1), ids.device) if self.h.rotary else None, lora=lora
+        )
         if self.h.lookups:
             flow = flow._replace(lookups={name: table(ids) for name, table in self.lookups.items()})
-        x = norm(self.route(x, self.blocks, flow, loop))
+        if self.h.output_norm:
+            x = self.output_norm(self.route(x, self.blocks, flow, loop))
+        else:
+            x = norm(self.route(x, self.blocks, flow, loop))
         logits = F.linear(x, self.tok_emb.weight.to(x.dtype))
         if self.h.adapters:
             logits = adapt(flow, "head", x, logits)
-        logits = self.h.softcap * torch.tanh(logits / self.h.softcap)
+        if self.h.softcap:
+            logits = self.h.softcap * torch.tanh(logits / self.h.softcap)
         if targets is None:
             return logits
         nats = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")

@@ -20,6 +20,9 @@ class Knobs:
 def build_optimizers(h, tagged, env):
     """[Adam, Muon] over every tagged parameter, each exactly once."""
     groups = {"embed": (h.tied_embed_lr, h.embed_wd), "scalar": (h.scalar_lr, h.adam_wd)}
+    if h.mlp_in:
+        groups["bias"] = (h.scalar_lr, 0.0)  # never decayed
+        tagged = [entry for entry in tagged if entry.tag.group != "measured"]  # statistics learn nothing
     params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
     assert sum(len(group) for group in params.values()) == len(tagged), "a parameter's group has no optimizer"
     adam = torch.optim.AdamW(

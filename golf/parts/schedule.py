@@ -7,6 +7,9 @@ from golf.parts.knobs import Slot
 
 class Knobs:
     lr_at: Slot = "warmdown_by_iterations"  # (h, clock) -> factor on every base learning rate
+    group_lr: Slot = (
+        ""  # (h, group, clock) -> learning rate of an optimizer group, where base rate times factor is not it
+    )
     warmdown_iters: int = 1200  # the last steps' learning rate falls linearly to 0
     momentum_at: Slot = "momentum_warmup"  # (h, clock) -> Muon's momentum
     momentum: float = 0.95

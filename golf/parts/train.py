@@ -23,6 +23,9 @@ class Knobs:
     export_weights: Slot = "raw_weights"  # (model, averages): puts the weights to export into the model
     parallel: Slot = "ddp"  # (env, model) -> model that averages the gradients over the ranks in its backward
     average_gradients: Slot = ""  # (env, model) does so after clipping, where `parallel` leaves it
+    checkpoint: Slot = (
+        ""  # class (h, env, log, model, optimizers, loader, clock): keeps the training's state, and takes it up again
+    )
     calibrate: Slot = ""  # (h, env, log, model, loader) leaves `hessians.golf` for quantizers that need it
 
 
@@ -63,6 +66,8 @@ def take_step(h, env, model, loader, optimizers, clock, loop=True):
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * clock.lr_factor
+            if h.group_lr:
+                group["lr"] = h.group_lr(h, group, clock)
             if "momentum" in group:
                 group["momentum"] = momentum
         optimizer.step()
@@ -127,6 +132,8 @@ def score_average(h, env, log, model, stream):
 def train(h, env, log, model):
     """Train the raw model in place and leave `float.golf`, the checkpoint that export reads."""
     stream = Stream(h, env)
+    if h.mlp_in:
+        model.train()
     scored = compiled(env, model)
     trained = h.parallel(env, scored)
     optimizers = build_optimizers(h, collect(model), env)
@@ -139,6 +146,8 @@ def train(h, env, log, model):
         averages = {T.__name__: T(h, model) for T in h.after_step}
     loader = h.loader(h, env)
     clock = Clock(env, env.max_wallclock_seconds - h.reserve_seconds if env.max_wallclock_seconds > 0 else 0.0)
+    if h.checkpoint:
+        checkpoint = h.checkpoint(h, env, log, model, optimizers, loader, clock)
     clock.start()
     stop_reason, loss = None, None
     while True:
@@ -156,6 +165,8 @@ def train(h, env, log, model):
             loss = take_step(h, env, trained, loader, optimizers, clock)
         clock.step += 1
         clock.tick()
+        if h.checkpoint:
+            checkpoint.update()
         if h.after_step:
             for average in averages.values():
                 average.update(clock)
@@ -166,12 +177,16 @@ def train(h, env, log, model):
                 f"train_time:{milliseconds:.0f}ms step_avg:{milliseconds / clock.step:.2f}ms"
             )
     clock.pause()
+    if h.mlp_in:
+        model.eval()
     if h.after_step:
         h.export_weights(model, averages)
         score_average(h, env, log, scored, stream)
     if h.calibrate:
         h.calibrate(h, env, log, model, loader)
     finish(h, env, log, model, clock, stop_reason, loss, warm.elapsed_seconds)
+    if h.checkpoint:
+        checkpoint.remove()
 
 
 def finish(h, env, log, model, clock, stop_reason, loss, compile_seconds):

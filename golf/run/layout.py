@@ -13,6 +13,7 @@ from pathlib import Path
 SCRIPT = "train_gpt.py"
 CHECKPOINT = "float.golf"
 CHECKPOINTS = (CHECKPOINT, "hessians.golf")  # what export reads
+TRAINING = "resume.golf"  # where a training without a clock stands
 ARTIFACT = "model.golf"
 HERE = "-here"
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 
 from golf.errors import Exit, GolfError
+from golf.run.layout import TRAINING
 from golf.run.plan import Plan
 from golf.run.resume import is_alive, is_current, is_watched, reached
 from golf.run.schema import Run
@@ -41,11 +42,12 @@ def _decide(plan: Plan, store: Store, seed: int) -> Step:
         return Step(seed, "fresh")
     if run.state == "finished":
         return Step(seed, "keep", run)
-    if reached(run) == "started":
+    how_far = "was trained" if reached(run) != "started" else "is in training"
+    if how_far == "is in training" and not (run.folder / TRAINING).is_file():
         return Step(seed, "fresh")
     if plan.resume:
         return Step(seed, "continue", run)
-    raise GolfError(f"seed {seed} of {run.submission} was trained, then: {run.stop_reason or run.state}",
+    raise GolfError(f"seed {seed} of {run.submission} {how_far}, then: {run.stop_reason or run.state}",
                     "`--resume` goes on from its checkpoint; `--again` starts over and keeps the old one aside",
                     Exit.REFUSED)  # fmt: skip
 

@@ -17,6 +17,9 @@ class ParallelBlock(Block):
         x = mix[0] * x + mix[1] * flow.x0
         u = self.read(x)
         y, flow = self.attn(u, flow)
+        if self.h.mlp_in:
+            for hook in self.mlp_in.values():
+                u = hook(u, flow)
         z = self.mlp(u)
         if self.h.adapters:
             z = adapt(flow, "mlp", u, z)

@@ -1,0 +1,101 @@
+"""Checkpoints of a training that no clock ends: `resume.golf` holds weights, statistics, both optimizers and the place in the data.
+
+`train` in a folder that has one goes on from it, to the bit. With other training shards in DATA_PATH it goes on at their
+beginning, optimizers and learning rate untouched. Written whole or not at all, removed once `float.golf` stands.
+"""
+
+import os
+import zlib
+
+import torch
+import torch.distributed as dist
+
+from golf.parts.artifact import RawCoder, read_container, write_container
+from golf.parts.data import shard_paths
+from golf.parts.tags import collect
+
+
+class Knobs:
+    checkpoint_every: int = 250  # steps
+
+
+class Smoke:
+    checkpoint_every = 50
+
+
+def data_source(env):
+    """A number that names the training shards: their names, sizes and first bytes, wherever they lie."""
+    total = 0
+    for path in shard_paths(env, "train"):
+        total = zlib.crc32(f"{os.path.basename(path)} {os.path.getsize(path)}".encode(), total)
+        with open(path, "rb") as file:
+            total = zlib.crc32(file.read(65_536), total)
+    return total
+
+
+class Checkpoint:
+    """A slot for `checkpoint`. Asked after every step; the state is that of `collect(model)` and of the optimizers, by name."""
+
+    def __init__(self, h, env, log, model, optimizers, loader, clock):
+        self.h = h
+        assert not h.after_step, "`Checkpoint` does not keep averages: take them out of `after_step`"
+        self.env, self.model, self.clock = env, model, clock
+        groups = [(optimizer, group) for optimizer in optimizers for group in optimizer.param_groups]
+        self.state = {
+            param: optimizer.state for optimizer, group in groups for param in group["params"]
+        }  # of its optimizer
+        self.matrices = [param for _, group in groups if "momentum" in group for param in group["params"]]
+        self.source, self.source_step = data_source(env), 0  # the step at which these shards began
+        if os.path.exists("resume.golf"):
+            self.resume(log, loader)
+
+    @torch.no_grad()
+    def resume(self, log, loader):
+        tensors, meta = read_container("resume.golf", RawCoder)
+        if meta["seed"] != self.env.seed:
+            raise ValueError(f"resume.golf is of seed {meta['seed']}, this run of seed {self.env.seed}")
+        params = {name: param for name, param, _ in collect(self.model)}
+        for entry, tensor in tensors.items():
+            name, _, key = entry.partition(":")
+            if key:
+                self.state[params[name]][params[name]][key] = tensor.to(self.env.device)
+            else:
+                params[name].copy_(tensor)
+        same = meta["source"] == self.source
+        self.clock.step, self.clock.elapsed_seconds = meta["step"], meta["elapsed_seconds"]
+        self.source_step = meta["source_step"] if same else meta["step"]
+        for _ in range((self.clock.step - self.source_step) * self.env.grad_accum_steps):
+            loader.next_batch()
+        log(f"resumed: step:{self.clock.step}/{self.env.iterations} {'same' if same else 'other'} data")
+
+    def update(self):
+        if self.clock.step % self.h.checkpoint_every == 0:
+            self.share_momentum()
+            if self.env.rank == 0:
+                self.save()
+
+    def share_momentum(self):
+        """Muon keeps a matrix's momentum on the rank that orthogonalises it; rank 0 writes them all."""
+        if self.env.distributed:
+            for i, param in enumerate(self.matrices):
+                momentum = self.state[param][param].setdefault("momentum", torch.zeros_like(param))
+                dist.broadcast(momentum, i % self.env.world_size)
+
+    def save(self):
+        tensors = {}
+        for name, param, _ in collect(self.model):
+            tensors[name] = param
+            tensors |= {f"{name}:{key}": value for key, value in self.state.get(param, {}).get(param, {}).items()}
+        meta = {
+            "seed": self.env.seed,
+            "step": self.clock.step,
+            "elapsed_seconds": self.clock.elapsed_seconds,
+            "source": self.source,
+            "source_step": self.source_step,
+        }
+        write_container("resume.golf", tensors, meta, RawCoder)
+
+    def remove(self):
+        """Training is over and `float.golf` written."""
+        if self.env.rank == 0 and os.path.exists("resume.golf"):
+            os.remove("resume.golf")

@@ -1,0 +1,17 @@
+"""Micro-batches: the stream in as many pieces a step as fit the memory, for batches larger than the contest's (gradient accumulation)."""
+
+import numpy as np
+
+from golf.parts.data import SequentialStream, to_device
+
+
+class MicroBatches(SequentialStream):
+    """A slot for `loader`, with `micro_batches`."""
+
+    def next_batch(self):
+        """ids, targets: (sequences, T) of this rank's micro-batch. The span's last token is a target only."""
+        assert self.h.micro_batches, "`MicroBatches` wants micro_batches: pieces of a step, over all ranks"
+        span = self.h.train_batch_tokens // self.h.micro_batches + 1
+        tokens = self.take(span * self.env.world_size)[self.env.rank * span :][:span].astype(np.int64)
+        rows = (-1, self.h.train_seq_len)
+        return to_device(self.env, tokens[:-1].reshape(rows)), to_device(self.env, tokens[1:].reshape(rows))
