@@ -135,6 +135,13 @@ def test_acc_and_acc_norm_differ_where_length_decides() -> None:
     assert (two["acc"], two["acc_norm"]) == (0, 1)  # "xxxxxxxx": sum −9 ln 256, per character −9/8 ln 256
 
 
+def test_an_ending_follows_a_space() -> None:
+    table = torch.zeros(256, 256)
+    table[ord("e"), ord("v")] = 50.0  # without a space "votes." would follow "The cake" best
+    table[ord(" "), ord("h")] = 5.0
+    assert hellaswag(Bigram(table), HELLASWAG_ROWS[:1])["acc_norm"] == 1
+
+
 def test_hellaswag_by_hand_over_all_rows() -> None:
     model = random_bigram(4)
     hits = hits_norm = 0

@@ -138,3 +138,11 @@ def test_weight_cosines_see_parallel_and_opposite_pairs() -> None:
     encoder = 3 * decoder * torch.tensor([1.0, 1.0, 1.0, -1.0])[:, None]
     found = weight_cosines(encoder, decoder)
     assert found == {"encoder_decoder_cosine": 0.5, "decoder_norm_mean": 1.0, "decoder_norm_deviation": 0.0}
+
+
+def test_a_feature_at_the_threshold_is_dead_and_above_it_alive() -> None:
+    code = torch.tensor(
+        [[1.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    )  # on 1, 2 and 0 of 4 tokens
+    found = measured(torch.eye(4), code, torch.eye(4)).report(threshold=0.25)
+    assert (found["alive"], found["dead_share"], found["dead_threshold"]) == (1, pytest.approx(2 / 3), 0.25)

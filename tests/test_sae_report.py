@@ -20,7 +20,7 @@ from golf.errors import GolfError
 from golf.sae import evaluate as evaluate_module
 from golf.sae.charts import Chart, Column, Heatmap, Panel, colours, decades, short
 from golf.sae.dictionary import seeded
-from golf.sae.evaluate import Wishes, dictionaries_of, evaluate, wishes_of
+from golf.sae.evaluate import Wishes, dictionaries_of, evaluate, load_snapshots, wishes_of
 from golf.sae.files import file_name, save_dictionary
 from golf.sae.measure import Snapshot, held_out, measure_layer, measure_losses, measure_quality
 from golf.sae.measured import read_measurements, table_rows
@@ -173,6 +173,12 @@ def test_a_run_leaves_numbers_per_layer_and_one_table(run: Path) -> None:
     ]
     assert (rows[0]["ce_recovered"], float(rows[3]["ce_recovered"])) == ("", measured[0]["losses"]["ce_recovered"])
     assert float(rows[7]["fvu"]) == measured[1]["snapshots"][-1]["fvu"]
+
+
+def test_snapshots_stand_in_the_order_of_training_not_of_their_names(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, snapshots=(2000, 10_000, 30_000))
+    found = load_snapshots(dictionaries_of(folder)[0])
+    assert [(one.label, one.tokens) for one in found] == [("2K", 2000), ("10K", 10_000), ("final", 30_000)]
 
 
 def test_measuring_twice_gives_the_same_bytes(run: Path, tmp_path: Path) -> None:

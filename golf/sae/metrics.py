@@ -46,7 +46,9 @@ class Quality:
 
     def add(self, x: Tensor, code: Tensor, rebuilt: Tensor) -> None:
         """x, rebuilt: (N, d); code: (N, F)."""
-        self.fires += (code != 0).sum(0).cpu()
+        self.fires += (
+            (code != 0).float().sum(0).double().cpu()
+        )  # exact below 2^24 tokens a batch, and faster than integers
         self.squares += code.float().square().sum(0, dtype=torch.float64).cpu()
         x, rebuilt = x.double(), rebuilt.double()
         if self.shift is None:
