@@ -137,9 +137,10 @@ def test_acc_and_acc_norm_differ_where_length_decides() -> None:
 
 def test_an_ending_follows_a_space() -> None:
     table = torch.zeros(256, 256)
-    table[ord("e"), ord("v")] = 50.0  # without a space "votes." would follow "The cake" best
+    table[ord("e"), ord("v")] = 5.0  # without a space "vvv" would follow "The cake" best
     table[ord(" "), ord("h")] = 5.0
-    assert hellaswag(Bigram(table), HELLASWAG_ROWS[:1])["acc_norm"] == 1
+    row = {**HELLASWAG_ROWS[0], "endings": ["vvv", "hhh", "iii", "jjj"], "label": 1}
+    assert hellaswag(Bigram(table), [row])["acc"] == 1
 
 
 def test_hellaswag_by_hand_over_all_rows() -> None:
