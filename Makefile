@@ -27,7 +27,7 @@ fix: .venv/ready
 # The stamp is written last, so that an interrupted set-up is done again.
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,plot]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,plot,sae]"
 	touch $@
 
 clean:

@@ -55,7 +55,12 @@ class Dictionary(nn.Module):  # type: ignore[misc]
 
     def before_selection(self, x: torch.Tensor) -> torch.Tensor:
         """(…, F): what `select` chooses from."""
-        return F.relu(self.encoder(x - self.b_pre))
+        if not self.training:
+            return F.relu(self.encoder(x - self.b_pre))
+        # the same values; but b_pre's gradient comes by way of the bias, which spares the product that x's gradient would take
+        centre = self.b_pre.detach()
+        bias = self.encoder.bias + self.encoder.weight @ (centre - self.b_pre)
+        return F.relu(F.linear(x - centre, self.encoder.weight, bias))
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """The code z (…, F) of x (…, d); no code is negative."""

@@ -1,6 +1,6 @@
 """A causal language model of the transformers library as a source: a folder on disk, or a name that is in the local cache already.
 
-The hub is never asked: without network its client would retry for half a minute before saying so.
+The hub is never asked (`golf.sae.specs`).
 """
 
 from importlib.util import find_spec
@@ -10,6 +10,7 @@ from typing import Any
 from golf.errors import Exit, GolfError
 from golf.sae.corpus import text_tokens
 from golf.sae.source import Source
+from golf.sae.specs import hf_folder
 
 DEFAULT_CONTEXT = 1024  # tokens of a window, at most: longer ones cost memory and change little
 
@@ -19,7 +20,7 @@ def open_hf(name: str, device: str) -> Source:
 
     GolfError (10), at once: not installed, not here, not a causal language model.
     """
-    folder = _folder_of(name)
+    folder = hf_folder(name)
     if find_spec("transformers") is None:
         raise GolfError("reading a Hugging Face model needs the `transformers` library",
                         "install it: `pip install 'parameter-golf[sae]'`", Exit.REFUSED)  # fmt: skip
@@ -65,28 +66,6 @@ def blocks_of(model: Any, layers: int, name: str) -> list[Any]:
         if isinstance(module, torch.nn.ModuleList) and len(module) == layers:
             return list(module)
     raise GolfError(f"{name} has no list of {layers} blocks", "name a decoder-only model", Exit.REFUSED)
-
-
-def _folder_of(name: str) -> str:
-    """The folder that holds config.json, from disk or from the cache."""
-    if not name:
-        raise GolfError("no Hugging Face model is named", "`--hf FOLDER`, or `--hf EleutherAI/pythia-410m`")
-    path = Path(name).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise GolfError(f"{path} has no config.json", "name the folder of a transformers model", Exit.REFUSED)
-        return str(path)
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        config = try_to_load_from_cache(name, "config.json")
-    except HFValidationError:
-        config = None
-    if not isinstance(config, str):
-        raise GolfError(f"{name} is neither a folder nor in the Hugging Face cache of this machine",
-                        f"where there is a network: `hf download {name}`; golf itself fetches no models", Exit.REFUSED)  # fmt: skip
-    return str(Path(config).parent)
 
 
 def _first_line(fault: Exception) -> str:

@@ -1,0 +1,183 @@
+"""`golf sae`: dictionaries on the residual stream of a model: train, measure, report, export."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from golf.cli.output import print_json, print_table, talk
+from golf.cli.sae_report import eval_, report, scaling, tasks
+from golf.errors import GolfError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Sparse dictionaries on every residual-stream layer of a model: train, measure, report, export.",
+)
+
+
+@app.command()
+def train(
+    name: Annotated[
+        str | None, typer.Argument(help="Name of the run (default: from the model); sae_runs/NAME.")
+    ] = None,
+    submission: Annotated[
+        str | None,
+        typer.Option(help="A submission, a run's folder, float.golf or model.golf (default: the current folder's)."),
+    ] = None,
+    hf: Annotated[
+        str | None, typer.Option(help="A Hugging Face causal LM: folder, or owner/name in the cache.")
+    ] = None,
+    glassllm: Annotated[
+        bool, typer.Option("--glassllm", help="The small English model of the glassllm package.")
+    ] = False,
+    layers: Annotated[str, typer.Option(help="all, 0,6,12 or 3-8; a layer is one run of a block.")] = "all",
+    tokens: Annotated[str, typer.Option(help="Of the whole run, as 300M.")] = "2M",
+    expansion: Annotated[int | None, typer.Option(help="Features per dimension of the stream; default 8.")] = None,
+    arch: Annotated[str | None, typer.Option(help="relu (default), topk or batchtopk.")] = None,
+    k: Annotated[int | None, typer.Option(help="Active features of topk and batchtopk; default 32.")] = None,
+    target_l0: Annotated[
+        float | None, typer.Option(help="Move the penalty until so many features are active; relu's default, 32.")
+    ] = None,
+    l1: Annotated[float | None, typer.Option(help="A fixed penalty instead; the published runs have 3e-4.")] = None,
+    l1_form: Annotated[
+        str | None, typer.Option(help="Its units: sum (default), mean over features, saelens (error summed over d).")
+    ] = None,
+    l1_warmup: Annotated[str, typer.Option(help="Tokens over which the penalty grows from 0.")] = "0",
+    l1_init: Annotated[float | None, typer.Option(help="Where the moving penalty starts; default 5e-3.")] = None,
+    adaptive_rule: Annotated[str | None, typer.Option(help="How it moves: golf (default) or saeco.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Of Adam; default 3e-4 at 32,768 features, and 1/√features.")] = None,
+    lr_warmup: Annotated[str, typer.Option(help="Tokens over which the rate grows.")] = "0",
+    lr_decay_frac: Annotated[
+        float | None, typer.Option(help="Share of the run in which it falls to 0; default 0.2.")
+    ] = None,
+    batch_tokens: Annotated[str, typer.Option(help="Of one step.")] = "1024",
+    buffer_tokens: Annotated[str, typer.Option(help="Of the mixing buffer, held for every layer.")] = "32768",
+    norm: Annotated[
+        str | None,
+        typer.Option(help="sqrt_d (default): train on activations of mean norm √d, undone in the files; or none."),
+    ] = None,
+    aux: Annotated[
+        float | None, typer.Option(help="Weight of dead features' share, topk and batchtopk; default 1/32.")
+    ] = None,
+    dead_tokens: Annotated[
+        str, typer.Option(help="A feature is dead after so many silent tokens, or a fifth of the run.")
+    ] = "10M",
+    dtype: Annotated[str | None, typer.Option(help="fp32, bf16, or auto (default): bf16 on a GPU.")] = None,
+    snapshots: Annotated[str, typer.Option(help="How many in all, or where: 50M,100M,final.")] = "6",
+    data: Annotated[
+        Path | None, typer.Option(help="Text: shards, .txt or .jsonl (default: the model's data, else embedded).")
+    ] = None,
+    seq_len: Annotated[int | None, typer.Option(help="Tokens of a window; default the model's own.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, windows and batches.")] = 1337,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda (default: a GPU where there is one).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run instead of sae_runs/NAME.")] = None,
+    save_seconds: Annotated[float, typer.Option(help="Between two saves that a killed run goes on from.")] = 300.0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be trained, and how much memory it takes.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Train a dictionary on every layer, all from the same forwards; Ctrl-C saves, --resume goes on to the same weights.
+
+    $ golf sae train --submission mine --tokens 5M
+
+    As published for Pythia: golf sae train --hf EleutherAI/pythia-410m --expansion 32 --l1 3e-4 --norm none --lr-decay-frac 0
+    --tokens 300M --batch-tokens 32768 --snapshots 50M,100M,150M,200M,250M,final
+    """
+    from golf.sae.specs import spec_of
+
+    spec = spec_of(submission, hf, glassllm)
+    from golf.sae.command import run_training
+    from golf.sae.settings import count_of
+
+    choices = {
+        "tokens": count_of(tokens), "expansion": expansion, "arch": arch, "k": k, "target_l0": target_l0, "l1": l1,
+        "l1_form": l1_form, "l1_warmup": count_of(l1_warmup), "l1_init": l1_init, "adaptive_rule": adaptive_rule, "lr": lr,
+        "lr_warmup": count_of(lr_warmup), "lr_decay_frac": lr_decay_frac, "batch_tokens": count_of(batch_tokens),
+        "buffer_tokens": count_of(buffer_tokens), "norm": norm, "aux": aux, "dead_tokens": count_of(dead_tokens), "dtype": dtype,
+        "snapshots": snapshots, "seq_len": seq_len, "seed": seed,
+    }  # fmt: skip
+    made = run_training(
+        spec, name, choices, layers=layers, data=data, out=out, device=device,
+        resume=resume, dry_run=dry_run, save_seconds=save_seconds, tell=talk,
+    )  # fmt: skip
+    if made is None:
+        return
+    if json:
+        print_json(vars(made))
+    else:
+        print(made.folder)
+    if not made.finished:
+        talk(f"stopped after {made.tokens:,} tokens; go on with `--resume`")
+        raise typer.Exit(130)
+
+
+@app.command()
+def export(
+    place: Annotated[Path, typer.Argument(help="A run's folder, or one dictionary of any layout that golf reads.")],
+    to: Annotated[str, typer.Option(help="saelens, dictionary_learning, sparsify or golf.")] = "saelens",
+    out: Annotated[Path | None, typer.Option(help="Folder to write (default: export/LAYOUT in the run's).")] = None,
+    snapshot: Annotated[str, typer.Option(help="Which snapshot of a run.")] = "final",
+) -> None:
+    """Write dictionaries in the layout of another library, or another library's in golf's.
+
+    $ golf sae export sae_runs/mine --to saelens
+    """
+    from golf.sae.export import export as write
+
+    for path in write(place, to, out, snapshot):
+        print(path)
+
+
+@app.command()
+def info(
+    place: Annotated[
+        Path | None, typer.Argument(help="A run's folder, or one dictionary of any layout that golf reads.")
+    ] = None,
+    snapshot: Annotated[str | None, typer.Option(help="Only this snapshot of a run.")] = None,
+    dim: Annotated[int | None, typer.Option(help="Width of a model with a built-in parity dictionary …")] = None,
+    levels: Annotated[str | None, typer.Option(help="… and its levels, as 9,16,0;13,32,256.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    md: Annotated[bool, typer.Option("--md", help="A Markdown table.")] = False,
+) -> None:
+    """What dictionaries say of themselves; or what a parity dictionary of some levels is, before anything is trained.
+
+    $ golf sae info --dim 512 --levels "9,16,0;13,32,256"
+    """
+    if dim is not None and levels is not None:
+        from golf.sae.cayley import describe
+
+        facts = describe(dim, levels)
+        rows = facts["levels"]
+    elif place is not None:
+        from golf.sae.command import info_rows
+
+        rows = info_rows(place, snapshot)
+        facts = {"place": str(place), "dictionaries": rows}
+    else:
+        raise GolfError("nothing is named", "name a folder or file, or both --dim and --levels")
+    if json:
+        print_json(facts)
+        return
+    print_table(
+        None, list(rows[0]), [[_shown(value) for value in row.values()] for row in rows], right=list(rows[0]), md=md
+    )
+    if "levels" in facts:
+        print("\n".join(f"{key}: {_shown(value)}" for key, value in facts.items() if key != "levels"))
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "—"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+app.command(name="eval")(eval_)
+app.command()(report)
+app.command()(tasks)
+app.command()(scaling)

@@ -1,0 +1,157 @@
+"""The calls that `golf sae train` and `info` make."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from golf.errors import Exit, GolfError
+from golf.sae.files import NAME, load_dictionary
+from golf.sae.settings import Settings
+from golf.sae.source import open_source
+from golf.sae.train import FINAL, SAVE_SECONDS, Outcome, Progress, train
+
+TALK_SECONDS = 5.0
+EMBEDDED = "the model's own training split"
+INFO = ("layer", "snapshot", "layout", "arch", "d", "features", "k", "tokens", "penalty", "L0", "FVU", "dead")
+
+
+def run_training(
+    spec: str,
+    name: str | None,
+    choices: dict[str, Any],
+    *,
+    layers: str = "all",
+    data: Path | None = None,
+    out: Path | None = None,
+    device: str | None = None,
+    resume: bool = False,
+    dry_run: bool = False,
+    save_seconds: float = SAVE_SECONDS,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Outcome | None:
+    """Train (or, with `dry_run`, only say what would be trained). choices: fields of Settings; None means its default.
+
+    Ctrl-C ends after the step that runs and saves; the outcome then is not finished.
+    """
+    from golf.project import find_root
+    from golf.run.watch import interrupts
+
+    source = open_source(spec, device)
+    given = {key: value for key, value in choices.items() if value is not None}
+    settings = Settings(**{"seq_len": source.seq_len, **given})
+    folder = out or find_root() / "sae_runs" / (name or default_name(source.name, settings))
+    chosen = parse_layers(layers, source.num_layers)
+    tokens = source.tokens("train", data, settings.tokens + settings.buffer_tokens)
+    passes = settings.tokens / len(tokens)
+    features = settings.expansion * source.model_dim
+    tell(
+        f"{source.name}: {len(chosen)} of {source.num_layers} layers, width {source.model_dim}, {features:,} features each ({settings.arch})"
+    )
+    tell(
+        f"{settings.tokens:,} tokens, {settings.steps:,} steps"
+        + (f"; the text has {len(tokens):,}: {passes:.1f} passes" if passes > 1 else "")
+    )
+    buffer_bytes = 8 * settings.half_buffer * source.model_dim * len(chosen)
+    weight_bytes = 4 * 2 * features * source.model_dim * len(chosen)
+    tell(
+        f"memory {(buffer_bytes + 4 * weight_bytes) / 2**20:,.0f} MiB (buffer {buffer_bytes / 2**20:,.0f}); into {folder}"
+    )
+    if dry_run:
+        return None
+    show = _Shown(tell)
+    with interrupts() as stopped:
+        return train(
+            source, tokens, folder, settings, chosen, data=str(data.resolve()) if data else EMBEDDED, resume=resume,
+            save_seconds=save_seconds, on_progress=show, stop=lambda tokens: stopped.asked,
+        )  # fmt: skip
+
+
+def default_name(source: str, settings: Settings) -> str:
+    """`glassllm-en-x8-relu`."""
+    return f"{source}-x{settings.expansion}-{settings.arch}"
+
+
+def parse_layers(text: str, there: int) -> list[int]:
+    """`all`, `0,6,12` or `3-8`, among `there` layers."""
+    if text.strip() == "all":
+        return list(range(there))
+    try:
+        spans = [[int(end) for end in word.split("-")] for word in text.split(",")]
+        chosen = sorted({layer for span in spans for layer in range(span[0], span[-1] + 1)})
+    except (ValueError, IndexError):
+        raise GolfError(f"`{text}` names no layers", "write `all`, `0,6,12` or `3-8`") from None
+    if not chosen or chosen[0] < 0 or chosen[-1] >= there:
+        raise GolfError(f"`{text}` names a layer that is not there", f"its layers are 0 to {there - 1}")
+    return chosen
+
+
+class _Shown:
+    """A progress line every few seconds, and the last one."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.tell, self.last = tell, 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        if time.monotonic() - self.last < TALK_SECONDS and progress.tokens < progress.total:
+            return
+        self.last = time.monotonic()
+        self.tell(line_of(progress))
+
+
+def line_of(progress: Progress) -> str:
+    """`1,200,128 of 2,000,000 tokens  60 %  7,310 tok/s  2 min left  FVU 0.12  L0 31.9  dead 3 of 4,096`, means over the layers."""
+    rows = list(progress.rows.values())
+    fvus = [row["fvu"] for row in rows if row["fvu"] is not None]
+    left = (
+        f"{progress.seconds_left / 60:.1f} min left"
+        if progress.seconds_left >= 60
+        else f"{progress.seconds_left:.0f} s left"
+    )
+    parts = [f"{progress.tokens:,} of {progress.total:,} tokens", f"{100 * progress.tokens / progress.total:.0f} %",
+             f"{progress.tokens_per_second:,.0f} tok/s", left]  # fmt: skip
+    if fvus:
+        parts.append(f"FVU {sum(fvus) / len(fvus):.3f}")
+    parts.append(f"L0 {sum(row['l0'] for row in rows) / len(rows):.1f}")
+    parts.append(f"dead {sum(row['dead'] for row in rows):,} in {len(rows)} layers")
+    return "  ".join(parts)
+
+
+def dictionaries_in(place: Path, snapshot: str | None = None) -> list[Path]:
+    """The files of a run's folder, by layer and then by tokens; or the one dictionary that `place` is. snapshot: only these."""
+    if not place.exists():
+        raise GolfError(f"no {place}", "name a folder of `golf sae train`, or the file of one dictionary")
+    named = [(path, NAME.fullmatch(path.name)) for path in place.glob("sae_layer*.pt")] if place.is_dir() else []
+    found = sorted(
+        (int(m[1]), m[2] == FINAL, _order(m[2]), path) for path, m in named if m and snapshot in (None, m[2])
+    )
+    if found:
+        return [path for *_, path in found]
+    if any(m for _, m in named):
+        labels = ", ".join(sorted({m[2] for _, m in named if m}, key=_order))
+        raise GolfError(f"{place} has no snapshot `{snapshot}`", f"it has {labels}", Exit.USAGE)
+    return [place]
+
+
+def _order(label: str) -> tuple[int, str]:
+    from golf.sae.settings import count_of
+
+    try:
+        return count_of(label), label
+    except GolfError:
+        return 0, label
+
+
+def info_rows(place: Path, snapshot: str | None = None) -> list[dict[str, Any]]:
+    """What each dictionary of a folder or file says of itself, by the names of INFO; None where it says nothing."""
+    rows = []
+    for path in dictionaries_in(place, snapshot):
+        made = load_dictionary(path)
+        name, last = NAME.fullmatch(path.name), made.stats[-1] if made.stats else {}
+        values = (
+            made.config.get("target_layer", int(name[1]) if name else None), name[2] if name else None,
+            made.config["layout"], made.arch, made.model_dim, made.features, made.k or None, made.config.get("tokens_seen"),
+            made.config.get("l1_coeff"), last.get("l0"), last.get("fvu"), last.get("dead"),
+        )  # fmt: skip
+        rows.append(dict(zip(INFO, values, strict=True)))
+    return rows

@@ -1,0 +1,140 @@
+"""Dictionaries in the layouts of other libraries, so that their own loaders read them and compute the same.
+
+    saelens              layer_LL/{cfg.json, sae_weights.safetensors}
+    dictionary_learning  layer_LL/trainer_0/{config.json, ae.pt}
+    sparsify             layers.LL/{cfg.json, sae.safetensors}
+    golf                 sae_layerLL_final.pt, for dictionaries that came from elsewhere
+
+Exact in each: with two biases, one b_d + b_pre before and after the code and W_e b_d added to the encoder's do the same. A ReLU
+dictionary is a TopK one with k = all features (sparsify has nothing else); a BatchTopK threshold is a JumpReLU (SAELens has no other).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from golf.errors import Exit, GolfError
+from golf.run.layout import write_atomically
+from golf.sae.command import dictionaries_in
+from golf.sae.dictionary import Dictionary
+from golf.sae.files import file_name, load_dictionary, save_dictionary, save_plain
+
+LAYOUTS = ("saelens", "dictionary_learning", "sparsify", "golf")
+CLASSES = {"relu": ("AutoEncoder", "StandardTrainer"), "topk": ("AutoEncoderTopK", "TopKTrainer"),
+           "batchtopk": ("BatchTopKSAE", "BatchTopKTrainer")}  # fmt: skip
+
+
+def export(place: Path, to: str, out: Path | None = None, snapshot: str = "final") -> list[Path]:
+    """Write every layer of a run (or one file, of any layout) as `to`; the folders or files written.
+
+    out: default `<place>/export/<to>`; what is there already is not overwritten. GolfError: an architecture that `to` cannot hold.
+    """
+    if to not in LAYOUTS:
+        raise GolfError(f"golf writes no `{to}` layout", f"choose one of {', '.join(LAYOUTS)}")
+    paths = dictionaries_in(place, snapshot if place.is_dir() else None)
+    home = out or (place if place.is_dir() else place.parent) / "export" / to
+    if home.exists() and any(home.iterdir()):
+        raise GolfError(f"{home} is there already", "name another folder: `--out`", Exit.REFUSED)
+    write = {
+        "saelens": write_saelens,
+        "dictionary_learning": write_dictionary_learning,
+        "sparsify": write_sparsify,
+        "golf": write_golf,
+    }[to]
+    return [write(home, made, int(made.config.get("target_layer") or 0)) for made in map(load_dictionary, paths)]
+
+
+def one_bias(made: Dictionary) -> tuple[torch.Tensor, torch.Tensor]:
+    """(bias before and after the code, encoder's bias) that do what the dictionary's two or three biases do."""
+    second = made.decoder.bias
+    if second is None:
+        return made.b_pre.detach(), made.encoder.bias.detach()
+    return (made.b_pre + second).detach(), (made.encoder.bias + made.encoder.weight @ second).detach()
+
+
+def write_saelens(home: Path, made: Dictionary, layer: int) -> Path:
+    folder, config = home / f"layer_{layer:02d}", made.config
+    bias, encoder_bias = one_bias(made)
+    tensors = {"W_enc": made.encoder.weight.T, "b_enc": encoder_bias, "W_dec": made.decoder.weight.T, "b_dec": bias}
+    cfg: dict[str, Any] = {
+        "architecture": {"relu": "standard", "topk": "topk"}.get(made.arch, "jumprelu"),
+        "d_in": made.model_dim, "d_sae": made.features, "dtype": "float32", "device": "cpu",
+        "apply_b_dec_to_input": True, "normalize_activations": "none", "reshape_activations": "none",
+        "metadata": {
+            "model_name": config.get("model_name"), "hook_name": f"blocks.{layer}.hook_resid_post",
+            "context_size": config.get("context_size"), "prepend_bos": False, "dataset_path": None,
+            "sae_lens_version": "6.0.0", "sae_lens_training_version": None, "exported_by": "golf",
+        },
+    }  # fmt: skip
+    if made.arch == "topk":
+        cfg |= {"k": made.k, "rescale_acts_by_decoder_norm": False}
+    if cfg["architecture"] == "jumprelu":
+        tensors["threshold"] = made.threshold.expand(made.features)
+    _write_json(folder / "cfg.json", cfg)
+    _write_safetensors(folder / "sae_weights.safetensors", tensors)
+    return folder
+
+
+def write_dictionary_learning(home: Path, made: Dictionary, layer: int) -> Path:
+    if made.arch not in CLASSES:
+        raise GolfError(
+            f"dictionary_learning has no class for `{made.arch}` with these names", "`--to saelens`", Exit.REFUSED
+        )
+    folder, (bias, encoder_bias) = home / f"layer_{layer:02d}" / "trainer_0", one_bias(made)
+    tensors = {
+        "encoder.weight": made.encoder.weight,
+        "encoder.bias": encoder_bias,
+        "decoder.weight": made.decoder.weight,
+    }
+    if made.arch == "relu":
+        tensors["bias"] = bias
+    else:
+        threshold = made.threshold if made.arch == "batchtopk" else torch.tensor(-1.0)
+        tensors |= {"b_dec": bias, "k": torch.tensor(made.k, dtype=torch.int), "threshold": threshold}
+    dict_class, trainer_class = CLASSES[made.arch]
+    trainer = {"trainer_class": trainer_class, "dict_class": dict_class, "activation_dim": made.model_dim, "dict_size": made.features,
+               "lr": made.config.get("lr"), "layer": layer, "lm_name": made.config.get("model_name"), "k": made.k or None,
+               "submodule_name": f"resid_post_layer_{layer}"}  # fmt: skip
+    buffer = {"d_submodule": made.model_dim, "io": "out", "ctx_len": made.config.get("context_size")}
+    _write_json(folder / "config.json", {"trainer": trainer, "buffer": buffer})
+    save_plain(folder / "ae.pt", {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()})
+    return folder
+
+
+def write_sparsify(home: Path, made: Dictionary, layer: int) -> Path:
+    if made.arch not in ("relu", "topk"):
+        raise GolfError(
+            f"sparsify has no activation like that of a `{made.arch}` dictionary", "`--to saelens`", Exit.REFUSED
+        )
+    folder, (bias, encoder_bias) = home / f"layers.{layer}", one_bias(made)
+    tensors = {
+        "encoder.weight": made.encoder.weight,
+        "encoder.bias": encoder_bias,
+        "W_dec": made.decoder.weight.T,
+        "b_dec": bias,
+    }
+    cfg = {"activation": "topk", "expansion_factor": max(made.features // made.model_dim, 1), "normalize_decoder": True,
+           "num_latents": made.features, "k": made.k or made.features, "multi_topk": False, "skip_connection": False,
+           "transcode": False, "d_in": made.model_dim}  # fmt: skip
+    _write_json(folder / "cfg.json", cfg)
+    _write_safetensors(folder / "sae.safetensors", tensors)
+    return folder
+
+
+def write_golf(home: Path, made: Dictionary, layer: int) -> Path:
+    config = {"target_layer": layer, **made.config}
+    return save_dictionary(home / file_name(layer, "final"), made.state_dict(), config, made.stats)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _write_safetensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    from safetensors.torch import save
+
+    plain = {name: tensor.detach().float().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    write_atomically(path, save(plain))

@@ -1,0 +1,168 @@
+"""The training of one layer's dictionary: a step on a batch of activations, and what is counted on the way."""
+
+from typing import Any
+
+import torch
+
+from golf.sae.dictionary import seeded, unscaled
+from golf.sae.penalty import Penalty
+from golf.sae.settings import Settings, l1_sum
+
+BETAS = (0.9, 0.999)
+CLIP_NORM = 1.0
+
+
+class Tally:
+    """Sums over the steps since the last row of the statistics, in fp64."""
+
+    def __init__(self, model_dim: int, features: int, device: torch.device) -> None:
+        self.sums = {
+            name: torch.zeros((), dtype=torch.float64, device=device) for name in ("squares", "error", "l1", "active")
+        }
+        self.sums["stream"] = torch.zeros(model_dim, dtype=torch.float64, device=device)
+        self.fired = torch.zeros(features, dtype=torch.bool, device=device)
+        self.tokens = 0
+
+    def add(self, x: torch.Tensor, error: torch.Tensor, z: torch.Tensor, counts: torch.Tensor) -> None:
+        """One step: x (N, d), Σ of its squared error, its code, how often each feature fired."""
+        self.sums["squares"] += x.double().square().sum()
+        self.sums["stream"] += x.double().sum(0)
+        self.sums["error"] += error
+        self.sums["l1"] += z.sum()
+        self.sums["active"] += counts.sum()
+        self.fired |= counts > 0
+        self.tokens += len(x)
+
+    def row(self, scale: float) -> dict[str, Any]:
+        """Means over the tokens since the last row, in the units of the stream (not of the scaled one), and start again."""
+        n, width = self.tokens, self.sums["stream"].numel()
+        spread = self.sums["squares"] - self.sums["stream"].square().sum() / n
+        row = {
+            "mse": float(self.sums["error"]) / (n * width) / scale**2,
+            "fvu": float(self.sums["error"] / spread) if float(spread) > 0 else None,
+            "l1_norm": float(self.sums["l1"]) / n / scale,
+            "l0": float(self.sums["active"]) / n,
+            "alive": int(self.fired.sum()),
+        }
+        for value in self.sums.values():
+            value.zero_()
+        self.fired.zero_()
+        self.tokens = 0
+        return row
+
+    def state(self) -> dict[str, Any]:
+        """What resuming needs."""
+        return {"sums": self.sums, "fired": self.fired, "tokens": self.tokens}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """The reverse of `state`."""
+        for name, value in state["sums"].items():
+            self.sums[name].copy_(value)
+        self.fired.copy_(state["fired"])
+        self.tokens = state["tokens"]
+
+
+class LayerTraining:
+    """A dictionary with optimizer, penalty and statistics. `begin` looks at the first activations, `step` learns from a batch."""
+
+    def __init__(self, settings: Settings, model_dim: int, device: torch.device) -> None:
+        self.settings, self.scale, self.tokens = settings, 1.0, 0
+        features = settings.expansion * model_dim
+        self.rate = settings.rate(features)
+        self.sae = seeded(settings.seed, model_dim, features, settings.arch, settings.k).to(device).train()
+        self.optimizer = torch.optim.Adam(self.sae.parameters(), lr=self.rate, betas=BETAS)
+        start = 0.0 if settings.arch != "relu" else l1_sum(
+            settings.l1_init if settings.l1 is None else settings.l1, settings.l1_form, features, model_dim
+        )  # fmt: skip
+        self.penalty = Penalty(
+            start, target=settings.target, rule=settings.adaptive_rule, warmup_tokens=settings.l1_warmup
+        )
+        self.silent = torch.zeros(features, dtype=torch.int64, device=device)  # tokens since a feature last fired
+        self.tally = Tally(model_dim, features, device)
+        self.stats: list[dict[str, Any]] = []
+        self.bf16 = settings.dtype == "bf16" or (settings.dtype == "auto" and device.type == "cuda")
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def begin(self, x: torch.Tensor) -> None:
+        """Set the scale and b_pre (the mean) from the first activations (N, d)."""
+        if self.settings.norm == "sqrt_d":
+            norm = float(x.norm(dim=-1).double().mean())
+            self.scale = x.shape[-1] ** 0.5 / norm if norm > 0 else 1.0
+        self.sae.b_pre.copy_((x.double().mean(0) * self.scale).float())
+
+    def step(self, x: torch.Tensor) -> float:
+        """Learn from x (N, d), activations as the model made them. Returns the loss (scaled units)."""
+        x = x * self.scale
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            codes = self.sae.before_selection(x)
+            z = self.sae.select(codes)
+            error = (self.sae.decode(z) - x).float()
+            extra = self._dead_share(codes, error)
+        weight = self.penalty.at(self.tokens)
+        l1 = z.float().sum(-1).mean()
+        loss = error.square().mean() + weight * l1 + extra
+        loss.backward()
+        self.sae.project_gradient()
+        torch.nn.utils.clip_grad_norm_(self.sae.parameters(), CLIP_NORM)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.sae.normalize_decoder()
+        self._count(x, error.detach(), z.detach())
+        return float(loss.detach())
+
+    def _count(self, x: torch.Tensor, error: torch.Tensor, z: torch.Tensor) -> None:
+        counts = (z != 0).sum(0)
+        self.silent.add_(len(x)).masked_fill_(counts > 0, 0)
+        self.tally.add(x, error.square().sum().double(), z, counts)
+        self.penalty.update(float(counts.sum()) / len(x), self.tokens)
+        self.tokens += len(x)
+
+    def _dead_share(self, codes: torch.Tensor, error: torch.Tensor) -> torch.Tensor | float:
+        """The auxiliary loss of arXiv 2406.04093: the d/2 best dead features should explain what the others left over."""
+        if self.settings.arch == "relu" or not self.settings.aux:
+            return 0.0
+        dead = self.silent >= self.settings.dead_after
+        count = min(int(dead.sum()), self.sae.model_dim // 2)
+        if count == 0:
+            return 0.0
+        best = codes.masked_fill(~dead, 0.0).topk(count, dim=-1, sorted=False)
+        guess = self.sae.decoder(torch.zeros_like(codes).scatter(-1, best.indices, best.values))
+        return self.settings.aux * (guess.float() + error.detach()).square().mean()  # error is x̂ − x
+
+    def lr(self) -> float:
+        """The learning rate of the step that begins now."""
+        s, total = self.settings, self.settings.steps * self.settings.batch_tokens
+        factor = min((self.tokens + s.batch_tokens) / s.lr_warmup, 1.0) if s.lr_warmup else 1.0
+        if s.lr_decay_frac:
+            factor *= min((total - self.tokens) / (s.lr_decay_frac * total), 1.0)
+        return self.rate * factor
+
+    def row(self) -> dict[str, Any]:
+        """Close a row of the statistics."""
+        dead = int((self.silent >= self.settings.dead_after).sum())
+        row = {"tokens": self.tokens, **self.tally.row(self.scale), "dead": dead,
+               "l1_coeff": self.penalty.at(self.tokens), "lr": self.lr()}  # fmt: skip
+        self.stats.append(row)
+        return row
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The dictionary in the units of the stream."""
+        weights: dict[str, torch.Tensor] = unscaled(self.sae.state_dict(), self.scale)
+        return weights
+
+    def state(self) -> dict[str, Any]:
+        """What resuming needs."""
+        return {"sae": self.sae.state_dict(), "optimizer": self.optimizer.state_dict(), "penalty": self.penalty.state(),
+                "silent": self.silent, "tally": self.tally.state(), "stats": self.stats, "scale": self.scale,
+                "tokens": self.tokens}  # fmt: skip
+
+    def load(self, state: dict[str, Any]) -> None:
+        """The reverse of `state`."""
+        self.sae.load_state_dict(state["sae"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.penalty.load(state["penalty"])
+        self.silent.copy_(state["silent"])
+        self.tally.load(state["tally"])
+        self.stats, self.scale, self.tokens = list(state["stats"]), state["scale"], state["tokens"]

@@ -1,0 +1,219 @@
+"""Train a dictionary on every chosen layer of a model, all from the same forwards and in lockstep.
+
+A run is a folder:
+
+    config.json                      the model, the layers, every choice
+    sae_layer{LL}_{SNAPSHOT}.pt      a dictionary (`golf.sae.files`), at each snapshot and at the end (`final`)
+    stats_layer{LL}.json             a row per stretch of training
+    timing.json                      seconds of each session
+    state.pt                         everything that resuming needs, rewritten from time to time; gone when the run is finished
+
+On a CPU a run that was stopped, or killed, and resumed ends with the same bytes as one that was not. A layer's dictionary does not
+depend on which others are trained beside it.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from golf.errors import Exit, GolfError
+from golf.run.layout import write_atomically
+from golf.sae.buffer import MixingBuffer
+from golf.sae.corpus import Windows
+from golf.sae.files import file_name, load_plain, save_dictionary, save_plain
+from golf.sae.layer import LayerTraining
+from golf.sae.settings import Settings, snapshot_points
+from golf.sae.source import Ids, Source
+
+RUN_FORMAT = "golf-sae-run/1"
+STATE, STATE_FORMAT = "state.pt", "golf-sae-state/1"
+FINAL = "final"
+SAVE_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is: tokens of the whole run, tokens per second of this session, seconds to go, and the last rows by layer."""
+
+    tokens: int
+    total: int
+    tokens_per_second: float
+    seconds_left: float
+    rows: dict[int, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a session ended: `finished`, or stopped after `tokens` with its state saved. seconds: of this session's training."""
+
+    folder: Path
+    finished: bool
+    tokens: int
+    seconds: float
+    tokens_per_second: float
+
+
+def train(
+    source: Source,
+    tokens: Ids,
+    folder: Path,
+    settings: Settings,
+    layers: list[int] | None = None,
+    *,
+    data: str = "embedded",
+    resume: bool = False,
+    save_seconds: float = SAVE_SECONDS,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    stop: Callable[[int], bool] = lambda tokens: False,
+) -> Outcome:
+    """Train into `folder`; `tokens` is the text as ids (N,), `data` how files call it, layers default to all.
+
+    stop: asked after every step with the tokens seen; True saves and ends. GolfError (10): a folder that holds a run already (without
+    resume), that holds another run (with it), a layer that the model does not have.
+    """
+    chosen = sorted(set(range(source.num_layers) if layers is None else layers))
+    source._checked(chosen)
+    run = _Run(source, tokens, folder, settings, chosen, data)
+    run.open(resume)
+    return run.go(save_seconds, on_progress, stop)
+
+
+class _Run:
+    def __init__(
+        self, source: Source, tokens: Ids, folder: Path, settings: Settings, layers: list[int], data: str
+    ) -> None:
+        self.source, self.folder, self.settings, self.layers = source, folder, settings, layers
+        windows = Windows(tokens, settings.seq_len, settings.seed)
+        self.config: dict[str, Any] = {
+            "format": RUN_FORMAT,
+            "source": {"spec": source.spec, "name": source.name, "model_dim": source.model_dim,
+                       "num_layers": source.num_layers, "vocab_size": source.vocab_size, **source.facts},
+            "data": {"name": data, "tokens": len(tokens)},
+            "layers": layers,
+            "settings": settings.as_config(),
+        }  # fmt: skip
+        self.points = snapshot_points(settings.snapshots, settings.steps * settings.batch_tokens)
+        self.buffer = MixingBuffer(source, windows, layers, settings.half_buffer, settings.batch_tokens, settings.seed)
+        self.trainings = {layer: LayerTraining(settings, source.model_dim, source.device) for layer in layers}
+        self.step = 0
+
+    @property
+    def tokens(self) -> int:
+        return self.step * self.settings.batch_tokens
+
+    def open(self, resume: bool) -> None:
+        """Start, or go on where the folder's state says; refuse what would overwrite or mix runs."""
+        path, state = self.folder / "config.json", self.folder / STATE
+        if path.is_file():
+            said = json.loads(path.read_text())
+            if not resume:
+                raise GolfError(
+                    f"{self.folder} holds a run already",
+                    "go on with it: `--resume`; or name another folder",
+                    Exit.REFUSED,
+                )
+            if said != json.loads(json.dumps(self.config)):
+                raise GolfError(f"{self.folder} holds another run: {_difference(said, self.config)}",
+                                "resume with the same choices, or name another folder", Exit.REFUSED)  # fmt: skip
+            if all((self.folder / file_name(layer, FINAL)).is_file() for layer in self.layers) and not state.is_file():
+                raise GolfError(f"{self.folder} is finished", "name another folder for another run", Exit.REFUSED)
+        elif resume:
+            raise GolfError(f"{self.folder} holds no run to go on with", "leave out `--resume`", Exit.REFUSED)
+        if state.is_file():
+            self._load(load_plain(state))
+            return
+        write_atomically(path, (json.dumps(self.config, indent=1) + "\n").encode())
+        self.buffer.fill()
+        for training, slots in zip(self.trainings.values(), self.buffer.slots, strict=True):
+            training.begin(slots)
+
+    def go(self, save_seconds: float, on_progress: Callable[[Progress], None], stop: Callable[[int], bool]) -> Outcome:
+        begun, first = time.monotonic(), self.tokens
+        saved, done = begun, False
+        while self.step < self.settings.steps:
+            for training, x in zip(self.trainings.values(), self.buffer.next(), strict=True):
+                training.step(x)
+            self.step += 1
+            if self.step % self.settings.rows_every == 0 or self.step == self.settings.steps:
+                rows = {layer: training.row() for layer, training in self.trainings.items()}
+                on_progress(self._progress(rows, first, time.monotonic() - begun))
+            self._snapshots()
+            done = self.step == self.settings.steps
+            stopped = not done and stop(self.tokens)
+            if stopped or (not done and time.monotonic() - saved >= save_seconds):
+                self._save()
+                saved = time.monotonic()
+            if stopped:
+                break
+        seconds = time.monotonic() - begun
+        if self.step == self.settings.steps:
+            self._write(FINAL)
+            (self.folder / STATE).unlink(missing_ok=True)
+        self._note(first, seconds)
+        speed = (self.tokens - first) / seconds if seconds > 0 else 0.0
+        return Outcome(self.folder, self.step == self.settings.steps, self.tokens, seconds, speed)
+
+    def _progress(self, rows: dict[int, dict[str, Any]], first: int, seconds: float) -> Progress:
+        total, speed = self.settings.steps * self.settings.batch_tokens, (self.tokens - first) / max(seconds, 1e-9)
+        return Progress(self.tokens, total, speed, (total - self.tokens) / max(speed, 1e-9), rows)
+
+    def _snapshots(self) -> None:
+        before = self.tokens - self.settings.batch_tokens
+        for point, label in self.points.items():
+            if before < point <= self.tokens:
+                self._write(label)
+
+    def _write(self, label: str) -> None:
+        for layer, training in self.trainings.items():
+            path = self.folder / file_name(layer, label)
+            save_dictionary(path, training.weights(), self._describe(layer, training, label), training.stats)
+            text = json.dumps(training.stats, indent=0) + "\n"
+            write_atomically(self.folder / f"stats_layer{layer:02d}.json", text.encode())
+
+    def _describe(self, layer: int, training: LayerTraining, label: str) -> dict[str, Any]:
+        """What a dictionary's file says of it: the published keys, then ours."""
+        s = self.settings
+        return {
+            "d_model": self.source.model_dim, "d_sae": training.sae.features, "expansion": s.expansion,
+            "l1_coeff": training.penalty.at(training.tokens), "lr": training.rate, "target_layer": layer,
+            "tokens_seen": training.tokens, "model_name": self.source.name,
+            "arch": s.arch, "k": s.k if s.arch != "relu" else 0, "snapshot": label, "source": self.source.spec,
+            "hook_name": f"blocks.{layer}.hook_resid_post", "context_size": s.seq_len, "norm": s.norm,
+            "norm_scale": training.scale, "l1_form": "sum", "seed": s.seed,
+        }  # fmt: skip
+
+    def _note(self, first: int, seconds: float) -> None:
+        path = self.folder / "timing.json"
+        sessions = json.loads(path.read_text()) if path.is_file() else []
+        sessions.append({"from_tokens": first, "to_tokens": self.tokens, "seconds": round(seconds, 3),
+                         "device": str(self.source.device), "threads": torch.get_num_threads()})  # fmt: skip
+        write_atomically(path, (json.dumps(sessions, indent=1) + "\n").encode())
+
+    def _save(self) -> None:
+        layers = {layer: training.state() for layer, training in self.trainings.items()}
+        save_plain(self.folder / STATE, {"format": STATE_FORMAT, "step": self.step, "buffer": self.buffer.state(),
+                                         "layers": layers})  # fmt: skip
+
+    def _load(self, state: Any) -> None:
+        if not isinstance(state, dict) or state.get("format") != STATE_FORMAT:
+            raise GolfError(
+                f"{self.folder / STATE} was written by another golf", "start anew in another folder", Exit.REFUSED
+            )
+        self.step = state["step"]
+        self.buffer.load(state["buffer"])
+        for layer, training in self.trainings.items():
+            training.load(state["layers"][layer])
+
+
+def _difference(said: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """The first choice in which two runs differ."""
+    for part in ("source", "data", "settings"):
+        for key, value in wanted[part].items():
+            if said.get(part, {}).get(key) != value:
+                return f"its {part} has {key} {said.get(part, {}).get(key)}, here it is {value}"
+    return f"its layers are {said.get('layers')}, here they are {wanted['layers']}"
