@@ -22,12 +22,15 @@ from golf.sae.charts import Chart, Column, Heatmap, Panel, colours, decades, sho
 from golf.sae.dictionary import seeded
 from golf.sae.evaluate import Wishes, dictionaries_of, evaluate, load_snapshots, wishes_of
 from golf.sae.files import file_name, save_dictionary
+from golf.sae.floors import floors_of
 from golf.sae.measure import Snapshot, held_out, measure_layer, measure_losses, measure_quality
 from golf.sae.measured import read_measurements, table_rows
 from golf.sae.plots import figures
-from golf.sae.report import fits_table, gather, sections, width_law, write_report
+from golf.sae.report import gather, write_report
 from golf.sae.source import Source
 from golf.sae.svg import draw
+from golf.sae.tables import fits_table, sections, width_law
+from golf.sae.truncate import truncations
 
 BROWSER = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -249,6 +252,21 @@ def test_stories_are_read_through_the_model_and_scored(tmp_path: Path) -> None:
     assert "CE-Bench" in [title for title, _, _ in sections(gather(folder))]
 
 
+def test_leaving_features_out_costs_their_importance_where_columns_are_orthonormal() -> None:
+    class Axes(Identity):
+        """The stream's own axes as features: orthonormal columns."""
+
+    source = tiny_source()
+    text = held_out(source, 640)
+    quality = measure_quality(source, 0, {"axes": Axes()}, text)["axes"]
+    geometry = floors_of(3.0, quality.importance.numpy())
+    assert geometry is not None
+    predictions = geometry.report([1, 2, 3, 8])["predictions"]
+    rows = truncations(source, 0, Axes(), quality.importance, predictions, text, 640)
+    assert [row["measured_error"] for row in rows] == pytest.approx([row["predicted_floor"] for row in rows], rel=1e-6)
+    assert rows[-1]["lost_nats"] == 0 and rows[-1]["features_kept"] == WIDTH
+
+
 # ---- the report ------------------------------------------------------------------------------------------------------------
 
 
@@ -289,7 +307,7 @@ def test_the_page_loads_nothing_closes_what_it_opens_and_shows_everything(run: P
     page = Strict()
     page.feed(text)
     assert page.loaded == [] and page.open == []
-    assert (page.counts["svg"], page.counts["table"]) == (8, 4)
+    assert (page.counts["svg"], page.counts["table"]) == (8, 5)
     assert "prefers-color-scheme:dark" in text and "http" not in text.replace("http://www.w3.org/2000/svg", "")
 
 
@@ -316,7 +334,7 @@ def test_measured_students_stand_against_their_floors_with_the_fit(run: Path, tm
     students = tmp_path / "students.json"
     students.write_text(json.dumps({"1": {width: 2.5 * floor + 0.75 for width, floor in floors.items()}}))
     figure = figures(read_measurements(run), {}, gather(run, students).students)["8_loss_floor_predictions"]
-    assert isinstance(figure, Chart) and len(figure.panels) == 2
+    assert isinstance(figure, Chart) and len(figure.panels) == 3
     assert "layer 1: measured = 2.5 · floor + 0.75, R² 1.000 over 6 widths" in figure.note
     students.write_text('{"1": 3}')
     with pytest.raises(GolfError, match="expected an object of width and loss"):

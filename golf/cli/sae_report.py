@@ -70,7 +70,8 @@ def report(
 
     $ golf sae report sae_runs/mine --vs sae_runs/wider
     """
-    from golf.sae.report import gather, sections, write_report
+    from golf.sae.report import gather, write_report
+    from golf.sae.tables import sections
 
     found = gather(run, students, vs or ())
     written = write_report(found)

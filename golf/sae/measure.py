@@ -103,20 +103,21 @@ def _chunks(x: Tensor, features: int) -> Sequence[Tensor]:
     return x.split(max(1, CODE_ELEMENTS // features)) if features else [x[:1], *x[1:].split(256)]
 
 
+def rebuilt(coder: Coder, x: Tensor) -> Tensor:
+    """(B, T, d) through the dictionary and back."""
+    return torch.cat([coder.decode(coder.encode(part)) for part in x.flatten(0, 1).split(512)]).view_as(x)
+
+
 def measure_losses(source: Streams, layer: int, coder: Coder, text: HeldOut, tokens: int) -> Losses:
     """What replacing one layer's stream costs on the first `tokens` held-out tokens, with the divergence of the predictions."""
     losses = Losses()
     width = text.ids.shape[1] - 1
     windows = text.ids[: max(1, tokens // width)]
-
-    def rebuild(x: Tensor) -> Tensor:
-        flat = x.flatten(0, 1)
-        return torch.cat([coder.decode(coder.encode(part)) for part in flat.split(512)]).view_as(x)
-
+    swaps: list[dict[int, Swap]] = [{}, {layer: lambda x: rebuilt(coder, x)}, {layer: torch.zeros_like}]
     with torch.no_grad():
         for batch in windows.split(max(1, 2048 // width)):
             targets = batch[:, 1:].to(source.device)
-            logits = [source.logits(batch[:, :-1], swap) for swap in ({}, {layer: rebuild}, {layer: torch.zeros_like})]
+            logits = [source.logits(batch[:, :-1], swap) for swap in swaps]
             nats = [
                 torch.nn.functional.cross_entropy(one.float().flatten(0, 1), targets.flatten(), reduction="none")
                 for one in logits
@@ -164,6 +165,12 @@ def measure_layer(
     floors = floors_of(rows[-1]["l0"], final.importance[alive].numpy())
     ranked = sorted(final.importance[alive].tolist(), reverse=True)
     known = [(row["tokens_seen"], row["mse"]) for row in rows if row["tokens_seen"]]
+    geometry: dict[str, Any] = floors.report(student_widths(source.model_dim)) if floors else {"F_alive": len(ranked)}
+    cut = None
+    if floors and ce_tokens:
+        from golf.sae.truncate import truncations
+
+        cut = truncations(source, layer, last.coder, final.importance, geometry["predictions"], text, ce_tokens)
     return {
         "format": FORMAT,
         "layer": layer,
@@ -175,6 +182,7 @@ def measure_layer(
         "weights": weight_cosines(*last.weights) if last.weights else None,
         "density": density_histogram(final.frequency),
         "fit_over_tokens": forecast([at for at, _ in known], [mse for _, mse in known]) if known else None,
-        **(floors.report(student_widths(source.model_dim)) if floors else {"F_alive": len(ranked)}),
+        **geometry,
+        "truncations": cut,
         "sorted_importance": [float(f"{value:.7g}") for value in ranked],
     }

@@ -9,9 +9,10 @@ from golf.board.page_style import SCRIPT, STYLE
 from golf.sae.charts import Figure
 from golf.sae.measured import COLUMNS, table_rows
 from golf.sae.svg import draw
+from golf.sae.tables import Table, sections
 
 if TYPE_CHECKING:
-    from golf.sae.report import Report, Table
+    from golf.sae.report import Report
 
 MORE = """
 main{max-width:1400px}figure{margin:14px 0;border:1px solid var(--line);border-radius:10px;overflow-x:auto}
@@ -32,8 +33,6 @@ ORDER = (
 
 def page(report: "Report", figures: Mapping[str, Figure]) -> str:
     """The whole page."""
-    from golf.sae.report import sections
-
     facts = "".join(f"<dt>{escape(name)}</dt><dd>{_inline(text)}</dd>" for name, text in report.facts())
     pictures = [
         f'<div class="pair">{"".join(_figure(figures[name]) for name in names)}</div>'
@@ -65,7 +64,7 @@ def _inline(text: str) -> str:
     return "".join(f"<code>{escape(part)}</code>" if place % 2 else escape(part) for place, part in enumerate(parts))
 
 
-def table(columns_and_rows: "Table") -> str:
+def table(columns_and_rows: Table) -> str:
     """A sortable table; columns whose cells are all numbers sort as numbers and stand to the right."""
     columns, rows = columns_and_rows
     numeric = [all(_is_number(row[place]) for row in rows) for place in range(len(columns))]

@@ -187,8 +187,8 @@ def progress(measured: Measured) -> Chart:
 
 
 def floors(measured: Measured, students: Students) -> Chart:
-    """Predicted loss floors over the width of a student with d*, and, where students were measured, against them."""
-    lines, marks, against = {}, {}, {}
+    """Predicted loss floors over width with d*, against what truncation costs, and against students where there are any."""
+    lines, marks, cut, against = {}, {}, {}, {}
     for layer, report in measured.items():
         rows = list(report.get("predictions", {}).values())
         total = report.get("total_importance") or 1.0
@@ -197,17 +197,22 @@ def floors(measured: Measured, students: Students) -> Chart:
             marks[named(layer)] = report["d_star_S"]
         points = students.get(layer, {})
         against[named(layer)] = [(row["predicted_floor"], points[row["d_S"]]) for row in rows if row["d_S"] in points]
+        cut[named(layer)] = [
+            (row["predicted_floor"] / total, row["lost_nats"]) for row in report.get("truncations") or []
+        ]
     panels = [Panel("width of the student", "predicted floor / all importance", lines, dots=True, marks=marks)]
     note = "Dotted: d*, the width from which nothing must be lost."
+    if any(cut.values()):
+        panels.append(Panel("predicted floor / all importance", "nats lost with F_S features kept", cut, dots=True))
+        note += " Right: measured by leaving features out of the reconstruction; no student was trained for it."
     if any(against.values()):
         panels.append(Panel("predicted floor", "measured loss of students", against, without_line=True))
-        note += " " + "; ".join(_affine(name, points) for name, points in against.items() if points) + "."
-    else:
-        note += " No students were measured: name them with `--students FILE` to see prediction against measurement."
-    return Chart("Loss floors of narrower students", panels, note)
+        note += " Students: " + "; ".join(affine_text(name, points) for name, points in against.items() if points) + "."
+    return Chart("Loss floors of narrower students, predicted against measured", panels, note)
 
 
-def _affine(name: str, points: Sequence[tuple[float, float]]) -> str:
+def affine_text(name: str, points: Sequence[tuple[float, float]]) -> str:
+    """The fit of measured on predicted in words."""
     fit = calibrate([floor for floor, _ in points], [loss for _, loss in points])
     if fit is None:
         return f"{name}: {len(points)} measured, too few for a fit"
