@@ -9,6 +9,7 @@ from golf.cli.output import print_json, print_table, talk
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Markdown = Annotated[bool, typer.Option("--md", help="Print a Markdown table.")]
+WORDS = ("snapshot", "run", "baseline")  # columns that hold no numbers
 
 
 def eval_(
@@ -53,7 +54,7 @@ def eval_(
         print_json({"run": run, "layers": [without_lists(report) for report in measured.values()]})
     else:
         columns, rows = summary(measured)
-        print_table(None, columns, rows, right=[name for name in columns if name != "snapshot"], md=md)
+        print_table(None, columns, rows, right=[name for name in columns if name not in WORDS], md=md)
 
 
 def report(
@@ -80,7 +81,7 @@ def report(
         print_json({"run": str(run), "written": [str(path) for path in written], "tables": tables})
         return
     for title, _, (columns, rows) in sections(found):
-        print_table(title, columns, rows, right=columns)
+        print_table(title, columns, rows, right=[name for name in columns if name not in WORDS])
         print()
     print("\n".join(str(path) for path in written if path.parent == run))
     talk(f"and {len([path for path in written if path.parent != run])} pictures in {run / 'plots'}")
