@@ -42,6 +42,7 @@ EVALUATION = {
     "eval_stride": 64, "adapters": True, "ttt_chunk_tokens": 4096, "ttt_batch_seqs": 16, "lora_rank": 8, "lora_alpha": 8.0,
     "lora_lr": 3e-3, "lora_chunk_tokens": 64, "lora_batch_docs": 16, "phased_docs": 32,
 }  # fmt: skip
+LEARNING = {"reader": "ttt_sgd.ttt_window"}
 EVALUATORS = {
     "plain": "plain",
     "sliding": "sliding.sliding",
@@ -51,6 +52,8 @@ EVALUATORS = {
     "TTT in phases": "ttt_phased.ttt_phased",
     "tilt": "ngram_tilt.ngram_tilt",
     "Kneser–Ney mixture": "ngram_kneser_ney.ngram_kneser_ney",
+    "TTT by SGD + tilt": ("ngram_tilt.ngram_tilt", LEARNING),
+    "TTT by SGD + Kneser–Ney": ("ngram_kneser_ney.ngram_kneser_ney", LEARNING),
     "#740 v1 (R38)": "ngram_hash_740.ngram_hash_740",
     "#740 v2 (R38)": "ngram_backoff_740.ngram_backoff_740",
 }
@@ -82,13 +85,14 @@ def train(folder, arguments):
     )
 
 
-def score_all(folder, env, stream):
+def score_all(folder, env, stream, names):
     """A row per evaluator; returns the BPB of sliding."""
     print("| evaluator | BPB | against sliding | s | tokens/s |")
     print("|---|--:|--:|--:|--:|")
     sliding = None
-    for name, reference in EVALUATORS.items():
-        h = knobs(reports=(reference,))
+    for name in names:
+        reference, values = EVALUATORS[name] if isinstance(EVALUATORS[name], tuple) else (EVALUATORS[name], {})
+        h = knobs(reports=(reference,), **values)
         model = GPT(h)
         load_artifact(h, str(folder / "model.golf"), model)
         begun = time.perf_counter()
@@ -149,6 +153,7 @@ def main():
     parser.add_argument("--tokenizer-path", required=True)
     parser.add_argument("--steps", type=int, default=900)
     parser.add_argument("--tokens", type=int, default=131_072)
+    parser.add_argument("--only", nargs="+", default=list(EVALUATORS), choices=list(EVALUATORS), metavar="EVALUATOR")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     env = Inputs(arguments)
@@ -159,7 +164,7 @@ def main():
     count = min(arguments.tokens, len(whole.tokens) - 1)
     part = evaluation.stream_of(whole.tokens[: count + 1], whole.target_bytes[:count])
     print(f"\n{count} validation tokens, {int(part.target_bytes.sum())} bytes\n")
-    score_all(arguments.folder, env, part)
+    score_all(arguments.folder, env, part, arguments.only)
     print("\n| sum over the vocabulary at 1,000 positions | mean | largest |\n|---|--:|--:|")
     loads = {"as posted, 4,194,304 buckets": 1 << 22, "with the load that 62 M tokens give 4,194,304": 1 << 16}
     for name, buckets in loads.items():

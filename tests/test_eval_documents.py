@@ -1,15 +1,21 @@
 """Evaluation within documents: bounds, coverage, isolation, and attention that stops at them."""
 
+import types
+
 import evaluation
+import pytest
 import torch
 import torch.nn.functional as F
 
 from golf.parts.attention import causal_attention
 from golf.parts.evaluate import plain
 from golf.parts.model import GPT
-from golf.parts.tags import initialize
+from golf.parts.optim import build_optimizers
+from golf.parts.schedule import Clock
+from golf.parts.tags import collect, initialize
 from golf.parts.techniques.doc_isolated import doc_isolated, document_windows, documents
 from golf.parts.techniques.varlen import document_bounds, varlen, varlen_attention
+from golf.parts.train import take_step
 
 TINY = {"vocab_size": 16, "model_dim": 32, "num_layers": 2, "num_heads": 4, "num_kv_heads": 2}
 
@@ -111,3 +117,22 @@ def test_varlen_evaluation_scores_what_plain_does_up_to_the_documents():
     ids = torch.as_tensor(tokens[50:64])[None]
     alone = F.cross_entropy(causal(ids[:, :-1]).transpose(1, 2), ids[:, 1:], reduction="none")
     assert torch.allclose(trace.nats[50:63].float(), alone[0].detach(), atol=1e-4)
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_training_keeps_documents_apart_where_a_recipe_says_so(cut):
+    """One step on rows with a document's start in the middle is another step than without bounds; without a start the same."""
+    ids = torch.randint(2, 16, (2, 33), generator=torch.Generator().manual_seed(3))
+    if cut:
+        ids[:, 11] = 1
+    weights, losses = [], []
+    for bounds in ("", "varlen.document_bounds"):
+        h, model = tiny(attend="varlen.varlen_attention", documents=bounds)
+        loader = types.SimpleNamespace(next_batch=lambda: (ids[:, :-1], ids[:, 1:]))
+        env = evaluation.OneProcess()
+        env.grad_accum_steps, env.iterations = 1, 10
+        optimizers = build_optimizers(h, collect(model), env)
+        losses.append(take_step(h, env, model, loader, optimizers, Clock(env, 0.0)))
+        weights.append(torch.cat([param.detach().flatten() for param in model.parameters()]))
+    assert torch.equal(losses[0], losses[1]) != cut
+    assert torch.allclose(*weights, atol=1e-7) != cut

@@ -15,6 +15,7 @@ from golf.recipe import changed
 SDCLIP = {"attn_bits": 6, "mlp_bits": 6}
 AXES: dict[str, list[dict]] = {
     "loader": [{}, {"loader": "shuffled_sequences.ShuffledSequences"}],
+    "attention": [{}, {"attend": "varlen.varlen_attention", "documents": "varlen.document_bounds"}],
     "average": [
         {},
         {"after_step": ("ema.EMA",), "export_weights": "ema.ema_weights"},

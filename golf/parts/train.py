@@ -23,8 +23,9 @@ class Knobs:
     export_weights: Slot = "raw_weights"  # (model, averages): puts the weights to export into the model
     parallel: Slot = "ddp"  # (env, model) -> model that averages the gradients over the ranks in its backward
     average_gradients: Slot = ""  # (env, model) does so after clipping, where `parallel` leaves it
+    documents: Slot = ""  # (h, ids) -> bounds of the documents that attention keeps apart in training
     checkpoint: Slot = (
-        ""  # class (h, env, log, model, optimizers, loader, clock): keeps the training's state, and takes it up again
+        ""  # class (h, env, log, model, optimizers, loader, clock): keeps the training's state to go on from
     )
     calibrate: Slot = ""  # (h, env, log, model, loader) leaves `hessians.golf` for quantizers that need it
 
@@ -55,7 +56,10 @@ def take_step(h, env, model, loader, optimizers, clock, loop=True):
         if not h.average_gradients and env.distributed:
             model.require_backward_grad_sync = micro == env.grad_accum_steps - 1
         with env.autocast():
-            loss = model(ids, targets, loop=loop).mean()
+            if h.documents:
+                loss = model(ids, targets, docs=h.documents(h, ids), loop=loop).mean()
+            else:
+                loss = model(ids, targets, loop=loop).mean()
         loss_sum += loss.detach()
         (loss / env.grad_accum_steps).backward()
     if h.grad_clip_norm:
