@@ -43,6 +43,11 @@ AXES: dict[str, list[dict]] = {
     ],
     "skips": [{}, {"skip_gates": True}],
     "block": [{}, {"block": "parallel_block", "parallel_from": 2}],
+    "bottleneck": [
+        {},
+        {"mlp_in": ("CayleySAE",), "cayley_levels": ((5, 4, 0), (7, 8, 16)), "corrections": ("FoldScores",)},
+        {"mlp_in": ("TopKSAE",), "topk_features": 80, "topk_kept": 6},
+    ],
     "init": [{}, {"linear_init": "orthogonal"}, {"linear_init": "orthogonal_wide"}],
     "muon": [
         {},
@@ -79,6 +84,7 @@ def compute(world) -> list[torch.Tensor]:
     env = SimpleNamespace(cuda=False, world_size=1, rank=0)
     model = world.GPT()
     world.initialize(model, 3)
+    model.train()  # statistics move
     tagged = world.collect(model)
     optimizers = world.build_optimizers(tagged, env)
     ids = torch.randint(2, TINY["vocab_size"], (2, 24), generator=torch.Generator().manual_seed(5))

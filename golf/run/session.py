@@ -9,7 +9,7 @@ from golf.errors import Exit, GolfError
 from golf.run.advice import advice_for, reason_of, tail
 from golf.run.foreign import DATA_DIR, Heard, hear, lay_out
 from golf.run.launch import PHASES, Launcher, Script, environment, torchrun
-from golf.run.layout import CHECKPOINT, CHECKPOINTS, SeedFolder, link_or_copy, write_atomically
+from golf.run.layout import CHECKPOINT, CHECKPOINTS, TRAINING, SeedFolder, link_or_copy, write_atomically
 from golf.run.lines import Follower, Progress, heard_before, merge_results
 from golf.run.plan import Plan, refuse_disk
 from golf.run.processes import Adopted, Lock, Watched, end, end_strays
@@ -239,7 +239,7 @@ class Session:
         for line in tail(progress.last):
             self.view.say(f"  | {line}")
         code = Exit.OVER_TIME if ending.over_time else Exit.RULE_BROKEN if ending.wrong_seed else Exit.UNKNOWN
-        trained = (run.folder / CHECKPOINT).exists()
+        trained = any((run.folder / name).exists() for name in (CHECKPOINT, TRAINING))
         return GolfError(
             f"seed {run.seed} of {run.submission} has no result: {ending.reason}",
             advice_for(run, progress, trained),

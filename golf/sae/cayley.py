@@ -144,7 +144,7 @@ def _rows(name: str, sae: Any, x: Any) -> Iterator[dict[str, Any]]:
     codes, _, index = sae.encode(x)
     first = at = 0
     for number, (bits, kept, _) in enumerate(sae.levels):
-        part, features = codes[:, at : at + kept].double(), index[:, at : at + kept].long() - first
+        part, features = codes[:, at : at + kept], index[:, at : at + kept].long() - first
         yield {
             "layer": int(name.split(".")[1]) if name.startswith("blocks.") else name,
             "level": number,
@@ -159,6 +159,7 @@ def usage(codes: Any, index: Any, features: int) -> dict[str, float]:
     """l0, dead_percent, zombie_percent, usage and plus_share of codes (n, kept) at the features `index`."""
     import torch
 
+    codes = codes.double()
     fired, flat = codes != 0, index[codes != 0]
     count = torch.bincount(flat, minlength=features).double()
     energy = torch.zeros(features, dtype=torch.float64).to(codes.device).index_add_(0, flat, codes[fired].square())
@@ -170,5 +171,5 @@ def usage(codes: Any, index: Any, features: int) -> dict[str, float]:
         "dead_percent": 100 * float((~alive).double().mean()),
         "zombie_percent": 100 * float((alive & (rms < ZOMBIE_SHARE * rms.max())).double().mean()),
         "usage": float(torch.special.entr(share).sum().exp()) / features,
-        "plus_share": float((codes > 0).sum() / fired.sum().clamp_min(1)),
+        "plus_share": int((codes > 0).sum()) / max(int(fired.sum()), 1),
     }

@@ -32,7 +32,7 @@ class Knobs:
     cayley_signed: bool = True  # select by |u|, so that a feature and its opposite are two
     cayley_bias: bool = True  # of every feature
     cayley_out_bias: bool = True  # of every channel
-    cayley_momentum: float = 0.01  # of the statistics, a micro-batch
+    cayley_momentum: float = 0.01  # of the statistics, a micro-batch of all ranks together
     cayley_layers: tuple = ()  # layers that have it, () for all
     cayley_chunk_tokens: int = 4096  # tokens whose scores are in memory at once
 
@@ -59,7 +59,9 @@ class Bottleneck(torch.autograd.Function):
         gain, index = ctx.saved_tensors
         to_codes = ctx.sae.read(grad, index)
         to_x = ctx.sae.decode((to_codes * gain).to(grad.dtype), index)
-        to_bias = gain.new_zeros(ctx.sae.features).index_add_(0, index.flatten(), to_codes.flatten().to(gain.dtype))
+        to_bias = None
+        if ctx.needs_input_grad[1]:
+            to_bias = gain.new_zeros(ctx.sae.features).index_add_(0, index.flatten(), to_codes.flatten().to(gain.dtype))
         return to_x, to_bias, None, None, None, None
 
 
@@ -210,25 +212,22 @@ class FoldScores:
     @staticmethod
     def add(h, tensors, weights):
         assert h.cayley_forward == "z" and h.cayley_bias, (
-            "FoldScores puts a bias and the mean into one: that needs z and a bias"
+            "FoldScores puts the mean into the bias: that needs z and a bias, else take it out of `corrections`"
         )
         for name in [name for name in tensors if name.endswith(".score_var")]:
             layer = name.removesuffix("score_var")
             mean, var, bias = (weights[layer + what].float().cpu() for what in ("score_mean", "score_var", "bias"))
             del tensors[name], tensors[layer + "score_mean"], tensors[layer + "bias"]
             gain = (var + EPS).rsqrt()
-            for what, vector in (("gain", gain), ("shift", bias - mean * gain)):
-                scale = (vector.abs().amax(0, keepdim=True) / 127).clamp_min(2.0**-24).half()
-                tensors[f"{layer}bias:{what}"] = torch.round(vector / scale.float()).clamp(-127, 127).to(torch.int8)
-                tensors[f"{layer}bias:{what}_scale"] = scale
+            vectors = torch.stack((gain, bias - mean * gain))
+            scale = (vectors.abs().amax(1, keepdim=True) / 127).clamp_min(2.0**-24).half()
+            tensors[layer + "bias:folded"] = torch.round(vectors / scale.float()).to(torch.int8)
+            tensors[layer + "bias:scale"] = scale
 
     @staticmethod
     def apply(tensors, weights):
-        for name in [name for name in tensors if name.endswith("bias:gain")]:
-            layer = name.removesuffix("bias:gain")
-            gain, shift = (
-                tensors[f"{layer}bias:{what}"].float() * tensors[f"{layer}bias:{what}_scale"].float()
-                for what in ("gain", "shift")
-            )
+        for name in [name for name in tensors if name.endswith("bias:folded")]:
+            layer = name.removesuffix("bias:folded")
+            gain, shift = tensors[name].float() * tensors[layer + "bias:scale"].float()
             weights[layer + "score_var"] = gain.clamp_min(1e-6) ** -2 - EPS
             weights[layer + "score_mean"], weights[layer + "bias"] = torch.zeros_like(gain), shift
