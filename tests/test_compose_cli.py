@@ -257,20 +257,21 @@ def test_size_weighs_the_packed_file_that_compose_writes(golf, toy):
 
 
 def test_the_baselines_parameters_are_counted_before_any_run():
-    from golf.compose.predict import gaussian_bits, predict
+    from golf.compose.predict import predict
 
     prediction = predict(load_recipe(shipped_recipes()["baseline"]))
     assert prediction.params == 17_059_912 and prediction.estimate_bytes < prediction.upper_bytes
-    assert "unknown until" in prediction.basis
-    assert gaussian_bits(10.0) == pytest.approx(2.0471 + 3.3219, abs=1e-3)
+    assert sum(weights for weights, _, _ in prediction.roles.values()) == prediction.params
 
 
 def test_a_predictor_can_be_another():
+    from golf.artifact.predict import Estimate
     from golf.compose.predict import predict
 
     recipe = load_recipe(shipped_recipes()["baseline"])
-    assert predict(recipe, lambda tensors, coder: (sum(t.numel for t in tensors), coder)).estimate_bytes == 17_059_912
-    assert predict(recipe, lambda tensors, coder: None).estimate_bytes is None
+    counted = predict(recipe, lambda tensors, coder, half: Estimate(sum(t.numel for t in tensors), coder, 0.1))
+    assert counted.estimate_bytes == 17_059_912 and counted.within == 0.1
+    assert predict(recipe, lambda tensors, coder, half: None).estimate_bytes is None
 
 
 @pytest.mark.parametrize("verb", ["new", "ls", "show", "compose", "size", "unpack"])

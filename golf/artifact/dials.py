@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from golf.artifact.predict import coder_loss
+from golf.artifact.coder_losses import coder_loss
 from golf.artifact.tensors import entropy_bytes, read_tensors
 from golf.errors import GolfError
 from golf.namespace import namespace

@@ -1,27 +1,31 @@
 """How large the artifact will be, before any run: from the shapes of the tensors and what the recipe's quantizers do to them.
 
-The estimate takes weights for Gaussian rows. How far off it is for a trained model is not known before one was measured; the
-upper bound (every code stored whole) always holds.
+What is stored is found here, by building the model without memory for its weights; `golf.artifact.predict` turns it into bytes.
+The upper bound (every code stored whole) always holds.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
 
+from golf.artifact.predict import Estimate, predict_bytes, tensor_bytes
+from golf.artifact.spread import Training, deviation
 from golf.errors import GolfError
 from golf.namespace import namespace
-from golf.recipe import Recipe
+from golf.recipe import Recipe, load_recipe
 
-# coder → coded bytes / entropy of the codes. zlib: fitted to one run, the official baseline of 15,814,468 bytes, its codes taken
-# for Gaussian; the others: measured against the entropy of the codes of one trained model
-CODERS = {"ZlibCoder": 1.0226, "ZstdCoder": 1.017, "LzmaCoder": 1.03, "BrotliShuffle": 1.014}
+STEPS = 7000  # of a run of 600 s, where no recipe in the line has published how many it took
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """One stored tensor: shape, the role that its tag says, how it is quantized. bits 0: kept in floating point."""
+    """One stored tensor: shape, the role that its tag says, how it is quantized. bits 0: kept in floating point.
+
+    deviation: what its weights' will be after training; None where that is not known (only Muon's matrices' is).
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -29,6 +33,7 @@ class Tensor:
     quantizer: str
     bits: int
     clip_sigmas: float
+    deviation: float | None = None
 
     @property
     def numel(self) -> int:
@@ -37,30 +42,43 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Bytes of the model in the artifact. estimate_bytes None: no predictor for the recipe's coder."""
+    """Bytes of the model in the artifact. estimate_bytes None: no predictor for the recipe's coder; within: its share of error.
+
+    roles: role → (weights, bits a weight, bytes).
+    """
 
     params: int
     estimate_bytes: int | None
     upper_bytes: int
     basis: str
+    within: float = 0.0
+    roles: Mapping[str, tuple[int, float, int]] | None = None
 
 
 class Predictor(Protocol):
-    """(tensors, coder) → bytes and how they were arrived at, or None."""
+    """(tensors, coder, whether control tensors are fp16) → bytes and how they were arrived at, or None."""
 
-    def __call__(self, tensors: Iterable[Tensor], coder: str) -> tuple[int, str] | None: ...
+    def __call__(self, tensors: Iterable[Tensor], coder: str, half_controls: bool) -> Estimate | None: ...
 
 
-def predict(recipe: Recipe, predictor: Predictor | None = None) -> Prediction:
+def predict(recipe: Recipe, predictor: Predictor = predict_bytes) -> Prediction:
     """Predict the model's bytes. Builds the model without memory for its weights (torch's meta device).
 
     Raises GolfError when the package of the recipe has no `model.GPT` and `tags.collect`.
     """
     tensors, coder = tensors_of(recipe)
-    estimate = (predictor or by_entropy)(tensors, coder)
-    upper = sum(_whole_bytes(t) for t in tensors)
-    basis = estimate[1] if estimate else f"no predictor knows the coder `{coder}`"
-    return Prediction(sum(t.numel for t in tensors), estimate[0] if estimate else None, upper, basis)
+    half = bool(recipe.values.get("half_controls", False))
+    estimate = predictor(tensors, coder, half)
+    params, upper = sum(t.numel for t in tensors), sum(_whole_bytes(t) for t in tensors)
+    if estimate is None:
+        return Prediction(params, None, upper, f"no predictor knows the coder `{coder}`")
+    extra = _correction_bytes(recipe, tensors)
+    roles = {}
+    for role in dict.fromkeys(t.role for t in tensors):
+        mine = [t for t in tensors if t.role == role]
+        weights, size = sum(t.numel for t in mine), sum(tensor_bytes(t, coder, half) for t in mine)
+        roles[role] = (weights, 8 * size / weights, round(size))
+    return Prediction(params, estimate.bytes + extra, upper, estimate.basis, estimate.within, roles)
 
 
 def tensors_of(recipe: Recipe) -> tuple[list[Tensor], str]:
@@ -74,15 +92,16 @@ def tensors_of(recipe: Recipe) -> tuple[list[Tensor], str]:
         tagged = collect(build(h))
     values = recipe.values
     limit = int(values.get("keep_float_numel", 0))
-    found = []
+    training, found = training_of(recipe), []
+    spread_of = cache(lambda columns: deviation(columns, training) if training else None)
     for name, param, tag in tagged:
         reference = str(values.get(f"{tag.role}_quantizer", "") or "")
         quantized = reference and (param.numel() > limit or tag.role == "gate")
         bits = int(values.get(f"{tag.role}_bits", 8)) if quantized else 0
         sigmas = float(values.get(f"{tag.role}_clip_sigmas", 0.0))
-        found.append(
-            Tensor(name, tuple(param.shape), tag.role, reference.rpartition(".")[2] if quantized else "", bits, sigmas)
-        )
+        quantizer = reference.rpartition(".")[2] if quantized else ""
+        spread = spread_of(param.shape[-1]) if tag.group == "matrix" and quantized else None
+        found.append(Tensor(name, tuple(param.shape), tag.role, quantizer, bits, sigmas, spread))
     return found, str(values.get("coder", "")).rpartition(".")[2]
 
 
@@ -102,34 +121,31 @@ def _whole_bytes(tensor: Tensor) -> int:
     return tensor.numel + 2 * tensor.shape[0]
 
 
-def by_entropy(tensors: Iterable[Tensor], coder: str) -> tuple[int, str] | None:
-    """Entropy of rounded Gaussian rows, times what the coder loses; scales and small tensors as they are."""
-    if coder not in CODERS:
+def training_of(recipe: Recipe) -> Training | None:
+    """What decides how far Muon spreads the weights; None for parts that have no such knobs.
+
+    Steps: what the recipe or the nearest one that it extends has published, and no more than `iterations`.
+    """
+    values = recipe.values
+    if not {"matrix_lr", "muon_wd", "momentum"} <= set(values):
         return None
-    total = 0.0
-    for tensor in tensors:
-        if not tensor.bits:
-            total += 0.9 * _whole_bytes(tensor)
-            continue
-        total += CODERS[coder] * tensor.numel * gaussian_bits(_code_sigma(tensor)) / 8 + 2 * tensor.shape[0]
-    return round(
-        total
-    ), f"Gaussian rows, {coder} at {CODERS[coder]} × entropy; accuracy unknown until a run is measured"
+    line = [recipe.published, *(load_recipe(name).published for name in recipe.chain[1:])]
+    steps = min(
+        next((int(published["steps"]) for published in line if "steps" in published), STEPS), values["iterations"]
+    )
+    by_share = str(values["lr_at"]).endswith("warmdown_by_fraction")
+    warmdown = values["warmdown_frac"] * steps if by_share else values["warmdown_iters"]
+    return Training(
+        steps=steps, lr=values["matrix_lr"], weight_decay=values["muon_wd"], momentum=values["momentum"],
+        momentum_start=values["momentum_warmup_start"], momentum_warmup_steps=values["momentum_warmup_steps"],
+        warmdown_steps=warmdown,
+    )  # fmt: skip
 
 
-def _code_sigma(tensor: Tensor) -> float:
-    """Standard deviation of a row's codes: the largest code over how many deviations it stands for."""
-    limit = 2.0 ** (tensor.bits - 1) - 1
-    if "sdclip" in tensor.quantizer or "gptq" in tensor.quantizer:
-        return limit / tensor.clip_sigmas
-    return limit / math.sqrt(2 * math.log(max(tensor.shape[-1], 2)))  # a row's largest value of n Gaussian ones
-
-
-def gaussian_bits(sigma: float) -> float:
-    """Entropy in bits of a Gaussian of standard deviation `sigma` rounded to integers."""
-    reach = max(int(8 * sigma), 2)
-    total = 0.0
-    for k in range(-reach, reach + 1):
-        p = 0.5 * (math.erf((k + 0.5) / (sigma * math.sqrt(2))) - math.erf((k - 0.5) / (sigma * math.sqrt(2))))
-        total -= p * math.log2(p) if p > 0 else 0.0
-    return total
+def _correction_bytes(recipe: Recipe, tensors: list[Tensor]) -> int:
+    """Low-rank corrections of the largest tensors: a rank's left factor at 1.4 bits a value, its right one at 3.4, scales."""
+    if not any(str(member).endswith("LQER") for member in recipe.values.get("corrections", ())):
+        return 0
+    largest = sorted((t for t in tensors if t.bits), key=lambda t: -t.numel)[: recipe.values["lqer_top_k"]]
+    rank, group = int(recipe.values["lqer_rank"]), int(recipe.values["lqer_group"])
+    return rank * round(sum(t.shape[0] * 1.4 / 8 + t.shape[1] * (3.4 / 8 + 2 / group) for t in largest))

@@ -11,6 +11,7 @@ from golf.errors import GolfError
 from golf.recipe import Recipe
 
 CAP_BYTES = 16_000_000
+ROLE_COLUMNS = ("role", "weights", "bits/weight", "bytes predicted")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ def run(request: Request) -> None:
         rows = [[m.technique, _signed(m.packed_bytes), _signed(m.readable_bytes), m.why] for m in report.techniques]
         print()
         print_table(None, ("technique", "packed", "readable", ""), rows, right=("packed", "readable"), md=request.md)
+    if prediction is not None and prediction.roles:
+        rows = [[role, f"{n:,}", f"{bits:.3f}", f"{size:,}"] for role, (n, bits, size) in prediction.roles.items()]
+        print()
+        print_table(None, ROLE_COLUMNS, rows, right=ROLE_COLUMNS[1:], md=request.md)
     for line in _verdict(report, prediction):
         print(line)
 
@@ -90,7 +95,8 @@ def _verdict(report: Report, prediction: Prediction | None) -> list[str]:
     lines.append(f"model: {prediction.params:,} parameters, at most {prediction.upper_bytes:,} bytes before the coder")
     if prediction.estimate_bytes is None:
         return [*lines, f"model bytes: unknown; {prediction.basis}"]
-    lines.append(f"model: about {prediction.estimate_bytes:,} bytes predicted ({prediction.basis})")
+    lines.append(f"model: about {prediction.estimate_bytes:,} ± {prediction.within * prediction.estimate_bytes:,.0f} bytes "
+                 f"predicted ({prediction.basis})")  # fmt: skip
     for form, code_bytes in (("readable", code.readable_bytes), ("packed", code.packed_bytes)):
         total = prediction.estimate_bytes + code_bytes
         lines.append(
