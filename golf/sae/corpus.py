@@ -5,11 +5,15 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from golf.errors import GolfError
+from golf.errors import Exit, GolfError
 from golf.sae.source import Ids, Tokens
+
+if TYPE_CHECKING:
+    from golf.data.source import DataSource
 
 LEAST_CHARACTERS = 50  # shorter documents are skipped, as the published dictionaries do
 TEXT = (".txt", ".jsonl", ".json")
@@ -43,33 +47,48 @@ class Windows:
         return int(self._order[place])
 
 
-def golf_tokens(vocab_size: int) -> Tokens:
-    """Ids for a golf model: shards of its vocabulary (DATA_PATH, FineWeb, else embedded), or text through its tokenizer."""
+def golf_tokens(vocab_size: int, trained_with: str | None = None) -> Tokens:
+    """Ids for a golf model: shards of its vocabulary (DATA_PATH, FineWeb, else embedded), or text through its tokenizer.
+
+    trained_with: sha256 of the tokenizer that the model was trained with, where that is known; a GolfError (10) for data of another.
+    """
 
     def tokens(split: str, data: Path | None = None, limit: int | None = None) -> Ids:
         from golf.data.shards import BOS, read_split
-        from golf.data.source import resolve_data
 
         if data is None or data.is_dir():
-            ids: Ids = read_split(resolve_data(vocab_size, data).data_path, split)
+            ids: Ids = read_split(_data_of(vocab_size, data, trained_with).data_path, split)
             return ids[:limit]
-        encode = golf_encode(vocab_size)
+        encode = golf_encode(vocab_size, trained_with)
         return _encoded(_documents(split, data), lambda texts: [[BOS, *ids] for ids in encode(texts)], limit)
 
     return tokens
 
 
-def golf_encode(vocab_size: int) -> Encode:
+def golf_encode(vocab_size: int, trained_with: str | None = None) -> Encode:
     """Texts to ids, without BOS, by the tokenizer that belongs to the data; it is loaded when first asked."""
 
     def encode(texts: list[str]) -> list[list[int]]:
-        from golf.data.source import resolve_data
         from golf.data.tokenizer import load_tokenizer
 
-        ids: list[list[int]] = load_tokenizer(resolve_data(vocab_size).tokenizer_path, vocab_size).encode(texts)
+        path = _data_of(vocab_size, None, trained_with).tokenizer_path
+        ids: list[list[int]] = load_tokenizer(path, vocab_size).encode(texts)
         return ids
 
     return encode
+
+
+def _data_of(vocab_size: int, data: Path | None, trained_with: str | None) -> "DataSource":
+    """The data that is at hand, when its tokenizer is the model's: ids of another of equal size mean other words."""
+    from golf.data.hashes import sha256_of
+    from golf.data.source import resolve_data
+
+    found = resolve_data(vocab_size, data)
+    here = sha256_of(found.tokenizer_path)
+    if trained_with is not None and here != trained_with:
+        raise GolfError(f"{found.tokenizer_path} is another tokenizer ({here[:12]}) than the model was trained with ({trained_with[:12]})",
+                        "name the model's own data with DATA_PATH and TOKENIZER_PATH", Exit.REFUSED)  # fmt: skip
+    return found
 
 
 def text_tokens(name: str, encode: Encode) -> Tokens:

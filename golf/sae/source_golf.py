@@ -37,7 +37,7 @@ def open_golf(place: str, device: str) -> Source:
         with env.autocast():
             return model(ids)
 
-    vocab_size = int(module.h.vocab_size)
+    vocab_size, tokenizer = int(module.h.vocab_size), tokenizer_of(weights)
     facts = {
         "weights": str(weights),
         "weights_sha256": sha256_of_file(weights),
@@ -47,12 +47,12 @@ def open_golf(place: str, device: str) -> Source:
         model,
         model.blocks,
         logits,
-        golf_tokens(vocab_size),
+        golf_tokens(vocab_size, tokenizer),
         spec=f"golf:{weights}",
         name=f"{module.h.name}-{weights.parent.name}",
         vocab_size=vocab_size,
         seq_len=int(module.h.train_seq_len),
-        encode=golf_encode(vocab_size),
+        encode=golf_encode(vocab_size, tokenizer),
         prefix=(BOS,),
         facts=facts,
     )
@@ -75,6 +75,19 @@ def find_weights(place: str) -> Path:
         f"{folder} holds no trained weights: no {CHECKPOINT} and no {ARTIFACT}",
         f"train it: `golf run {folder.name}` (`--smoke` for its small twin)", Exit.REFUSED,
     )  # fmt: skip
+
+
+def tokenizer_of(weights: Path) -> str | None:
+    """sha256 of the tokenizer that a run was trained with, from the store of the project that it lies in; None where none knows it."""
+    from golf.project import find_root
+    from golf.run.store import has_store, open_store
+
+    root = find_root(weights.parent)
+    if not has_store(root):
+        return None
+    with open_store(root) as store:
+        known = [run.tokenizer_sha256 for run in store.runs() if weights.is_relative_to(run.folder.resolve())]
+    return known[-1] if known else None
 
 
 def load_script(path: Path) -> types.ModuleType:
