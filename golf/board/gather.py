@@ -7,6 +7,7 @@ from golf.board.local import local_runs
 from golf.board.rows import official
 from golf.errors import GolfError
 from golf.project import find_root, find_submission
+from golf.strangers import files_below
 
 Seeds = Mapping[str, tuple[float, float | None]]
 
@@ -49,7 +50,7 @@ def _of_pr(number: int) -> tuple[str, Seeds]:
 
 def log_files(folder: Path) -> list[Path]:
     """The logs of a record folder, sorted: *.log and *.txt in it and in its sub-folders, without requirements.txt."""
-    found = [path for path in folder.rglob("*") if path.suffix in (".log", ".txt") and path.is_file()]
+    found = [path for path in files_below(folder) if path.suffix in (".log", ".txt")]
     return sorted(path for path in found if path.name != "requirements.txt")
 
 

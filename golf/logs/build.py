@@ -169,7 +169,7 @@ def _from_curve(curve: list[Point], facts: dict[str, Any], sources: dict[str, in
 def _from_hyper(hyper: dict[str, str], facts: dict[str, Any]) -> None:
     for name in FROM_HYPER:
         text = hyper.get(name, "")
-        if name not in facts and text.isdigit():
+        if name not in facts and text.isascii() and text.isdigit() and len(text) < 19:
             facts[name] = int(text)
     if "max_wallclock_seconds" not in facts:
         try:

@@ -7,6 +7,8 @@ from functools import cache
 from importlib.resources import files
 
 FLOAT = r"(?:-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|nan|-?inf)"
+# numbers as the grammar writes them → bounded and well formed: "1.2.3" is no number, and 5,000 digits are none
+NUMBERS = ((r"[\d.]+", r"\d{1,18}(?:\.\d{0,18})?"), (r"\d+", r"\d{1,18}"), (r"[\d,]+", r"[\d,]{1,24}"))
 LEAD = re.compile(r"\s*([A-Za-z][\w-]*|---)")
 
 
@@ -48,10 +50,16 @@ def grammar() -> Grammar:
     by_lead: dict[str, list[Rule]] = {}
     by_word: list[tuple[tuple[str, ...], Rule]] = []
     for entry in table["rule"]:
-        rule = Rule(entry["id"], entry["kind"], re.compile(entry["regex"].replace("FLOAT", FLOAT)))
+        rule = Rule(entry["id"], entry["kind"], re.compile(_bounded(entry["regex"]).replace("FLOAT", FLOAT)))
         for lead in entry.get("lead", ()):
             by_lead.setdefault(lead, []).append(rule)
         if "holds" in entry:
             by_word.append((tuple(entry["holds"]), rule))
     words = re.compile("|".join(sorted({re.escape(word) for holds, _ in by_word for word in holds})))
     return Grammar({lead: tuple(rules) for lead, rules in by_lead.items()}, tuple(by_word), words)
+
+
+def _bounded(regex: str) -> str:
+    for written, meant in NUMBERS:
+        regex = regex.replace(written, meant)
+    return regex

@@ -11,6 +11,7 @@ from golf.logs.build import build
 from golf.logs.grammar import Grammar, Rule, grammar
 from golf.logs.result import LogFile, RunResult
 from golf.logs.text import REMOVED, Text, clean
+from golf.parts.log import RESULT_FIELDS
 
 HYPER_LINE: Pattern[str] = regex(r"\s*([a-z_]\w*): ?(.*)$")
 PAIRS: Pattern[str] = regex(r"([A-Za-z_]\w*)=(\S*)")
@@ -137,11 +138,27 @@ def _take_hyper(draft: Draft, line: str, mode: str) -> str:
 def _take_result(draft: Draft, number: int, text: str) -> None:
     try:
         table = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
+        table = None
+    if not isinstance(table, dict):
         draft.notes.append(f"line {number}: the golf_result line is cut off; its values are not used")
         return
-    draft.results.append((number, table))
+    odd = sorted(name for name, value in table.items() if not _fits(name, value))
+    if odd:
+        draft.notes.append(f"line {number}: {', '.join(odd)} of the golf_result line is of another type; not used")
+    draft.results.append((number, {name: value for name, value in table.items() if name not in odd}))
     draft.measured = True
+
+
+def _fits(name: str, value: object) -> bool:
+    """Whether a value of a golf_result line is of its field's kind; a field that this golf does not know is taken as it is."""
+    kind = RESULT_FIELDS[name][0] if name in RESULT_FIELDS else ""
+    if value is None or not kind:
+        return True
+    if kind in ("int", "float"):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and (abs(float(str(value))) < 1e18 or (kind == "float" and value != value))
+    return isinstance(value, list if kind.startswith("list") else str)
 
 
 def merge_resumed(drafts: list[Draft]) -> list[Draft]:
@@ -173,4 +190,5 @@ def _seed(draft: Draft) -> int | None:
     for _, _, groups in draft.matches:
         if groups.groupdict().get("seed"):
             return int(groups["seed"])
-    return int(draft.hyperparameters["seed"]) if draft.hyperparameters.get("seed", "").isdigit() else None
+    told = draft.hyperparameters.get("seed", "")
+    return int(told) if told.isascii() and told.isdigit() and len(told) < 19 else None

@@ -15,6 +15,7 @@ from golf.record.elsewhere import Adopted, store_results
 from golf.record.folder import Folder, SeedLog, open_folder
 from golf.run.foreign import shipped_beside
 from golf.run.layout import SCRIPT, write_atomically
+from golf.strangers import copy_folder, own_files
 
 SCRIPTS = ("train_gpt.py", "train_gpt*.py", "train*.py")
 
@@ -40,7 +41,7 @@ def adopt_folder(path: Path, name: str | None = None, root: Path | None = None) 
     unwrapped = unwrap(script)
     draft = home / f".adopt-{name}-{os.getpid()}"
     try:
-        shutil.copytree(record.path, draft / "original")
+        copy_folder(record.path, draft / "original")
         (draft / SCRIPT).write_text(unwrapped.source, encoding="utf-8")
         evidence = {script, *(log.path for log in record.logs)}
         for helper in shipped_beside(record.path):
@@ -60,7 +61,7 @@ def adopt_folder(path: Path, name: str | None = None, root: Path | None = None) 
 
 def find_script(folder: Path) -> Path | None:
     """The training script of a record folder; None without any."""
-    return next((found for pattern in SCRIPTS for found in sorted(folder.glob(pattern))), None)
+    return next((found for pattern in SCRIPTS for found in own_files(folder, pattern)), None)
 
 
 def choose_logs(record: Folder) -> tuple[dict[int, SeedLog], list[str]]:

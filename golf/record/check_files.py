@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from golf.record.check import Check, Finding
 from golf.record.folder import Folder
+from golf.strangers import own_files
 
 REQUIRED = ("author", "github_id", "name", "date", "val_bpb")
 NAME = re.compile(r"\d{4}-\d{2}-\d{2}_[A-Za-z0-9._-]+")
@@ -33,7 +34,7 @@ def files(folder: Folder) -> Iterator[Finding]:
         yield Finding("missing", "high", "no train*.py")
     if not folder.logs:
         yield Finding("missing", "high", "no train log")
-    empty = [path.name for path in sorted(folder.path.iterdir()) if path.is_file() and path.stat().st_size == 0]
+    empty = [path.name for path in own_files(folder.path, "*") if path.stat().st_size == 0]
     if empty:
         yield Finding("stub", "medium", f"empty: {', '.join(empty)}")
 

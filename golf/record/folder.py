@@ -1,6 +1,5 @@
 """A record folder as it lies there, anyone's: its files by what they are, its claims, its logs read."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,9 @@ from golf.board.gather import log_files
 from golf.errors import GolfError
 from golf.logs import RunResult, read_log
 from golf.logs.result import LogFile
+from golf.strangers import own_files, read_json, read_text
 
+MOST_TEXT_BYTES = 4_000_000
 SEED_IN_NAME = re.compile(r"seed[_-]?(\d+)", re.I)
 DOCUMENTS = (".md", ".json", ".log", ".svg", ".png", ".toml", ".lock", ".tsv", ".csv")
 README_NUMBER = re.compile(r"(?<![\d.])([01]\.\d{3,8})(?!\d)")
@@ -54,31 +55,27 @@ class Folder:
     @cached_property
     def claims_path(self) -> Path | None:
         """submission.json, or the one JSON file whose name begins with submission."""
-        found = sorted(self.path.glob("submission*.json"))
+        found = own_files(self.path, "submission*.json")
         return found[0] if found else None
 
     @cached_property
     def claims_text(self) -> str:
-        return self.claims_path.read_text(encoding="utf-8-sig", errors="replace") if self.claims_path else ""
+        return (read_text(self.claims_path, MOST_TEXT_BYTES) or "") if self.claims_path else ""
 
     @cached_property
     def claims(self) -> dict[str, Any] | None:
         """The claims; None when there are none or they cannot be parsed."""
-        try:
-            table = json.loads(self.claims_text)
-        except ValueError:
-            return None
-        return table if isinstance(table, dict) else None
+        return read_json(self.claims_path, MOST_TEXT_BYTES)[0] if self.claims_path else None
 
     @cached_property
     def readme(self) -> str | None:
-        path = next((path for path in sorted(self.path.iterdir()) if path.name.lower() == "readme.md"), None)
-        return path.read_text(encoding="utf-8", errors="replace") if path else None
+        path = next((path for path in own_files(self.path, "*") if path.name.lower() == "readme.md"), None)
+        return read_text(path, MOST_TEXT_BYTES) if path else None
 
     @cached_property
     def scripts(self) -> dict[str, int]:
         """Python files of the folder → bytes."""
-        return {path.name: path.stat().st_size for path in sorted(self.path.glob("*.py"))}
+        return {path.name: path.stat().st_size for path in own_files(self.path, "*.py")}
 
     @cached_property
     def shipped_bytes(self) -> int:
@@ -86,8 +83,8 @@ class Folder:
         logs = {log.path for log in self.logs}
         return sum(
             path.stat().st_size
-            for path in self.path.iterdir()
-            if path.is_file() and path not in logs and path.suffix not in DOCUMENTS and path.name != "requirements.txt"
+            for path in own_files(self.path, "*")
+            if path not in logs and path.suffix not in DOCUMENTS and path.name != "requirements.txt"
         )
 
     @cached_property

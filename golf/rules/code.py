@@ -80,7 +80,7 @@ class Code:
         self.pieces: dict[str, list[Piece]] = {}
         for module in self.modules:
             owners = _owners(module.tree)
-            for node in ast.walk(module.tree or ast.Module([], [])):
+            for node in module.nodes:
                 if isinstance(node, Function):
                     self.pieces.setdefault(node.name, []).append(Piece(node.name, node, module, owners.get(node, "")))
 
@@ -92,7 +92,7 @@ class Code:
         """Lower-case name → its default: environment reads and plain constants of classes and modules."""
         found: dict[str, Setting] = {}
         for module in self.modules:
-            for node in ast.walk(module.tree or ast.Module([], [])):
+            for node in module.nodes:
                 if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
                     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                     for target in targets:

@@ -35,6 +35,8 @@ class Execution:
 
 def is_composed(text: str) -> bool:
     """Whether a script has the shape that golf composes: `class h`, a Trace, and an `evaluate` that runs reports."""
+    if "class h:" not in text:
+        return False
     try:
         body = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -117,7 +117,8 @@ class Verdict:
 
 def _evidence(chosen: Sequence[Result], spoken: Sequence[Result]) -> list[str]:
     """The evidence of all results; the messages of those that the finding's message leaves out count as evidence."""
-    return [line for result in chosen for line in ((() if result in spoken else (result.message,)) + result.evidence)]
+    said = frozenset(spoken)
+    return [line for result in chosen for line in ((() if result in said else (result.message,)) + result.evidence)]
 
 
 _WORST_FIRST = (State.FAIL, State.UNKNOWN, State.PASS, State.NA)

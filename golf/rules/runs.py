@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from golf.errors import GolfError
+from golf.strangers import files_below
 
 if TYPE_CHECKING:
     from golf.logs import RunResult, Score
 
 LOG_SUFFIXES = (".log", ".txt")
-MAX_LOG_BYTES = 64_000_000
+MAX_LOG_BYTES = 128_000_000
+MAX_LOGS = 200
 NO_LOGS = ("requirements.txt", "readme.txt", "license.txt", "notes.txt")
 GATES = re.compile(r"\b(within_gate|word_gate|agree2plus)\s*[=:]\s*([\d,]+)")
 SELF_GENERATED = re.compile(r"(?i)AR self-gen|autoregressive calibration|self-?generated calib")
@@ -102,7 +104,10 @@ def read_runs(base: Path, kind: str) -> list[Run]:
     """The runs under `base`: a record folder (logs, two levels deep) or the set of runs of a submission (seed_*/train_seed*.log)."""
     runs: dict[str, Run] = {}
     for path in _log_files(base, kind):
-        digest = sha256(path.read_bytes()).hexdigest()
+        try:
+            digest = sha256(path.read_bytes()).hexdigest()
+        except OSError:
+            continue  # not ours to read
         rival = next((run for run in runs.values() if run.text_sha256 == digest), None)
         if rival is None or rival.seed_in_name is None:
             if rival is not None:
@@ -115,12 +120,12 @@ def read_runs(base: Path, kind: str) -> list[Run]:
 def _log_files(base: Path, kind: str) -> list[Path]:
     if kind == "submission":
         return sorted(base.glob("seed_*/train_seed*.log"))
-    found = [path for depth in ("*", "*/*") for path in base.glob(depth) if path.suffix.lower() in LOG_SUFFIXES]
-    return sorted(path for path in found if _is_log(path))
+    found = [path for path in files_below(base, depth=2) if path.suffix.lower() in LOG_SUFFIXES and _is_log(path)]
+    return sorted(found)[:MAX_LOGS]
 
 
 def _is_log(path: Path) -> bool:
-    return path.is_file() and path.name.lower() not in NO_LOGS and 0 < path.stat().st_size <= MAX_LOG_BYTES
+    return path.name.lower() not in NO_LOGS and 0 < path.stat().st_size <= MAX_LOG_BYTES
 
 
 def _read(path: Path, name: str, digest: str) -> list[Run]:

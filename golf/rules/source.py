@@ -7,9 +7,13 @@ import ast
 import re
 import warnings
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+from golf.strangers import is_own
+
 MAX_PARSE_BYTES = 2_000_000  # the largest official script has 160 KB
+MAX_TOKENS = 300_000  # its 3,753 lines have about 50,000
 MAX_READ_BYTES = 64_000_000
 LOCAL_SUFFIXES = (
     ".py",
@@ -29,6 +33,7 @@ LOCAL_SUFFIXES = (
     ".pkl",
     ".txt",
 )
+TOKEN = re.compile(r"\w+|[^\w\s]")
 FILE_NAME = re.compile(r"^[\w./-]+$")
 
 
@@ -41,6 +46,11 @@ class Module:
     tree: ast.Module | None
     fault: str | None = None
     newer_syntax: bool = False  # parses only by the grammar of a newer Python
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All nodes of the tree."""
+        return tuple(ast.walk(self.tree)) if self.tree is not None else ()
 
 
 @dataclass(frozen=True)
@@ -139,6 +149,9 @@ def parse(path: Path, text: str) -> Module:
             None,
             f"{len(text):,} characters are too many to analyse (limit {MAX_PARSE_BYTES:,})",
         )
+    tokens = sum(1 for _ in TOKEN.finditer(text))
+    if tokens > MAX_TOKENS:
+        return Module(path, text, None, f"{tokens:,} words and signs are too many to analyse (limit {MAX_TOKENS:,})")
     try:
         return Module(path, text, _tree(text))
     except (SyntaxError, ValueError) as fault:
@@ -189,7 +202,9 @@ def local_files(module: Module, script: Path, folder: Path) -> list[Path]:
             if name.endswith(LOCAL_SUFFIXES) and FILE_NAME.match(name) and ".." not in name:
                 found.append(folder / name)
     logs = ("log", "logs", "requirements.txt", "submission.json")
-    kept = [path for path in found if path.is_file() and path.name not in logs and path.resolve() != script.resolve()]
+    kept = [
+        path for path in found if is_own(path, folder) and path.name not in logs and path.resolve() != script.resolve()
+    ]
     return list(dict.fromkeys(kept))
 
 

@@ -1,7 +1,6 @@
 """What is to be judged: a record folder, a submission with its runs, or a single script, read once and lazily."""
 
 import datetime
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from golf.rules.pack import TRACKS, Pack
 from golf.rules.runs import Run, read_runs
 from golf.rules.sets import choose_set, stored_runs, track_of
 from golf.rules.source import Source, read_source
+from golf.strangers import own_files, read_json, read_text
 
 if TYPE_CHECKING:
     from golf.run.schema import Run as StoredRun
@@ -59,7 +59,7 @@ class Subject:
         if self.kind == "submission" and self.run_set is not None and (self.run_set / "train_gpt.py").is_file():
             return self.run_set / "train_gpt.py"
         for pattern in SCRIPT_NAMES:
-            if found := sorted(path for path in self.folder.glob(pattern) if path.is_file()):
+            if found := own_files(self.folder, pattern):
                 return found[0]
         return None
 
@@ -118,7 +118,7 @@ class Subject:
 
     @cached_property
     def claims_path(self) -> Path | None:
-        found = sorted(self.folder.glob("submission*.json")) if self.kind != "script" else []
+        found = own_files(self.folder, "submission*.json") if self.kind != "script" else []
         return found[0] if found else None
 
     @cached_property
@@ -134,18 +134,12 @@ class Subject:
     def _claims(self) -> tuple[dict[str, Any] | None, str | None]:
         if self.claims_path is None:
             return None, None
-        try:
-            table = json.loads(self.claims_path.read_text(encoding="utf-8-sig"))
-        except (ValueError, OSError, RecursionError) as fault:
-            return None, str(fault)
-        return (table, None) if isinstance(table, dict) else (None, "it holds no JSON object")
+        return read_json(self.claims_path)
 
     @cached_property
     def readme(self) -> str | None:
-        for path in sorted(self.folder.glob("README*")) if self.kind != "script" else []:
-            if path.is_file() and path.stat().st_size <= MAX_TEXT_BYTES:
-                return path.read_text(encoding="utf-8", errors="replace")
-        return None
+        found = own_files(self.folder, "README*") if self.kind != "script" else []
+        return next((text for path in found if (text := read_text(path, MAX_TEXT_BYTES)) is not None), None)
 
     @cached_property
     def track(self) -> str:
@@ -224,7 +218,7 @@ class Subject:
         table = self.claims or {}
         entries = table.get("seed_results") or table.get("seeds")
         if isinstance(entries, list):
-            entries = {entry.get("seed"): entry for entry in entries if isinstance(entry, dict)}
+            entries = {str(entry.get("seed")): entry for entry in entries if isinstance(entry, dict)}
         if not isinstance(entries, dict):
             return {}
         return {str(seed): entry if isinstance(entry, dict) else {"val_bpb": entry} for seed, entry in entries.items()}

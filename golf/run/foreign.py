@@ -6,7 +6,6 @@ stopped starts again.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from golf.errors import GolfError
 from golf.run.launch import Inputs
 from golf.run.layout import SCRIPT, SeedFolder, write_atomically
 from golf.run.schema import Run
+from golf.strangers import files_below
 
 if TYPE_CHECKING:
     from golf.logs import RunResult
@@ -38,13 +38,7 @@ class Heard:
 
 def shipped_beside(folder: Path) -> Iterator[Path]:
     """The files in `folder` and below it that a script there may read, itself left out."""
-    for path in sorted(folder.iterdir()):
-        if any(fnmatch(path.name, pattern) for pattern in NOT_READ):
-            continue
-        if path.is_dir():
-            yield from shipped_beside(path)
-        elif path.is_file():
-            yield path
+    return files_below(folder, skip=NOT_READ)
 
 
 def lay_out(submission: Path, place: SeedFolder, inputs: Inputs, vocab_size: int) -> None:

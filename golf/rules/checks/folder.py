@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from golf.rules.findings import Result, State
 from golf.rules.subject import Subject, names
+from golf.strangers import own_files
 
 NAME = re.compile(r"^\d{4}-\d\d-\d\d_[A-Za-z0-9._-]+$")
 TRACK_FOLDERS = {"10min_16mb": "track_10min_16mb", "non_record_16mb": "track_non_record_16mb"}
@@ -42,7 +43,7 @@ def files(subject: Subject) -> Iterable[Result]:
             "train_gpt.py is there" if subject.script else "no train_gpt.py: `golf compose`",
         )
         return
-    empty = [path.name for path in sorted(subject.folder.iterdir()) if path.is_file() and path.stat().st_size == 0]
+    empty = [path.name for path in own_files(subject.folder, "*") if path.stat().st_size == 0]
     missing = {
         "a script": subject.script is None,
         "README.md": subject.readme is None,

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 from golf.rules.code import Code, Piece, leaf
 from golf.rules.findings import Result, State
+from golf.rules.source import MAX_READ_BYTES
 from golf.rules.subject import Subject
+from golf.strangers import own_files, read_text
 
 
 def coverage_options(subject: Subject) -> Iterable[Result]:
@@ -59,8 +61,8 @@ def val_docs(subject: Subject) -> Iterable[Result]:
     """Data preparation beside the script that keeps fewer than 50,000 documents for validation by default."""
     if subject.kind == "script":
         return
-    for path in sorted(subject.folder.glob("*.py"))[:20]:
-        text = path.read_text(encoding="utf-8", errors="replace")[:400_000]
+    for path in own_files(subject.folder, "*.py")[:20]:
+        text = (read_text(path, MAX_READ_BYTES) or "")[:400_000]
         found = re.search(r"--val[-_]docs[\"'][^)]*?default\s*=\s*([\d_]+)", text)
         if found and int(found[1].replace("_", "")) != 50_000:
             shards = any(run.train_shards for run in subject.runs)
@@ -144,9 +146,9 @@ def lossy_text(subject: Subject) -> Iterable[Result]:
 
     if subject.kind != "script" and subject.source is not None:
         used = {name for name, _ in pages}
-        for path in sorted(subject.folder.glob("*.py"))[:20]:
+        for path in own_files(subject.folder, "*.py")[:20]:
             if path.name not in used and path.stat().st_size < 400_000:
-                pages.append((path.name, parse(path, path.read_text(encoding="utf-8", errors="replace")).tree))
+                pages.append((path.name, parse(path, read_text(path, MAX_READ_BYTES) or "").tree))
     lossy = False
     for name, tree in pages:
         invertible = "def decode" in (ast.unparse(tree) if tree else "")

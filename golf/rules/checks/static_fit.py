@@ -27,7 +27,7 @@ def val_in_training(subject: Subject) -> Iterable[Result]:
         return
     found = False
     for module in code.modules:
-        for node in ast.walk(module.tree or ast.Module([], [])):
+        for node in module.nodes:
             message = _trains_on_val(node)
             if message:
                 found = True

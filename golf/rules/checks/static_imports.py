@@ -34,7 +34,7 @@ def dependencies(subject: Subject) -> Iterable[Result]:
     needed: dict[str, tuple[str, int]] = {}
     for module in code.modules:
         optional = _tried(module.tree)
-        for node in ast.walk(module.tree or ast.Module([], [])):
+        for node in module.nodes:
             if node not in optional:
                 for root in _imported(node):
                     needed.setdefault(root, (module.path.name, getattr(node, "lineno", 1)))

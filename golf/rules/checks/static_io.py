@@ -32,7 +32,7 @@ def network(subject: Subject) -> Iterable[Result]:
         return
     clean = True
     for module in code.modules:
-        for node in ast.walk(module.tree or ast.Module([], [])):
+        for node in module.nodes:
             what = _fetch(node) if isinstance(node, ast.Call) else None
             if what is None:
                 continue
