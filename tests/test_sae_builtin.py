@@ -93,7 +93,7 @@ def test_a_model_with_built_in_dictionaries_is_measured_and_reported(
     assert [report["snapshots"][0]["features"] for report in found.values()] == [2 * FEATURES] * 2
     assert found[0]["losses"] is None and found[0]["config"] == {"arch": "cayley", "levels": "3,3,0"}
     assert (tmp_path / "out" / "metrics.csv").is_file()
-    assert "cayley, 48 features, trained on unknown" in next(
+    assert "cayley, 48 features, part of the model" in next(
         path for path in write_report(gather(tmp_path / "out")) if path.name == "report.md"
     ).read_text().replace("`", "")
 

@@ -199,7 +199,8 @@ def test_without_losses_nothing_is_said_of_them(tmp_path: Path) -> None:
     assert told == ["measured on 4,000 tokens: there are no more (1,000,000 were asked for)"]
     assert table_rows(found)[0]["ce_recovered"] is None
     written = write_report(gather(folder))
-    assert len([path for path in written if path.suffix == ".svg"]) == 8
+    drawn = [path.stem for path in written if path.suffix == ".svg"]
+    assert len(drawn) == 7 and "6_ce_recovered" not in drawn  # a picture of nothing is not drawn
 
 
 def test_what_is_missing_is_named_with_the_way_out(tmp_path: Path, run: Path) -> None:
@@ -327,6 +328,14 @@ def test_the_heatmap_has_a_cell_for_every_layer_and_metric(run: Path) -> None:
     assert isinstance(figure, Heatmap)
     picture = draw(figure)
     assert picture.count("<rect") == 1 + len(figure.rows) * len(figure.columns) == 1 + 2 * 12
+    assert all(column.name not in ("CE recov.", "ΔCE nats", "KL nats") for column in _without_losses(run).columns)
+
+
+def _without_losses(run: Path) -> Heatmap:
+    measured = {layer: {**report, "losses": None} for layer, report in read_measurements(run).items()}
+    figure = figures(measured, {}, {})["2_metrics_heatmap"]
+    assert isinstance(figure, Heatmap)
+    return figure
 
 
 def test_measured_students_stand_against_their_floors_with_the_fit(run: Path, tmp_path: Path) -> None:

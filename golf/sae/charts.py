@@ -51,6 +51,11 @@ class Chart:
         """Every line's name once, in order."""
         return list(dict.fromkeys(name for panel in self.panels for name in panel.lines))
 
+    @property
+    def empty(self) -> bool:
+        """Whether no panel has a point to show."""
+        return not any(points for panel in self.panels for points in panel.shown().values())
+
 
 @dataclass(frozen=True)
 class Column:
@@ -94,6 +99,11 @@ class Heatmap:
     rows: Sequence[str]
     columns: Sequence[Column]
     note: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether no cell has a value."""
+        return all(value is None for column in self.columns for value in column.values)
 
 
 Figure = Chart | Heatmap

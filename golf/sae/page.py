@@ -34,12 +34,8 @@ ORDER = (
 def page(report: "Report", figures: Mapping[str, Figure]) -> str:
     """The whole page."""
     facts = "".join(f"<dt>{escape(name)}</dt><dd>{_inline(text)}</dd>" for name, text in report.facts())
-    pictures = [
-        f'<div class="pair">{"".join(_figure(figures[name]) for name in names)}</div>'
-        if len(names) > 1
-        else _figure(figures[names[0]])
-        for names in ORDER
-    ]
+    rows = [[_figure(figures[name]) for name in names if name in figures] for names in ORDER]
+    pictures = [f'<div class="pair">{"".join(row)}</div>' if len(row) > 1 else "".join(row) for row in rows]
     tables = [
         f"<section><h2>{escape(title)}</h2>{f'<p class=dim>{escape(remark)}</p>' if remark else ''}{table(columns_and_rows)}</section>"
         for title, remark, columns_and_rows in sections(report)

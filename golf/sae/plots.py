@@ -12,8 +12,8 @@ Students = Mapping[int, Mapping[int, float]]  # {layer: {width: measured loss}}
 
 
 def figures(measured: Measured, stats: Stats, students: Students) -> dict[str, Figure]:
-    """{file name without ending: figure}."""
-    return {
+    """{file name without ending: figure} of those that have anything to show."""
+    drawn: dict[str, Figure] = {
         "1_training_curves": training_curves(stats),
         "2_metrics_heatmap": metrics_heatmap(measured),
         "3_l0_vs_fvu": sparsity_against_error(measured),
@@ -23,6 +23,7 @@ def figures(measured: Measured, stats: Stats, students: Students) -> dict[str, F
         "7_snapshot_progress": progress(measured),
         "8_loss_floor_predictions": floors(measured, students),
     }
+    return {name: figure for name, figure in drawn.items() if not figure.empty}
 
 
 def named(layer: int) -> str:
@@ -69,6 +70,7 @@ def metrics_heatmap(measured: Measured) -> Heatmap:
         Column("KL nats", [row.get("kl_nats") for row in losses], 4, -1),
         Column("final λ", [row["l1_coeff"] for row in last], 5),
     ]
+    columns = [column for column in columns if any(value is not None for value in column.values)]
     note = "Blue: from the column's worst (faint) to its best (full); grey: neither end is better, from least to most."
     return Heatmap(
         "Metrics of the last snapshot, per layer",

@@ -35,11 +35,13 @@ class Report:
         """What the numbers are of."""
         first = next(iter(self.measured.values()))
         source, held, config, last = first["source"], first["held_out"], first["config"], first["snapshots"][-1]
-        trained = "unknown" if last["tokens_seen"] is None else f"{last['tokens_seen']:,} tokens"
+        tokens = last["tokens_seen"]
+        trained = "part of the model" if config.get("arch") == "cayley" else "trained on an unknown number of tokens"
+        trained = trained if tokens is None else f"trained on {tokens:,} tokens"
         losses = first["losses"]
         rows = [
             ("model", f"{source['name']} (`{source['spec']}`), width {source['model_dim']:,}"),
-            ("dictionaries", f"{config.get('arch', 'relu')}, {last['features']:,} features, trained on {trained}"),
+            ("dictionaries", f"{config.get('arch', 'relu')}, {last['features']:,} features, {trained}"),
             ("held-out text", f"{held['tokens']:,} tokens, {held['origin']}, sha256 {held['sha256'][:12]}"),
             ("dead", f"fires on at most {last['dead_threshold']:g} of {last['tokens']:,} tokens"),
             ("losses", f"on {losses['ce_tokens']:,} of these tokens" if losses else "not measured"),
@@ -91,6 +93,8 @@ def write_report(report: Report) -> list[Path]:
     folder = report.folder / PLOTS
     folder.mkdir(exist_ok=True)
     written = []
+    for old in (path for path in folder.iterdir() if path.suffix in (".svg", ".png") and path.stem not in drawn):
+        old.unlink()  # of an earlier report, with data that is no longer there
     for name, figure in drawn.items():
         write_atomically(folder / f"{name}.svg", draw(figure).encode())
         written.append(folder / f"{name}.svg")

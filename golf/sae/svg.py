@@ -16,7 +16,7 @@ STYLE = (
 )
 PANEL_WIDTH, PANEL_HEIGHT = 440, 300
 WIDE = 760  # of a chart with a single panel
-LEFT, RIGHT, TOP, BOTTOM = 66, 26, 12, 46
+LEFT, RIGHT, TOP, BOTTOM = 74, 26, 12, 46
 HEAD, LEGEND_ROW, CHARACTER = 34, 20, 6.9  # heights, and the width of a letter
 
 
