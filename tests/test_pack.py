@@ -55,10 +55,14 @@ if __name__ == "__main__":
 '''
 
 
+BROTLI = SCRIPT.replace("import inspect", "import brotli\nimport inspect")  # then its wrapper may use it too
+
+
+@pytest.mark.parametrize("script", [SCRIPT, BROTLI], ids=["lzma", "brotli"])
 @pytest.mark.parametrize("dense", [False, True])
-def test_a_packed_file_runs_and_finds_its_own_source(tmp_path, dense):
+def test_a_packed_file_runs_and_finds_its_own_source(tmp_path, dense, script):
     path = tmp_path / "train_gpt.py"
-    path.write_bytes(pack(SCRIPT, dense=dense))
+    path.write_bytes(pack(script, dense=dense))
     done = subprocess.run(
         [sys.executable, path.name, "train"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
@@ -68,12 +72,23 @@ def test_a_packed_file_runs_and_finds_its_own_source(tmp_path, dense):
     assert out["source"].startswith("def shown(")
 
 
+@pytest.mark.parametrize("script", [SCRIPT, BROTLI], ids=["lzma", "brotli"])
 @pytest.mark.parametrize("dense", [False, True])
-def test_unpacking_gives_the_minified_text(dense):
-    packed = pack(SCRIPT, dense=dense)
-    assert unpack(packed) == minify(SCRIPT)
-    assert unpack(unpack(packed)) == minify(SCRIPT)
-    assert packed == pack(SCRIPT, dense=dense)
+def test_unpacking_gives_the_minified_text(dense, script):
+    packed = pack(script, dense=dense)
+    assert unpack(packed) == minify(script)
+    assert unpack(unpack(packed)) == minify(script)
+    assert packed == pack(script, dense=dense)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_wrapper_imports_brotli_only_where_its_script_does_and_is_smaller_then(dense):
+    packed, without = pack(BROTLI, dense=dense), pack(SCRIPT, dense=dense)
+    assert b"import brotli as L" in packed and b"lzma" not in packed
+    assert b"import lzma as L" in without and b"brotli" not in without
+    assert len(packed) < len(without)
+    late = SCRIPT.replace("    return local_value", "    import brotli\n\n    return local_value")
+    assert b"import lzma as L" in pack(late, dense=dense)
 
 
 def test_minifying_renames_locals_and_keeps_globals():
