@@ -59,6 +59,10 @@ class Piece:
         return {name for node in self.nodes if (name := leaf(node))}
 
     @cached_property
+    def has_xor(self) -> bool:
+        return any(isinstance(node, ast.BitXor) for node in self.nodes)
+
+    @cached_property
     def reads_val(self) -> bool:
         """Whether it handles validation tokens: a parameter or an attribute of that kind."""
         found = [*self.params, *self.names]
@@ -79,7 +83,7 @@ class Code:
         self.overrides = {key.lower(): value for key, value in (overrides or {}).items()}
         self.pieces: dict[str, list[Piece]] = {}
         for module in self.modules:
-            owners = _owners(module.tree)
+            owners = _owners(module)
             for node in module.nodes:
                 if isinstance(node, Function):
                     self.pieces.setdefault(node.name, []).append(Piece(node.name, node, module, owners.get(node, "")))
@@ -206,9 +210,9 @@ class Code:
         return calls
 
 
-def _owners(tree: ast.Module | None) -> dict[ast.AST, str]:
+def _owners(module: Module) -> dict[ast.AST, str]:
     """Method → name of its class."""
-    classes = [node for node in ast.walk(tree or ast.Module([], [])) if isinstance(node, ast.ClassDef)]
+    classes = [node for node in module.nodes if isinstance(node, ast.ClassDef)]
     return {method: cls.name for cls in classes for method in cls.body if isinstance(method, Function)}
 
 

@@ -191,7 +191,7 @@ def local_files(module: Module, script: Path, folder: Path) -> list[Path]:
     if module.tree is None:
         return []
     found: list[Path] = []
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             found += [_module_file(folder, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -11,6 +11,7 @@ from golf.rules.subject import Subject
 TARGET = re.compile(
     r"(?i)^(?:tgt|targets?|tgts?_\w+|target_\w+|y|y_\w+|ys|labels?|next_tok\w*|tok_next|true_tok\w*|actual\w*|cur_tok\w*|\w+_tgt|\w+_targets?)$"
 )
+XORS = frozenset(("bitwise_xor", "logical_xor"))
 MODEL_SCORE = re.compile(r"(?i)nll|nats|prob|log_?p|model_p|p_model|mix|chance|(?:^|_)alpha|(?:^|_)lam")
 PACKED_TABLE = re.compile(r"(?i)(?:ngram|bigram|trigram|phrase|count)_?(?:table|cache|blob|stats|counts)")
 MIXES_COUNTS = re.compile(
@@ -86,6 +87,8 @@ def _returns_target_key(piece: Piece) -> bool:
 def _target_keys(piece: Piece, makers: set[str]) -> dict[str, int]:
     """Names assigned from an XOR that a target goes into, or from one of the `makers` of such keys, with their lines."""
     keys: dict[str, int] = {}
+    if not makers & piece.names and not (piece.has_xor or piece.names & XORS):
+        return keys
     tainted = {name for name in piece.names if TARGET.match(name)}
     for node in sorted(piece.nodes, key=lambda each: getattr(each, "lineno", 0)):
         if isinstance(node, ast.Assign | ast.AugAssign) and node.value is not None:
@@ -109,7 +112,7 @@ def _xors(node: ast.AST) -> bool:
         return True
     return any(
         (isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.BitXor))
-        or (isinstance(inner, ast.Call) and leaf(inner.func) in ("bitwise_xor", "logical_xor"))
+        or (isinstance(inner, ast.Call) and leaf(inner.func) in XORS)
         for inner in ast.walk(node)
     )
 

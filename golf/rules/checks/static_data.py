@@ -141,23 +141,23 @@ def _divides_bpb(piece: Piece, constant: ast.Constant) -> bool:
 
 def lossy_text(subject: Subject) -> Iterable[Result]:
     """Lower-casing of the text before tokenization, without a way back."""
-    pages = [(module.path.name, module.tree) for module in (subject.code.modules if subject.code else [])]
+    pages = list(subject.code.modules) if subject.code else []
     from golf.rules.source import parse
 
     if subject.kind != "script" and subject.source is not None:
-        used = {name for name, _ in pages}
+        used = {module.path.name for module in pages}
         for path in own_files(subject.folder, "*.py")[:20]:
             if path.name not in used and path.stat().st_size < 400_000:
-                pages.append((path.name, parse(path, read_text(path, MAX_READ_BYTES) or "").tree))
+                pages.append(parse(path, read_text(path, MAX_READ_BYTES) or ""))
     lossy = False
-    for name, tree in pages:
-        invertible = "def decode" in (ast.unparse(tree) if tree else "")
-        for node in ast.walk(tree or ast.Module([], [])):
-            if isinstance(node, ast.Call) and leaf(node.func) == "casefold" and not invertible:
+    for module in pages:
+        if "casefold" not in module.text or "def decode" in module.text:
+            continue
+        for node in module.nodes:
+            if isinstance(node, ast.Call) and leaf(node.func) == "casefold":
                 lossy = True
-                yield Result(
-                    State.FAIL, "the text is case-folded: the original cannot be restored", file=name, line=node.lineno
-                )
+                said = "the text is case-folded: the original cannot be restored"
+                yield Result(State.FAIL, said, file=module.path.name, line=node.lineno)
     data = str(subject.code.value("data_path")) if subject.code else ""
     if "casefold" in data.lower():
         lossy = True

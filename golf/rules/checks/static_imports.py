@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 from golf.rules.code import dotted
 from golf.rules.findings import Result, State
+from golf.rules.source import Module
 from golf.rules.subject import Subject, names
+from golf.strangers import is_own, read_text
 
 PRETRAINED = re.compile(r"(?:^|\.)from_pretrained$|^torch\.hub\.load|^timm\.create_model$|^openai\.|^kenlm\.")
 ALWAYS_THERE = {
@@ -33,7 +35,7 @@ def dependencies(subject: Subject) -> Iterable[Result]:
         return
     needed: dict[str, tuple[str, int]] = {}
     for module in code.modules:
-        optional = _tried(module.tree)
+        optional = _tried(module)
         for node in module.nodes:
             if node not in optional:
                 for root in _imported(node):
@@ -41,7 +43,9 @@ def dependencies(subject: Subject) -> Iterable[Result]:
     local = {path.stem for path in subject.source.helpers} | {path.name for path in subject.folder.glob("*/")}
     foreign = sorted(set(needed) - ALWAYS_THERE - set(sys.stdlib_module_names) - local)
     requirements = subject.folder / "requirements.txt"
-    declared = (requirements.read_text(errors="replace") if requirements.is_file() else "") + (subject.readme or "")
+    declared = (read_text(requirements, 1_000_000) or "" if is_own(requirements, subject.folder) else "") + (
+        subject.readme or ""
+    )
     missing = [name for name in foreign if not _declared(name, declared)]
     if not missing:
         yield Result(
@@ -70,10 +74,10 @@ def _imported(node: ast.AST) -> set[str]:
     return {node.module.split(".")[0]} if isinstance(node, ast.ImportFrom) and node.module and not node.level else set()
 
 
-def _tried(tree: ast.Module | None) -> set[ast.AST]:
+def _tried(module: Module) -> set[ast.AST]:
     """Statements inside a `try` that has an answer to a missing package: its imports are optional."""
     found: set[ast.AST] = set()
-    for node in ast.walk(tree or ast.Module([], [])):
+    for node in module.nodes:
         if isinstance(node, ast.Try) and node.handlers:
             found |= {inner for statement in node.body for inner in ast.walk(statement)}
     return found
