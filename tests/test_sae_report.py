@@ -25,7 +25,7 @@ from golf.sae.files import file_name, save_dictionary
 from golf.sae.floors import floors_of
 from golf.sae.measure import Snapshot, held_out, measure_layer, measure_losses, measure_quality
 from golf.sae.measured import read_measurements, table_rows
-from golf.sae.plots import figures
+from golf.sae.plots import figures, training_curves
 from golf.sae.report import gather, write_report
 from golf.sae.source import Source
 from golf.sae.svg import draw
@@ -384,21 +384,24 @@ def test_columns_are_shaded_from_worst_to_best() -> None:
     assert Column("MSE", [0.0, 1.0], better=-1).shades() == [1, 0]
     assert Column("flat", [2.0, 2.0]).shades() == [0.5, 0.5]
     assert Column("dead", [0.125], 1, percent=True).text(0.125) == "12.5%"
-    assert [Column("x", [], 3).text(value) for value in (None, 0.0, 1e-5, 1234.5)] == [
-        "–",
-        "0.000",
-        "1.00e-05",
-        "1,234.500",
-    ]
+    texts = [Column("x", [], 3).text(value) for value in (None, 0.0, 0.5, 1e-5, 12.5, 1234.5)]
+    assert texts == ["–", "0.000", "0.500", "1.00e-05", "12.50", "1,234"]
 
 
 def test_logarithmic_axes_have_few_round_ticks_and_leave_out_what_they_cannot_show() -> None:
     assert decades(0.9, 110) == [1, 10, 100]
-    assert decades(0.15, 0.9) == pytest.approx([0.2, 0.5])
+    assert decades(0.15, 1.1) == pytest.approx([0.2, 0.5, 1])
+    assert decades(26, 35) == [26, 28, 30, 32, 34]
     assert len(decades(1e-12, 1e12)) <= 8
     panel = Panel("x", "y", {"a": [(0, 1), (1, 0), (1, float("nan")), (2, 3)]}, x_log=True, y_log=True)
     assert panel.shown() == {"a": [(2, 3)]}
     assert [short(value) for value in (5e7, 1500, 0.25, 1e-5, 0)] == ["50M", "1.5k", "0.25", "1e-5", "0"]
+
+
+def test_a_last_row_over_a_shorter_stretch_is_not_drawn() -> None:
+    rows = [{"tokens": tokens, "mse": 1.0, "l0": 4.0, "alive": 9} for tokens in (10, 20, 30, 33)]
+    shown = training_curves({0: rows, 1: rows[:3]})
+    assert [len(points) for points in shown.panels[2].lines.values()] == [3, 3]
 
 
 def test_colours_are_as_many_as_asked_and_differ() -> None:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from golf.record.plots import ticks
+
 Points = Sequence[tuple[float, float]]
 
 
@@ -75,7 +77,8 @@ class Column:
             return f"{100 * value:.{self.digits}f}%"
         if value != 0 and not 1e-3 <= abs(value) < 1e6:
             return f"{value:.2e}"
-        return f"{value:,.{self.digits}f}"
+        whole = max(math.floor(math.log10(abs(value))), 0) if value else 0
+        return f"{value:,.{max(self.digits - whole, 0)}f}"
 
     def shades(self) -> list[float | None]:
         """Where each value lies between the column's worst (0) and best (1); None for no value, ½ where all are equal."""
@@ -133,12 +136,16 @@ def _gamma(value: float) -> float:
 
 
 def decades(low: float, high: float) -> list[float]:
-    """Ticks of a logarithmic axis: powers of ten, with 2 and 5 between them where there are few, thinned where there are many."""
+    """Ticks of a logarithmic axis: powers of ten, thinned where they are many, with 2 and 5 between where they are few.
+
+    Where even those are too few, round numbers at equal distances.
+    """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     steps: Sequence[float] = (1, 2, 5) if last - first <= 2 else (1,)
     every = max(1, math.ceil((last - first) / 7))
     found = [step * 10.0**power for power in range(first, last + 1, every) for step in steps]
-    return [tick for tick in found if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+    shown = [tick for tick in found if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+    return shown if len(shown) >= 3 or last - first > 2 else ticks(low, high, 5)
 
 
 def short(value: float) -> str:

@@ -36,7 +36,7 @@ def training_curves(stats: Stats) -> Chart:
 
     def lines(key: str) -> dict[str, list[tuple[float, float]]]:
         return {
-            named(layer): [(row["tokens"], row[key]) for row in rows if row.get(key) is not None]
+            named(layer): [(row["tokens"], row[key]) for row in _whole(rows) if row.get(key) is not None]
             for layer, rows in stats.items()
         }
 
@@ -49,6 +49,14 @@ def training_curves(stats: Stats) -> Chart:
         ],
         "Means over the training tokens since the last point, so each has the noise of its stretch of text.",
     )
+
+
+def _whole(rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Without a last row over a shorter stretch than the others: fewer features fire in fewer tokens."""
+    if len(rows) < 3:
+        return rows
+    stretch = rows[-2]["tokens"] - rows[-3]["tokens"]
+    return rows if rows[-1]["tokens"] - rows[-2]["tokens"] >= stretch else rows[:-1]
 
 
 def metrics_heatmap(measured: Measured) -> Heatmap:

@@ -99,8 +99,8 @@ def _log_ticks(axis: Any, panel: Panel) -> None:
     points = [point for line in panel.shown().values() for point in line]
     for place, side, log in ((0, axis.xaxis, panel.x_log), (1, axis.yaxis, panel.y_log)):
         values = [point[place] for point in points]
-        if log and values and len(found := decades(min(values), max(values))) >= 2:
-            side.set_major_locator(FixedLocator(found))
+        if log and values:
+            side.set_major_locator(FixedLocator(decades(min(values), max(values))))
 
 
 def _heatmap(axis: Any, figure: Heatmap) -> None:

@@ -85,10 +85,7 @@ class _Axis:
         return self.begin + (place - self.low) / (self.high - self.low) * (self.end - self.begin)
 
     def ticks(self, wanted: int) -> list[float]:
-        if not self.log:
-            return ticks(self.low, self.high, wanted)
-        found = decades(10**self.low, 10**self.high)
-        return found if len(found) >= 2 else ticks(10**self.low, 10**self.high, 4)
+        return decades(10**self.low, 10**self.high) if self.log else ticks(self.low, self.high, wanted)
 
 
 def _panel(panel: Panel, paint: dict[str, str], width: float) -> str:

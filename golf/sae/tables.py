@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Table = tuple[Sequence[str], list[list[str]]]
 FITS = (
     "E + A·T^−β through the held-out MSE of the snapshots. The last column fits all points but the last and compares; three points "
-    "are always fitted exactly."
+    "are always fitted exactly; E = 0 says that these tokens show no floor yet."
 )
 MOVED = (
     " The penalty moved between these snapshots, and with it what the error tends to: the law is of a moving target."
