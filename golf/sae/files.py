@@ -40,11 +40,12 @@ def save_dictionary(
     path: Path, state: Mapping[str, torch.Tensor], config: Mapping[str, Any], stats: list[dict[str, Any]]
 ) -> Path:
     """Write one dictionary, whole or not at all: tensors and plain values, so that `weights_only=True` reads it. Returns `path`."""
+    # by way of JSON: pickle writes equal strings otherwise where they are one object, and a resumed run would differ in that
+    said = json.loads(json.dumps({"config": dict(config), "stats": stats}))
     content = {
         "format": FORMAT,
         "model_state": {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()},
-        "config": dict(config),
-        "stats": stats,
+        **said,
     }
     return save_plain(path, content)
 

@@ -3,6 +3,7 @@
 The hub is never asked (`golf.sae.specs`).
 """
 
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ def open_hf(name: str, device: str) -> Source:
                         "install it: `pip install 'parameter-golf[sae]'`", Exit.REFUSED)  # fmt: skip
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
 
     try:
         dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
@@ -37,12 +41,12 @@ def open_hf(name: str, device: str) -> Source:
     config = model.config.get_text_config()
 
     def encode(texts: list[str]) -> list[list[int]]:
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError) as fault:
-            raise GolfError(f"{name} has no tokenizer that opens: {_first_line(fault)}",
-                            "put its tokenizer.json beside config.json", Exit.REFUSED) from fault  # fmt: skip
-        ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        ids: list[list[int]] = _tokenizer(AutoTokenizer, folder, name)(texts, add_special_tokens=False, verbose=False)[
+            "input_ids"
+        ]
+        if (largest := max((max(row) for row in ids if row), default=0)) >= int(config.vocab_size):
+            raise GolfError(f"the tokenizer of {name} gives id {largest}, its model knows {config.vocab_size}",
+                            "put the model's own tokenizer beside it", Exit.REFUSED)  # fmt: skip
         return ids
 
     return Source(
@@ -56,6 +60,22 @@ def open_hf(name: str, device: str) -> Source:
         seq_len=min(int(getattr(config, "max_position_embeddings", DEFAULT_CONTEXT)), DEFAULT_CONTEXT),
         encode=encode,
     )
+
+
+@cache
+def _tokenizer(opener: Any, folder: str, name: str) -> Any:
+    try:
+        tokenizer = opener.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as fault:
+        raise GolfError(f"{name} has no tokenizer that opens: {_first_line(fault)}",
+                        "put its tokenizer.json beside config.json", Exit.REFUSED) from fault  # fmt: skip
+    if len(tokenizer("the").input_ids) == 0:  # without files, the library makes one that knows nothing
+        raise GolfError(
+            f"{name} has no tokenizer: a word becomes no token",
+            "put its tokenizer.json beside config.json",
+            Exit.REFUSED,
+        )
+    return tokenizer
 
 
 def blocks_of(model: Any, layers: int, name: str) -> list[Any]:
