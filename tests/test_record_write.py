@@ -101,7 +101,7 @@ def test_a_fault_half_way_leaves_nothing(submission: Path, monkeypatch: pytest.M
     def broken(*_: object) -> dict:
         raise RuntimeError("the power went")
 
-    monkeypatch.setattr(write, "draw", broken)
+    monkeypatch.setattr(write, "charts", broken)
     with pytest.raises(RuntimeError):
         write_record(submission, WISHES)
     assert list((submission.parents[1] / "records" / "local").iterdir()) == []
@@ -296,3 +296,17 @@ def test_a_run_that_the_store_calls_unfinished_is_refused(submission: Path) -> N
         )
     with pytest.raises(GolfError, match="is started, not finished"):
         write_record(submission, WISHES)
+
+
+def test_plots_are_drawn_as_png_too_where_matplotlib_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, submission: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    folder = write_record(submission, Wishes(author=("A", "a"), date="2026-04-20", out=tmp_path / "with", verify=False))
+    drawn = {path.stem for path in folder.glob("*.svg")}
+    assert {"loss", "bytes"} <= drawn == {path.stem for path in folder.glob("*.png")}
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in folder.glob("*.png"))
+    assert "(and as PNG)" in (folder / "README.md").read_text()
+    monkeypatch.setattr("golf.record.plots_png.find_spec", lambda name: None)
+    folder = write_record(submission, Wishes(author=("A", "a"), date="2026-04-20", out=tmp_path / "none", verify=False))
+    assert not list(folder.glob("*.png")) and "PNG" not in (folder / "README.md").read_text()

@@ -1,10 +1,32 @@
 """Plots of a record as SVG, written here: they need no library, look right on GitHub, and follow the reader's colour scheme."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from math import ceil, floor, log10
 
 Series = Mapping[str, Sequence[tuple[float, float]]]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What a plot shows: lines (`series`, over `x_name`) or horizontal bars (`values`); `y_name` is the measure's unit."""
+
+    title: str
+    y_name: str
+    x_name: str = ""
+    series: Series = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict)
+    from_zero: bool = True
+    digits: int = 5
+
+    def svg(self) -> str:
+        """The plot as SVG."""
+        if self.series:
+            return lines(self.title, self.x_name, self.y_name, self.series)
+        return bars(self.title, self.y_name, self.values, from_zero=self.from_zero, digits=self.digits)
+
+
 WIDTH, HEIGHT = 720, 360
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 46, 48
 COLOURS = ("#0a7bbf", "#d1570a", "#2b8a3e", "#9c36b5", "#c92a2a", "#5f6b00", "#0b7285", "#862e9c")

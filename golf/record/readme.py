@@ -7,6 +7,7 @@ from golf.board.frontier import frontier, judge
 from golf.project import is_adopted
 from golf.record.claims import NOT_A_RESULT, attribution, blurb, derived_changes, hardware, why_local
 from golf.record.evidence import CAP_BYTES, Evidence, Seed
+from golf.record.plots_png import can_draw
 from golf.stats import bpb_of, bytes_per_token_of, confidence
 
 PLACE_OF_COMPLIANCE = "<!-- compliance -->"
@@ -182,6 +183,7 @@ def _environment(evidence: Evidence) -> str:
 
 
 def _files(evidence: Evidence, plots: Mapping[str, str]) -> str:
+    also = " (and as PNG)" if can_draw() else ""
     lines = [
         f"- `train_gpt.py`: {_script(evidence)} ({len(evidence.shipped.script):,} bytes, counted)",
         *(
@@ -195,7 +197,7 @@ def _files(evidence: Evidence, plots: Mapping[str, str]) -> str:
         "- `submission.json`: the same numbers for machines",
         *(f"- `{seed.log.name}`: the whole log of seed {seed.seed}" for seed in evidence.seeds),
         "- `requirements.txt`",
-        *(f"- `{name}`: {caption}" for name, caption in plots.items()),
+        *(f"- `{name}`{also}: {caption}" for name, caption in plots.items()),
     ]
     return "\n".join(lines)
 

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from golf.errors import Exit, GolfError
 from golf.project import author as who
 from golf.project import find_root, is_adopted
-from golf.record import plots
+from golf.record import plots, plots_png
 from golf.record.claims import claims_of
 from golf.record.evidence import CAP_BYTES, Evidence, gather
 from golf.record.readme import readme_of, with_compliance
@@ -21,9 +21,9 @@ from golf.record.requirements import requirements
 from golf.record.weights import largest, read_weights
 
 TRACK_FOLDERS = {"10min_16mb": "track_10min_16mb", "non_record_16mb": "track_non_record_16mb", "local": "local"}
-PLOT_FILES = {
-    "loss.svg": "Training loss against wallclock", "stages.svg": "BPB by stage", "bytes.svg": "Bytes of the worst seed",
-    "tensors.svg": "Quantized tensors before the coder, layers together",
+CAPTIONS = {
+    "loss": "Training loss against wallclock", "stages": "BPB by stage", "bytes": "Bytes of the worst seed",
+    "tensors": "Quantized tensors before the coder, layers together",
 }  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def fill(folder: Path, plan: Plan, *, verify: bool) -> None:
     )
     (folder / "submission.json").write_text(json.dumps(claims, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "requirements.txt").write_text(_requirements(evidence), encoding="utf-8")
-    shown = {name: PLOT_FILES[name] for name, text in draw(evidence).items() if _write(folder / name, text)}
+    shown = _draw(folder, charts(evidence))
     text = readme_of(evidence, plan.title, techniques, shown)
     (folder / "README.md").write_text(text, encoding="utf-8")
     verdict = _verify(folder, evidence) if verify else None
@@ -151,13 +151,17 @@ def _requirements(evidence: Evidence) -> str:
     return requirements(evidence.script, local=beside)
 
 
-def _write(path: Path, text: str) -> bool:
-    path.write_text(text, encoding="utf-8")
-    return True
+def _draw(folder: Path, drawn: Mapping[str, plots.Chart]) -> dict[str, str]:
+    """Write every chart as SVG, and as PNG where matplotlib is; SVG's name → caption, which the README shows."""
+    for stem, chart in drawn.items():
+        (folder / f"{stem}.svg").write_text(chart.svg(), encoding="utf-8")
+        if plots_png.can_draw():
+            plots_png.write_png(chart, folder / f"{stem}.png")
+    return {f"{stem}.svg": CAPTIONS[stem] for stem in drawn}
 
 
-def draw(evidence: Evidence) -> dict[str, str]:
-    """The plots, file name → SVG; one without data is left out."""
+def charts(evidence: Evidence) -> dict[str, plots.Chart]:
+    """The plots, stem of the file name → chart; one without data is left out."""
     loss = {
         f"seed {seed.seed}": [(point.train_seconds, point.train_loss) for point in seed.run.curve
                               if point.train_seconds is not None and point.train_loss is not None]
@@ -173,20 +177,15 @@ def draw(evidence: Evidence) -> dict[str, str]:
     sizes, tensors = weights_of(evidence)
     drawn = {}
     if any(loss.values()):
-        drawn["loss.svg"] = plots.lines(
-            "Training loss against wallclock",
-            "training clock, s",
-            "nats per token",
-            {name: line for name, line in loss.items() if line},
-        )
+        curves = {name: line for name, line in loss.items() if line}
+        drawn["loss"] = plots.Chart(CAPTIONS["loss"], "nats per token", x_name="training clock, s", series=curves)
     if len(stages) > 1:
-        drawn["stages.svg"] = plots.bars(
-            f"BPB by stage, mean of {len(evidence.seeds)} seeds", "bits per byte", stages, from_zero=False
-        )
+        title = f"BPB by stage, mean of {len(evidence.seeds)} seeds"
+        drawn["stages"] = plots.Chart(title, "bits per byte", values=stages, from_zero=False)
     if sizes:
-        drawn["bytes.svg"] = plots.bars("Bytes of the worst seed", "bytes", sizes, digits=0)
+        drawn["bytes"] = plots.Chart(CAPTIONS["bytes"], "bytes", values=sizes, digits=0)
     if tensors:
-        drawn["tensors.svg"] = plots.bars(PLOT_FILES["tensors.svg"], "bytes", tensors, digits=0)
+        drawn["tensors"] = plots.Chart(CAPTIONS["tensors"], "bytes", values=tensors, digits=0)
     return drawn
 
 
