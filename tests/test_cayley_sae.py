@@ -19,7 +19,7 @@ from golf.parts.tags import collect, initialize
 from golf.parts.techniques.cayley_sae import CayleySAE, FoldScores
 from golf.parts.techniques.ema import EMA, ema_weights
 from golf.parts.techniques.ttt_sgd import trainable
-from golf.recipe import changed, load_recipe
+from golf.recipe import changed, load_recipe, smoke_sizes
 from golf.sae.cayley import describe, diagnose, usage
 
 LEVELS = ((5, 4, 0), (7, 6, 16))
@@ -197,7 +197,9 @@ def test_a_misspelt_key_has_a_hint():
 
 
 def test_the_recipe_without_it_is_the_baseline():
-    with_, base = (compose(r) for r in (load_recipe("cayley_512", without=["cayley_sae"]), load_recipe("baseline")))
+    with_, base = (
+        compose(r) for r in (load_recipe("cayley_512", without=["cayley_sae"]), load_recipe("baseline", ["mlp_bits=7"]))
+    )
     assert with_.partition("class h:")[2].replace("cayley_512", "baseline") == base.partition("class h:")[2]
 
 
@@ -385,6 +387,17 @@ def test_the_control_reads_the_strongest_learned_features():
     assert torch.allclose(sae(u, None), kept.relu() @ sae.dec.weight.T, atol=1e-6)
     with pytest.raises(GolfError, match="keeps 50 features"):
         compose(load_recipe("cayley_512_topk", ["topk_features=40", "topk_kept=50"]))
+
+
+@pytest.mark.slow
+def test_the_twin_of_a_packed_submission_is_known_as_ours():
+    """Its levels, tuples in a tuple, are written otherwise than a minified twin's."""
+    from golf.compose import rescale
+    from golf.compose.pack import minify
+    from golf.rules.ownership import _forms
+
+    recipe = load_recipe("cayley_512")
+    assert rescale(minify(compose(recipe)), smoke_sizes(recipe)) in list(_forms("cayley_512", []))
 
 
 @pytest.mark.slow

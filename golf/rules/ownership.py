@@ -81,5 +81,7 @@ def _forms(name: str | Path, overrides: list[str]) -> Iterator[str]:
     twin = rescale(text, smoke_sizes(recipe))
     yield text
     yield twin
-    yield minify(text)
+    small = minify(text)
+    yield small
     yield minify(twin)
+    yield rescale(small, smoke_sizes(recipe))  # the twin of a packed submission: values written as `rescale` writes them
