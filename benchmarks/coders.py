@@ -3,6 +3,8 @@
     trained    the matrices of a run folder (`float.golf`, `hessians.golf`), quantized by GPTQ with SDClip scales
     gaussian   the full shapes of PR #1394 (11 layers, 512 wide, 8,192 tokens: 35,913,728 codes), Gaussian rows
     heavy      the same shapes with Student-t rows (9 to 30 degrees of freedom) and columns that differ in scale by 10 %
+    whole      the gaussian set with its scales as a file: as the records wrote it (torch.save, bytes shuffled by 2, brotli-11)
+               against this container with brotli and with rANS, with fp16 scales and with 8-bit logarithmic ones
 
 The entropy is the sum over tensors of what each tensor's own code frequencies cost. Scales and small tensors are left out.
 
@@ -10,11 +12,14 @@ The entropy is the sum over tensors of what each tensor's own code frequencies c
 """
 
 import argparse
+import io
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import brotli
 import numpy as np
 import torch
 
@@ -22,8 +27,8 @@ from golf.artifact.tensors import entropy_bytes
 from golf.compose import compose
 from golf.compose.pack import pack
 from golf.namespace import namespace
-from golf.parts.artifact import RawCoder, ZlibCoder, read_container
-from golf.parts.quant import quantize
+from golf.parts.artifact import RawCoder, ZlibCoder, read_container, write_container
+from golf.parts.quant import log_codes, log_values, quantize
 from golf.parts.tags import Tag, Tagged
 from golf.parts.techniques.bitpack import BitpackCoder
 from golf.parts.techniques.brotli_shuffle import BrotliCoder
@@ -61,6 +66,47 @@ def simulated(heavy: bool, share: float) -> dict[str, torch.Tensor]:
         step = (20.0 / 127 if role == "embed" else 12.85 / 31) * w.std(axis=1, ddof=1, keepdims=True)
         codes[name] = torch.from_numpy(np.clip(np.round(w / step), -127, 127).astype(np.int8))
     return codes
+
+
+def file_of(log_scales: bool) -> dict[str, torch.Tensor]:
+    """The gaussian set with its scales, as `quantize` would name them."""
+    rng, tensors = np.random.default_rng(0), {}
+    for name, role, rows, columns in shapes():
+        w = torch.from_numpy(rng.standard_normal((rows, columns), dtype=np.float32))
+        step = (20.0 / 127 if role == "embed" else 12.85 / 31) * 0.05 * w.std(dim=1)
+        scale = log_codes(step) if log_scales else step.half()
+        read = log_values(scale) if log_scales else scale.float()
+        tensors[f"{name}:q"] = torch.round(0.05 * w / read[:, None]).clamp(-127, 127).to(torch.int8)
+        tensors[f"{name}:s"] = scale
+    return tensors
+
+
+def as_the_records_did(tensors: dict[str, torch.Tensor]) -> int:
+    """Bytes of torch.save, shuffled by 2, brotli-11 (PR #1394 and its line)."""
+    blob = io.BytesIO()
+    torch.save({"w": tensors, "m": {name: "gptq (int6)" for name in tensors if name.endswith(":q")}}, blob)
+    data = blob.getvalue()
+    return len(brotli.compress(b"BSHF\2" + data[::2] + data[1::2], quality=11))
+
+
+def whole() -> None:
+    """Files against files, the coder's script bytes counted."""
+    halves, logs = file_of(log_scales=False), file_of(log_scales=True)
+    reference = as_the_records_did(halves) + script_bytes(BrotliCoder)
+    print(f"\nwhole file: {reference:,} bytes as the records wrote it, brotli's script bytes counted\n")
+    print(
+        "| container | scales | bytes | script bytes | net, against the records' |\n| --- | --- | ---: | ---: | ---: |"
+    )
+    for coder, tensors, scales in (
+        (BrotliCoder, halves, "fp16"), (RansCoder, halves, "fp16"), (RansCoder, logs, "log, 8 bits"),
+    ):  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            size = write_container(str(Path(folder) / "model.golf"), tensors, {}, coder)
+        script = script_bytes(coder)
+        print(
+            f"| ours, {coder.name} | {scales} | {size:,} | {script:+,} | {(size + script) / reference - 1:+.2%} |",
+            flush=True,
+        )
 
 
 def trained(folder: Path) -> dict[str, torch.Tensor]:
@@ -102,7 +148,9 @@ def table(title: str, codes: dict[str, torch.Tensor], coders: list[Any]) -> None
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--sets", nargs="*", default=["gaussian", "heavy"], choices=["trained", "gaussian", "heavy"])
+    options.add_argument(
+        "--sets", nargs="*", default=["gaussian", "heavy"], choices=["trained", "gaussian", "heavy", "whole"]
+    )
     options.add_argument("--trained", type=Path, help="a run folder")
     options.add_argument("--share", type=float, default=1.0, help="of the full shapes; brotli at 1 takes minutes")
     options.add_argument("--coders", nargs="*", default=[coder.name for coder in CODERS])
@@ -110,6 +158,9 @@ def main() -> None:
     torch.set_num_threads(1)
     coders = [coder for coder in CODERS if coder.name in given.coders]
     for name in given.sets:
+        if name == "whole":
+            whole()
+            continue
         codes = trained(given.trained) if name == "trained" else simulated(name == "heavy", given.share)
         table(f"{name} (share {given.share})" if name != "trained" else name, codes, coders)
 

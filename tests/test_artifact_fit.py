@@ -16,14 +16,19 @@ from golf.artifact import api
 from golf.artifact.fit import Fit, Tried
 from golf.artifact.fit_seeds import ONE_SEED_SHARE, Fitted, Wish, fit_seeds, margin_of
 from golf.artifact.fit_show import remarks_of, rows_of, to_json
+from golf.artifact.full_ledger import file_rows, full_ledger, tensor_rows
+from golf.artifact.full_ledger import to_json as ledger_json
+from golf.artifact.ledger import weigh
+from golf.artifact.manifest import Package
 from golf.artifact.package import finished_runs, packed
 from golf.compose import compose, rescale
 from golf.data.shards import write_shard
 from golf.errors import Exit, GolfError
 from golf.namespace import namespace
-from golf.parts.artifact import RawCoder, write_container
+from golf.parts.artifact import RawCoder, read_container, write_container
 from golf.parts.model import GPT
-from golf.parts.tags import initialize
+from golf.parts.quant import quantize, save_artifact
+from golf.parts.tags import collect, initialize
 from golf.recipe import load_recipe, smoke_recipe, smoke_sizes
 from golf.run.plan import Data, make_plan
 from golf.run.plan import Wishes as RunWishes
@@ -157,3 +162,29 @@ def test_a_real_artifact_above_the_target_is_fitted_again_that_much_smaller(
     assert package.fitted is not None and package.fitted.winner.loss == 2.0
     assert [run.seed for run in package.runs] == [run.seed for run in runs]
     assert json.dumps(to_json(package.fitted))
+
+
+def test_the_ledger_names_every_file_and_tensor_and_how_each_reading_counts_it(kept: tuple) -> None:
+    plan, runs = kept
+    h = namespace(smoke_recipe(load_recipe(plan.source.folder / "recipe.toml")))
+    tagged = collect(GPT(h))
+    for run in runs:
+        weights = read_container(str(run.folder / "float.golf"), RawCoder)[0]
+        save_artifact(h, str(run.folder / "model.golf"), quantize(h, tagged, weights, {}))
+        run.derived, run.smoke, run.result = None, True, {}
+    (plan.data.tokenizer).write_bytes(bytes(7))
+    (plan.source.folder / "prepare_data.py").write_text("print(1)\n")
+    script = (plan.set_folder / "train_gpt.py").read_bytes()
+    ledger = weigh(script, packed(script), (), {run.seed: run.folder / "model.golf" for run in runs}, {})
+    full = full_ledger(plan, Package(tuple(runs), ledger, packed(script), (), None))
+    assert full.seed == ledger.worst.seed
+    sums = file_rows(full)[-1][2:5]
+    assert sums == [
+        f"{total:,}" for total in (ledger.worst.shipped_total, ledger.worst.raw_total, ledger.worst.raw_total)
+    ]
+    uncounted = {line.name: line.why for line in full.files if not (line.shipped or line.raw or line.log)}
+    assert set(uncounted) == {"t.model", "prepare_data.py"} and "prepares data" in uncounted["prepare_data.py"]
+    assert sum(line.coded_bytes for line, _ in full.tensors) == ledger.worst.model
+    codes = [(line, sd) for line, sd in full.tensors if line.kind == "codes"]
+    assert len(codes) == 1 + 6 * 2 and all(sd is not None and line.weight_error for line, sd in codes)
+    assert json.dumps(ledger_json(full)) and len(tensor_rows(full)) == len(full.tensors)
