@@ -251,7 +251,9 @@ def test_what_was_packaged_is_what_ships_and_is_counted(submission: Path) -> Non
 @pytest.mark.parametrize(
     ("derived", "fault"),
     [
-        ([{"coder": "lzma.x"}] * 3, None),
+        ([{"coder": "lzma_coder.LzmaCoder"}] * 3, None),
+        ([{"prune": "prune.prune_cheapest", "prune_share": 0.1}] * 3, None),  # a knob of what [quant] names
+        ([{"prune_share": 0.1}] * 3, "`prune_share`, which is not in \\[quant\\]"),
         ([{"num_layers": 10}] * 3, "not in \\[quant\\]"),
         ([{"coder": "a"}, {"coder": "b"}, {"coder": "a"}], "different settings"),
     ],
@@ -259,20 +261,18 @@ def test_what_was_packaged_is_what_ships_and_is_counted(submission: Path) -> Non
 def test_derived_results_count_only_where_quantization_alone_differs(
     submission: Path, derived: list[dict], fault: str | None
 ) -> None:
-    from golf.recipe import load_recipe
     from golf.run.store import open_store
 
-    quant = next(name for name, knob in load_recipe(submission).catalogue.knobs.items() if knob.part == "quant")
     set_folder = next(submission.glob("runs/*"))
     with open_store(submission.parents[1]) as store:
         for seed, changes in zip(SCORES, derived, strict=True):
             row = store.start(folder=set_folder / f"seed_{seed}", submission="mine", set_id=set_folder.name, seed=seed, script_sha256="x",
-                              smoke=False, track="local", derived={quant if key == "coder" else key: value for key, value in changes.items()})  # fmt: skip
+                              smoke=False, track="local", derived=changes)  # fmt: skip
             store.move(row.id, "finished", result={"val_bpb": 3.0})
     if fault is None:
         record = write_record(submission, WISHES)
         assert (
-            claims_of(record)["golf"]["derived"] == {quant: "lzma.x"}
+            claims_of(record)["golf"]["derived"] == derived[0]
             and "Quantized again" in (record / "README.md").read_text()
         )
     else:

@@ -13,6 +13,7 @@ from typing import Any
 from golf.errors import Exit, GolfError
 from golf.project import author as who
 from golf.project import find_root, is_adopted
+from golf.recipe import Recipe
 from golf.record import plots, plots_png
 from golf.record.claims import claims_of
 from golf.record.evidence import CAP_BYTES, Evidence, gather
@@ -85,11 +86,20 @@ def _check_derived(evidence: Evidence) -> None:
                         f"package them alike: `golf package {evidence.submission.name} key=value`", Exit.REFUSED)  # fmt: skip
     if not changes[0] or evidence.recipe is None:
         return
-    knobs = evidence.recipe.catalogue.knobs
-    outside = [key for key in changes[0] if key not in knobs or knobs[key].part not in ("quant", "artifact")]
+    knobs, allowed = evidence.recipe.catalogue.knobs, _quantizing(evidence.recipe, changes[0])
+    outside = [key for key in changes[0] if key not in knobs or knobs[key].part not in allowed]
     if outside:
         raise GolfError(f"derived results changed {', '.join(f'`{key}`' for key in outside)}, which is not in [quant]",
                         "train with these values: `golf run`", Exit.REFUSED)  # fmt: skip
+
+
+def _quantizing(recipe: Recipe, changes: Mapping[str, Any]) -> set[str]:
+    """The parts whose knobs may change after training: [quant], the container, and the techniques that [quant] now names."""
+    catalogue, values = recipe.catalogue, {**recipe.values, **changes}
+    kinds = {name: knob.kind for name, knob in catalogue.knobs.items() if knob.part == "quant" and name in values}
+    named = [str(values[name]) for name, kind in kinds.items() if kind == "Slot" and values[name]]
+    named += [str(member) for name, kind in kinds.items() if kind == "Chain" for member in values[name]]
+    return {"quant", "artifact", *(catalogue.find(reference, "[quant]").part for reference in named)}
 
 
 def write_record(submission: Path, wishes: Wishes) -> Path:
