@@ -443,10 +443,15 @@ def test_a_click_sorts_the_page_and_the_filter_narrows(run: Path, tmp_path: Path
     actions = """<script>
     const table = [...document.querySelectorAll('table')].at(-1), heads = [...table.tHead.rows[0].cells];
     const click = name => heads.find(head => head.textContent.trim() === name).querySelector('button').click();
+    const put = (row, text) => { table.tBodies[0].rows[row].cells[5].textContent = text; };
+    put(0, '1e-05'); put(1, '0.5'); put(2, '1,234'); put(3, '–');
+    click('fvu');
+    const fvu = [...table.tBodies[0].rows].map(row => row.cells[5].textContent);
     click('l0'); click('l0');
     const seen = [[...table.tBodies[0].rows].map(row => row.cells[1].textContent).join('+')];
     const box = document.getElementById('filter'); box.value = '2k'; box.dispatchEvent(new Event('input'));
     seen.push([...table.tBodies[0].rows].filter(row => !row.hidden).map(row => row.cells[0].textContent).sort().join('+'));
+    seen.push(fvu[0], fvu.at(-2), fvu.at(-1));
     document.body.innerHTML = '<pre id="seen">' + seen.join('|') + '</pre>';
     </script>"""
     copy = tmp_path / "copy.html"
@@ -459,6 +464,7 @@ def test_a_click_sorts_the_page_and_the_filter_narrows(run: Path, tmp_path: Path
     assert shown.partition('id="seen">')[2].partition("<")[0].split("|") == [
         "final+final+3K+3K+2K+2K+1K+1K",
         "0+1",
+        *("1e-05", "1,234", "–"),
     ]
 
 

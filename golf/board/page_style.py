@@ -30,8 +30,8 @@ circle.ok{fill:var(--accent)}circle.bad{fill:var(--bg);stroke:var(--bad);stroke-
 """
 
 SCRIPT = """
-const value = (row, index) => row.cells[index].textContent.trim();
-const number = text => { const found = text.replace('#', '').match(/^[+-]?[0-9]+(\\.[0-9]+)?/); return found ? parseFloat(found[0]) : NaN; };
+const value = (row, index) => { const text = row.cells[index].textContent.trim(); return text === '–' ? '' : text; };
+const number = text => parseFloat(text.replace(/[#,]/g, ''));
 for (const table of document.querySelectorAll('table.sortable')) {
   table.tHead.addEventListener('click', event => {
     const head = event.target.closest('th');

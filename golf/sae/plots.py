@@ -156,9 +156,8 @@ def recovered(measured: Measured) -> Chart:
     spans = [row["ce_ablated_nats"] - row["ce_clean_nats"] for _, row in rows]
     note = "CE recovered = (ablated − rebuilt) / (ablated − clean), the layer's stream set to zero."
     if spans:
-        note += (
-            f" Clean {rows[0][1]['ce_clean_nats']:.3f} nats; zeroing a layer adds {min(spans):.2f} to {max(spans):.2f}."
-        )
+        span = " to ".join(dict.fromkeys((f"{min(spans):.2f}", f"{max(spans):.2f}")))
+        note += f" Clean {rows[0][1]['ce_clean_nats']:.3f} nats; zeroing a layer adds {span}."
     return Chart(
         "What the model loses with a layer's stream rebuilt",
         [
