@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from test_cayley_algebra import randn, sae_of
-from worlds import execute, tiny
+from worlds import TINY, execute, run_generated, run_library, tiny
 
 from golf.compose import compose, scalars
 from golf.errors import GolfError
 from golf.namespace import namespace
+from golf.parts.artifact import read_container
 from golf.parts.model import GPT
 from golf.parts.optim import build_optimizers
 from golf.parts.parity import ParityTransform
@@ -19,7 +20,7 @@ from golf.parts.tags import collect, initialize
 from golf.parts.techniques.cayley_sae import CayleySAE, FoldScores
 from golf.parts.techniques.ema import EMA, ema_weights
 from golf.parts.techniques.ttt_sgd import trainable
-from golf.recipe import changed, load_recipe, smoke_sizes
+from golf.recipe import changed, load_recipe, smoke_recipe, smoke_sizes
 from golf.sae.cayley import describe, diagnose, usage
 
 LEVELS = ((5, 4, 0), (7, 6, 16))
@@ -408,3 +409,23 @@ def test_the_source_is_small():
     added = len(minify(compose(load_recipe("cayley_512")))) - len(minify(compose(load_recipe("baseline"))))
     assert added < 5500
     assert scalars(compose(load_recipe("cayley_512")))["cayley_levels"] == ((9, 16, 0), (13, 32, 256))
+
+
+@pytest.mark.slow
+def test_it_works_in_a_record_with_everything(tiny_data, tmp_path, monkeypatch):
+    """PR #1809 with it: parallel blocks, loops, EMA, GPTQ, TTT; the composed file is the library, and the score comes from its bytes."""
+    recipe = load_recipe("pr1809", with_=["cayley_512:cayley_sae"])
+    sizes = {k: v for k, v in TINY.items() if k in recipe.values} | {"cayley_levels": LEVELS, "iterations": 1}
+    recipe = changed(smoke_recipe(recipe), sizes)
+    run_library(recipe, tmp_path / "library", monkeypatch, tiny_data)
+    run_generated(recipe, tmp_path / "generated", monkeypatch, tiny_data)
+    ours, theirs = ((tmp_path / world / "model.golf").read_bytes() for world in ("library", "generated"))
+    assert ours == theirs
+    stored = read_container(tmp_path / "library" / "model.golf", *(namespace(recipe).coder,))[0]
+    assert any(name.endswith("bias:folded") for name in stored)
+    scores = [
+        [line for line in (tmp_path / world / "logs/test.txt").read_text().splitlines() if "_exact" in line]
+        for world in ("library", "generated")
+    ]
+    assert scores[0] == scores[1]
+    assert scores[0]
