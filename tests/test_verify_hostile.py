@@ -7,6 +7,7 @@ import subprocess
 import time
 import zlib
 
+import foreign_april
 import pytest
 
 from golf.rules import State, verify_folder
@@ -157,6 +158,16 @@ def test_illegal_evaluators_of_strangers_break_the_sum(tmp_path, name, code):
     (tmp_path / "train_gpt.py").write_text(ILLEGAL[name][1])
     verdict = verify_folder(tmp_path / "train_gpt.py", only=["static", "execute"], quick=True)
     assert {"R31", code} <= {finding.code for finding in verdict.having(State.FAIL)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("text", "state"), [(foreign_april.LEGAL, State.PASS), (foreign_april.ILLEGAL, State.FAIL)])
+def test_an_evaluator_that_reaches_into_its_own_model_is_judged_on_that_model_made_small(tmp_path, text, state):
+    """It asks for bf16 on a GPU, for attention and Triton kernels, and is only ever handed to another function."""
+    (tmp_path / "train_gpt.py").write_text(text)
+    verdict = verify_folder(tmp_path / "train_gpt.py", only=["static", "execute"], quick=True)
+    finding = {finding.code: finding for finding in verdict.findings}["R31"]
+    assert finding.state is state and "eval_val_ttt_lora" in " ".join(finding.evidence)
 
 
 def test_without_execute_nothing_of_a_stranger_runs(tmp_path):

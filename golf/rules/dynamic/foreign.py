@@ -21,8 +21,10 @@ from typing import Any
 import numpy as np
 
 from golf.rules.dynamic.foreign_imports import load_foreign
+from golf.rules.dynamic.foreign_model import forward_of, own_model, put_on_cpu
 from golf.rules.dynamic.properties import Outcome
 from golf.rules.dynamic.scores import BOS, Ids
+from golf.rules.dynamic.stub_foreign import ForeignStub
 
 VOCAB, MARKER = 16, 15
 WINDOW, STRIDE, CHUNK, TOKENS = 16, 4, 32, 90
@@ -47,21 +49,33 @@ def check(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         os.environ[name.upper()] = str(int(value) if isinstance(value, bool) else value)
     sys.path.insert(0, str(folder))
     module = load_foreign(job["text"], folder)
+    put_on_cpu(module)
     functions = find_evaluators(job["text"], module, job.get("overrides"))
     if not functions:
         return {"fault": "no evaluation function that takes validation tokens and a model was found"}
     suites, faults = [], []
     for function in functions:
-        try:
-            suites.append(judge(module, function, quick=bool(job.get("quick"))))
-        except Exception as fault:
-            faults.append(
-                f"`{function.__name__}` could not be called on a stub model: {type(fault).__name__}: {str(fault)[:160]}"
-            )
+        found, why = _judged(module, function, quick=bool(job.get("quick")))
+        suites += [found] if found else []
+        faults += [f"`{function.__name__}` could not be called on a stub model: {why}"] if why else []
     last = f"`{functions[-1].__name__}`"
     if not suites or (faults and any(last in fault for fault in faults)):
         return {"fault": "; ".join(faults)}
     return {"suites": suites}
+
+
+def _judged(
+    module: types.ModuleType, function: Callable[..., Any], *, quick: bool
+) -> tuple[dict[str, Any] | None, str | None]:
+    """(what an evaluation shows on the stub, else on the script's own model made small, None), or (None, why neither could be)."""
+    reasons = []
+    for own in (False, True):
+        try:
+            return judge(module, function, quick=quick, own=own), None
+        except Exception as fault:
+            whose = "its own model, made small" if own else ""
+            reasons.append(f"{whose}{': ' if whose else ''}{type(fault).__name__}: {str(fault)[:160]}")
+    return None, "; ".join(reasons)
 
 
 def find_evaluators(
@@ -72,7 +86,9 @@ def find_evaluators(
     from golf.rules.source import parse
 
     code = Code([parse(Path("train_gpt.py"), text)], overrides)
-    called = [leaf(call.func) for call in code.main_flow]
+    called = [
+        leaf(named) for call in code.main_flow for named in (call.func, *call.args)
+    ]  # `timed_eval(label, eval_val, …)` too
     found: dict[str, Callable[..., Any]] = {}
     for name in sorted(code.pieces, key=lambda name: called.index(name) if name in called else -1):
         function = getattr(module, name, None)
@@ -90,7 +106,7 @@ def piece_returns(text: str) -> bool:
     return "bpb" in text.lower() or "log(2" in text
 
 
-def judge(module: types.ModuleType, function: Callable[..., Any], *, quick: bool) -> dict[str, Any]:
+def judge(module: types.ModuleType, function: Callable[..., Any], *, quick: bool, own: bool = False) -> dict[str, Any]:
     """D2 by code lengths, D5 by counting, D9 by repeating."""
     rng = np.random.default_rng(20_260_502)
     stream = rng.integers(2, MARKER, TOKENS).astype(np.int64)
@@ -99,11 +115,11 @@ def judge(module: types.ModuleType, function: Callable[..., Any], *, quick: bool
             stream[at] = stream[at - 23]
     stream[0], stream[1] = BOS, MARKER
     window = WINDOW
-    measure = Measure(module, function, window)
+    measure = Measure(module, function, window, own)
     grain = measure.scored(stream[:62]) - measure.scored(stream[:61])
     if grain != 1 or measure.scored(stream) != TOKENS - 1:
         measure = Measure(
-            module, function, 1
+            module, function, 1, own
         )  # it cuts the stream to whole windows: let a window be one token (that also scores a legacy tail once)
         grain = measure.scored(stream[:62]) - measure.scored(stream[:61])
     again = abs(measure.nats(stream[:62]) - measure.nats(stream[:62]))
@@ -135,11 +151,8 @@ def judge(module: types.ModuleType, function: Callable[..., Any], *, quick: bool
 class Measure:
     """Calls one evaluation function with arguments bound by their names."""
 
-    def __init__(self, module: types.ModuleType, function: Callable[..., Any], window: int) -> None:
-        from golf.rules.dynamic.stub_foreign import ForeignStub
-
+    def __init__(self, module: types.ModuleType, function: Callable[..., Any], window: int, own: bool = False) -> None:
         self.function = function
-        self.start = ForeignStub(VOCAB)
         self.settings = {
             **SETTINGS,
             **(
@@ -149,6 +162,7 @@ class Measure:
             ),
         }
         self.hyper = hyper_of(module, self.settings)
+        self.start = own_model(module, self.hyper, VOCAB) if own else ForeignStub(VOCAB)
 
     def nats(self, stream: Ids, markers: int = 1) -> float:
         """Total nats of a stream that holds the marker `markers` times as a scored target."""
@@ -194,6 +208,8 @@ class Measure:
                 arguments[name] = model
             elif name in values:
                 arguments[name] = values[name]
+            elif (forward := forward_of(name, model)) is not None:
+                arguments[name] = forward
             elif parameter.default is parameter.empty:
                 raise ValueError(f"nothing is known to give its parameter `{name}`")
         return arguments

@@ -1,5 +1,6 @@
 """Load a stranger's script as a module without running its main: packages that are not here are replaced by empty shells."""
 
+import contextlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -35,8 +36,21 @@ class Shells(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__path__ = []
 
 
-def load_foreign(text: str, folder: Path) -> types.ModuleType:
-    """The script's definitions; compiled graphs and GPU calls are made harmless. Raises what the script raises."""
+class Plain(contextlib.ContextDecorator):
+    """Stands in for autocast: full precision, so that sums are exact to rounding."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def __enter__(self) -> "Plain":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def without_gpu() -> None:
+    """Make what scripts ask of a GPU harmless: compiled graphs, streams, half precision, other ranks."""
     import torch
 
     def identity(function: Any = None, *_: Any, **__: Any) -> Any:
@@ -44,6 +58,21 @@ def load_foreign(text: str, folder: Path) -> types.ModuleType:
 
     torch.compile = identity
     torch.cuda.synchronize = lambda *_: None
+    torch.autocast = torch.amp.autocast = torch.cuda.amp.autocast = Plain
+    torch.Tensor.cuda = torch.nn.Module.cuda = lambda self, *_, **__: self
+    for half in ("bfloat16", "float16", "half"):
+        setattr(torch, half, torch.float32)
+        if hasattr(torch.Tensor, half):
+            setattr(torch.Tensor, half, torch.Tensor.float)
+            setattr(torch.nn.Module, half, torch.nn.Module.float)
+    for name in ("all_reduce", "barrier", "broadcast"):  # of one process
+        setattr(torch.distributed, name, lambda *_, **__: None)
+    torch.distributed.get_rank, torch.distributed.get_world_size = lambda *_: 0, lambda *_: 1
+
+
+def load_foreign(text: str, folder: Path) -> types.ModuleType:
+    """The script's definitions; what it asks of a GPU is made harmless. Raises what the script raises."""
+    without_gpu()
     sys.meta_path.append(Shells())
     path = folder / "train_gpt.py"
     path.write_text(text, encoding="utf-8")

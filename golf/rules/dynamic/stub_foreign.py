@@ -22,6 +22,10 @@ class ForeignStub(StubGPT):
         """(B, T, C)."""
         return self.hidden(input_ids.long())
 
+    def per_token(self, input_ids: Any, target_ids: Any, *_: Any, **__: Any) -> Any:
+        """Nats (B, T)."""
+        return self.forward(input_ids, target_ids, reduction="none").view(target_ids.shape)
+
     def compute_logits(self, hidden: Any) -> Any:
         return self.head(hidden)
 
