@@ -84,4 +84,6 @@ def _forms(name: str | Path, overrides: list[str]) -> Iterator[str]:
     small = minify(text)
     yield small
     yield minify(twin)
-    yield rescale(small, smoke_sizes(recipe))  # the twin of a packed submission: values written as `rescale` writes them
+    yield rescale(
+        small, smoke_sizes(recipe)
+    )  # the twin of a packed submission: values written as `rescale` writes them

@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterable
 
+from golf.rules.checks.adapting import DRIVERS
 from golf.rules.code import Code, Piece, leaf
 from golf.rules.findings import Result, State
 from golf.rules.subject import Subject
@@ -43,7 +44,7 @@ def hashed_target(subject: Subject) -> Iterable[Result]:
                 line,
                 weak=True,
             )
-        elif _becomes_probability(piece, looked_up):
+        elif _becomes_probability(code, piece, looked_up):
             yield found_at(
                 State.FAIL,
                 f"`{piece.name}` hashes the target into a key ({', '.join(sorted(keys))}) and uses the count as a probability",
@@ -150,11 +151,14 @@ def _looked_up(piece: Piece, keys: set[str]) -> set[str]:
     return found
 
 
-def _becomes_probability(piece: Piece, looked_up: set[str]) -> bool:
+def _becomes_probability(code: Code, piece: Piece, looked_up: set[str]) -> bool:
     """Whether what was looked up is divided or capped by another count, where model scores are handled too (a table that only
-    chooses a hint counts pairs as well)."""
-    if not any(MODEL_SCORE.search(name) for name in (*piece.names, *piece.params)):
-        return False
+    chooses a hint counts pairs as well): here, or, for counts that are capped, where the look-up is called from."""
+    handles_scores = _handles_scores(piece)
+    callers = [
+        other for other in code if piece.name in other.names and other is not piece and other.name not in DRIVERS
+    ]
+    mixed_by_caller = any(_handles_scores(other) and code.is_live(other) for other in callers)
     for node in piece.nodes:
         divided = (
             isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and bool(looked_up & _all_names(node.left))
@@ -164,9 +168,13 @@ def _becomes_probability(piece: Piece, looked_up: set[str]) -> bool:
             and leaf(node.func) in ("minimum", "fmin", "min")
             and bool(looked_up & _all_names(node))
         )
-        if divided or capped:
+        if (handles_scores and (divided or capped)) or (mixed_by_caller and capped):
             return True
     return False
+
+
+def _handles_scores(piece: Piece) -> bool:
+    return any(MODEL_SCORE.search(name) for name in (*piece.names, *piece.params))
 
 
 def packed_tables(subject: Subject) -> Iterable[Result]:

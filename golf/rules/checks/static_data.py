@@ -133,7 +133,9 @@ def _byte_assignment(piece: Piece, node: ast.Assign | ast.AugAssign, spaced: boo
 
 def _divides_bpb(piece: Piece, constant: ast.Constant) -> bool:
     for node in piece.nodes:
-        if isinstance(node, ast.Assign) and any("bpb" in leaf(target).lower() for target in node.targets):
+        named = isinstance(node, ast.Assign) and any("bpb" in leaf(target).lower() for target in node.targets)
+        given = isinstance(node, ast.Return) and node.value is not None and "log(2" in ast.unparse(node.value)
+        if isinstance(node, ast.Assign | ast.Return) and node.value is not None and (named or given):
             if any(inner is constant for inner in ast.walk(node.value)):
                 return True
     return False
