@@ -18,9 +18,10 @@ from torch import nn
 
 from golf.errors import GolfError
 from golf.sae import evaluate as evaluate_module
+from golf.sae.ce_bench import Stories
 from golf.sae.charts import Chart, Column, Heatmap, Panel, colours, decades, short
 from golf.sae.dictionary import seeded
-from golf.sae.evaluate import Wishes, dictionaries_of, evaluate, load_snapshots, wishes_of
+from golf.sae.evaluate import Wishes, ce_bench, dictionaries_of, evaluate, load_snapshots, wishes_of
 from golf.sae.files import file_name, save_dictionary
 from golf.sae.floors import floors_of
 from golf.sae.measure import Snapshot, held_out, measure_layer, measure_losses, measure_quality
@@ -29,7 +30,7 @@ from golf.sae.plots import figures, training_curves
 from golf.sae.report import gather, write_report
 from golf.sae.source import Source
 from golf.sae.svg import draw
-from golf.sae.tables import fits_table, sections, width_law
+from golf.sae.tables import fits_table, others_table, sections, width_law
 from golf.sae.truncate import truncations
 
 BROWSER = next(
@@ -156,6 +157,11 @@ def test_losses_agree_with_the_sources_own_swap() -> None:
     assert found["ce_clean_nats"] == pytest.approx(float(source.nats(text.ids).double().mean()), rel=1e-6)
     assert found["ce_sae_nats"] == pytest.approx(float(swapped.double().mean()), rel=1e-5)
     assert found["ce_tokens"] == 320
+    with torch.no_grad():
+        clean = source.logits(text.ids[:, :-1]).double().log_softmax(-1)
+        other = source.logits(text.ids[:, :-1], {1: lambda x: sae.decode(sae.encode(x))}).double().log_softmax(-1)
+    assert found["kl_nats"] == pytest.approx(float((clean.exp() * (clean - other)).sum(-1).mean()), rel=1e-4)
+    assert found["kl_nats"] > 0
 
 
 def test_a_run_leaves_numbers_per_layer_and_one_table(run: Path) -> None:
@@ -182,6 +188,10 @@ def test_snapshots_stand_in_the_order_of_training_not_of_their_names(tmp_path: P
     folder = write_run(tmp_path, snapshots=(2000, 10_000, 30_000))
     found = load_snapshots(dictionaries_of(folder)[0])
     assert [(one.label, one.tokens) for one in found] == [("2K", 2000), ("10K", 10_000), ("final", 30_000)]
+    sae = seeded(0, WIDTH, 24, "topk", 3)
+    save_dictionary(folder / file_name(0, "final"), sae.state_dict(), {"arch": "topk", "k": 3}, [])
+    found = load_snapshots(dictionaries_of(folder)[0])
+    assert [(one.label, one.tokens) for one in found] == [("2K", 2000), ("10K", 10_000), ("final", None)]
 
 
 def test_measuring_twice_gives_the_same_bytes(run: Path, tmp_path: Path) -> None:
@@ -214,6 +224,16 @@ def test_what_is_missing_is_named_with_the_way_out(tmp_path: Path, run: Path) ->
     (tmp_path / "measurements_layer00.json").write_text("{}")
     with pytest.raises(GolfError, match="is no measurement"):
         gather(tmp_path)
+
+
+def test_a_diverged_dictionary_is_named(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, snapshots=(1000,))
+    sae = seeded(0, WIDTH, 24, "topk", 3)
+    with torch.no_grad():
+        sae.encoder.bias[3] = float("nan")
+    save_dictionary(folder / file_name(1, "final"), sae.state_dict(), {"arch": "topk", "k": 3, "tokens_seen": 9}, [])
+    with pytest.raises(GolfError, match=r"sae_layer01_final.pt has weights that are not finite"):
+        list(evaluate(folder, Wishes(tokens=320, ce_tokens=0)))
 
 
 def test_other_weights_than_the_trained_ones_are_refused_unless_named(tmp_path: Path) -> None:
@@ -251,6 +271,21 @@ def test_stories_are_read_through_the_model_and_scored(tmp_path: Path) -> None:
     assert (found["pairs"], found["subjects"], found["features"]) == (5, 4, 24)
     assert 0 < found["interpretability_score_mean"] <= found["bound"]
     assert "CE-Bench" in [title for title, _, _ in sections(gather(folder))]
+
+
+def test_stories_are_coded_whole_in_windows_and_the_prefix_does_not_count(tmp_path: Path) -> None:
+    source, sae = tiny_source(), seeded(0, WIDTH, 24, "topk", 3)
+    assert source.encode is not None
+    stories = ["abcdefg" * 5, "hij"]  # 35 and 3 tokens, windows of 16 with one of prefix
+    path = tmp_path / "stories.jsonl"
+    row = {"story1": stories[0], "story2": stories[1], "subject_title": "s"}
+    path.write_text(json.dumps(row) + "\n")
+    found = ce_bench(source, 0, sae, Wishes(stories=path, baseline="all"))
+    with torch.no_grad():  # single positions do not see each other in this model, so windows change nothing
+        codes = [sae.encode(source.residuals(torch.tensor([ids]), [0])[0][0]) for ids in source.encode(stories)]
+    expected = Stories()
+    expected.add(codes[0], codes[1], "s")
+    assert found["contrastive_score_mean"] == pytest.approx(expected.report("all")["contrastive_score_mean"], rel=1e-5)
 
 
 def test_leaving_features_out_costs_their_importance_where_columns_are_orthonormal() -> None:
@@ -317,10 +352,14 @@ def test_a_name_with_markup_stays_text(run: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "copy").glob("measurements_layer*.json"):
         report = json.loads(path.read_text())
         report["source"]["name"] = "<script>alert(1)</script>"
+        report["snapshots"][0]["snapshot"] = "<img src=x>"
         path.write_text(json.dumps(report))
     write_report(gather(tmp_path / "copy"))
     text = (tmp_path / "copy" / "report.html").read_text()
     assert "<script>alert" not in text and "&lt;script&gt;alert" in text
+    assert "<img" not in text and "&lt;img src=x&gt;" in text
+    picture = draw(Chart("<b>", [Panel("<i>", "<u>", {"<s>": [(0, 1), (1, 2)]})], "<em>"))
+    assert all(f"<{tag}>" not in picture for tag in ("b", "i", "u", "s", "em"))
 
 
 def test_the_heatmap_has_a_cell_for_every_layer_and_metric(run: Path) -> None:
@@ -357,6 +396,10 @@ def test_other_runs_stand_beside_this_one_and_three_widths_give_a_law(run: Path,
     report = gather(run, None, others)
     table = {title: rows for title, _, (_, rows) in sections(report)}["Beside other runs"]
     assert [row[:3] for row in table] == [[run.name, "24", "2"], ["48", "48", "2"], ["96", "96", "2"]]
+    shutil.copytree(run, tmp_path / "one")
+    (tmp_path / "one" / "measurements_layer00.json").unlink()
+    table = others_table(gather(run, None, [tmp_path / "one"]))[1]
+    assert [row[2] for row in table] == ["1", "1"] and table[0][3:] == table[1][3:]  # only the layer that both have
     law = width_law(report)
     assert law is not None and "over 3 runs" in law
     assert width_law(gather(run, None, others[:1])) is None
@@ -466,6 +509,15 @@ def test_a_click_sorts_the_page_and_the_filter_narrows(run: Path, tmp_path: Path
         "0+1",
         *("1e-05", "1,234", "–"),
     ]
+
+
+def test_floors_are_of_the_features_above_the_threshold() -> None:
+    source, sae = tiny_source(), seeded(0, WIDTH, 24, "topk", 3)
+    text = held_out(source, 320)
+    frequency = measure_quality(source, 0, {"a": sae}, text)["a"].frequency
+    threshold = float(frequency.sort().values[12])
+    found = measure_layer(source, 0, [Snapshot("final", 9, sae, {})], text, 0, threshold)
+    assert found["F_alive"] == len(found["sorted_importance"]) == int((frequency > threshold).sum()) < 12
 
 
 def test_a_snapshot_without_known_tokens_is_measured_and_not_fitted() -> None:

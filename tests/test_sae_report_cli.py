@@ -9,6 +9,7 @@ from test_sae_report import tiny_source, write_run
 from typer.testing import CliRunner, Result
 
 from golf.cli.sae import app
+from golf.downstream.command import SourceModel
 from golf.errors import GolfError
 
 FAMILY = """parameters,tokens,loss
@@ -88,6 +89,15 @@ def test_tasks_print_their_metrics_with_errors(tmp_path: Path) -> None:
     rows = [line.split() for line in lines[2:]]
     assert [row[:2] for row in rows] == [["hellaswag", "rows"], ["hellaswag", "acc"], ["hellaswag", "acc_norm"]]
     assert rows[0][2] == "4" and rows[1][3] == "±"
+
+
+def test_tasks_read_through_the_models_own_tokenizer_and_prefix() -> None:
+    source = tiny_source()
+    model = SourceModel(source)
+    assert (model.prefix, model.context_tokens, model.encode("ab")) == ((1,), source.seq_len, [1, 2])
+    source.encode = None
+    with pytest.raises(GolfError, match="has no tokenizer"):
+        SourceModel(source)
 
 
 def test_scaling_prints_the_law_and_what_it_foretells(tmp_path: Path) -> None:

@@ -68,15 +68,21 @@ def dictionaries_of(folder: Path) -> dict[int, dict[str, Path]]:
         if match := NAME.fullmatch(path.name):
             found.setdefault(int(match[1]), {})[match[2]] = path
     if not found:
-        raise GolfError(
-            f"{folder} holds no `sae_layer{{LL}}_{{SNAPSHOT}}.pt`", "train some: `golf sae train`, or name its folder"
-        )
+        raise GolfError(f"{folder} holds no `sae_layer{{LL}}_{{SNAPSHOT}}.pt`",
+                        "train some: `golf sae train`, or bring others' here: `golf sae export FILE --to golf`")  # fmt: skip
     return dict(sorted(found.items()))
 
 
 def load_snapshots(files: Mapping[str, Path], device: Any = "cpu") -> list[Snapshot]:
     """The dictionaries of a layer in the order of their training; the one called `final` last."""
+    import torch
+
     loaded = [(label, load_dictionary(path).to(device)) for label, path in files.items()]
+    for label, one in loaded:
+        if not all(bool(torch.isfinite(weight).all()) for weight in one.state_dict().values()):
+            raise GolfError(
+                f"{files[label]} has weights that are not finite", "its training diverged: lower the learning rate"
+            )
     made = [
         Snapshot(label, one.config.get("tokens_seen"), one, one.config, (one.encoder.weight, one.decoder.weight.T))
         for label, one in loaded
