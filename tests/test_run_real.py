@@ -51,6 +51,13 @@ def test_a_real_script_is_run_killed_resumed_packaged_derived_and_evaluated(proj
     derived = json.loads(golf(project, "package", "mine", "mlp_bits=5", "--json"))
     assert derived["derived"] == {"mlp_bits": 5}
     assert derived["bytes"]["worst_bytes"] < package["bytes"]["worst_bytes"]
+    fitted = json.loads(golf(project, "package", "mine", "--fit", "--target-bytes", "240000", "--dry-run", "--json"))[
+        "fit"
+    ]
+    (chosen,) = [one for one in fitted["tried"] if one["chosen"]]
+    assert fitted["overrides"] and 0 <= chosen["target_bytes"] - chosen["model_bytes"] <= 5000
+    ledger = json.loads(golf(project, "package", "mine", "--ledger", "--dry-run", "--json"))["ledger"]
+    assert sum(tensor["coded_bytes"] for tensor in ledger["tensors"]) == package["bytes"]["seeds"][0]["model"]
     with open_store(project) as store:
         runs = store.runs("mine", "finished")
     assert [run.derived for run in runs] == [None, {"mlp_bits": 5}]
