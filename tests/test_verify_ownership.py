@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from golf.compose import compose, rescale
-from golf.compose.pack import pack
+from golf.compose.pack import minify, pack
 from golf.compose.submission import new_submission
 from golf.project import find_root
 from golf.recipe import load_recipe, smoke_sizes
 from golf.record.adopt import adopt_folder
 from golf.rules import State, load_pack, verify_folder
+from golf.rules.dynamic.composed import reports_of, stub_sizes
 from golf.rules.execution import is_composed, is_ours
 from golf.rules.subject import Subject, find_subject
 
@@ -121,3 +122,11 @@ def test_runs_here_of_an_imported_script_are_judged_as_local(project: Path) -> N
     assert verdict.track == "local"
     assert {finding.code: finding.state for finding in verdict.findings}["R05"] is State.NA
     assert find_root(folder) == project
+
+
+@pytest.mark.parametrize("recipe", ["baseline", "pr1809"])
+def test_a_packed_script_s_evaluators_are_found_under_their_short_names(recipe: str) -> None:
+    readable = compose(load_recipe(recipe))
+    packed = minify(readable)
+    assert reports_of(packed) == reports_of(readable) != []
+    assert stub_sizes(packed) == stub_sizes(readable)

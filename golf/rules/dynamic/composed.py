@@ -58,14 +58,15 @@ def reports_of(text: str) -> list[str]:
     """The evaluators that `evaluate` calls with (env, model, stream), or runs over in a loop; the last one is the score."""
     for node in ast.parse(text).body:
         if isinstance(node, ast.FunctionDef) and node.name == "evaluate":
+            envs, streams = _locals(node)
             found: list[tuple[int, int, str]] = []
             for each in ast.walk(node):
                 if (
                     isinstance(each, ast.Call)
                     and isinstance(each.func, ast.Name)
                     and len(each.args) == 3
-                    and _is(each.args[0], "env")
-                    and _is(each.args[2], "stream")
+                    and _is(each.args[0], envs)
+                    and _is(each.args[2], streams)
                 ):
                     found.append((each.lineno, each.col_offset, each.func.id))
                 elif isinstance(each, ast.For) and isinstance(each.iter, ast.Tuple):
@@ -81,8 +82,20 @@ def reports_of(text: str) -> list[str]:
     return []
 
 
-def _is(node: ast.expr, name: str) -> bool:
-    return isinstance(node, ast.Name) and node.id == name
+def _locals(evaluate: ast.FunctionDef) -> tuple[set[str], set[str]]:
+    """The names that hold the environment and the stream inside `evaluate`: packing renames what is local."""
+    envs, streams = {arg.arg for arg in evaluate.args.args[:1]}, {"stream"}
+    for node in ast.walk(evaluate):
+        if isinstance(node, ast.Assign) and isinstance(target := node.targets[0], ast.Name):
+            if _is(node.value, envs):
+                envs.add(target.id)
+            elif isinstance(node.value, ast.Call) and _is(node.value.func, {"Stream"}):
+                streams.add(target.id)
+    return envs, streams
+
+
+def _is(node: ast.expr, names: set[str]) -> bool:
+    return isinstance(node, ast.Name) and node.id in names
 
 
 def load(text: str, folder: Path) -> types.ModuleType:
