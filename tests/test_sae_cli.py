@@ -58,7 +58,9 @@ def test_an_interrupt_saves_and_resume_ends_as_if_it_had_not_been(project):
     assert stopped is not None and not stopped.finished and (stopped.folder / "state.pt").is_file()
     with pytest.raises(GolfError, match="holds a run already"):
         run_training("tiny", "a", CHOICES)
-    run_training("tiny", "a", CHOICES, resume=True)
+    with pytest.raises(GolfError, match="its settings has expansion 2, here it is 3"):
+        run_training(None, "a", {"expansion": 3}, resume=True)
+    run_training(None, "a", {}, resume=True)  # with the choices that it was begun with
     run_training("tiny", "b", CHOICES)
     for path in (project / "sae_runs" / "b").glob("*.pt"):
         assert path.read_bytes() == (project / "sae_runs" / "a" / path.name).read_bytes()

@@ -27,7 +27,6 @@ def checkpoint(request, tmp_path_factory):
     script = folder.parent / "train_gpt.py"
     script.write_text(rescale(compose(recipe), smoke_sizes(recipe) | {"model_dim": 32}))
     module = load_script(script)
-    module.Env.device = torch.device("cpu")
     model = module.build(module.Env())
     with torch.no_grad():
         for number, param in enumerate(model.parameters()):

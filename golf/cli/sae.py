@@ -32,8 +32,10 @@ def train(
     glassllm: Annotated[
         bool, typer.Option("--glassllm", help="The small English model of the glassllm package.")
     ] = False,
-    layers: Annotated[str, typer.Option(help="all, 0,6,12 or 3-8; a layer is one run of a block.")] = "all",
-    tokens: Annotated[str, typer.Option(help="Of the whole run, as 300M.")] = "2M",
+    layers: Annotated[
+        str | None, typer.Option(help="all (default), 0,6,12 or 3-8; a layer is one run of a block.")
+    ] = None,
+    tokens: Annotated[str | None, typer.Option(help="Of the whole run, as 300M; default 2M.")] = None,
     expansion: Annotated[int | None, typer.Option(help="Features per dimension of the stream; default 8.")] = None,
     arch: Annotated[str | None, typer.Option(help="relu (default), topk or batchtopk.")] = None,
     k: Annotated[int | None, typer.Option(help="Active features of topk and batchtopk; default 32.")] = None,
@@ -44,16 +46,20 @@ def train(
     l1_form: Annotated[
         str | None, typer.Option(help="Its units: sum (default), mean over features, saelens (error summed over d).")
     ] = None,
-    l1_warmup: Annotated[str, typer.Option(help="Tokens over which the penalty grows from 0.")] = "0",
+    l1_warmup: Annotated[
+        str | None, typer.Option(help="Tokens over which the penalty grows from 0; default 0.")
+    ] = None,
     l1_init: Annotated[float | None, typer.Option(help="Where the moving penalty starts; default 5e-3.")] = None,
     adaptive_rule: Annotated[str | None, typer.Option(help="How it moves: golf (default) or saeco.")] = None,
     lr: Annotated[float | None, typer.Option(help="Of Adam; default 3e-4 at 32,768 features, and 1/√features.")] = None,
-    lr_warmup: Annotated[str, typer.Option(help="Tokens over which the rate grows.")] = "0",
+    lr_warmup: Annotated[str | None, typer.Option(help="Tokens over which the rate grows; default 0.")] = None,
     lr_decay_frac: Annotated[
         float | None, typer.Option(help="Share of the run in which it falls to 0; default 0.2.")
     ] = None,
-    batch_tokens: Annotated[str, typer.Option(help="Of one step.")] = "1024",
-    buffer_tokens: Annotated[str, typer.Option(help="Of the mixing buffer, held for every layer.")] = "32768",
+    batch_tokens: Annotated[str | None, typer.Option(help="Of one step; default 1024.")] = None,
+    buffer_tokens: Annotated[
+        str | None, typer.Option(help="Of the mixing buffer, held for every layer; default 32768.")
+    ] = None,
     norm: Annotated[
         str | None,
         typer.Option(help="sqrt_d (default): train on activations of mean norm √d, undone in the files; or none."),
@@ -62,19 +68,24 @@ def train(
         float | None, typer.Option(help="Weight of dead features' share, topk and batchtopk; default 1/32.")
     ] = None,
     dead_tokens: Annotated[
-        str, typer.Option(help="A feature is dead after so many silent tokens, or a fifth of the run.")
-    ] = "10M",
+        str | None,
+        typer.Option(help="A feature is dead after so many silent tokens; default 10M, at most a fifth of the run."),
+    ] = None,
     dtype: Annotated[str | None, typer.Option(help="fp32, bf16, or auto (default): bf16 on a GPU.")] = None,
-    snapshots: Annotated[str, typer.Option(help="How many in all, or where: 50M,100M,final.")] = "6",
+    snapshots: Annotated[
+        str | None, typer.Option(help="How many in all (default 6), or where: 50M,100M,final.")
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Text: shards, .txt or .jsonl (default: the model's data, else embedded).")
     ] = None,
     seq_len: Annotated[int | None, typer.Option(help="Tokens of a window; default the model's own.")] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, windows and batches.")] = 1337,
+    seed: Annotated[int | None, typer.Option(help="Of weights, windows and batches; default 1337.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda (default: a GPU where there is one).")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run instead of sae_runs/NAME.")] = None,
     save_seconds: Annotated[float, typer.Option(help="Between two saves that a killed run goes on from.")] = 300.0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped or killed, with its own choices.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be trained, and how much memory it takes.")
     ] = False,
@@ -89,15 +100,18 @@ def train(
     """
     from golf.sae.specs import spec_of
 
-    spec = spec_of(submission, hf, glassllm)
+    spec = spec_of(submission, hf, glassllm, others=resume and (name or out) is not None)
     from golf.sae.command import run_training
     from golf.sae.settings import count_of
 
+    def count(text: str | None) -> int | None:
+        return None if text is None else count_of(text)
+
     choices = {
-        "tokens": count_of(tokens), "expansion": expansion, "arch": arch, "k": k, "target_l0": target_l0, "l1": l1,
-        "l1_form": l1_form, "l1_warmup": count_of(l1_warmup), "l1_init": l1_init, "adaptive_rule": adaptive_rule, "lr": lr,
-        "lr_warmup": count_of(lr_warmup), "lr_decay_frac": lr_decay_frac, "batch_tokens": count_of(batch_tokens),
-        "buffer_tokens": count_of(buffer_tokens), "norm": norm, "aux": aux, "dead_tokens": count_of(dead_tokens), "dtype": dtype,
+        "tokens": count(tokens), "expansion": expansion, "arch": arch, "k": k, "target_l0": target_l0, "l1": l1,
+        "l1_form": l1_form, "l1_warmup": count(l1_warmup), "l1_init": l1_init, "adaptive_rule": adaptive_rule, "lr": lr,
+        "lr_warmup": count(lr_warmup), "lr_decay_frac": lr_decay_frac, "batch_tokens": count(batch_tokens),
+        "buffer_tokens": count(buffer_tokens), "norm": norm, "aux": aux, "dead_tokens": count(dead_tokens), "dtype": dtype,
         "snapshots": snapshots, "seq_len": seq_len, "seed": seed,
     }  # fmt: skip
     made = run_training(

@@ -1,5 +1,6 @@
 """The calls that `golf sae train` and `info` make."""
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 from golf.errors import Exit, GolfError
 from golf.sae.files import NAME, load_dictionary
 from golf.sae.settings import Settings
-from golf.sae.source import open_source
+from golf.sae.source import Source, open_source
 from golf.sae.train import FINAL, SAVE_SECONDS, Outcome, Progress, train
 
 TALK_SECONDS = 5.0
@@ -17,11 +18,11 @@ INFO = ("layer", "snapshot", "layout", "arch", "d", "features", "k", "tokens", "
 
 
 def run_training(
-    spec: str,
+    spec: str | None,
     name: str | None,
     choices: dict[str, Any],
     *,
-    layers: str = "all",
+    layers: str | None = None,
     data: Path | None = None,
     out: Path | None = None,
     device: str | None = None,
@@ -30,41 +31,82 @@ def run_training(
     save_seconds: float = SAVE_SECONDS,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Outcome | None:
-    """Train (or, with `dry_run`, only say what would be trained). choices: fields of Settings; None means its default.
+    """Train, or with `dry_run` only say what would be trained. choices: fields of Settings; None means its default.
 
+    resume: what is None comes from the run's own config, the model (spec) too where `name` or `out` tell the run.
     Ctrl-C ends after the step that runs and saves; the outcome then is not finished.
     """
     from golf.project import find_root
     from golf.run.watch import interrupts
 
-    source = open_source(spec, device)
+    runs = find_root() / "sae_runs"
+    before = read_config(out or runs / str(name)) if resume and (out or name) else {}
+    source = open_source(spec if spec is not None else _spec_before(before, out or runs / str(name)), device)
     given = {key: value for key, value in choices.items() if value is not None}
-    settings = Settings(**{"seq_len": source.seq_len, **given})
-    folder = out or find_root() / "sae_runs" / (name or default_name(source.name, settings))
-    chosen = parse_layers(layers, source.num_layers)
-    tokens = source.tokens("train", data, settings.tokens + settings.buffer_tokens)
-    passes = settings.tokens / len(tokens)
-    features = settings.expansion * source.model_dim
+    settings = Settings(**{"seq_len": source.seq_len, **before.get("settings", {}), **given})
+    folder = out or runs / (name or default_name(source.name, settings))
+    chosen = before["layers"] if before and layers is None else parse_layers(layers or "all", source.num_layers)
+    text = _text_before(before) if data is None else data
+    tokens = source.tokens("train", text, settings.tokens + settings.buffer_tokens)
+    describe(source, settings, chosen, len(tokens), folder, tell)
+    if dry_run:
+        return None
+    try:
+        with interrupts() as stopped:
+            return train(
+                source, tokens, folder, settings, chosen, data=str(text.resolve()) if text else EMBEDDED, resume=resume,
+                save_seconds=save_seconds, on_progress=_Shown(tell), stop=lambda tokens: stopped.asked,
+            )  # fmt: skip
+    except OSError as fault:
+        raise GolfError(f"{folder} cannot be written: {fault.strerror or fault}",
+                        "make room or name another folder with `--out`; a run that saved goes on with `--resume`", Exit.REFUSED) from fault  # fmt: skip
+
+
+def describe(
+    source: Source, settings: Settings, layers: list[int], there: int, folder: Path, tell: Callable[[str], None]
+) -> None:
+    """Say what will be trained, on how much text (`there` tokens), with how much memory, and where it goes."""
+    width, features = source.model_dim, settings.expansion * source.model_dim
     tell(
-        f"{source.name}: {len(chosen)} of {source.num_layers} layers, width {source.model_dim}, {features:,} features each ({settings.arch})"
+        f"{source.name}: {len(layers)} of {source.num_layers} layers, width {width}, {features:,} features each ({settings.arch})"
     )
-    tell(
-        f"{settings.tokens:,} tokens, {settings.steps:,} steps"
-        + (f"; the text has {len(tokens):,}: {passes:.1f} passes" if passes > 1 else "")
-    )
-    buffer_bytes = 8 * settings.half_buffer * source.model_dim * len(chosen)
-    weight_bytes = 4 * 2 * features * source.model_dim * len(chosen)
+    passes = settings.tokens / there
+    again = f"; the text has {there:,}: {passes:.1f} passes" if passes > 1 else ""
+    tell(f"{settings.tokens:,} tokens, {settings.steps:,} steps{again}")
+    buffer_bytes = 4 * 2 * settings.half_buffer * width * len(layers)
+    weight_bytes = (
+        4 * 2 * features * width * len(layers)
+    )  # and as much again for gradients and each of Adam's two means
     tell(
         f"memory {(buffer_bytes + 4 * weight_bytes) / 2**20:,.0f} MiB (buffer {buffer_bytes / 2**20:,.0f}); into {folder}"
     )
-    if dry_run:
-        return None
-    show = _Shown(tell)
-    with interrupts() as stopped:
-        return train(
-            source, tokens, folder, settings, chosen, data=str(data.resolve()) if data else EMBEDDED, resume=resume,
-            save_seconds=save_seconds, on_progress=show, stop=lambda tokens: stopped.asked,
-        )  # fmt: skip
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config of a run; GolfError (10) where there is none to go on with."""
+    try:
+        found = json.loads((folder / "config.json").read_text())
+    except FileNotFoundError:
+        raise GolfError(f"{folder} holds no run to go on with", "leave out `--resume`", Exit.REFUSED) from None
+    except ValueError as fault:
+        raise GolfError(
+            f"{folder}/config.json is not JSON: {fault}", "restore it, or start anew elsewhere", Exit.REFUSED
+        ) from fault
+    return found if isinstance(found, dict) else {}
+
+
+def _spec_before(config: dict[str, Any], folder: Path) -> str:
+    spec = config.get("source", {}).get("spec")
+    if not spec:
+        raise GolfError(
+            f"{folder} does not say of which model it is", "name it: `--submission`, `--hf` or `--glassllm`"
+        )
+    return str(spec)
+
+
+def _text_before(config: dict[str, Any]) -> Path | None:
+    name = config.get("data", {}).get("name", EMBEDDED)
+    return None if name == EMBEDDED else Path(name)
 
 
 def default_name(source: str, settings: Settings) -> str:

@@ -141,6 +141,8 @@ def open_source(spec: str, device: str | None = None) -> Source:
     """
     kind, _, rest = spec.partition(":")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device.partition(":")[0] not in ("cpu", "cuda") or (device != "cpu" and not torch.cuda.is_available()):
+        raise GolfError(f"there is no device `{device}` here", "`--device cpu`")
     if kind == "hf":
         from golf.sae.source_hf import open_hf
 

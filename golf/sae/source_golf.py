@@ -10,6 +10,8 @@ import types
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from golf.data.shards import BOS
 from golf.errors import Exit, GolfError
 from golf.run.layout import ARTIFACT, CHECKPOINT, SCRIPT, sha256_of_file
@@ -31,6 +33,7 @@ def open_golf(place: str, device: str) -> Source:
     env = module.Env()
     env.device = type(env.device)(device)
     env.cuda = device.startswith("cuda")
+    env.dtype = env.dtype if env.cuda else torch.float32
     model = build(module, env, weights, script)
 
     def logits(ids: Any) -> Any:

@@ -5,11 +5,13 @@ from pathlib import Path
 from golf.errors import Exit, GolfError
 
 
-def spec_of(submission: str | None, hf: str | None, glassllm: bool) -> str:
-    """What `golf.sae.source.open_source` opens; without a choice, the submission of the current folder."""
+def spec_of(submission: str | None, hf: str | None, glassllm: bool, *, others: bool = False) -> str | None:
+    """What `golf.sae.source.open_source` opens; without a choice the submission of the current folder, or None with `others`."""
     named = [word for word, given in (("--submission", submission), ("--hf", hf), ("--glassllm", glassllm)) if given]
     if len(named) > 1:
         raise GolfError(f"{' and '.join(named)} name more than one model", "name one")
+    if others and not named:
+        return None
     if glassllm:
         return "glassllm:en"
     if hf is None:
