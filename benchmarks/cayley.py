@@ -1,9 +1,9 @@
 """CayleySAE: its fast transform against the dense one, and a model with it against the same without and with a learned dictionary.
 
     python benchmarks/cayley.py transform
-    python benchmarks/cayley.py train [--steps 200] [--seeds 1337,42,7] [--data DIR --tokenizer MODEL]
+    python benchmarks/cayley.py train [--steps 150] [--seeds 1337,42,7] [--data DIR --tokenizer MODEL]
 
-Seconds are processor seconds of one thread, the least of several. `train` runs a small twin of `cayley_512` (4 layers of 128),
+Seconds are processor seconds of one thread, the least of several. `train` runs a small twin of `cayley_512` (3 layers of 64),
 `cayley_512 --without cayley_sae` and `cayley_512_topk` at equal steps: train, export, score from the artifact. Prints Markdown.
 """
 
@@ -35,15 +35,15 @@ from golf.recipe import Recipe, changed, load_recipe, smoke_recipe
 from golf.sae.cayley import describe
 
 DICTIONARIES = {512: ((9, 16, 0), (13, 32, 256)), 2048: ((11, 16, 0), (15, 32, 256))}
-LAYERS, DIM, VAL_TOKENS = 4, 128, 65_537
+LAYERS, DIM, VAL_TOKENS = 3, 64, 32_769
 TWIN = {
     "num_layers": LAYERS, "model_dim": DIM, "num_heads": 4, "num_kv_heads": 2, "train_seq_len": 128, "eval_seq_len": 128,
-    "train_batch_tokens": 2048, "val_batch_tokens": 16_384, "warmup_steps": 1, "val_loss_every": 0, "keep_float_numel": 4096,
+    "train_batch_tokens": 1024, "val_batch_tokens": 16_384, "warmup_steps": 1, "val_loss_every": 0, "keep_float_numel": 1024,
 }  # fmt: skip
 VARIANTS: dict[str, tuple[str, list[str], dict[str, Any]]] = {
     "none": ("cayley_512", ["cayley_sae"], {}),
-    "CayleySAE": ("cayley_512", [], {"cayley_levels": ((7, 8, 0), (10, 16, 64)), "cayley_chunk_tokens": 64}),
-    "TopKSAE": ("cayley_512_topk", [], {"topk_features": 128 + 1024, "topk_kept": 24}),
+    "CayleySAE": ("cayley_512", [], {"cayley_levels": ((6, 6, 0), (9, 12, 32)), "cayley_chunk_tokens": 64}),
+    "TopKSAE": ("cayley_512_topk", [], {"topk_features": 64 + 512, "topk_kept": 18}),
 }
 
 
@@ -212,7 +212,7 @@ def legal(tokens: int = 256) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("what", choices=("transform", "train"))
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seeds", default="1337,42,7")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--tokenizer", type=Path)
