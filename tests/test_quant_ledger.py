@@ -10,7 +10,7 @@ from test_quant_fit import SDCLIP, checkpoint
 
 from golf.artifact.predict import predict_bytes
 from golf.artifact.spread import SHARE_OF_WALK, Training, deviation
-from golf.artifact.tensors import weigh_tensors
+from golf.artifact.tensors import output_errors, weigh_tensors
 from golf.compose.predict import predict
 from golf.errors import GolfError
 from golf.namespace import namespace
@@ -36,6 +36,12 @@ def test_the_lines_of_the_ledger_add_up_to_the_file(coder: str, tmp_path: Path) 
         assert line.output_error is not None and 0 < line.output_error < 0.02
     assert {line.kind for line in lines} >= {"scales", "corrections", "floating point", "container"}
     assert all(line.output_error is None for line in weigh_tensors(h, artifact))
+
+
+def test_weights_that_are_all_zero_have_no_share_of_error() -> None:
+    h = namespace(load_recipe("baseline", [*SDCLIP, "coder=RansCoder"]))
+    zeros, tagged = {"embed": torch.zeros(64, 32)}, [Tagged("embed", torch.zeros(64, 32), Tag("", "embed", "", None))]
+    assert output_errors(h, quantize(h, tagged, zeros, {}), zeros, {"embed": torch.eye(32)}) == {"embed": (None, None)}
 
 
 def test_a_damaged_artifact_is_named_with_a_way_out(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from golf.recipe import Recipe, changed
 ROLES = ("embed", "attn", "mlp", "table")
 STEPPED = ("gptq_sdclip", "sdclip_rtn", "gptq_trellis")  # quantizers whose step is clip_sigmas over the largest code
 MIN_SIGMAS = 8.0  # with fewer the grid would clip: take a bit more, at the same step
+FINEST_SIGMAS = 5.0  # the same where there is no bit more: finer 8-bit grids would clip more than they gain
 BINS_PER_SIGMA, REACH_SIGMAS = 128, 24
 
 
@@ -112,9 +113,7 @@ class StepDial:
     def __init__(self, recipe: Recipe, checkpoint: Checkpoint, plan: Plan) -> None:
         self.recipe, self.plan = changed(recipe, plan.changes), plan
         self.roles = sorted(role for role in ROLES if _quantizer(self.recipe, role) in STEPPED)
-        self.least = max(
-            MIN_SIGMAS / 127 / self.step(role) for role in self.roles
-        )  # finer than 8 bits there is nothing
+        self.least = max(FINEST_SIGMAS / 127 / self.step(role) for role in self.roles)
         values = self.recipe.values
         self.counts: list[tuple[str, int, Any]] = []
         kept = {}

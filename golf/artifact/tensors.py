@@ -4,7 +4,6 @@ One line for every tensor of codes, coded alone, with its distance to the order-
 brings to the layer's outputs; one line each for the scales, the corrections, what stayed floating point, and the container.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +100,7 @@ def entropy_bytes(codes: Any) -> float:
 
 def output_errors(
     h: Any, tensors: Mapping[str, Any], weights: Mapping[str, Any], hessians: Mapping[str, Any]
-) -> dict[str, tuple[float | None, float]]:
+) -> dict[str, tuple[float | None, float | None]]:
     """{parameter: (share of the outputs' energy, share of the weights' energy) that quantization changed}, corrections applied."""
     from golf.parts.quant import dequantize
 
@@ -117,5 +116,5 @@ def output_errors(
     return errors
 
 
-def _share(part: Any, whole: Any) -> float:
-    return float(part / whole) if float(whole) > 0 else math.nan
+def _share(part: Any, whole: Any) -> float | None:
+    return float(part / whole) if float(whole) > 0 else None  # weights that are all zero have no share
