@@ -32,7 +32,9 @@ def test_a_run_gets_a_name_a_folder_and_says_what_it_takes(project):
         "sae_layer01_510.pt", "sae_layer01_final.pt", "sae_layer02_510.pt", "sae_layer02_final.pt"
     ]  # fmt: skip
     assert lines[0] == "tiny: 2 of 3 layers, width 16, 32 features each (relu)"
-    assert "tok/s" in lines[-1] and "dead" in lines[-1] and "1,024 of 1,024 tokens" in lines[-1]
+    last = next(line for line in reversed(lines) if "tok/s" in line)
+    assert "dead" in last and "1,024 of 1,024 tokens" in last
+    assert lines[-1] == "layers 1, 2: more than a quarter off the target of 4 active features: train longer"
 
 
 def test_a_dry_run_writes_nothing(project):

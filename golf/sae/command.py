@@ -51,15 +51,33 @@ def run_training(
     describe(source, settings, chosen, len(tokens), folder, tell)
     if dry_run:
         return None
+    show = _Shown(tell)
     try:
         with interrupts() as stopped:
-            return train(
+            made = train(
                 source, tokens, folder, settings, chosen, data=str(text.resolve()) if text else EMBEDDED, resume=resume,
-                save_seconds=save_seconds, on_progress=_Shown(tell), stop=lambda tokens: stopped.asked,
+                save_seconds=save_seconds, on_progress=show, stop=lambda tokens: stopped.asked,
             )  # fmt: skip
+        for remark in remarks_of(show.rows, settings, settings.expansion * source.model_dim) if made.finished else []:
+            tell(remark)
+        return made
     except OSError as fault:
         raise GolfError(f"{folder} cannot be written: {fault.strerror or fault}",
                         "make room or name another folder with `--out`; a run that saved goes on with `--resume`", Exit.REFUSED) from fault  # fmt: skip
+
+
+def remarks_of(rows: dict[int, dict[str, Any]], settings: Settings, features: int) -> list[str]:
+    """What a finished run's last rows (by layer) say against it; the thresholds are those of the published runs."""
+    target, found = settings.target, []
+    for layers, sentence in (
+        ([n for n, row in rows.items() if target and not 0.75 < row["l0"] / target < 1.33],
+         f"more than a quarter off the target of {target or 0:g} active features: train longer"),
+        ([n for n, row in rows.items() if row["l0"] < 1], "less than one active feature: lower the penalty"),
+        ([n for n, row in rows.items() if row["dead"] > 0.85 * features], "more than 85 % of the features dead: lower the penalty"),
+    ):  # fmt: skip
+        if layers:
+            found.append(f"layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))}: {sentence}")
+    return found
 
 
 def describe(
@@ -133,8 +151,10 @@ class _Shown:
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.tell, self.last = tell, 0.0
+        self.rows: dict[int, dict[str, Any]] = {}
 
     def __call__(self, progress: Progress) -> None:
+        self.rows = progress.rows
         if time.monotonic() - self.last < TALK_SECONDS and progress.tokens < progress.total:
             return
         self.last = time.monotonic()
