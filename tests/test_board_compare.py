@@ -9,6 +9,7 @@ import pytest
 from project_of_runs import SCRIPT, log_of, make_project
 
 from golf.board.compare import code_diff, compare, measures
+from golf.board.gather import seeds_of
 from golf.board.sides import Side, side_of
 from golf.errors import GolfError
 
@@ -112,3 +113,21 @@ def test_commands_end_with_their_code_and_never_with_a_traceback(arguments: list
         assert json.loads(done.stdout)["schema"] == 1
     if code == 2:
         assert "error:" in done.stderr and "hint:" in done.stderr
+
+
+def test_of_several_logs_of_a_seed_the_one_that_backs_the_claim_counts(tmp_path: Path) -> None:
+    """An evaluation run apart in a folder of its own gave the claim; an empty log beside them is passed over."""
+    folder = tmp_path / "2026-04-23_Apart"
+    (folder / "ttt_apart").mkdir(parents=True)
+    results = {}
+    for seed, bpb in ((42, 1.0634), (314, 1.0629), (7, 1.0637)):
+        head = f"seed:{seed}\nstep:9/9 val_loss:2.4 val_bpb:1.1 train_time:599000ms step_avg:1.00ms\n"
+        line = "quantized_ttt_phased val_loss:{:.8f} val_bpb:{:.8f} eval_time:500000ms\n"
+        (folder / f"train_seed{seed}.log").write_text(head + line.format((bpb + 4e-4) * 2.19, bpb + 4e-4))
+        (folder / "ttt_apart" / f"seed{seed}.log").write_text(f"seed:{seed}\n" + line.format(bpb * 2.19, bpb))
+        results[str(seed)] = {"val_bpb": bpb}
+    (folder / "empty.log").write_text("")
+    (folder / "submission.json").write_text(json.dumps({"val_bpb": 1.06333, "seed_results": results}))
+    side = side_of(str(folder))
+    assert {seed: bpb for seed, (bpb, _) in side.seeds.items()} == {"42": 1.0634, "314": 1.0629, "7": 1.0637}
+    assert seeds_of(str(folder))[1] == side.seeds

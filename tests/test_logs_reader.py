@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from golf.errors import GolfError
 from golf.logs import read_log, read_text
 from golf.logs.backing import backing
+from golf.logs.page import read_folder
 from golf.logs.read import read_bytes
 
 V1 = """seed:1337
@@ -431,3 +432,11 @@ def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path) -> None
     for place in (tmp_path, tmp_path / "train.log"):
         with pytest.raises(GolfError, match="is no file"):
             read_log(place)
+
+
+def test_a_folder_s_logs_are_read_past_those_that_cannot_be(tmp_path: Path) -> None:
+    with pytest.raises(GolfError, match="has no log"):
+        read_folder(tmp_path)
+    (tmp_path / "a.log").write_text("")
+    (tmp_path / "b.log").write_text(V1)
+    assert [log.run and log.run.val_bpb for log in read_folder(tmp_path)] == [1.22837129]

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from golf.board.local import local_runs
 from golf.board.rows import official
 from golf.errors import GolfError
 from golf.project import find_root, find_submission
 from golf.strangers import files_below
+
+if TYPE_CHECKING:
+    from golf.logs import RunResult
 
 Seeds = Mapping[str, tuple[float, float | None]]
 
@@ -21,12 +25,14 @@ def seeds_of(name: str | None) -> tuple[str, Seeds]:
         return _of_pr(int(number))
     path = Path(name) if name else None
     if path is not None and path.is_file():
-        return path.name, _of_logs([path])
+        from golf.logs import read_log
+
+        run = read_log(path).run
+        return path.name, _scores({} if run is None else {str(run.seed if run.seed is not None else path.stem): run})
     if path is not None and path.is_dir() and not (path / "recipe.toml").is_file():
-        logs = log_files(path)
-        if not logs:
+        if not log_files(path):
             raise GolfError(f"`{path}` has no log", "a record folder holds one log per seed")
-        return path.name, _of_logs(logs)
+        return path.name, _scores(folder_runs(path))
     submission = find_submission(name)
     rows = [row for row in local_runs(find_root(submission)) if row.key.startswith(submission.name + "/")]
     if not rows:
@@ -54,16 +60,22 @@ def log_files(folder: Path) -> list[Path]:
     return sorted(path for path in found if path.name != "requirements.txt")
 
 
-def _of_logs(paths: list[Path]) -> Seeds:
-    from golf.logs import read_log
+def folder_runs(folder: Path) -> dict[str, "RunResult"]:
+    """Seed → the run that backs the seed's claim, for a record folder; the claimed seeds where it names any.
 
-    seeds: dict[str, tuple[float, float | None]] = {}
-    for path in paths:
-        run = read_log(path).run
-        if run is not None and run.score is not None:
-            seeds.setdefault(
-                str(run.seed if run.seed is not None else path.stem), (run.score.val_bpb, run.score.val_loss)
-            )
+    Logs that cannot be read, or that hold no evaluation, are passed over; logs without seeds go by their names.
+    """
+    from golf.record.adopt import choose_logs
+    from golf.record.folder import open_folder
+
+    record = open_folder(folder)
+    chosen = {str(seed): log.run for seed, log in choose_logs(record)[0].items()}
+    claimed = {seed: run for seed, run in chosen.items() if seed in record.seed_claims}
+    return claimed or chosen or {log.path.stem: log.run for log in record.logs if log.run.score is not None}
+
+
+def _scores(runs: Mapping[str, "RunResult"]) -> Seeds:
+    seeds = {seed: (run.score.val_bpb, run.score.val_loss) for seed, run in runs.items() if run.score is not None}
     if not seeds:
         raise GolfError("no log there has an evaluation", "`golf logs show FILE` says what a log holds")
     return seeds

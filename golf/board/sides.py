@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from golf.board.gather import log_files, seeds_of
+from golf.board.gather import folder_runs, seeds_of
 from golf.errors import GolfError
 from golf.logs import RunResult, read_log
 from golf.project import find_submission
+from golf.strangers import own_files
 
 # printed by every log and different in every run: no configuration
 NOT_CONFIGURATION = frozenset(
@@ -47,8 +48,8 @@ def side_of(name: str) -> Side:
     if path.is_file():
         return _of_logs(path.name, "log", [path], None)
     if path.is_dir() and not (path / "recipe.toml").is_file():
-        scripts = sorted(path.glob("train_gpt*.py")) or sorted(path.glob("train*.py"))
-        return _of_logs(path.resolve().name, "record", log_files(path), scripts[0] if scripts else None)
+        scripts = own_files(path, "train_gpt*.py") or own_files(path, "train*.py")
+        return _side(path.resolve().name, "record", folder_runs(path), scripts[0] if scripts else None)
     try:
         submission = find_submission(name)
     except GolfError as fault:
@@ -79,6 +80,10 @@ def _of_logs(label: str, kind: str, paths: list[Path], script: Path | None) -> S
         run = read_log(path).run
         if run is not None and run.score is not None:
             runs.setdefault(str(run.seed) if run.seed is not None else path.stem, run)
+    return _side(label, kind, runs, script)
+
+
+def _side(label: str, kind: str, runs: Mapping[str, RunResult], script: Path | None) -> Side:
     if not runs:
         raise GolfError(f"`{label}` has no log with an evaluation", "`golf logs show FILE` says what a log holds")
     first = next(iter(runs.values()))

@@ -21,12 +21,11 @@ def show(
 
     $ golf logs show records/track_10min_16mb/2026-04-09_Mine/train_seed42.log
     """
-    from golf.board.gather import log_files
     from golf.cli.output import print_json
     from golf.logs import read_log
-    from golf.logs.page import print_log
+    from golf.logs.page import print_log, read_folder
 
-    logs = [read_log(path) for given in files for path in (log_files(given) if given.is_dir() else [given])]
+    logs = [log for given in files for log in (read_folder(given) if given.is_dir() else [read_log(given)])]
     if json:
         print_json({"logs": [{**vars(log), "runs": [run.to_dict() for run in log.runs]} for log in logs]})
     else:

@@ -4,9 +4,10 @@ import sys
 import time
 from pathlib import Path
 
-from golf.cli.output import print_table
+from golf.cli.output import print_table, talk
 from golf.errors import GolfError
 from golf.logs.backing import backing
+from golf.logs.read import read_log
 from golf.logs.result import LogFile, RunResult
 
 
@@ -75,6 +76,21 @@ def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.3f}".rstrip("0").rstrip(".")
     return f"{value:,}" if isinstance(value, int) and value >= 100_000 else str(value)
+
+
+def read_folder(folder: Path) -> list[LogFile]:
+    """The logs of a folder; what cannot be read is said and passed over. GolfError where nothing is left."""
+    from golf.board.gather import log_files
+
+    logs = []
+    for path in log_files(folder):
+        try:
+            logs.append(read_log(path))
+        except GolfError as fault:
+            talk(f"note: {fault.message}")
+    if not logs:
+        raise GolfError(f"`{folder}` has no log", "a log ends in .log or .txt")
+    return logs
 
 
 def follow_log(folder: Path, seed: int | None, wait: bool) -> None:
