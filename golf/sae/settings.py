@@ -62,6 +62,11 @@ class Settings:
             raise GolfError(f"lr_decay_frac is {self.lr_decay_frac}", "it is a share of the run: 0 to 1")
         if self.l1 is not None and self.target_l0 is not None:
             raise GolfError("both a fixed penalty and a target L0 are named", "either `--l1` or `--target-l0`")
+        if self.arch != "relu" and (self.l1 is not None or self.target_l0 is not None):
+            raise GolfError(
+                f"a {self.arch} dictionary has no penalty: `--k` says how many features are active",
+                "leave out `--l1` and `--target-l0`",
+            )
         if self.target_l0 == 0 or (self.target_l0 is not None and self.l1_init == 0):
             raise GolfError(
                 "a target and the penalty that it starts from must be above 0", "`--target-l0 32 --l1-init 5e-4`"

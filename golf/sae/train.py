@@ -124,6 +124,8 @@ class _Run:
                 raise GolfError(f"{self.folder} is finished", "name another folder for another run", Exit.REFUSED)
         elif resume:
             raise GolfError(f"{self.folder} holds no run to go on with", "leave out `--resume`", Exit.REFUSED)
+        for scratch in self.folder.glob(".*.tmp"):  # of a session that was killed while it wrote
+            scratch.unlink()
         if state.is_file():
             self._load(load_plain(state))
             return
