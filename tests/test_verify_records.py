@@ -113,3 +113,20 @@ def test_1019_against_549_passes_the_strict_bar_with_0_0095():
     old = Sample(3, old_mean, (3 * b) ** 0.5)
     assert welch(new, old).df == pytest.approx(df, abs=2e-3)
     assert round(welch(new, old, 0.005).p, 4) == 0.0095
+
+
+def test_a_seed_that_a_log_prints_as_s_is_no_other_configuration(tmp_path):
+    """The dialect with one line of short names: `params:… ws:8 ga:1 s:42`."""
+    folder = tmp_path / "track_10min_16mb" / "2026-03-24_Short"
+    folder.mkdir(parents=True)
+    for seed, bpb in ((1337, 1.1568), (42, 1.1572), (7, 1.1570)):
+        (folder / f"ternary_log_{seed}.txt").write_text(
+            f"--- Hyperparameters ---\nactivation_type=relu2 seed={seed} vocab_size=8192\n"
+            f"params:73685840 L:10 d:768 h:8 kv:4 ws:8 ga:1 s:{seed}\n"
+            "step:6530/10000 val_loss:3.0400 val_bpb:1.1770 train_time:599050ms\n"
+            "budget:15995705/16000000 (16.00/16.00MB) FITS\n"
+            f"final_sliding val_loss:{bpb * 2.58273:.4f} val_bpb:{bpb} (stride=16, T=0.90) eval_time:428712ms\n"
+        )
+    found = {finding.code: finding for finding in verify_folder(folder, only=["log"]).findings}
+    assert not [finding.message for finding in found.values() if finding.state is State.FAIL]
+    assert "3 seeds ran the same hyper-parameters" in " ".join((found["R12"].message, *found["R12"].evidence))
