@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from run_fakes import make_project, run_fake
 from test_cayley_algebra import randn, sae_of
-from worlds import execute, run_folder, tiny
+from worlds import execute, run_folder, run_generated, tiny
 
 from golf.compose import compose
 from golf.data.shards import write_shard
@@ -115,6 +115,27 @@ def test_a_stopped_training_ends_as_if_it_had_not_been(stop, script, whole, tiny
     assert first + second == rates
     assert same(weights(tmp_path), weights(folder))
     assert not (tmp_path / "resume.golf").exists()
+
+
+def test_training_measures_the_scores(whole):
+    found = {name: value for name, value in weights(whole[0]).items() if "score_" in name}
+    assert len(found) == 4
+    assert all((value != name.endswith("score_var")).any() for name, value in found.items())
+
+
+def scores(folder):
+    return [line for line in (folder / "logs/test.txt").read_text().splitlines() if "_exact" in line]
+
+
+def test_statistics_stand_still_while_the_test_text_is_learned(tiny_data, tmp_path, monkeypatch):
+    """One process for train, export and eval scores as three do, though evaluation goes backward through the model."""
+    small = {"num_layers": 1, "iterations": 2, "ttt_chunk_tokens": 256, "eval_stride": 16, "reports": ("ttt_sgd",)}
+    recipe = tiny("cayley_512", **small)
+    run_generated(recipe, tmp_path / "whole", monkeypatch, tiny_data)
+    for phase in ("train", "export", "eval"):
+        run_generated(recipe, tmp_path / "apart", monkeypatch, tiny_data, (phase,))
+    assert scores(tmp_path / "whole")
+    assert scores(tmp_path / "whole") == scores(tmp_path / "apart")
 
 
 def test_a_training_goes_on_with_other_data_where_it_stood(script, tiny_data, tmp_path, monkeypatch):
