@@ -1,6 +1,8 @@
 """Static checks on scripts in the styles of the contest: no legal one is blocked, every illegal one is named."""
 
+import base64
 import time
+import zlib
 
 import pytest
 
@@ -101,3 +103,39 @@ def test_the_command_in_the_readme_decides_where_no_log_prints_settings(tmp_path
         command = f"```bash\nSEED=42 SLOT_ENABLED={value} torchrun --standalone --nproc_per_node=8 train_gpt.py\n```\n"
         (tmp_path / "README.md").write_text(f"# A record\n\n{command}")
         assert ("R37" in failed(verify_folder(tmp_path, only=["static"]))) is expected
+
+
+PAYLOAD = base64.b85encode(zlib.compress(b"import os\nos.system('pip install brotli')\n")).decode()
+UNPACK = f"zlib.decompress(base64.b85decode({PAYLOAD!r}))"
+HIDDEN = {
+    "in the main guard": (f"if __name__ == '__main__':\n    exec({UNPACK})", State.FAIL),
+    "under try": (f"try:\n    exec({UNPACK})\nexcept OSError:\n    raise", State.FAIL),
+    "beside other code": (f"import os\nos.system('pip install x')\nexec(zlib.decompress({zlib.compress(b'x = 1')!r}))", State.FAIL),
+    "in a function": (f"def go():\n    exec({UNPACK}, globals())\ngo()", State.UNKNOWN),
+    "by eval": (f"eval(compile({UNPACK}, 'f', 'exec'))", State.UNKNOWN),
+    "by builtins": (f"import builtins\nbuiltins.exec({UNPACK})", State.UNKNOWN),
+    "by another name": (f"run = exec\nrun({UNPACK})", State.UNKNOWN),
+    "twice": (f"exec(zlib.decompress({zlib.compress(b'x = 1')!r}))\nexec({UNPACK}, globals())", State.UNKNOWN),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("where", HIDDEN)
+def test_code_that_cannot_be_seen_never_passes(tmp_path, where):
+    text, state = HIDDEN[where]
+    path = tmp_path / "train_gpt.py"
+    path.write_text(f"import base64, zlib\n{text}\n")
+    found = {finding.code: finding.state for finding in verify_folder(path, only=["static"]).findings}
+    assert found["R03"] is state
+    assert state is State.FAIL or State.PASS not in {found[code] for code in ("R34", "R37", "R38")}
+
+
+@pytest.mark.parametrize(
+    "line", ["model.eval()", "x = eval('1 + 1')", "exec(open('helper.py').read())", "import ast; ast.literal_eval('1')"]
+)
+def test_what_hides_nothing_is_not_held_against_a_script(tmp_path, line):
+    (tmp_path / "helper.py").write_text("x = 1\n")
+    (tmp_path / "train_gpt.py").write_text(f"{line}\n")
+    found = {
+        finding.code: finding.state for finding in verify_folder(tmp_path / "train_gpt.py", only=["static"]).findings
+    }
+    assert found["R03"] is State.PASS

@@ -8,6 +8,7 @@ import ast
 import binascii
 import lzma
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,13 @@ class NotPython(GolfError):
 
 @dataclass(frozen=True)
 class Unpacked:
-    """source: the readable text; layers: what was undone, outermost first; siblings: files that the script runs from its folder."""
+    """source: the readable text; layers: what was undone, outermost first; siblings: files that the script runs from its folder;
+    outer: the texts of the wrappers, which may do more than wrap."""
 
     source: str
     layers: tuple[str, ...] = ()
     siblings: tuple[str, ...] = ()
+    outer: tuple[str, ...] = ()
 
 
 def unpack(packed: str | bytes | Path) -> str:
@@ -57,7 +60,7 @@ def peel(text: str) -> tuple[Unpacked, GolfError | None]:
 
     A `NotPython` with layers is a script of another Python's syntax inside a wrapper.
     """
-    layers, siblings = list[str](), list[str]()
+    layers, siblings, outer = list[str](), list[str](), list[str]()
     fault: GolfError | None = GolfError(
         f"more than {MAX_LAYERS} wrappers around each other", "unpack the rest by hand: this is not a script to trust"
     )
@@ -70,8 +73,9 @@ def peel(text: str) -> tuple[Unpacked, GolfError | None]:
         if inner is None:
             fault = None
             break
+        outer.append(text)
         text = inner
-    return Unpacked(text, tuple(layers), tuple(siblings)), fault
+    return Unpacked(text, tuple(layers), tuple(siblings), tuple(outer)), fault
 
 
 def _decoded(packed: str | bytes) -> str:
@@ -95,7 +99,7 @@ def _inner(text: str, layers: list[str], siblings: list[str]) -> str | None:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:
         raise NotPython(f"not Python: {fault}", "`golf unpack` reads Python scripts") from fault
     reader = _Reader(siblings)
-    for node in tree.body:
+    for node in _statements(tree.body):
         if isinstance(node, ast.Import | ast.ImportFrom):
             reader.note_import(node)
         elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
@@ -105,6 +109,14 @@ def _inner(text: str, layers: list[str], siblings: list[str]) -> str | None:
             layers += reader.steps
             return found
     return None
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Statements that run when the script starts, those under `if`, `try` and `with` too."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If | ast.Try | ast.With):
+            yield from _statements(node.body)
 
 
 def _executed(call: ast.Call, reader: "_Reader", siblings: list[str]) -> str | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from golf.rules.hidden import hidden_code
 from golf.strangers import is_own
 
 MAX_PARSE_BYTES = 2_000_000  # the largest official script has 160 KB
@@ -91,8 +92,9 @@ def read_source(path: Path, folder: Path | None = None) -> Source:
         empty = Module(path, "", None, f"{size:,} bytes are too many to read (limit {MAX_READ_BYTES:,})")
         return Source(path, size, (empty,), faults=(str(empty.fault),))
     raw = path.read_bytes()
-    text, packed, faults = _unwrap(raw)
+    text, packed, faults, outer = _unwrap(raw)
     modules = [parse(path, text)]
+    wrappers = [parse(path, shell) for shell in outer]
     helpers: list[Path] = []
     data: list[Path] = []
     queue = [modules[0]]
@@ -103,27 +105,33 @@ def read_source(path: Path, folder: Path | None = None) -> Source:
                 continue
             if used.suffix == ".py" and used.stat().st_size <= MAX_PARSE_BYTES:
                 helpers.append(used)
-                modules.append(parse(used, _unwrap(used.read_bytes())[0]))
+                inner, _, hidden, shells = _unwrap(used.read_bytes())
+                faults += [f"{used.name}: {fault}" for fault in hidden]
+                modules.append(parse(used, inner))
                 queue.append(modules[-1])
+                wrappers += [parse(used, shell) for shell in shells]
             else:
                 data.append(used)
-    broken = [f"{module.path.name}: {module.fault}" for module in modules if module.fault]
-    return Source(path, size, tuple(modules), packed, tuple(helpers), tuple(data), tuple(faults + broken))
+    broken = [f"{module.path.name}: {module.fault}" for module in (*modules, *wrappers) if module.fault]
+    seen = {path.name, *(helper.name for helper in helpers)}
+    for unwrapped, shown in ((0, modules), (1, wrappers)):
+        broken += [fault for module in shown for fault in hidden_code(module, seen, unwrapped)]
+    return Source(path, size, (*modules, *wrappers), packed, tuple(helpers), tuple(data), tuple(faults + broken))
 
 
-def _unwrap(raw: bytes) -> tuple[str, str | None, list[str]]:
-    """The readable text of a script, how it was packed (None: it was not), and what could not be seen."""
+def _unwrap(raw: bytes) -> tuple[str, str | None, list[str], tuple[str, ...]]:
+    """The readable text of a script, how it was packed (None: it was not), what could not be seen, and the wrappers' texts."""
     text = _decode(raw)
     if "exec" not in text or len(raw) > MAX_PARSE_BYTES:
-        return text, None, []
+        return text, None, [], ()
     from golf.compose.unpack import NotPython, peel
 
     found, fault = peel(text)
     if fault is None or isinstance(
         fault, NotPython
     ):  # the text inside may be of a newer Python than the one that runs this
-        return found.source, ", ".join(found.layers) or None, []
-    return found.source, "packed", [f"packed, and cannot be unpacked: {fault.message[:200]}"]
+        return found.source, ", ".join(found.layers) or None, [], found.outer
+    return found.source, "packed", [f"packed, and cannot be unpacked: {fault.message[:200]}"], found.outer
 
 
 def _decode(raw: bytes) -> str:

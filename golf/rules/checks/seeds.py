@@ -10,7 +10,8 @@ from golf.rules.subject import Subject, names
 
 # what may differ between seeds: who and where, not what
 RUN_ONLY = re.compile(
-    r"seed|^s$|run_id|run_name|uuid|rank|logfile|log_|_dir$|path|files$|name$|port|is_main|artifact|wandb|date|time$|host|device|distributed"
+    r"seed|^s$|run_id|run_name|uuid|^(?:local_|global_)?rank$|logfile|log_|_dir$|path|files$|name$|port$|is_main|artifact|wandb"
+    r"|(?:^|_)date$|time$|every$|host|device|distributed"
 )
 UNUSED = re.compile(r"ttt_|slot_|etlb_|ngram_")  # stages that a score from before them does not use
 
