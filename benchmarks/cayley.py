@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,8 @@ def transform(tokens: int = 64) -> None:
         x = torch.randn(tokens, d, generator=rng)
         codes = torch.zeros(tokens, len(dense)).scatter_(1, torch.randint(len(dense), (tokens, 48), generator=rng), 1.0)
         for what, ours, theirs in (
-            ("to scores", lambda f=fast, x=x: f.scores(x), lambda w=dense, x=x: x @ w.T),
-            ("to vectors", lambda f=fast, c=codes: f.vectors(c), lambda w=dense, c=codes: c @ w),
+            ("to scores", partial(fast.scores, x), partial(torch.matmul, x, dense.T)),
+            ("to vectors", partial(fast.vectors, codes), partial(torch.matmul, codes, dense)),
         ):
             error = float((ours() - theirs()).abs().max() / theirs().abs().max())
             quick, slow = least_seconds(ours, 20), least_seconds(theirs)
@@ -105,6 +106,10 @@ def kept_bytes(module: torch.nn.Module, x: torch.Tensor) -> int:
     return sum(found.values())
 
 
+def both_ways(module: torch.nn.Module, x: torch.Tensor) -> None:
+    module(x, None).sum().backward()
+
+
 def memory(tokens: int = 256) -> None:
     """What a layer stores and keeps a token, and its forward and backward, alone."""
     rows = []
@@ -116,7 +121,7 @@ def memory(tokens: int = 256) -> None:
             module = build(h, 0)
             initialize(h, module, 1)
             x = torch.nn.functional.rms_norm(torch.randn(1, tokens, d), (d,)).requires_grad_()
-            seconds = least_seconds(lambda m=module, x=x: m(x, None).sum().backward(), 3)
+            seconds = least_seconds(partial(both_ways, module, x), 3)
             stored = sum(b.numel() * b.element_size() for b in module.buffers())
             learned = sum(p.numel() for p in module.parameters() if p.requires_grad)
             rows.append([name, f"{d}, {features:,}", f"{learned:,}", f"{stored:,}", f"{kept_bytes(module, x) // tokens:,}",
@@ -170,7 +175,9 @@ def spread(values: list[float], digits: int = 4) -> str:
 
 
 def train(steps: int, seeds: list[int], data: Path, tokenizer: Path) -> None:
-    rows, base = [], {}
+    rows: list[list[str]] = []
+    plain: list[float] = []  # losses of the first variant, and its seconds a step
+    least = 0.0
     with tempfile.TemporaryDirectory() as scratch:
         shards = shortened(data, Path(scratch) / "data")
         for name in VARIANTS:
@@ -183,12 +190,12 @@ def train(steps: int, seeds: list[int], data: Path, tokenizer: Path) -> None:
             with torch.device("meta"):
                 learned = sum(e.param.numel() for e in collect(GPT(namespace(recipe))) if e.param.requires_grad)
             seconds = step_seconds(recipe, 1024)
-            base.setdefault("seconds", seconds)
+            least = seconds if name == "none" else least
             losses = [r["val_loss"] for r in results]
-            base.setdefault("losses", losses)
-            paired = [a - b for a, b in zip(losses, base["losses"], strict=True)]
+            plain = plain or losses
+            paired = [a - b for a, b in zip(losses, plain, strict=True)]
             rows.append([name, f"{learned:,}", spread([r["model_bytes"] for r in results], 0), f"{len(text):,}",
-                         f"{seconds / base['seconds']:.2f}", spread([r["pre_quant_val_loss"] for r in results]), spread(losses),
+                         f"{seconds / least:.2f}", spread([r["pre_quant_val_loss"] for r in results]), spread(losses),
                          spread(paired) if name != "none" else "–", spread([r["val_bpb"] for r in results])])  # fmt: skip
     print(f"{LAYERS} layers of {DIM}, {steps} steps of {TWIN['train_batch_tokens']} tokens, n = {len(seeds)} seeds {seeds}, "
           f"{VAL_TOKENS - 1:,} validation tokens; mean ± sd\n")  # fmt: skip
