@@ -45,6 +45,15 @@ def test_what_golf_composed_is_ours_readable_and_packed(mine: Path) -> None:
     assert ours(mine)
 
 
+def test_other_words_on_top_do_not_make_it_anothers(mine: Path) -> None:
+    """A submission's own name and authors stand there; what runs is the recipe's."""
+    script = mine / "train_gpt.py"
+    script.write_text('"""Mine."""\n' + script.read_text().partition('"""\n\n')[2])
+    assert ours(mine)
+    script.write_text('"""Mine."""\nopen("was here", "w")\n' + script.read_text().partition('"""\n')[2])
+    assert not ours(mine)
+
+
 def test_an_edited_script_is_not(mine: Path) -> None:
     script = mine / "train_gpt.py"
     script.write_text(script.read_text() + "\nopen('/tmp/x', 'w')\n")

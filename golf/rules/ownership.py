@@ -1,10 +1,11 @@
 """Whose script it is: ours is what golf composes, and nothing else is executed unasked.
 
 Neither a `golf.lock` nor the look of a script proves anything: a stranger's folder can hold both. So the recipe that the folder
-names is composed again, and the script must be that text: readable, minified, or its small twin. Composing reads parts as text and
+names is composed again, and the script must be that code: readable, minified, or its small twin. Composing reads parts as text and
 runs none of them. A technique that lies outside this project is a stranger's too.
 """
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ def why_not_ours(subject: "Subject") -> str | None:
     why = "it has no recipe or no golf.lock that it could be composed from"
     for recipe, overrides in _recipes(subject):
         try:
-            if any(text == form for form in _forms(recipe, overrides)):
+            if any(text == form or _code(text) == _code(form) for form in _forms(recipe, overrides)):
                 return None
             why = "composing its recipe does not give it: it was edited, or composed by another golf"
         except GolfError as fault:
@@ -37,6 +38,14 @@ def why_not_ours(subject: "Subject") -> str | None:
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as fault:
             why = f"its recipe cannot be composed: {fault}"
     return why
+
+
+def _code(text: str) -> str:
+    """What a script does: without comments and without the words on top, where a submission's name and authors stand."""
+    tree = ast.parse(text)
+    if tree.body and isinstance(tree.body[0], ast.Expr) and isinstance(tree.body[0].value, ast.Constant):
+        del tree.body[0]
+    return ast.dump(tree)
 
 
 def _recipes(subject: "Subject") -> Iterator[tuple[str | Path, list[str]]]:

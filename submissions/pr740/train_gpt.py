@@ -1073,7 +1073,7 @@ def ddp(env, model):
     """Averages the gradients over the ranks while the last micro-batch runs backward."""
     if not env.distributed:
         return model
-    return DistributedDataParallel(model, device_ids=[env.local_rank] if env.cuda else None, broadcast_buffers=False)
+    return DistributedDataParallel(model, device_ids=[env.local_rank] if env.cuda else None)
 
 
 def take_step(env, model, loader, optimizers, clock, loop=True):
