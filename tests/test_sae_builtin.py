@@ -12,10 +12,11 @@ from golf.errors import GolfError
 from golf.sae import evaluate as evaluate_module
 from golf.sae.builtin import BuiltInCoder, BuiltInSource
 from golf.sae.evaluate import Wishes, evaluate_builtin
+from golf.sae.measured import usage_rows
 from golf.sae.report import gather, write_report
 from golf.sae.source import Source
 
-DIM, FEATURES, KEPT = 8, 24, 3
+DIM, FEATURES, KEPT = 8, 8, 3
 
 
 class CayleySAE(nn.Module):
@@ -92,8 +93,13 @@ def test_a_model_with_built_in_dictionaries_is_measured_and_reported(
     assert [report["snapshots"][0]["l0"] for report in found.values()] == [KEPT, KEPT]
     assert [report["snapshots"][0]["features"] for report in found.values()] == [2 * FEATURES] * 2
     assert found[0]["losses"] is None and found[0]["config"] == {"arch": "cayley", "levels": "3,3,0"}
+    assert [(row["l0"], row["features"]) for row in found[1]["usage"]] == [(KEPT, FEATURES)]
+    assert [cells[:4] for cells in usage_rows(found)] == [
+        ["0", "0", str(FEATURES), f"{KEPT}.00"],
+        ["1", "0", str(FEATURES), f"{KEPT}.00"],
+    ]
     assert (tmp_path / "out" / "metrics.csv").is_file()
-    assert "cayley, 48 features, part of the model" in next(
+    assert f"cayley, {2 * FEATURES} features, part of the model" in next(
         path for path in write_report(gather(tmp_path / "out")) if path.name == "report.md"
     ).read_text().replace("`", "")
 

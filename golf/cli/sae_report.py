@@ -43,7 +43,7 @@ def eval_(
     $ golf sae eval sae_runs/mine --tokens 1M
     """
     from golf.sae.evaluate import evaluate, evaluate_builtin, wishes_of
-    from golf.sae.measured import summary, without_lists
+    from golf.sae.measured import USAGE, summary, usage_rows, without_lists
 
     wishes = wishes_of(tokens, ce_tokens, layers, source, data, threshold, ce_bench, baseline, pairs)
     measured = {}
@@ -55,6 +55,8 @@ def eval_(
     else:
         columns, rows = summary(measured)
         print_table(None, columns, rows, right=[name for name in columns if name not in WORDS], md=md)
+        if usage := usage_rows(measured):
+            print_table("use of each level", USAGE, usage, right=list(USAGE), md=md)
 
 
 def report(

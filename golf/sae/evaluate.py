@@ -10,12 +10,15 @@ from golf.downstream.rows import STORIES, read_rows
 from golf.errors import Exit, GolfError
 from golf.run.layout import write_atomically
 from golf.sae.builtin import BuiltInSource
+from golf.sae.cayley import diagnose
 from golf.sae.ce_bench import BASELINES, Baseline, Stories
 from golf.sae.files import NAME, load_dictionary
 from golf.sae.measure import Coder, HeldOut, Snapshot, Streams, held_out, measure_layer
 from golf.sae.measured import write_table
 from golf.sae.settings import count_of
 from golf.sae.source import Source, open_source
+
+DIAGNOSED_TOKENS = 8192  # of which the use of a built-in dictionary's levels is told
 
 
 @dataclass(frozen=True)
@@ -116,9 +119,12 @@ def evaluate_builtin(
     source = BuiltInSource(open_source(spec))
     text = _text(source, wishes, wishes.data, None, tell)
     home.mkdir(parents=True, exist_ok=True)
+    rows = diagnose(source.source.model, text.ids[: -(-DIAGNOSED_TOKENS // text.ids.size(1)), :-1])
+    blocks = list(dict.fromkeys(row["layer"] for row in rows))
     for layer in _chosen(wishes, list(range(source.num_layers)), source.name):
         only = source.snapshot(layer)
         report = measure_layer(source, layer, [only], text, 0, wishes.threshold)
+        report["usage"] = [row for row in rows if row["layer"] == blocks[layer]]
         if wishes.stories:
             report["ce_bench"] = ce_bench(source, layer, only.coder, wishes)
         yield layer, _write(home, layer, report)

@@ -17,6 +17,7 @@ COLUMNS = (
     *("ce_clean_nats", "ce_sae_nats", "ce_ablated_nats", "ce_difference_nats", "ce_recovered", "kl_nats"),
     *("alpha", "g_alpha", "d_star_S"),
 )
+USAGE = ("layer", "level", "features", "L0", "dead %", "zombie %", "evenness", "+ share")
 
 
 def read_measurements(folder: Path) -> dict[int, dict[str, Any]]:
@@ -80,6 +81,14 @@ def summary(measured: Mapping[int, Mapping[str, Any]]) -> tuple[Sequence[str], l
         ]
         rows.append([str(layer), last["snapshot"], _number(last["tokens_seen"], ",d"), *cells])
     return columns, rows
+
+
+def usage_rows(measured: Mapping[int, Mapping[str, Any]]) -> list[list[str]]:
+    """Cells of how a built-in dictionary's levels are used (`golf.sae.cayley.diagnose`); none of trained ones."""
+    forms = ("", "", ",d", ".2f", ".1f", ".1f", ".3f", ".3f")
+    keys = ("layer", "level", "features", "l0", "dead_percent", "zombie_percent", "usage", "plus_share")
+    rows = [row for report in measured.values() for row in report.get("usage", ())]
+    return [[format(row[key], form) for key, form in zip(keys, forms, strict=True)] for row in rows]
 
 
 def _number(value: float | None, form: str) -> str:
