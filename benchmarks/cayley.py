@@ -1,10 +1,11 @@
 """CayleySAE: its fast transform against the dense one, and a model with it against the same without and with a learned dictionary.
 
     python benchmarks/cayley.py transform
-    python benchmarks/cayley.py train [--steps 150] [--seeds 1337,42,7] [--data DIR --tokenizer MODEL]
+    python benchmarks/cayley.py train [--full] [--steps 150] [--seeds 1337,42,7] [--data DIR --tokenizer MODEL]
 
 Seconds are processor seconds of one thread, the least of several. `train` runs a small twin of `cayley_512` (3 layers of 64),
-`cayley_512 --without cayley_sae` and `cayley_512_topk` at equal steps: train, export, score from the artifact. Prints Markdown.
+`cayley_512 --without cayley_sae` and `cayley_512_topk` at equal steps: train, export, score from the artifact; with --full the first two
+at their own size (9 layers of 512). Prints Markdown.
 """
 
 import argparse
@@ -41,6 +42,17 @@ TWIN = {
     "num_layers": LAYERS, "model_dim": DIM, "num_heads": 4, "num_kv_heads": 2, "train_seq_len": 128, "eval_seq_len": 128,
     "train_batch_tokens": 1024, "val_batch_tokens": 16_384, "warmup_steps": 1, "val_loss_every": 0, "keep_float_numel": 1024,
 }  # fmt: skip
+SHORT = {
+    key: TWIN[key]
+    for key in (
+        "train_seq_len",
+        "eval_seq_len",
+        "train_batch_tokens",
+        "val_batch_tokens",
+        "warmup_steps",
+        "val_loss_every",
+    )
+}
 VARIANTS: dict[str, tuple[str, list[str], dict[str, Any]]] = {
     "none": ("cayley_512", ["cayley_sae"], {}),
     "CayleySAE": ("cayley_512", [], {"cayley_levels": ((6, 6, 0), (9, 12, 32)), "cayley_chunk_tokens": 64}),
@@ -130,8 +142,11 @@ def memory(tokens: int = 256) -> None:
            "forward + backward, µs/token"], rows)  # fmt: skip
 
 
-def twin(name: str) -> Recipe:
+def twin(name: str, full: bool) -> Recipe:
     recipe, without, values = VARIANTS[name]
+    if full:
+        own = {"cayley_chunk_tokens": 64} if name == "CayleySAE" else {}
+        return changed(load_recipe(recipe, without=without), {**SHORT, **own})
     return changed(smoke_recipe(load_recipe(recipe, without=without)), {**TWIN, **values})
 
 
@@ -145,13 +160,13 @@ def step_seconds(recipe: Recipe, tokens: int) -> float:
     return least_seconds(lambda: model(ids[:, :-1], ids[:, 1:]).mean().backward(), 3)
 
 
-def shortened(data: Path, folder: Path) -> Path:
+def shortened(data: Path, folder: Path, val_tokens: int) -> Path:
     """The training shards, and the first validation tokens."""
     folder.mkdir()
     for shard in data.glob("fineweb_train_*.bin"):
         (folder / shard.name).symlink_to(shard.resolve())
     first = min(data.glob("fineweb_val_*.bin"))
-    write_shard(folder / "fineweb_val_000000.bin", load_shard(str(first))[:VAL_TOKENS])
+    write_shard(folder / "fineweb_val_000000.bin", load_shard(str(first))[:val_tokens])
     return folder
 
 
@@ -174,14 +189,15 @@ def spread(values: list[float], digits: int = 4) -> str:
     return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values) if len(values) > 1 else 0:.{digits}f}"
 
 
-def train(steps: int, seeds: list[int], data: Path, tokenizer: Path) -> None:
+def train(steps: int, seeds: list[int], data: Path, tokenizer: Path, full: bool) -> None:
     rows: list[list[str]] = []
     plain: list[float] = []  # losses of the first variant, and its seconds a step
     least = 0.0
     with tempfile.TemporaryDirectory() as scratch:
-        shards = shortened(data, Path(scratch) / "data")
-        for name in VARIANTS:
-            recipe = twin(name)
+        val_tokens = VAL_TOKENS // (4 if full else 1)
+        shards = shortened(data, Path(scratch) / "data", val_tokens)
+        for name in ("none", "CayleySAE") if full else VARIANTS:
+            recipe = twin(name, full)
             text = compose(recipe)
             results = []
             for seed in seeds:
@@ -197,8 +213,8 @@ def train(steps: int, seeds: list[int], data: Path, tokenizer: Path) -> None:
             rows.append([name, f"{learned:,}", spread([r["model_bytes"] for r in results], 0), f"{len(text):,}",
                          f"{seconds / least:.2f}", spread([r["pre_quant_val_loss"] for r in results]), spread(losses),
                          spread(paired) if name != "none" else "–", spread([r["val_bpb"] for r in results])])  # fmt: skip
-    print(f"{LAYERS} layers of {DIM}, {steps} steps of {TWIN['train_batch_tokens']} tokens, n = {len(seeds)} seeds {seeds}, "
-          f"{VAL_TOKENS - 1:,} validation tokens; mean ± sd\n")  # fmt: skip
+    print(f"{'9 layers of 512' if full else f'{LAYERS} layers of {DIM}'}, {steps} steps of {TWIN['train_batch_tokens']} tokens, n = {len(seeds)} seeds {seeds}, "
+          f"{val_tokens - 1:,} validation tokens; mean ± sd\n")  # fmt: skip
     table(["dictionary", "learned parameters", "model bytes", "code bytes", "step time ratio", "loss before export",
            "loss from the artifact", "to none, paired", "bpb"], rows)  # fmt: skip
 
@@ -223,6 +239,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="1337,42,7")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--tokenizer", type=Path)
+    parser.add_argument("--full", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.what == "transform":
@@ -233,7 +250,7 @@ def main() -> None:
     if not (args.data and args.tokenizer):
         found = resolve_data(1024)
         args.data, args.tokenizer = found.data_path, found.tokenizer_path
-    train(args.steps, [int(seed) for seed in args.seeds.split(",")], args.data, args.tokenizer)
+    train(args.steps, [int(seed) for seed in args.seeds.split(",")], args.data, args.tokenizer, args.full)
 
 
 if __name__ == "__main__":

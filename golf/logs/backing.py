@@ -41,7 +41,7 @@ def stage_scores(found: Sequence[tuple[int, Match[str], str, str | None]], curve
     `eval_mode:` has that mode's stage.
     """
     scores: list[Score] = []
-    vals = [point for point in curve if point.val_bpb is not None]
+    vals = [point for point in curve if point.val_bpb is not None and _plausible(point.val_bpb)]
     if vals:
         last = vals[-1]
         assert last.val_bpb is not None
@@ -53,11 +53,16 @@ def stage_scores(found: Sequence[tuple[int, Match[str], str, str | None]], curve
     return scores
 
 
+def _plausible(bpb: float) -> bool:
+    """Whether a number can be bits per byte; a diverged run's NaN can."""
+    return PLAUSIBLE_BPB[0] < bpb < PLAUSIBLE_BPB[1] or bpb != bpb
+
+
 def _score(number: int, match: Match[str], kind: str, mode: str | None) -> Score | None:
     groups = match.groupdict()
     label, rest, text = (groups.get("label") or "").strip(" :-|,>#*{\"'"), groups.get("rest") or "", groups["val_bpb"]
     bpb = float(text)
-    if not PLAUSIBLE_BPB[0] < bpb < PLAUSIBLE_BPB[1] and bpb == bpb:
+    if not _plausible(bpb):
         return None
     if kind == "footer":
         stage = "footer"
