@@ -145,7 +145,10 @@ def plot(rows: list[list[str]], path: Path) -> None:
     order = sorted(means, key=lambda name: -means[name][0][1])
     figure.legend([handles[name] for name in order], order, frameon=False, fontsize=9, loc="outside right upper")
     axes.spines[["top", "right"]].set_visible(False)
-    plt.rcParams["svg.fonttype"], plt.rcParams["svg.hashsalt"] = "none", "quality"  # text stays text, and the file its bytes
+    plt.rcParams["svg.fonttype"], plt.rcParams["svg.hashsalt"] = (
+        "none",
+        "quality",
+    )  # text stays text, and the file its bytes
     figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
