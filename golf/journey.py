@@ -34,7 +34,7 @@ def travel(demo: Demo) -> float:
             call("compose", demo.name)
         else:
             call("new", demo.name, "--from", demo.recipe)
-        call("run", demo.name, "--smoke", "--seeds", demo.seeds, *processes())
+        call("run", demo.name, "--smoke", "--resume", "--seeds", demo.seeds, *processes())
         call("package", demo.name, "--smoke")
         call("verify", f"submissions/{demo.name}", "--quick")
         record(demo.name)

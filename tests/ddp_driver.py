@@ -47,6 +47,7 @@ def main(script: str, out: str, steps: int, double: bool) -> None:
     if env.rank == 0:
         torch.save({"gradients": gradients, "losses": losses, "logits": logits}, out)
     if env.distributed:
+        del trained
         dist.destroy_process_group()
 
 

@@ -1,6 +1,7 @@
 """What the tests of the evaluators share: an environment of one process, a stream, models small enough to reason about."""
 
 import contextlib
+import importlib
 import types
 
 import numpy as np
@@ -142,6 +143,9 @@ def run_ranks(work, world_size, folder):
 
 def run_rank(rank, work, world_size, folder):
     torch.set_num_threads(1)
+    importlib.import_module(
+        "torch.distributed.nn.functional"
+    )  # as the shipped entry: imported later it would keep the group
     env = OneProcess()
     env.rank, env.world_size, env.distributed = rank, world_size, True
     torch.distributed.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=world_size)

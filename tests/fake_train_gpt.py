@@ -1,13 +1,16 @@
 """A script that keeps golf's contract without torch: the log lines, the phases, the files, the result line, in a second.
 
 FAKE names its faults, comma-separated: crash:PHASE, hang:PHASE, wrong_seed, ignore_seed, slow_clock, over_bytes, no_result,
-torn_artifact, score_drift. FAKE_STEP_SECONDS is the time of a step.
+torn_artifact, score_drift, kill:PHASE, and after the result abort, linger. FAKE_STEP_SECONDS is the time of a step,
+FAKE_SEED the only seed that has the faults. Under torchrun rank 0 works and any other rank only waits for its result, then has
+the faults that come after it.
 """
 
-# ruff: noqa: PLW1508, PTH105, PTH109, PTH123, PTH202
+# ruff: noqa: PLW1508, PTH105, PTH109, PTH123, PTH202, PTH208
 import hashlib
 import json
 import os
+import signal
 import struct
 import sys
 import time
@@ -22,8 +25,11 @@ class h:
     bits = 8
 
 
-FAULTS = set(os.environ.get("FAKE", "").split(",")) - {""}
 SEED = int(os.environ.get("SEED", 1337))
+FAULTS = set(os.environ.get("FAKE", "").split(",")) - {""}
+if os.environ.get("FAKE_SEED", str(SEED)) != str(SEED):
+    FAULTS = set()
+RANK = int(os.environ.get("RANK", 0))
 ITERATIONS = int(os.environ.get("ITERATIONS", h.iterations))
 CAP = float(os.environ.get("MAX_WALLCLOCK_SECONDS", h.max_wallclock_seconds))
 STEP = float(os.environ.get("FAKE_STEP_SECONDS", "0.002"))
@@ -64,6 +70,8 @@ def read(path):
 def fault(phase):
     if f"crash:{phase}" in FAULTS:
         raise RuntimeError(f"told to crash in {phase}")
+    if f"kill:{phase}" in FAULTS:
+        os.kill(os.getpid(), signal.SIGKILL)
     if f"hang:{phase}" in FAULTS:
         time.sleep(3600)
 
@@ -110,7 +118,19 @@ def evaluate():
     result.update(eval_seconds=seconds, val_loss=loss, val_bpb=loss / 2)
 
 
+def after():
+    if "abort" in FAULTS:
+        os.abort()
+    if "linger" in FAULTS:
+        time.sleep(3600)
+
+
 if __name__ == "__main__":
+    if RANK:
+        while "said" not in os.listdir():
+            time.sleep(0.01)
+        after()
+        sys.exit()
     log("model_params:1000")
     log("world_size:1 grad_accum_steps:8")
     log(
@@ -123,3 +143,8 @@ if __name__ == "__main__":
             work()
     if "no_result" not in FAULTS:
         log(f"golf_result {json.dumps(result)}")
+    if "WORLD_SIZE" in os.environ:
+        with open("said", "w"):
+            time.sleep(1.0)
+    else:
+        after()

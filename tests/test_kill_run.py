@@ -13,8 +13,8 @@ from run_fakes import is_running, make_project
 
 from golf.artifact.container import fault_of
 from golf.run.lines import read_log
-from golf.run.processes import is_locked
-from golf.run.resume import is_current, place_of
+from golf.run.processes import Lock, is_locked
+from golf.run.resume import is_current, place_of, settle
 from golf.run.status import follow, standings, to_watch
 from golf.run.store import open_store
 from golf.run.view import PlainView
@@ -75,6 +75,8 @@ def test_a_golf_killed_at_a_named_point_is_resumed(folder, point):
     check_consistent(folder)
     finished = resumed(folder, "1337")
     assert set(finished) == {1337} and finished[1337].result["steps"] == 20
+    # and again, for whatever the first resumption left to be done later
+    assert resumed(folder, "1337").keys() == {1337}
     runs = check_consistent(folder)
     assert sum(run.state == "finished" for run in runs) == 1
     assert not is_locked(place_of(runs[-1]).script_lock)
@@ -92,6 +94,34 @@ def test_a_kill_between_the_row_and_the_move_of_a_former_run_loses_neither(folde
     assert former.state == "finished" and former.folder.name == "seed_1337.1"
     assert fault_of(former.folder / "model.golf") is None and former.result == before.result
     assert after[1337].id != before.id
+
+
+@pytest.mark.parametrize("second", ["empty", "row", "aside", "launched"])
+def test_a_run_killed_before_it_had_a_folder_takes_no_other_runs_folder(folder, second):
+    """Its row is moved aside without a folder; what lies at its old place later belongs to the run after it."""
+    for point in ("row", second):
+        killed = golf(folder, "1337", point, "resume")
+        output, _ = killed.communicate(timeout=60)
+        assert killed.returncode == -signal.SIGKILL, output.decode()
+        check_consistent(folder)
+    finished = resumed(folder, "1337")
+    for _ in range(2):
+        assert resumed(folder, "1337")[1337].id == finished[1337].id
+        check_consistent(folder)
+
+
+def test_a_move_that_is_due_waits_while_a_golf_is_at_work_on_the_seed(folder):
+    (before,) = resumed(folder, "1337").values()
+    golf(folder, "1337", "row", "again").communicate(timeout=60)
+    with open_store(folder.parents[1]) as store:
+        former = store.run(before.id)
+        watching = Lock(place_of(former).watch_lock)
+        assert watching.take() and not former.folder.exists()
+        settle(store, "mine")
+        assert not former.folder.exists()
+        watching.release()
+        settle(store, "mine")
+        assert fault_of(former.folder / "model.golf") is None
 
 
 def test_a_script_that_outlives_its_golf_is_taken_over_not_run_twice(folder, monkeypatch):

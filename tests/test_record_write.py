@@ -298,6 +298,21 @@ def test_a_run_that_the_store_calls_unfinished_is_refused(submission: Path) -> N
         write_record(submission, WISHES)
 
 
+def test_what_the_store_noted_of_a_run_stands_under_its_results(submission: Path) -> None:
+    from golf.run.store import open_store
+
+    set_folder = next(submission.glob("runs/*"))
+    with open_store(submission.parents[1]) as store:
+        row = store.start(folder=set_folder / "seed_7", submission="mine", set_id=set_folder.name, seed=7, script_sha256="x",
+                          smoke=False, track="local")  # fmt: skip
+        store.move(
+            row.id, "finished", result={"val_bpb": 3.0, "remarks": ["its result was complete, then it was ended"]}
+        )
+    assert "\nSeed 7: its result was complete, then it was ended.\n" in (
+        (write_record(submission, WISHES) / "README.md").read_text()
+    )
+
+
 def test_plots_are_drawn_as_png_too_where_matplotlib_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, submission: Path
 ) -> None:

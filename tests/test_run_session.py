@@ -9,11 +9,13 @@ import pytest
 from run_fakes import is_running, make_project, plan_of, run_fake, source_of
 
 from golf.errors import Exit, GolfError
-from golf.run.advice import last_words, tail
-from golf.run.launch import PHASES, environment, torchrun
+from golf.run.advice import advice_for, concerns_every_seed, last_words, reason_of, tail
+from golf.run.launch import ELASTIC, PHASES, environment, torchrun
+from golf.run.lines import Progress
 from golf.run.machine import Machine
 from golf.run.plan import Wishes, make_plan, parse_seeds
 from golf.run.processes import tree
+from golf.run.report import make_report, remarks_of
 from golf.run.session import Session
 from golf.run.store import open_store
 from golf.run.view import LiveView, PlainView, describe
@@ -98,6 +100,63 @@ def test_a_crash_is_told_with_its_last_lines_and_resumed_where_it_was(folder, mo
     assert run.result["val_bpb"] is not None and run.result["steps"] == 20
     marks = [line for line in run.log.read_text().splitlines() if line.startswith("golf_phase")]
     assert marks.count("golf_phase train") == 1
+
+
+def test_an_abort_after_the_result_is_a_remark_and_not_the_end_of_the_run(folder, monkeypatch, capsys):
+    monkeypatch.setenv("FAKE", "abort")
+    first, second = run_fake(folder, "1337,42")
+    assert first.state == second.state == "finished" and first.exit_code == -signal.SIGABRT
+    assert first.result["remarks"] == ["its result was complete, then its script was ended by signal 6 (SIGABRT)"]
+    assert "then its script was ended by signal 6" in capsys.readouterr().err
+    with open_store(folder.parents[1]) as store:
+        assert "seed 42: its result was complete, then" in " ".join(remarks_of(make_report(store, [first, second])))
+
+
+@pytest.mark.parametrize("lacking", ["no_result", "torn_artifact"])
+def test_an_abort_without_a_whole_result_is_the_end_of_the_run(folder, monkeypatch, lacking):
+    monkeypatch.setenv("FAKE", f"abort,{lacking}")
+    with pytest.raises(GolfError, match="signal 6"):
+        run_fake(folder)
+    assert runs(folder)[0].state == "failed"
+
+
+@pytest.mark.slow
+def test_a_rank_that_aborts_after_the_result_is_a_remark(folder, monkeypatch):
+    monkeypatch.setenv("FAKE", "abort")
+    (run,) = run_fake(folder, nproc=2)
+    assert run.state == "finished" and run.exit_code == 1
+    assert run.result["remarks"] == [
+        "its result was complete, then a worker of its script was ended by signal 6 (SIGABRT)"
+    ]
+    assert not list(run.folder.glob(f"{ELASTIC}*"))
+
+
+def test_a_script_that_does_not_end_after_its_result_is_ended_and_finished(folder, monkeypatch):
+    monkeypatch.setenv("FAKE", "linger")
+    monkeypatch.setattr("golf.run.watch.LINGER_SECONDS", 0.5)
+    (run,) = run_fake(folder)
+    assert run.state == "finished" and "was ended" in run.result["remarks"][0]
+    assert not is_running(run.pid)
+
+
+def test_a_seed_that_was_killed_does_not_keep_the_next_ones_from_running(folder, monkeypatch, capsys):
+    monkeypatch.setenv("FAKE", "kill:eval")
+    monkeypatch.setenv("FAKE_SEED", "42")
+    with pytest.raises(GolfError, match="seed 42 of mine has no result: its script was ended by signal 9") as caught:
+        run_fake(folder, "1337,42,7")
+    assert caught.value.code == Exit.UNKNOWN
+    assert "going on with 7" in capsys.readouterr().err
+    assert {run.seed: run.state for run in runs(folder)} == {1337: "finished", 42: "failed", 7: "finished"}
+
+
+@pytest.mark.parametrize("fault", ["crash:eval", "kill:train"])
+def test_what_every_seed_would_meet_starts_no_other_and_says_so(folder, monkeypatch, capsys, fault):
+    """An exception of the script's own, or a death before the first step."""
+    monkeypatch.setenv("FAKE", fault)
+    with pytest.raises(GolfError, match="seed 1337 of mine has no result"):
+        run_fake(folder, "1337,42,7")
+    assert "not started: 42, 7; these seeds would meet the same" in capsys.readouterr().err
+    assert [run.seed for run in runs(folder)] == [1337]
 
 
 def test_the_result_of_a_resumed_run_knows_what_the_dead_process_measured(folder, monkeypatch):
@@ -272,6 +331,58 @@ def test_of_a_torchrun_death_the_first_cause_is_told():
     shown = tail(TORCHRUN_DEATH)
     assert shown[0].startswith("step:1/20") and shown[-1].startswith("AssertionError") and len(shown) == 4
     assert "Traceback" not in "".join(shown)
+
+
+SIGABRT_OF_A_WORKER = """E1122 failed (exitcode: -6) local_rank: 1 (pid: 5) of binary: python
+Traceback (most recent call last):
+  File "<frozen runpy>", line 198, in _run_module_as_main
+torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
+============================================================
+Failures:
+[1]:
+  traceback : Signal 15 (SIGTERM) received by PID 4
+------------------------------------------------------------
+Root Cause (first observed failure):
+[0]:
+  traceback : Signal 6 (SIGABRT) received by PID 5
+""".splitlines()
+
+
+def progress_of(lines):
+    progress = Progress()
+    for line in lines:
+        progress.read(line)
+    return progress
+
+
+def test_a_worker_that_a_signal_ended_is_told_by_its_signal_and_concerns_no_other_seed():
+    progress = progress_of(["step:1/20 train_loss:1.0 train_time:1ms step_avg:1.00ms", *SIGABRT_OF_A_WORKER])
+    assert reason_of(1, progress) == "a worker of its script was ended by signal 6 (SIGABRT)"
+    assert last_words(progress.last) is None and not concerns_every_seed(progress)
+    assert concerns_every_seed(progress_of(TORCHRUN_DEATH))
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("FileNotFoundError: no shards ./data/fineweb_train_*.bin", "golf data prove"),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "memory is full"),
+        ("OSError: [Errno 28] No space left on device", "disk is full"),
+        ("torch.distributed.DistBackendError: NCCL error\nncclUnhandledCudaError: Call failed", "talk to each other"),
+        ("IndexError: index 9 is out of bounds", None),
+    ],
+)
+def test_the_cause_is_read_from_the_exception_and_from_no_other_line(folder, words, hint):
+    """Every log names the validation shards and may name anything else; only the exception says what ended the script."""
+    (run,) = run_fake(folder)
+    talk = [
+        "val_loader:shards pattern=x/fineweb_val_*.bin tokens:9",
+        "note: No space left on device, CUDA out of memory",
+    ]
+    trace = ["Traceback (most recent call last):", '  File "train_gpt.py", line 9, in evaluate']
+    given = advice_for(run, progress_of([*talk, *trace, *words.splitlines()]), trained=False)
+    assert (hint in given) if hint else given == f"the whole log: {run.log}"
+    assert advice_for(run, progress_of([*talk, *SIGABRT_OF_A_WORKER]), trained=False) == f"the whole log: {run.log}"
 
 
 def test_without_a_traceback_the_last_lines_are_shown():

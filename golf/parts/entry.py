@@ -3,6 +3,7 @@
 train leaves `float.golf`, export turns it into the artifact `model.golf`, eval scores what the artifact holds and nothing else.
 """
 
+import importlib
 import os
 import random
 import sys
@@ -51,7 +52,7 @@ def main(h):
     log.finish()
     if env.distributed:
         dist.barrier()  # nobody leaves while another still talks
-        dist.destroy_process_group()
+        dist.destroy_process_group()  # the last owner: no thread of the group meets a dying interpreter
 
 
 def set_up(env):
@@ -63,6 +64,8 @@ def set_up(env):
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
     if env.distributed:
+        # DDP imports it later, and functions there would then hold the group as a default argument past its end
+        importlib.import_module("torch.distributed.nn.functional")
         dist.init_process_group("nccl" if env.cuda else "gloo")
 
 

@@ -55,6 +55,7 @@ class Evidence:
     tokenizer_sha256: str | None = None
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    remarks: tuple[str, ...] = ()  # of the runs themselves: what the store noted when they ended
 
     @property
     def script_sha256(self) -> str:
@@ -119,6 +120,12 @@ def gather(submission: Path, set_id: str | None = None, seeds: Sequence[int] | N
         data_sha256=first.data_sha256 if first else None, tokenizer_sha256=first.tokenizer_sha256 if first else None,
         left_out=tuple(name for name in left_out if name.removeprefix("seed_").isdigit()),
         notes=_notes(submission, folder, picked),
+        remarks=tuple(
+            f"Seed {seed.seed}: {remark}."
+            for seed in picked
+            if seed.seed in stored
+            for remark in (stored[seed.seed].result or {}).get("remarks", ())
+        ),
     )  # fmt: skip
 
 

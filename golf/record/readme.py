@@ -51,7 +51,7 @@ def _results(evidence: Evidence) -> str:
         rows.append(
             f"| **Sample sd** | | | | | {bpb.sd:.5f} | {f'{loss.sd:.5f}' if loss and loss.sd is not None else ''} | | | |"
         )
-    return "\n".join(rows)
+    return "\n".join([*rows, *(f"\n{remark}" for remark in evidence.remarks)])
 
 
 def _result_row(evidence: Evidence, seed: Seed) -> str:

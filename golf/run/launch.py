@@ -16,6 +16,8 @@ PHASES = ("train", "export", "eval")
 COMMUNITY_NAMES = ("SEED", "DATA_PATH", "TOKENIZER_PATH", "RUN_ID", "MAX_WALLCLOCK_SECONDS", "ITERATIONS")
 TORCHRUN_NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
 
+ELASTIC = ".torchelastic"  # torchrun's own folder, in the run's; unnamed it would be left in the system's folder of scratch files
+
 # (script, processes, on GPUs, phases) -> command line
 Launcher = Callable[[Path, int, bool, Sequence[str]], list[str]]
 
@@ -26,7 +28,7 @@ def torchrun(script: Path, nproc: int, cuda: bool, phases: Sequence[str]) -> lis
     if nproc == 1 and not cuda:
         return [sys.executable, str(script), *wanted]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={nproc}"]
-    return [*launcher, str(script), *wanted]
+    return [*launcher, f"--log-dir={ELASTIC}", str(script), *wanted]
 
 
 @dataclass(frozen=True)

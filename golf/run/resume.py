@@ -1,11 +1,12 @@
 """After a kill: which runs have lost their golf or their script, what they left, and where each may go on."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from golf.artifact.container import fault_of, read_meta
 from golf.run.layout import ARTIFACT, CHECKPOINT, SeedFolder, is_foreign
 from golf.run.lines import Progress, read_log
-from golf.run.processes import is_locked
+from golf.run.processes import Lock, is_locked
 from golf.run.schema import UNFINISHED, Run
 from golf.run.store import Store
 
@@ -20,8 +21,10 @@ def settle(store: Store, submission: str) -> list[Run]:
     complete, else `stopped`; a foreign one always `stopped`.
     """
     runs = store.runs(submission)
+    launched = {run.folder for run in runs if run.pid is not None}
     for run in runs:
-        redo_move(run)
+        if not is_current(run) and not run.folder.exists():
+            redo_move(run, launched)
     changed = []
     for run in runs:
         if run.state in UNFINISHED and not is_alive(run) and not is_watched(run):
@@ -35,13 +38,23 @@ def settle(store: Store, submission: str) -> list[Run]:
     return changed
 
 
-def redo_move(run: Run) -> None:
-    """`Store.start` names the new place of a former run's folder; a kill may come before the folder itself is moved."""
+def redo_move(run: Run, launched: Collection[Path] = ()) -> None:
+    """`Store.start` names the new place of a former run's folder; a kill may come before the folder itself is moved.
+
+    What lies at the old place is the former run's while no script was launched there since (`launched`): a run without a folder
+    is given an empty one before its row is moved. Nobody moves anything while a golf is at work on that seed.
+    """
     stem, _, number = run.folder.name.rpartition(".")
-    if number.isdecimal() and stem and not run.folder.exists():
-        former = run.folder.with_name(stem)
-        if former.exists():
-            former.rename(run.folder)
+    former = run.folder.with_name(stem)
+    if not number.isdecimal() or not stem or former in launched:
+        return
+    watching = Lock(place_of(run).watch_lock)
+    if watching.take():
+        try:
+            if former.exists() and not run.folder.exists():
+                former.rename(run.folder)
+        finally:
+            watching.release()
 
 
 def place_of(run: Run) -> SeedFolder:

@@ -1,15 +1,17 @@
 """`golf run`: seed after seed, each decided before anything starts, watched to its end, and kept in the store."""
 
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from golf.errors import Exit, GolfError
-from golf.run.advice import advice_for, reason_of, tail
+from golf.run.advice import advice_for, concerns_every_seed, reason_of, tail
 from golf.run.foreign import DATA_DIR, Heard, hear, lay_out
-from golf.run.launch import PHASES, Launcher, Script, environment, torchrun
-from golf.run.layout import CHECKPOINT, CHECKPOINTS, TRAINING, SeedFolder, link_or_copy, write_atomically
+from golf.run.launch import ELASTIC, PHASES, Launcher, Script, environment, torchrun
+from golf.run.layout import ARTIFACT, CHECKPOINT, CHECKPOINTS, TRAINING, SeedFolder, link_or_copy, write_atomically
 from golf.run.lines import Follower, Progress, heard_before, merge_results
 from golf.run.plan import Plan, refuse_disk
 from golf.run.processes import Adopted, Lock, Watched, end, end_strays
@@ -67,14 +69,27 @@ class Session:
         steps = decide(self.plan, self.store)
         starting = [step.seed for step in steps if step.what in ("fresh", "continue")]
         refuse_disk(self.plan, starting, self._known_params()) if starting else None
-        finished = []
+        finished: list[Run] = []
+        failed: list[SeedFailed] = []
         for number, step in enumerate(steps, 1):
             if step.what == "keep" and step.run is not None:
                 self.view.say(f"seed {step.seed}: kept, finished {step.run.finished_at} (`--again` runs it once more)")
                 finished.append(step.run)
-            else:
+                continue
+            try:
                 finished.append(self._run_seed(step, number, len(steps)))
+            except SeedFailed as fault:
+                left = ", ".join(str(later.seed) for later in steps[number:] if later.what != "keep")
+                if fault.concerns_every_seed:
+                    if left:
+                        self.view.say(f"not started: {left}; these seeds would meet the same")
+                    raise
+                if left:
+                    self.view.say(f"{fault.message}; going on with {left}")
+                failed.append(fault)
         refuse_twins(finished)
+        if failed:
+            raise failed[0]
         return finished
 
     def _known_params(self) -> int | None:
@@ -98,6 +113,7 @@ class Session:
                 self.view.begin(run, number, count, self.plan.machine.describe(self.plan.nproc))
                 ending = watch.until_end()
                 end_strays(place.path, run_id_of(run), self.grace_seconds)
+                shutil.rmtree(place.path / ELASTIC, ignore_errors=True)
                 self.at("ended")
                 return self._conclude(run, watch.progress, ending)
         finally:
@@ -127,6 +143,10 @@ class Session:
         aside = place.next_aside({run.folder.name for run in former}) if occupied else None
         write_atomically(place.script, plan.source.script)
         self.at("script")
+        if aside is not None and not place.path.exists():
+            # killed before its folder was made: without one, `redo_move` would later take this seed's next folder for it
+            place.path.with_name(aside).mkdir(parents=True)
+            self.at("empty")
         run = self.store.start(
             folder=place.path,
             aside=aside,
@@ -210,17 +230,27 @@ class Session:
         if ending.eval_wall is not None:
             self.store.record(run.id, [(0, "eval_wall_seconds", ending.eval_wall)])
         heard = hear(run, ending.exit_code) if self.plan.source.foreign else None
+        result, remark = None, None
         if ending.reason is None:
             ending.reason = incomplete(run, progress) if heard is None else heard.fault
+            ending.wrong_seed = heard is not None and heard.wrong_seed
             if ending.exit_code not in (0, -1):
-                ending.reason = reason_of(ending.exit_code, progress)
-            elif heard is not None:
-                ending.wrong_seed = heard.wrong_seed
-        self.at("finishing")
+                how = reason_of(ending.exit_code, progress)
+                # of a foreign script nobody knows whether another evaluation was due after its last score
+                if ending.reason is None and heard is None:
+                    remark = f"its result was complete, then {how}"
+                else:
+                    ending.reason = how
         if ending.reason is None:
-            run = self.store.move(
-                run.id, "finished", exit_code=ending.exit_code, result=self._result(run, progress, heard)
-            )
+            result = self._result(run, progress, heard)
+            remark = remark or (ending.remark if heard is None else None)
+            if remark is not None:
+                result = {**result, "remarks": [*result.get("remarks", ()), remark]}
+                self.view.say(f"seed {run.seed}: {remark}")
+            keep_on_disk(run)
+        self.at("finishing")
+        if result is not None:
+            run = self.store.move(run.id, "finished", exit_code=ending.exit_code, result=result)
             self.at("finished")
             return run
         state = "stopped" if ending.interrupted else "failed"
@@ -235,16 +265,38 @@ class Session:
         assert own is not None, "a finished run has a result"
         return merge_results([base.result, own]) if base is not None and base.result else own
 
-    def _failure(self, run: Run, progress: Progress, ending: Ending) -> GolfError:
+    def _failure(self, run: Run, progress: Progress, ending: Ending) -> "SeedFailed":
         for line in tail(progress.last):
             self.view.say(f"  | {line}")
         code = Exit.OVER_TIME if ending.over_time else Exit.RULE_BROKEN if ending.wrong_seed else Exit.UNKNOWN
         trained = any((run.folder / name).exists() for name in (CHECKPOINT, TRAINING))
-        return GolfError(
+        return SeedFailed(
             f"seed {run.seed} of {run.submission} has no result: {ending.reason}",
             advice_for(run, progress, trained),
             code,
+            concerns_every_seed=code != Exit.UNKNOWN or concerns_every_seed(progress),
         )
+
+
+class SeedFailed(GolfError):
+    """A seed ended without a result. `concerns_every_seed`: the next one would meet the same."""
+
+    def __init__(self, message: str, hint: str, code: Exit, *, concerns_every_seed: bool) -> None:
+        super().__init__(message, hint, code)
+        self.concerns_every_seed = concerns_every_seed
+
+
+def keep_on_disk(run: Run) -> None:
+    """Have the system write a run's files and their names, so that no power cut leaves `finished` without them."""
+    for path in (run.log, run.folder / ARTIFACT, run.folder):
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:  # a foreign script names its artifact otherwise
+            continue
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def run_id_of(run: Run) -> str:

@@ -13,6 +13,7 @@ from golf.run.lines import Follower, Progress
 from golf.run.processes import Watched, end
 
 POLL_SECONDS = 0.1
+LINGER_SECONDS = 60.0  # what a script may take to end after its last result
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Ending:
     interrupted: bool = False
     wrong_seed: bool = False
     eval_wall: float | None = None  # seconds, from the start of the evaluation phase to the end
+    remark: str | None = None
 
 
 @dataclass
@@ -81,11 +83,16 @@ class Watch:
             while (code := self.process.poll()) is None:
                 if self._listen():
                     heard = time.monotonic()
-                if (ending := self._fault(time.monotonic() - heard)) is not None:
+                silent_seconds = time.monotonic() - heard
+                if (ending := self._fault(silent_seconds)) is not None:
                     end(self.process, self.grace_seconds)
                     self._listen(to_end=True)
                     ending.exit_code = self.process.poll()
                     return ending
+                if silent_seconds > LINGER_SECONDS and self._has_result():
+                    end(self.process, self.grace_seconds)
+                    remark = f"its script did not end within {LINGER_SECONDS:.0f} s of its result and was ended"
+                    return Ending(-1, eval_wall=self._eval_wall, remark=remark)
                 time.sleep(POLL_SECONDS)
         except BaseException:
             end(self.process, 0.0 if self.stop.asked else self.grace_seconds)
@@ -109,6 +116,11 @@ class Watch:
         if lines or not to_end:
             self.on_progress(self.progress)
         return bool(lines)
+
+    def _has_result(self) -> bool:
+        """Whether everything has been said: a result line with the score."""
+        result = self.progress.result()
+        return result is not None and result.get("val_bpb") is not None
 
     def _fault(self, silent_seconds: float) -> Ending | None:
         if self.stop.asked:

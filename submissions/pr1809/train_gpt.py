@@ -12,6 +12,7 @@ Credits: Muon: Keller Jordan · modded-nanogpt contributors: U-Net skips, ReLU²
 """
 
 import glob
+import importlib
 import json
 import math
 import os
@@ -1553,7 +1554,7 @@ def main():
     log.finish()
     if env.distributed:
         dist.barrier()  # nobody leaves while another still talks
-        dist.destroy_process_group()
+        dist.destroy_process_group()  # the last owner: no thread of the group meets a dying interpreter
 
 
 def set_up(env):
@@ -1565,6 +1566,8 @@ def set_up(env):
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
     if env.distributed:
+        # DDP imports it later, and functions there would then hold the group as a default argument past its end
+        importlib.import_module("torch.distributed.nn.functional")
         dist.init_process_group("nccl" if env.cuda else "gloo")
 
 
