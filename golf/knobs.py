@@ -1,6 +1,8 @@
 """Values of knobs: checked against the declared type, parsed from `key=value`, and printed as Python."""
 
+import json
 import tomllib
+from collections.abc import Mapping
 from typing import Any
 
 from golf.catalogue import Catalogue, Knob, did_you_mean
@@ -116,3 +118,8 @@ def toml(value: Any) -> str:
         if not isinstance(value, float) or (value == value and abs(value) != float("inf"))
         else str(value)
     )
+
+
+def assignments(changes: Mapping[str, Any]) -> list[str]:
+    """Changed keys as the command line takes them: `key=value` words, texts bare, any other JSON value as JSON (and so as TOML)."""
+    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in changes.items()]

@@ -107,7 +107,7 @@ def write_run(folder: Path, features: int = 24, snapshots: tuple[int, ...] = (10
 @pytest.fixture(autouse=True)
 def tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate_module, "open_source", lambda spec: tiny_source())
-    monkeypatch.setattr("golf.sae.png.find_spec", lambda name: None)  # drawing sixteen pictures takes seconds
+    monkeypatch.setattr("golf.record.plots_png.find_spec", lambda name: None)  # drawing sixteen pictures takes seconds
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = write_run(tmp_path_factory.mktemp("run"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate_module, "open_source", lambda spec: tiny_source())
-        patch.setattr("golf.sae.png.find_spec", lambda name: None)
+        patch.setattr("golf.record.plots_png.find_spec", lambda name: None)
         list(evaluate(folder, Wishes(tokens=2000, ce_tokens=320)))
         write_report(gather(folder))
     yield folder
@@ -472,7 +472,7 @@ def test_png_is_written_beside_svg_where_matplotlib_is(
     pytest.importorskip("matplotlib")
     shutil.copytree(run, tmp_path / "copy", ignore=shutil.ignore_patterns("plots"))
     assert {path.suffix for path in write_report(gather(tmp_path / "copy"))} == {".svg", ".md", ".html"}
-    monkeypatch.setattr("golf.sae.png.find_spec", find_spec)
+    monkeypatch.setattr("golf.record.plots_png.find_spec", find_spec)
     monkeypatch.setattr("golf.sae.report.figures", lambda *given: dict(list(figures(*given).items())[1:2]))
     monkeypatch.setattr("golf.sae.page.ORDER", ())
     written = write_report(gather(tmp_path / "copy"))

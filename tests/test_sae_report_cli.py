@@ -29,7 +29,7 @@ FAMILY = """parameters,tokens,loss
 def tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("golf.sae.evaluate.open_source", lambda spec: tiny_source())
     monkeypatch.setattr("golf.downstream.command.open_source", lambda spec: tiny_source())
-    monkeypatch.setattr("golf.sae.png.find_spec", lambda name: None)
+    monkeypatch.setattr("golf.record.plots_png.find_spec", lambda name: None)
 
 
 def golf_sae(*arguments: object) -> Result:

@@ -54,6 +54,12 @@ def test_other_words_on_top_do_not_make_it_anothers(mine: Path) -> None:
     assert not ours(mine)
 
 
+def test_a_script_that_does_not_parse_is_not(mine: Path) -> None:
+    script = mine / "train_gpt.py"
+    script.write_text(script.read_text() + "\ndef (:\n")
+    assert not ours(mine)
+
+
 def test_an_edited_script_is_not(mine: Path) -> None:
     script = mine / "train_gpt.py"
     script.write_text(script.read_text() + "\nopen('/tmp/x', 'w')\n")

@@ -18,7 +18,7 @@ from golf.artifact.fit_show import describe
 from golf.artifact.ledger import CAP_BYTES
 from golf.artifact.package import local_files, packed
 from golf.errors import Exit, GolfError
-from golf.knobs import toml
+from golf.knobs import assignments
 from golf.recipe import Recipe, changed, load_recipe, smoke_recipe
 from golf.run.layout import ARTIFACT, CHECKPOINT, SCRIPT
 from golf.run.plan import Plan
@@ -102,7 +102,7 @@ def fit_seeds(
         say(
             f"with these settings the seeds weigh {', '.join(f'{size:,}' for size in sizes.values())}: too much for one"
         )
-    changes = [f"{key}={_word(value)}" for key, value in found.values.items() if search.recipe.values[key] != value]
+    changes = assignments({key: value for key, value in found.values.items() if search.recipe.values[key] != value})
     return Fitted(found, seed, wish.total_bytes, margin, basis, (*words, *changes))
 
 
@@ -186,7 +186,3 @@ def scorer_of(recipe: Recipe, plan: Plan, tokens: int) -> Any:
         raise GolfError(f"no fineweb_train_*.bin in {plan.inputs.data_path}",
                         "`--fit` chooses on training text: `golf data get`", Exit.REFUSED)  # fmt: skip
     return Scorer(namespace(recipe), shards[-1], tokens)
-
-
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) else toml(value)

@@ -8,7 +8,7 @@ from typing import Any
 
 from golf.artifact.manifest import Package
 from golf.artifact.tensors import TensorLine, weigh_tensors
-from golf.knobs import toml
+from golf.knobs import assignments
 from golf.namespace import namespace
 from golf.recipe import load_recipe, smoke_recipe
 from golf.run.layout import ARTIFACT, CHECKPOINTS, SCRIPT
@@ -64,8 +64,7 @@ def full_ledger(plan: Plan, package: Package) -> FullLedger:
 
 def namespace_of(plan: Plan, run: Run) -> Any:
     """`h` of a kept run: the submission's recipe with what was derived, at the sizes that ran."""
-    words = [f"{key}={value if isinstance(value, str) else toml(value)}" for key, value in (run.derived or {}).items()]
-    recipe = load_recipe(plan.source.folder / "recipe.toml", words)
+    recipe = load_recipe(plan.source.folder / "recipe.toml", assignments(run.derived or {}))
     return namespace(smoke_recipe(recipe) if run.smoke else recipe)
 
 

@@ -6,13 +6,13 @@ runs none of them. A technique that lies outside this project is a stranger's to
 """
 
 import ast
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from golf.errors import GolfError
+from golf.knobs import assignments
 
 if TYPE_CHECKING:
     from golf.rules.subject import Subject
@@ -30,7 +30,7 @@ def why_not_ours(subject: "Subject") -> str | None:
     why = "it has no recipe or no golf.lock that it could be composed from"
     for recipe, overrides in _recipes(subject):
         try:
-            if any(text == form or _code(text) == _code(form) for form in _forms(recipe, overrides)):
+            if _gives(_forms(recipe, overrides), text):
                 return None
             why = "composing its recipe does not give it: it was edited, or composed by another golf"
         except GolfError as fault:
@@ -38,6 +38,21 @@ def why_not_ours(subject: "Subject") -> str | None:
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as fault:
             why = f"its recipe cannot be composed: {fault}"
     return why
+
+
+def _gives(forms: Iterator[str], text: str) -> bool:
+    """Whether one of the composed forms is this text, or does what it does."""
+    code = None
+    for form in forms:
+        if form == text:
+            return True
+        try:
+            code = code or _code(text)
+        except (SyntaxError, MemoryError):
+            return False
+        if code == _code(form):
+            return True
+    return False
 
 
 def _code(text: str) -> str:
@@ -69,9 +84,7 @@ def _recipes(subject: "Subject") -> Iterator[tuple[str | Path, list[str]]]:
 
 def _overrides(changes: Any) -> list[str]:
     """`key=value` of changed keys, as the command line takes them."""
-    if not isinstance(changes, dict):
-        return []
-    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in changes.items()]
+    return assignments(changes) if isinstance(changes, dict) else []
 
 
 def _forms(name: str | Path, overrides: list[str]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from golf.errors import Exit, GolfError
-from golf.sae.files import NAME, load_dictionary
+from golf.sae.files import NAME, load_dictionary, named_files
 from golf.sae.settings import Settings
 from golf.sae.source import Source, open_source
 from golf.sae.train import FINAL, SAVE_SECONDS, Outcome, Progress, train
@@ -183,14 +183,14 @@ def dictionaries_in(place: Path, snapshot: str | None = None) -> list[Path]:
     """The files of a run's folder, by layer and then by tokens; or the one dictionary that `place` is. snapshot: only these."""
     if not place.exists():
         raise GolfError(f"no {place}", "name a folder of `golf sae train`, or the file of one dictionary")
-    named = [(path, NAME.fullmatch(path.name)) for path in place.glob("sae_layer*.pt")] if place.is_dir() else []
+    named = list(named_files(place))
     found = sorted(
-        (int(m[1]), m[2] == FINAL, _order(m[2]), path) for path, m in named if m and snapshot in (None, m[2])
+        (layer, label == FINAL, _order(label), path) for layer, label, path in named if snapshot in (None, label)
     )
     if found:
         return [path for *_, path in found]
-    if any(m for _, m in named):
-        labels = ", ".join(sorted({m[2] for _, m in named if m}, key=_order))
+    if named:
+        labels = ", ".join(sorted({label for _, label, _ in named}, key=_order))
         raise GolfError(f"{place} has no snapshot `{snapshot}`", f"it has {labels}", Exit.USAGE)
     return [place]
 

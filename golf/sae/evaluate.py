@@ -12,7 +12,7 @@ from golf.run.layout import write_atomically
 from golf.sae.builtin import BuiltInSource
 from golf.sae.cayley import diagnose
 from golf.sae.ce_bench import BASELINES, Baseline, Stories
-from golf.sae.files import NAME, load_dictionary
+from golf.sae.files import NAME, load_dictionary, named_files
 from golf.sae.measure import Coder, HeldOut, Snapshot, Streams, held_out, measure_layer
 from golf.sae.measured import write_table
 from golf.sae.settings import count_of
@@ -65,11 +65,10 @@ def wishes_of(
 
 def dictionaries_of(folder: Path) -> dict[int, dict[str, Path]]:
     """{layer: {snapshot: file}} of a run folder, or of one file of a run; GolfError for none."""
-    files = [folder] if folder.is_file() else sorted(folder.glob("sae_layer*.pt")) if folder.is_dir() else []
+    one = NAME.fullmatch(folder.name) if folder.is_file() else None
     found: dict[int, dict[str, Path]] = {}
-    for path in files:
-        if match := NAME.fullmatch(path.name):
-            found.setdefault(int(match[1]), {})[match[2]] = path
+    for layer, label, path in [(int(one[1]), one[2], folder)] if one else named_files(folder):
+        found.setdefault(layer, {})[label] = path
     if not found:
         raise GolfError(f"{folder} holds no `sae_layer{{LL}}_{{SNAPSHOT}}.pt`",
                         "train some: `golf sae train`, or bring others' here: `golf sae export FILE --to golf`")  # fmt: skip

@@ -17,7 +17,7 @@ import pickle
 import re
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,13 @@ NAME = re.compile(r"sae_layer(\d+)_(.+)\.pt")
 def file_name(layer: int, snapshot: str) -> str:
     """`sae_layer07_50M.pt`."""
     return f"sae_layer{layer:02d}_{snapshot}.pt"
+
+
+def named_files(folder: Path) -> Iterator[tuple[int, str, Path]]:
+    """(layer, snapshot, path) of the dictionaries in a run's folder, by name; none where it is no folder."""
+    for path in sorted(folder.glob("sae_layer*.pt")) if folder.is_dir() else ():
+        if match := NAME.fullmatch(path.name):
+            yield int(match[1]), match[2], path
 
 
 def save_dictionary(

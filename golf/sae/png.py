@@ -1,6 +1,5 @@
 """The same charts as PNG, where matplotlib (`pip install 'parameter-golf[plot]'`) is there; never needed."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -9,11 +8,6 @@ from golf.sae.charts import Chart, Figure, Heatmap, Panel, colours, decades, sho
 
 DOTS_PER_INCH = 130
 INK, DIM = "#1f2328", "#59636e"
-
-
-def has_matplotlib() -> bool:
-    """Whether PNG can be drawn here."""
-    return find_spec("matplotlib") is not None
 
 
 def save(figure: Figure, path: Path) -> None:

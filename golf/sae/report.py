@@ -85,8 +85,9 @@ def markdown(report: Report, pictures: Sequence[str]) -> str:
 
 def write_report(report: Report) -> list[Path]:
     """report.md, report.html and plots/ in the run's folder; SVG always, PNG where matplotlib is. Returns what was written."""
+    from golf.record.plots_png import can_draw
     from golf.sae.page import page
-    from golf.sae.png import has_matplotlib, save
+    from golf.sae.png import save
     from golf.sae.svg import draw
 
     drawn = figures(report.measured, report.stats, report.students)
@@ -98,7 +99,7 @@ def write_report(report: Report) -> list[Path]:
     for name, figure in drawn.items():
         write_atomically(folder / f"{name}.svg", draw(figure).encode())
         written.append(folder / f"{name}.svg")
-        if has_matplotlib():
+        if can_draw():
             save(figure, folder / f"{name}.png")
             written.append(folder / f"{name}.png")
     for name, text in (("report.md", markdown(report, list(drawn))), ("report.html", page(report, drawn))):
