@@ -12,7 +12,7 @@ from golf.errors import Exit, GolfError
 from golf.run.advice import advice_for, concerns_every_seed, last_words, reason_of, tail
 from golf.run.launch import ELASTIC, PHASES, environment, torchrun
 from golf.run.lines import Progress
-from golf.run.machine import Machine
+from golf.run.machine import Machine, slots_of
 from golf.run.plan import Wishes, make_plan, parse_seeds
 from golf.run.processes import tree
 from golf.run.report import make_report, remarks_of
@@ -331,6 +331,43 @@ def test_of_a_torchrun_death_the_first_cause_is_told():
     shown = tail(TORCHRUN_DEATH)
     assert shown[0].startswith("step:1/20") and shown[-1].startswith("AssertionError") and len(shown) == 4
     assert "Traceback" not in "".join(shown)
+
+
+def test_seeds_run_side_by_side_and_are_kept_as_if_one_by_one(folder, monkeypatch, capsys):
+    monkeypatch.setenv("FAKE_STEP_SECONDS", "0.05")
+    finished = run_fake(folder, "1337,42,7", parallel=2)
+    assert [run.seed for run in finished] == [1337, 42, 7] and {run.state for run in finished} == {"finished"}
+    first, second, third = finished
+    assert second.started_at < first.finished_at and third.started_at >= min(first.finished_at, second.finished_at)
+    assert "2 seeds at a time" in capsys.readouterr().err
+    assert {run.result["val_loss"] for run in run_fake(folder, "1337,42,7", again=True)} == {
+        run.result["val_loss"] for run in finished
+    }
+
+
+def test_side_by_side_a_crash_starts_no_further_seed_and_lets_the_living_end(folder, monkeypatch, capsys):
+    monkeypatch.setenv("FAKE", "crash:eval")
+    monkeypatch.setenv("FAKE_SEED", "1337")
+    monkeypatch.setenv("FAKE_STEP_SECONDS", "0.05")
+    with pytest.raises(GolfError, match="seed 1337 of mine has no result"):
+        run_fake(folder, "1337,42,7,8", parallel=2)
+    states = {run.seed: run.state for run in runs(folder)}
+    assert states[1337] == "failed" and states[42] == "finished" and 8 not in states
+    assert "these seeds would meet the same" in capsys.readouterr().err
+
+
+def test_side_by_side_every_seed_sees_gpus_of_its_own(monkeypatch, folder):
+    four = Machine(gpus=("NVIDIA H100",) * 4, cores=8)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert slots_of(four, 2, 2) == [("0", "1"), ("2", "3")]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6,7")
+    assert slots_of(four, 3, 1) == [("3",), ("5",), ("6",)]
+    plan = plan_of(folder)
+    assert environment(plan.inputs, 1, "id", four, 1, {}, ("5",))["CUDA_VISIBLE_DEVICES"] == "5"
+    assert environment(plan.inputs, 1, "id", four, 1, {"CUDA_VISIBLE_DEVICES": "3"})["CUDA_VISIBLE_DEVICES"] == "3"
+    with pytest.raises(GolfError, match="3 seeds of 2 processes at a time on 4 GPUs") as caught:
+        make_plan(folder, source_of(folder), Wishes(smoke=True, parallel=3, nproc=2), four, lambda: None)
+    assert caught.value.code == Exit.REFUSED and "--parallel 2" in caught.value.hint
 
 
 SIGABRT_OF_A_WORKER = """E1122 failed (exitcode: -6) local_rank: 1 (pid: 5) of binary: python

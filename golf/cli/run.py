@@ -13,6 +13,7 @@ def run(
     name: Annotated[str | None, typer.Argument(help="Submission; default: the one of the current folder.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Comma-separated, e.g. 1337,42,7; default: the recipe's.")] = None,
     nproc: Annotated[int | None, typer.Option(help="Processes: 1, 2, 4, 8; default: every GPU, or 1.")] = None,
+    parallel: Annotated[int, typer.Option(help="Seeds at a time, each on GPUs of its own (one, unless --nproc).")] = 1,
     smoke: Annotated[bool, typer.Option("--smoke", help="Run a small twin with the same techniques.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on at seed and phase after a stop or a kill.")] = False,
     again: Annotated[
@@ -41,7 +42,7 @@ def run(
     from golf.run.report import COLUMNS, remarks_of, rows_of, to_json
 
     wishes = Wishes(seeds, nproc, smoke, resume, again, tuple(allow or ()), data_path, tokenizer_path,
-                    max_wallclock_seconds, iterations, stall_seconds)  # fmt: skip
+                    max_wallclock_seconds, iterations, stall_seconds, parallel)  # fmt: skip
     if dry_run:
         rows, report = estimate(name, wishes, rate)
         print_json(report) if json else print_table(None, ("seed", "what", "seconds at most", "$"), rows, md=md)

@@ -42,9 +42,15 @@ class Inputs:
 
 
 def environment(
-    inputs: Inputs, seed: int, run_id: str, machine: Machine, nproc: int, inherited: Mapping[str, str] | None = None
+    inputs: Inputs,
+    seed: int,
+    run_id: str,
+    machine: Machine,
+    nproc: int,
+    inherited: Mapping[str, str] | None = None,
+    gpus: Sequence[str] = (),
 ) -> dict[str, str]:
-    """The environment of a script: the caller's, with the names that scripts read replaced by ours."""
+    """The environment of a script: the caller's, with the names that scripts read replaced by ours. gpus: the only ones it sees."""
     base = dict(os.environ if inherited is None else inherited)
     for name in (*COMMUNITY_NAMES, *TORCHRUN_NAMES):
         base.pop(name, None)
@@ -52,6 +58,8 @@ def environment(
     base.setdefault("OMP_NUM_THREADS", str(max(1, machine.cores // nproc)) if machine.gpus else "1")
     base |= {"SEED": str(seed), "RUN_ID": run_id, "PYTHONUNBUFFERED": "1"}
     base |= {"DATA_PATH": str(inputs.data_path), "TOKENIZER_PATH": str(inputs.tokenizer_path)}
+    if gpus:
+        base["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     if inputs.max_wallclock_seconds is not None:
         base["MAX_WALLCLOCK_SECONDS"] = f"{inputs.max_wallclock_seconds:g}"
     if inputs.iterations is not None:

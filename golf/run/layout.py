@@ -7,6 +7,7 @@ runs on other machines are the set without it: their seeds are not one sample. A
 import hashlib
 import os
 import shutil
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +83,7 @@ class SeedFolder:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    scratch = _scratch(path)
     with scratch.open("wb") as file:
         file.write(content)
         file.flush()
@@ -92,10 +93,15 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def link_or_copy(source: Path, target: Path) -> None:
     """Put a file under a second name, whole or not at all; no second copy on disk where the system can."""
-    scratch = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    scratch = _scratch(target)
     scratch.unlink(missing_ok=True)
     try:
         scratch.hardlink_to(source)
     except OSError:
         shutil.copyfile(source, scratch)
     scratch.replace(target)
+
+
+def _scratch(path: Path) -> Path:
+    """A name beside `path` that no other process and no other thread uses."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")

@@ -36,6 +36,15 @@ def this_machine() -> Machine:
     return Machine(gpus=_gpus(), cores=cores)
 
 
+def slots_of(machine: Machine, parallel: int, nproc: int) -> list[tuple[str, ...]]:
+    """The GPUs of each of `parallel` runs side by side, by the ids that CUDA_VISIBLE_DEVICES takes; empty ones on a CPU."""
+    if not machine.gpus:
+        return [()] * parallel
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    ids = visible.split(",") if visible is not None else [str(number) for number in range(len(machine.gpus))]
+    return [tuple(ids[first : first + nproc]) for first in range(0, parallel * nproc, nproc)]
+
+
 def _gpus() -> tuple[str, ...]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.strip() in ("", "-1"):

@@ -36,6 +36,7 @@ class Wishes:
     max_wallclock_seconds: float | None = None
     iterations: int | None = None
     stall_seconds: float = 1800.0
+    parallel: int = 1
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Plan:
     resume: bool
     again: bool
     derived: dict[str, Any] | None = None  # the keys changed after training, with their values
+    parallel: int = 1  # seeds at a time
 
     @property
     def set_folder(self) -> Path:
@@ -93,8 +95,9 @@ def make_plan(
     exports and evaluates what was trained before.
     """
     seeds = parse_seeds(wishes.seeds) if wishes.seeds is not None else source.seeds
-    nproc = wishes.nproc or max(len(machine.gpus), 1)
+    nproc = wishes.nproc or (1 if wishes.parallel > 1 else max(len(machine.gpus), 1))
     refuse_world_size(nproc, machine)
+    refuse_parallel(wishes.parallel, nproc, machine)
     if trains:
         refuse_ruling(source, wishes.allow)
         refuse_days(source, wishes, machine, nproc)
@@ -114,6 +117,7 @@ def make_plan(
         allowed=tuple(code for code in wishes.allow if code in source.ruling),
         resume=wishes.resume,
         again=wishes.again,
+        parallel=wishes.parallel,
     )
 
 
@@ -142,6 +146,18 @@ def refuse_world_size(nproc: int, machine: Machine) -> None:
                         "`--nproc` is 1, 2, 4 or 8", Exit.REFUSED)  # fmt: skip
     if machine.gpus and nproc > len(machine.gpus):
         raise GolfError(f"{nproc} processes on {len(machine.gpus)} GPUs", f"`--nproc {len(machine.gpus)}` at most",
+                        Exit.REFUSED)  # fmt: skip
+
+
+def refuse_parallel(parallel: int, nproc: int, machine: Machine) -> None:
+    """Runs side by side have their GPUs, or on a CPU their cores, to themselves."""
+    if parallel < 1:
+        raise GolfError(f"{parallel} seeds at a time", "`--parallel 1` runs one after another")
+    units = len(machine.gpus) or machine.cores
+    if parallel > 1 and parallel * nproc > units:
+        what = "GPUs" if machine.gpus else "cores"
+        raise GolfError(f"{parallel} seeds of {nproc} process{'es' * (nproc > 1)} at a time on {units} {what}",
+                        f"`--parallel {max(units // nproc, 1)}` at most, or fewer processes: `--nproc 1`",
                         Exit.REFUSED)  # fmt: skip
 
 

@@ -2,9 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 from golf.errors import Exit, GolfError
@@ -13,12 +16,14 @@ from golf.run.foreign import DATA_DIR, Heard, hear, lay_out
 from golf.run.launch import ELASTIC, PHASES, Launcher, Script, environment, torchrun
 from golf.run.layout import ARTIFACT, CHECKPOINT, CHECKPOINTS, TRAINING, SeedFolder, link_or_copy, write_atomically
 from golf.run.lines import Follower, Progress, heard_before, merge_results
+from golf.run.machine import slots_of
 from golf.run.plan import Plan, refuse_disk
 from golf.run.processes import Adopted, Lock, Watched, end, end_strays
 from golf.run.resume import incomplete, phases_left, reached, settle
 from golf.run.schema import Run
 from golf.run.steps import Step, decide, recipe_of, refuse_twins, watched_elsewhere
-from golf.run.store import Store
+from golf.run.store import Store, open_store
+from golf.run.view import PlainView
 from golf.run.watch import Ending, Interrupts, Watch, interrupts
 
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
@@ -48,7 +53,8 @@ def nowhere(point: str) -> None:
 class Session:
     """A plan being carried out. `at` is called at every named point between two transitions.
 
-    bases: for a derived plan, the finished run of each seed whose checkpoint is exported and evaluated anew.
+    bases: for a derived plan, the finished run of each seed whose checkpoint is exported and evaluated anew. gpus: the only ones
+    that its scripts see, where several run side by side.
     """
 
     plan: Plan
@@ -58,6 +64,7 @@ class Session:
     at: Callable[[str], None] = nowhere
     grace_seconds: float = 10.0
     bases: Mapping[int, Run] = field(default_factory=dict)
+    gpus: tuple[str, ...] = ()
 
     def run(self) -> list[Run]:
         """Run every seed; the finished runs in the order of the seeds.
@@ -69,53 +76,99 @@ class Session:
         steps = decide(self.plan, self.store)
         starting = [step.seed for step in steps if step.what in ("fresh", "continue")]
         refuse_disk(self.plan, starting, self._known_params()) if starting else None
-        finished: list[Run] = []
-        failed: list[SeedFailed] = []
-        for number, step in enumerate(steps, 1):
-            if step.what == "keep" and step.run is not None:
-                self.view.say(f"seed {step.seed}: kept, finished {step.run.finished_at} (`--again` runs it once more)")
-                finished.append(step.run)
-                continue
-            try:
-                finished.append(self._run_seed(step, number, len(steps)))
-            except SeedFailed as fault:
-                left = ", ".join(str(later.seed) for later in steps[number:] if later.what != "keep")
-                if fault.concerns_every_seed:
-                    if left:
-                        self.view.say(f"not started: {left}; these seeds would meet the same")
-                    raise
-                if left:
-                    self.view.say(f"{fault.message}; going on with {left}")
-                failed.append(fault)
+        outcomes = self._one_by_one(steps) if self.plan.parallel == 1 else self._side_by_side(steps)
+        finished = [outcome for outcome in outcomes if isinstance(outcome, Run)]
         refuse_twins(finished)
-        if failed:
-            raise failed[0]
+        for outcome in outcomes:
+            if isinstance(outcome, SeedFailed):
+                raise outcome
         return finished
+
+    def _one_by_one(self, steps: Sequence[Step]) -> "list[Run | SeedFailed]":
+        outcomes: list[Run | SeedFailed] = []
+        for number, step in enumerate(steps, 1):
+            with interrupts() as stop:
+                outcomes.append(self._carry_out(step, number, len(steps), stop))
+            if self._is_over(outcomes[-1], steps[number:]):
+                break
+        return outcomes
+
+    def _side_by_side(self, steps: Sequence[Step]) -> "list[Run | SeedFailed]":
+        """`plan.parallel` seeds at a time, each with GPUs of its own; lines are plain and begin with their seed."""
+        slots = SimpleQueue[tuple[str, ...]]()
+        for slot in slots_of(self.plan.machine, self.plan.parallel, self.plan.nproc):
+            slots.put(slot)
+        self.view.say(
+            f"{self.plan.parallel} seeds at a time: they share this machine, and their step times are not a run's alone"
+        )
+        over = threading.Event()
+
+        def work(number: int, step: Step, stop: Interrupts) -> Run | SeedFailed | None:
+            if stop.asked or over.is_set():
+                return None
+            gpus = slots.get()
+            try:
+                with open_store(self.plan.root) as store:
+                    own = replace(self, store=store, view=PlainView(), gpus=gpus)
+                    outcome = own._carry_out(step, number, len(steps), stop)
+            finally:
+                slots.put(gpus)
+            if isinstance(outcome, SeedFailed) and outcome.concerns_every_seed:
+                over.set()
+            return outcome
+
+        with interrupts() as stop, ThreadPoolExecutor(self.plan.parallel) as pool:
+            at_work = [pool.submit(work, number, step, stop) for number, step in enumerate(steps, 1)]
+            outcomes = [one.result() for one in at_work]
+        left = [step for step, outcome in zip(steps, outcomes, strict=True) if outcome is None]
+        for outcome in outcomes:
+            if isinstance(outcome, SeedFailed) and outcome.concerns_every_seed:
+                self._is_over(outcome, left)
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _carry_out(self, step: Step, number: int, count: int, stop: Interrupts) -> "Run | SeedFailed":
+        if step.what == "keep" and step.run is not None:
+            self.view.say(f"seed {step.seed}: kept, finished {step.run.finished_at} (`--again` runs it once more)")
+            return step.run
+        try:
+            return self._run_seed(step, number, count, stop)
+        except SeedFailed as fault:
+            return fault
+
+    def _is_over(self, outcome: "Run | SeedFailed", later: Sequence[Step]) -> bool:
+        """Whether later seeds are not worth starting; says what becomes of them."""
+        left = ", ".join(str(step.seed) for step in later if step.what != "keep")
+        if not isinstance(outcome, SeedFailed):
+            return False
+        if left and outcome.concerns_every_seed:
+            self.view.say(f"not started: {left}; these seeds would meet the same")
+        elif left:
+            self.view.say(f"{outcome.message}; going on with {left}")
+        return outcome.concerns_every_seed
 
     def _known_params(self) -> int | None:
         known = [run.result["params"] for run in self.store.runs(self.plan.source.name) if run.result]
         return known[-1] if known else None
 
-    def _run_seed(self, step: Step, number: int, count: int) -> Run:
+    def _run_seed(self, step: Step, number: int, count: int, stop: Interrupts) -> Run:
         place = self.plan.place(step.seed)
         watching, lock = Lock(place.watch_lock), Lock(place.script_lock)
         if not watching.take():
             raise watched_elsewhere(self.plan.source.name, step.seed)
         try:
-            with interrupts() as stop:
-                if step.what == "attach" and step.run is not None:
-                    run = step.run
-                    watch = self._watch(run, Adopted(place.script_lock, run.pid), Progress(), 0, stop)
-                else:
-                    run = self._take_up(step.run) if step.what == "continue" and step.run else self._start(place)
-                    progress, offset = heard_before(place.log)
-                    watch = self._watch(run, self._launch(run, place, lock), progress, offset, stop)
-                self.view.begin(run, number, count, self.plan.machine.describe(self.plan.nproc))
-                ending = watch.until_end()
-                end_strays(place.path, run_id_of(run), self.grace_seconds)
-                shutil.rmtree(place.path / ELASTIC, ignore_errors=True)
-                self.at("ended")
-                return self._conclude(run, watch.progress, ending)
+            if step.what == "attach" and step.run is not None:
+                run = step.run
+                watch = self._watch(run, Adopted(place.script_lock, run.pid), Progress(), 0, stop)
+            else:
+                run = self._take_up(step.run) if step.what == "continue" and step.run else self._start(place)
+                progress, offset = heard_before(place.log)
+                watch = self._watch(run, self._launch(run, place, lock), progress, offset, stop)
+            self.view.begin(run, number, count, self.plan.machine.describe(self.plan.nproc))
+            ending = watch.until_end()
+            end_strays(place.path, run_id_of(run), self.grace_seconds)
+            shutil.rmtree(place.path / ELASTIC, ignore_errors=True)
+            self.at("ended")
+            return self._conclude(run, watch.progress, ending)
         finally:
             self.view.close()
             lock.release()
@@ -190,7 +243,7 @@ class Session:
         run_id = run_id_of(run)
         end_strays(place.path, run_id, self.grace_seconds)
         command = self.launcher(Path("..") / place.script.name, plan.nproc, bool(plan.machine.gpus), phases)
-        env = environment(plan.inputs, run.seed, run_id, plan.machine, plan.nproc)
+        env = environment(plan.inputs, run.seed, run_id, plan.machine, plan.nproc, gpus=self.gpus)
         env |= {"DATA_DIR": DATA_DIR} if plan.source.foreign else {}
         script = Script(command, place.path, place.log, env, lock)
         try:
