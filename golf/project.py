@@ -9,7 +9,7 @@ import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 
-from golf.errors import Exit, GolfError
+from golf.errors import GolfError
 
 ADOPTED = (
     "none (adopted)"  # stands in golf.lock of an imported script, where composed ones name the golf that made them
@@ -64,22 +64,12 @@ def submission_names(root: Path | None = None) -> list[str]:
 
 def cache_dir() -> Path:
     """golf's folder in the user's cache (XDG_CACHE_HOME, else ~/.cache): corpora, tokenizers, shards; all rebuildable."""
-    return _users_folder("XDG_CACHE_HOME", ".cache") / "golf"
-
-
-def _users_folder(variable: str, name: str) -> Path:
-    """The folder that `variable` names, else `name` in the user's home. GolfError (10) where there is no home."""
-    if folder := os.environ.get(variable):
-        return Path(folder)
-    try:
-        return Path.home() / name
-    except RuntimeError:
-        raise GolfError("this user has no home folder", f"set HOME or {variable}", Exit.REFUSED) from None
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "golf"
 
 
 def author() -> tuple[str, str]:
     """(author, GitHub id) from ~/.config/golf.toml, else git's user.name for both; GolfError when neither tells."""
-    settings = _users_folder("XDG_CONFIG_HOME", ".config") / "golf.toml"
+    settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "golf.toml"
     if settings.is_file():
         try:
             table = tomllib.loads(settings.read_text())

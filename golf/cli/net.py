@@ -85,6 +85,11 @@ def ending_of(fault: BaseException) -> Ending:
     if isinstance(fault, RecursionError):
         return Ending("something is nested too deeply, or holds itself", "look at the file that was read last",
                       Exit.USAGE, unforeseen=True)  # fmt: skip
+    if isinstance(fault, RuntimeError) and "home directory" in str(
+        fault
+    ):  # what pathlib says of `~` and of Path.home()
+        return Ending("there is no such home folder", "set HOME, or XDG_CACHE_HOME and XDG_CONFIG_HOME, or write the path out",
+                      Exit.REFUSED)  # fmt: skip
     said = f": {_first_line(fault)}" if str(fault) else ""
     return Ending(f"golf met something that it does not know ({type(fault).__name__}{said})",
                   "please report it with its traceback", Exit.INTERNAL, unforeseen=True)  # fmt: skip
@@ -165,7 +170,7 @@ def _keep(fault: BaseException) -> Path | None:
         place = folder / "last-traceback.txt"
         place.write_text(text, encoding="utf-8", errors="backslashreplace")
         return place
-    except (OSError, GolfError):
+    except (OSError, RuntimeError):
         pass
     try:
         handle, name = tempfile.mkstemp(prefix="golf-traceback-", suffix=".txt")
