@@ -98,7 +98,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, light: None) -> Pat
     return place
 
 
-def words_of(line: str, folder: Path, out: str = "out") -> tuple[str, ...]:
+def words_of(line: str, folder: Path, out: str = ".") -> tuple[str, ...]:
     log = next(folder.rglob("train_seed42.log"))
     places = {"FOLDER": str(folder), "LOG": str(log), "OUT": out}
     return tuple(
