@@ -14,6 +14,9 @@ class Exit(IntEnum):
     NOT_SIGNIFICANT = 5
     UNKNOWN = 6
     REFUSED = 10
+    INTERNAL = 70  # as sysexits' EX_SOFTWARE: a fault of golf's own
+    STOPPED = 130  # as a shell has it: 128 and SIGINT
+    CLOSED_PIPE = 141  # 128 and SIGPIPE: the reader went away
 
 
 class GolfError(Exception):

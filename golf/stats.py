@@ -2,15 +2,17 @@
 
 Everything is one-sided for "the new one is lower": p is the probability of a difference at least this large if the new one were
 not better. A standard deviation has n - 1 in the denominator. The t distribution is computed here (incomplete beta by continued
-fraction, noncentral t by its Poisson series), so that no command waits for scipy; tests compare it with tables.
+fraction, noncentral t by Gauss-Legendre quadrature), so that no command waits for scipy; tests compare it with scipy's values.
+Every loop has a bound that does not depend on the data: no effect, however large, makes a command wait.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 LN2 = math.log(2.0)
-NODES = 32  # of the quadrature of `power`
+LEAST_P = 1e-300  # a smaller p stands as this one: it would be 0 in a float, and no test gives 0
 MARGIN_NATS = (
     0.005  # README: a record beats the last one by 0.005 nats (per token of its own tokenizer, as maintainers read it)
 )
@@ -39,12 +41,22 @@ class Sample:
 
 @dataclass(frozen=True)
 class Test:
-    """A one-sided t-test: statistic, degrees of freedom, p."""
+    """A one-sided t-test: statistic, degrees of freedom, p (at least LEAST_P)."""
 
     __test__ = False  # not a test class of pytest
     t: float
     df: float
     p: float
+
+    @classmethod
+    def of(cls, t: float, df: float) -> "Test | None":
+        """The test of this statistic; None where it is no number (scores beyond what floats hold)."""
+        return cls(t, df, max(t_sf(t, df), LEAST_P)) if math.isfinite(t) and math.isfinite(df) else None
+
+
+def p_text(p: float) -> str:
+    """A p-value behind its name: "= 0.0123", "= 3.1e-07", "< 1e-300"; never 0."""
+    return f"< {LEAST_P:g}" if p <= LEAST_P else f"= {p:.4f}" if p >= 0.0005 else f"= {p:.1e}"
 
 
 def sample_sd(values: Sequence[float]) -> float | None:
@@ -52,7 +64,7 @@ def sample_sd(values: Sequence[float]) -> float | None:
     if len(values) < 2:
         return None
     mean = math.fsum(values) / len(values)
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    return math.sqrt(math.fsum((value - mean) * (value - mean) for value in values) / (len(values) - 1))
 
 
 def sd_convention(claimed: float, values: Sequence[float], digits: int) -> str | None:
@@ -70,20 +82,19 @@ def welch(new: Sample, old: Sample, margin: float = 0.0) -> Test | None:
     """Welch's test that `new` is lower than `old` by more than `margin`; None when a variance is unknown or both are zero."""
     if new.sd is None or old.sd is None:
         return None
-    a, b = new.sd**2 / new.n, old.sd**2 / old.n
-    if a + b == 0:
+    a, b = new.sd * new.sd / new.n, old.sd * old.sd / old.n
+    if not 0 < a + b < math.inf:
         return None
-    t = (old.mean - new.mean - margin) / math.sqrt(a + b)
-    df = (a + b) ** 2 / (a**2 / (new.n - 1) + b**2 / (old.n - 1))
-    return Test(t, df, t_sf(t, df))
+    share = a / (a + b)
+    df = 1 / (share * share / (new.n - 1) + (1 - share) * (1 - share) / (old.n - 1))
+    return Test.of((old.mean - new.mean - margin) / math.sqrt(a + b), df)
 
 
 def one_sample(new: Sample, mean: float, margin: float = 0.0) -> Test | None:
     """The test that `new` is lower than the fixed number `mean` by more than `margin`; None when the sd is unknown or zero."""
     if not new.sd:
         return None
-    t = (mean - new.mean - margin) / (new.sd / math.sqrt(new.n))
-    return Test(t, new.n - 1.0, t_sf(t, new.n - 1.0))
+    return Test.of((mean - new.mean - margin) / (new.sd / math.sqrt(new.n)), new.n - 1.0)
 
 
 def confidence(sample: Sample, level: float = 0.95) -> tuple[float, float] | None:
@@ -120,28 +131,26 @@ def bytes_per_token_of(val_loss: float, val_bpb: float) -> float:
 # ---- power and cost -------------------------------------------------------------------------------------------------------
 
 
-def power(
-    delta: float, sd: float, n: int, alpha: float = STRICT_P, margin: float = 0.0, n_old: int | None = None
-) -> float:
-    """Probability that the one-sided Welch test of n against n_old (default n) seeds of equal true sd finds a true gain `delta`.
+def power(delta: float, sd: float, n: int, alpha: float = STRICT_P, margin: float = 0.0) -> float:
+    """Probability that the one-sided Welch test of n seeds against n, both of true sd `sd`, finds a true gain `delta`.
 
-    Exact up to quadrature: given the share B of one side's squares in all of them, the statistic is a noncentral t; B is a beta
-    variable, B = sin² of an angle that is integrated over.
+    Exact up to quadrature (1e-9): given the share B of one side's squares in all of them, the statistic is a noncentral t; B is a
+    beta variable, B = sin² of an angle that is integrated over. ValueError for an sd that is not positive.
     """
-    other = n if n_old is None else n_old
-    if min(n, other) < 2:
+    if not sd > 0:
+        raise ValueError(f"no power without a spread: sd {sd}")
+    if n < 2:
         return 0.0
-    df, spread = n + other - 2.0, 1 / n + 1 / other
-    shift = (delta - margin) / (sd * math.sqrt(spread))
+    df = 2.0 * n - 2
+    shift = (delta - margin) / (sd * math.sqrt(2 / n))
     total = weights = 0.0
-    for node in range(NODES):
-        angle = (node + 0.5) / NODES * math.pi / 2
+    # the sides exchange, so the angles below pi/4 say it all; where the weight is below 1e-16 of its peak they say nothing
+    low, high = 0.0 if n == 2 else 0.5 * math.asin(10 ** (-16 / (n - 2))), math.pi / 4
+    for angle, width in gauss_nodes(low, high):
+        weight = width * math.sin(2 * angle) ** (n - 2)
         share = math.sin(angle) ** 2
-        weight = math.sin(angle) ** (n - 2) * math.cos(angle) ** (other - 2)
-        a, b = share / ((n - 1) * n), (1 - share) / ((other - 1) * other)
-        welch_df = (a + b) ** 2 / (a * a / (n - 1) + b * b / (other - 1))
-        bar = t_quantile(1 - alpha, welch_df) * math.sqrt((a + b) * df / spread)
-        total += weight * noncentral_t_sf(bar, df, shift)
+        welch_df = (n - 1) / (share * share + (1 - share) * (1 - share))
+        total += weight * noncentral_t_sf(t_upper_quantile(alpha, welch_df), df, shift)
         weights += weight
     return total / weights
 
@@ -150,17 +159,22 @@ def seeds_needed(
     delta: float, sd: float, alpha: float = STRICT_P, margin: float = 0.0, wanted: float = 0.8, most: int = 100
 ) -> int | None:
     """The fewest seeds on each side that give the test power `wanted`; None when `most` do not."""
-    if delta <= margin:
+    if not delta > margin:
         return None
-    low, high = 1, 2  # too few, enough
-    while power(delta, sd, high, alpha, margin) < wanted:
-        if high >= most:
-            return None
-        low, high = high, min(2 * high, most)
+    low, high = 1, most + 1  # too few; enough, or not to be had
+    z = t_upper_quantile(alpha, 1e4) - t_upper_quantile(wanted, 1e4)
+    effect = max((delta - margin) / sd, 1e-3)
+    probe = min(max(round(2 * (z / effect) ** 2 + 1), 2), most)  # the normal approximation, mostly right to one seed
+    stride = 1
     while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if power(delta, sd, middle, alpha, margin) >= wanted else (middle, high)
-    return high
+        if power(delta, sd, probe, alpha, margin) >= wanted:
+            high, probe = probe, max(probe - stride, low + 1)
+        else:
+            low, probe = probe, min(probe + stride, high - 1)
+        stride *= 2
+        if low > 1 and high <= most:
+            probe = (low + high) // 2
+    return high if high <= most else None
 
 
 def dollars(seeds: int, seconds_per_seed: float, dollars_per_hour: float) -> float:
@@ -180,8 +194,33 @@ def t_sf(t: float, df: float) -> float:
 
 
 def t_quantile(p: float, df: float) -> float:
-    """The t with P(T <= t) = p, by bisection."""
-    return _root(lambda t: 1.0 - t_sf(t, df) - p, -1e4, 1e4)
+    """The t with P(T <= t) = p, for p in (0, 1)."""
+    return t_upper_quantile(1 - p, df) if p >= 0.5 else -t_upper_quantile(p, df)
+
+
+@cache
+def t_upper_quantile(tail: float, df: float) -> float:
+    """The t with P(T > t) = tail, for tail in (1e-30, 1): Newton's method for log tail over log t, where it is concave."""
+    if not 1e-30 < tail < 1:
+        raise ValueError(f"no quantile of {tail}")
+    if tail > 0.5:
+        return -t_upper_quantile(1 - tail, df)
+    if tail == 0.5:
+        return 0.0
+    log_density = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
+    t, step = 1.0, 0.0
+    for _ in range(100):
+        found = t_sf(t, df)
+        if found < 1e-290:  # the first step went to where floats end
+            step /= 2
+            t /= math.exp(step)
+            continue
+        slope = math.exp(log_density + math.log(t / found) - (df + 1) / 2 * math.log1p(t * t / df))
+        step = min(math.log(found / tail) / slope, 700.0)
+        t *= math.exp(step)
+        if abs(step) < 1e-14:
+            break
+    return t
 
 
 def incomplete_beta(a: float, b: float, x: float) -> float:
@@ -218,34 +257,60 @@ def _beta_fraction(a: float, b: float, x: float) -> float:
     return value
 
 
+# nodes and weights of the Gauss-Legendre rule of 16 points on [-1, 1], the positive half
+GAUSS = (
+    (0.09501250983763744, 0.1894506104550685), (0.2816035507792589, 0.1826034150449236),
+    (0.4580167776572274, 0.1691565193950025), (0.6178762444026438, 0.1495959888165767),
+    (0.755404408355003, 0.1246289712555339), (0.8656312023878318, 0.0951585116824928),
+    (0.9445750230732326, 0.0622535239386479), (0.9894009349916499, 0.0271524594117541),
+)  # fmt: skip
+
+
+def gauss_nodes(low: float, high: float) -> Iterator[tuple[float, float]]:
+    """The points and weights of the rule on [low, high]."""
+    middle, half = (low + high) / 2, (high - low) / 2
+    for node, weight in GAUSS:
+        yield middle - half * node, half * weight
+        yield middle + half * node, half * weight
+
+
 def normal_sf(z: float) -> float:
     """P(Z > z) of the standard normal."""
     return 0.5 * math.erfc(z / math.sqrt(2.0))
 
 
+PANELS = 5  # of each of the two intervals of `noncentral_t_sf`
+REACH = 8.5  # sds beyond which a normal tail is 0 in sums that shall be right to 1e-16
+SPREAD = 7.0  # as REACH, for sqrt(chi²/df): it lies within 1 ± SPREAD/sqrt(df)
+
+
 def noncentral_t_sf(t: float, df: float, shift: float) -> float:
-    """P(T > t) of the noncentral t with `df` degrees of freedom and noncentrality `shift`, t >= 0 (Poisson mixture of betas)."""
+    """P(T > t) of the noncentral t with `df` >= 1 degrees of freedom and noncentrality `shift`, to 1e-10 for all of them.
+
+    T = (Z + shift)/U, so the tail is the mean of normal_cdf(shift - t·U) over U = sqrt(chi²/df). Where the argument exceeds REACH
+    it is the density of U alone that is integrated, up to the end of its SPREAD; between ± REACH the product; so each interval is
+    a few sds of a smooth function, whatever the shift. Over w = cbrt(U), since U's own density may have a root at 0.
+    """
     if t < 0:
         return 1.0 - noncentral_t_sf(-t, df, -shift)
-    x = t * t / (t * t + df)
-    half = shift * shift / 2
+    if t == 0 or shift < -REACH:
+        return normal_sf(-shift) if t == 0 else 0.0
+    low, high = math.cbrt(max(0.0, 1 - SPREAD / math.sqrt(df))), math.cbrt(1 + SPREAD / math.sqrt(df))
+    starts = _held(math.cbrt(max(0.0, shift - REACH) / t), low, high)  # where the normal tail begins to fall
+    ends = _held(math.cbrt((shift + REACH) / t), low, high)
+    log_front = math.log(6.0) + df / 2 * (math.log(df / 2) - 1) - math.lgamma(df / 2)
+
+    def density(w: float) -> float:
+        return math.exp(log_front + (3 * df - 1) * math.log(w) - df / 2 * (w**6 - 1))
+
     total = 0.0
-    for j in range(int(half + 12 * math.sqrt(half + 1) + 60)):
-        weight = math.exp(-half + j * math.log(half) - math.lgamma(j + 1)) if half > 0 else float(j == 0)
-        odd = shift / math.sqrt(2.0) * math.exp(-half + (j * math.log(half) if half > 0 else 0.0) - math.lgamma(j + 1.5)) if (
-            half > 0 or j == 0
-        ) else 0.0  # fmt: skip
-        total += weight * incomplete_beta(j + 0.5, df / 2, x) + odd * incomplete_beta(j + 1.0, df / 2, x)
-    return min(1.0, max(0.0, 1.0 - (normal_sf(shift) + 0.5 * total)))
+    for left, right, falls in ((low, starts, False), (starts, ends, True)):
+        step = (right - left) / PANELS
+        for panel in range(PANELS if step > 0 else 0):
+            for w, width in gauss_nodes(left + panel * step, left + (panel + 1) * step):
+                total += width * density(w) * (normal_sf(t * w**3 - shift) if falls else 1.0)
+    return min(1.0, max(0.0, total))
 
 
-def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    for _ in range(200):
-        middle = (low + high) / 2
-        if middle in (low, high):
-            break
-        if function(middle) < 0:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+def _held(value: float, low: float, high: float) -> float:
+    return min(max(value, low), high)

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from math import isfinite
 from pathlib import Path
@@ -85,10 +85,33 @@ def read_json(path: Path, most_bytes: int = 16_000_000) -> tuple[dict[str, Any] 
     if text is None:
         return None, f"it cannot be read, or has more than {most_bytes:,} bytes"
     try:
-        table = json.loads(text, parse_constant=lambda _: None, parse_float=_finite, parse_int=_finite)
-    except (ValueError, RecursionError) as fault:
+        table = parse_json(text)
+    except ValueError as fault:
         return None, str(fault)
     return (table, None) if isinstance(table, dict) else (None, "it holds no JSON object")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What a JSON text holds; numbers that no float holds, nan and inf are None. ValueError for whatever is no JSON."""
+    try:
+        return json.loads(text, parse_constant=lambda _: None, parse_float=_finite, parse_int=_finite)
+    except RecursionError as fault:
+        raise ValueError("it is nested too deeply") from fault
+
+
+def json_text(value: Any, indent: int | None = None, *, ascii_only: bool = True) -> str:
+    """`value` as JSON that everybody reads: nan and inf are null; what JSON has no form for stands as its text."""
+    return json.dumps(_with_null(value), indent=indent, default=str, allow_nan=False, ensure_ascii=ascii_only)
+
+
+def _with_null(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _with_null(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_null(one) for one in value]
+    return value
 
 
 def _finite(text: str) -> int | float | None:

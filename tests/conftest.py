@@ -3,9 +3,15 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# a busy machine is no fault of the code under test
+hypothesis.settings.register_profile(
+    "golf", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("golf")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -28,25 +29,120 @@ def test_t_agrees_with_the_table(p: float, df: int, t: float) -> None:
     assert stats.t_sf(t, df) == pytest.approx(1 - p, abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("t", "df", "shift", "tail"),  # computed once with scipy.stats.nct.sf
-    [(2.0, 10, 1.0, 0.19238743846962462), (3.7469474, 4, 2.0, 0.17556070751115527), (1.6939, 32, 2.9155, 0.8864988)],
+# (effect in sds, t, df, shift of 3 or 20 seeds a side): scipy 1.17.1, scipy.stats.nct.sf(t, df, shift)
+NONCENTRAL = (
+    (0.0, 0.55, 4.0, 0.0, 0.3057932906170693),
+    (0.0, 0.55, 38.0, 0.0, 0.2927689468603979),
+    (0.1, 0.55, 4.0, 0.12247448713915891, 0.3492336562739106),
+    (0.1, 0.55, 38.0, 0.31622776601683794, 0.40915938109177963),
+    (1.0, 1.347219358530748, 4.0, 1.224744871391589, 0.48689775767539484),
+    (1.0, 3.478505426185217, 38.0, 3.162277660168379, 0.39291021595386083),
+    (3.0, 4.041658075592244, 4.0, 3.6742346141747673, 0.485667933054559),
+    (3.0, 10.435516278555653, 38.0, 9.486832980505138, 0.2879916430132874),
+    (10.0, 13.47219358530748, 4.0, 12.24744871391589, 0.49098279355033125),
+    (10.0, 34.785054261852174, 38.0, 31.622776601683793, 0.24016875198772064),
+    (30.0, 40.416580755922446, 4.0, 36.742346141747674, 0.49186615806883793),
+    (30.0, 104.35516278555652, 38.0, 94.86832980505137, 0.23420849015574174),
+    (100.0, 134.72193585307483, 4.0, 122.47448713915891, 0.4919731630418167),
+    (100.0, 347.85054261852173, 38.0, 316.2277660168379, 0.23350371578029652),
+    (400.0, 538.8877434122993, 4.0, 489.89794855663564, 0.4919831549367654),
+    (400.0, 1391.402170474087, 38.0, 1264.9110640673516, 0.233438079420341),
+    (1e3, 1347.219358530748, 4.0, 1224.744871391589, 0.4919837148378974),
+    (1e3, 3478.5054261852174, 38.0, 3162.277660168379, 0.2334344023224777),
 )
-def test_noncentral_t_agrees_with_scipy(t: float, df: float, shift: float, tail: float) -> None:
-    assert stats.noncentral_t_sf(t, df, shift) == pytest.approx(tail, abs=2e-4)
+EFFECTS = (0.0, 0.1, 1.0, 3.0, 10.0, 30.0, 100.0, 400.0, 1e3, 1e4)
+
+
+@pytest.mark.parametrize(("sds", "t", "df", "shift", "tail"), NONCENTRAL)
+def test_noncentral_t_agrees_with_scipy(sds: float, t: float, df: float, shift: float, tail: float) -> None:
+    assert stats.noncentral_t_sf(t, df, shift) == pytest.approx(tail, abs=1e-8)
+    assert stats.noncentral_t_sf(-t, df, -shift) == pytest.approx(1 - tail, abs=1e-8)
+
+
+@pytest.mark.parametrize("shift", [3.0, 30.0, 1e3, 1e4, 1e6])
+@pytest.mark.parametrize("ratio", [0.2, 0.9, 1.0, 1.1, 5.0])
+def test_noncentral_t_of_two_degrees_agrees_with_its_closed_form(shift: float, ratio: float) -> None:
+    """U² is exponential there: the mean of exp(-((shift + Z)/t)²) is a Gaussian integral. At 1e4 scipy itself is 9e-9 away from it."""
+    t = shift * ratio
+    exact = 1 - math.exp(-shift * shift / (t * t + 2)) / math.sqrt(1 + 2 / (t * t))
+    left_out = stats.normal_sf(shift)  # of Z below -shift
+    assert stats.noncentral_t_sf(t, 2.0, shift) == pytest.approx(exact, abs=1e-11 + left_out)
 
 
 def test_noncentral_t_without_shift_is_central() -> None:
-    assert stats.noncentral_t_sf(1.5, 4, 0.0) == pytest.approx(stats.t_sf(1.5, 4), abs=1e-12)
+    for df in (1.0, 1.25, 1.5, 2.0, 3.31, 4.0, 58.0, 1e4):
+        for t in (0.0, 1e-9, 0.3, 1.5, 7.0, 300.0):
+            assert stats.noncentral_t_sf(t, df, 0.0) == pytest.approx(stats.t_sf(t, df), abs=1e-9)
 
 
 def test_all_tails_agree_with_scipy_where_it_is_installed() -> None:
     scipy = pytest.importorskip("scipy.stats")
-    for df in (1.5, 2.0, 3.31, 4.0, 25.0):
-        for t in (-3.0, -0.4, 0.0, 0.7, 2.5, 11.83):
+    for df in (1.0, 1.25, 1.5, 2.0, 3.31, 4.0, 25.0, 198.0):
+        for tail in (1e-12, 1e-5, 0.01, 0.3, 0.5, 0.9):
+            assert stats.t_upper_quantile(tail, df) == pytest.approx(float(scipy.t.isf(tail, df)), rel=1e-9)
+        for t in (-3.0, -0.4, 0.0, 0.7, 2.5, 11.83, 400.0):
             assert stats.t_sf(t, df) == pytest.approx(float(scipy.t.sf(t, df)), rel=1e-9)
-            for shift in (0.5, 3.0):
-                assert stats.noncentral_t_sf(t, df, shift) == pytest.approx(float(scipy.nct.sf(t, df, shift)), abs=1e-7)
+        for shift in (-3.0, 0.1, 0.5, 3.0, 30.0, 400.0, 1e3):
+            for t in (-0.4, 0.7, 2.5, 0.9 * shift, shift, 1.1 * shift, 3 * shift):
+                tail = float(scipy.nct.sf(t, df, shift))
+                assert stats.noncentral_t_sf(t, df, shift) == pytest.approx(tail, abs=1e-8), (t, df, shift)
+
+
+@pytest.mark.parametrize(
+    (
+        "sds",
+        "n",
+        "wanted",
+    ),  # scipy 1.17.1: quad over the angle of nct.sf(t.isf(0.01, welch df), 2n - 2, sds / sqrt(2 / n))
+    [
+        (0.1, 3, 0.00762388947042302),
+        (1.0, 22, 0.8100923727435887),
+        (3.0, 3, 0.39630436517218176),
+        (3.0, 5, 0.9204092403986655),
+        (10.0, 2, 0.43774752262628985),
+        (10.0, 3, 0.9985060603570098),
+        (0.5, 82, 0.8018180476413216),
+        (30.0, 2, 0.8852882916478821),
+        (400.0, 2, 1.0),
+    ],
+)
+def test_power_agrees_with_scipy(sds: float, n: int, wanted: float) -> None:
+    assert stats.power(sds, 1.0, n) == pytest.approx(wanted, abs=1e-8)
+
+
+@pytest.mark.parametrize("sds", (*EFFECTS, 1e300, math.inf))
+def test_no_effect_makes_anyone_wait(sds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted, not timed: a tail is at most 160 evaluations of a density, and a plan is at most ten powers of sixteen tails."""
+    tails = []
+    counted = stats.noncentral_t_sf
+    monkeypatch.setattr(stats, "noncentral_t_sf", lambda *given: tails.append(given) or counted(*given))
+    start = time.process_time()
+    needed = stats.seeds_needed(sds, 1.0)
+    seconds = time.process_time() - start
+    assert len(tails) <= 160
+    assert seconds < 1.0  # 0.09 at most on an idle core
+    assert needed is None if sds < 0.4 else needed is not None and 2 <= needed <= 100
+
+
+def test_a_test_gives_a_p_value_or_none_for_whatever_scores_a_log_holds() -> None:
+    for new, old in [
+        ([1.0, 1.0 + 1e-12], [2.0, 2.0 + 1e-12]),  # 1e12 sds apart
+        ([1e-90, 2e-90], [3e-90, 5e-90]),  # variances below what floats hold
+        ([1e200, 2e200], [1.0, 2.0]),  # and above
+        ([1e308, -1e308], [1.0, 2.0]),
+        ([1.0] * 99 + [1.0 + 1e-9], [2.0] * 99 + [2.0 + 1e-9]),
+    ]:
+        for test in (
+            stats.welch(Sample.of(new), Sample.of(old)),
+            stats.one_sample(Sample.of(new), 3.0),
+        ):
+            assert test is None or (stats.LEAST_P <= test.p <= 1 and math.isfinite(test.t) and math.isfinite(test.df))
+
+
+def test_a_p_value_is_never_shown_as_zero() -> None:
+    many = stats.welch(Sample(100, 1.0, 1e-6), Sample(100, 2.0, 1e-6))
+    assert many is not None and stats.p_text(many.p) == "< 1e-300"
+    assert [stats.p_text(p) for p in (0.25, 0.0123, 0.0005, 3e-7)] == ["= 0.2500", "= 0.0123", "= 0.0005", "= 3.0e-07"]
 
 
 values = st.lists(st.floats(0.9, 1.5), min_size=2, max_size=6)

@@ -3,11 +3,12 @@
 The writer and the reader that ship are in `golf.parts.artifact`; this one reads any size in pieces and never unpacks the payload.
 """
 
-import json
 import struct
 import zlib
 from pathlib import Path
 from typing import Any
+
+from golf.strangers import parse_json
 
 _HEADER = struct.Struct("<4sB8sIIQQ")
 _CRC = struct.Struct("<I")
@@ -53,8 +54,8 @@ def read_meta(path: Path) -> dict[str, Any]:
             _, _, _, manifest_bytes, text_bytes, _, _ = _HEADER.unpack(file.read(_HEADER.size))
             if max(manifest_bytes, text_bytes) > _MAX_MANIFEST_BYTES:
                 return {}
-            text = zlib.decompressobj().decompress(file.read(manifest_bytes), text_bytes)
-        meta = json.loads(text)["meta"]
+            text = zlib.decompressobj().decompress(file.read(manifest_bytes), max(text_bytes, 1))  # 0 is no bound
+        meta = parse_json(text)["meta"]
     except (OSError, struct.error, zlib.error, ValueError, KeyError, TypeError):
         return {}
     return meta if isinstance(meta, dict) else {}

@@ -1,6 +1,5 @@
 """The package as files: what ships, and a manifest that names every file with its bytes and sha256."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from golf.errors import Exit
 from golf.run.layout import ARTIFACT, SCRIPT, link_or_copy, sha256_of, sha256_of_file, write_atomically
 from golf.run.plan import Plan
 from golf.run.schema import Run
+from golf.strangers import json_text, parse_json
 
 if TYPE_CHECKING:
     from golf.artifact.fit_seeds import Fitted
@@ -60,7 +60,7 @@ def kept_comparisons(
     """The scores of an earlier packaging of exactly these bytes on these data; None when there is none, or files are missing."""
     folder = plan.set_folder / FOLDER
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = parse_json((folder / MANIFEST).read_text())
         hashes = {file["name"]: file["sha256"] for file in manifest["files"]}
         there = {name: sha256_of_file(folder / name) for name in hashes}
         scores = {one["seed"]: one for one in manifest["alone"]}
@@ -100,7 +100,7 @@ def write_package(plan: Plan, package: Package, files: Sequence[Path], models: d
         {"name": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
         for path in written
     ]
-    write_atomically(folder / MANIFEST, (json.dumps({"schema": 1, **manifest}, indent=2) + "\n").encode())
+    write_atomically(folder / MANIFEST, (json_text({"schema": 1, **manifest}, 2) + "\n").encode())
     return folder
 
 

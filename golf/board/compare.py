@@ -1,6 +1,7 @@
 """Two sides against each other: numbers with spread and tests in every unit, configuration, code."""
 
 import difflib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +67,7 @@ class Comparison:
             or not self.b_bpb.sd
         ):
             return None
-        return seeds_needed(-self.delta_bpb, ((self.a_bpb.sd**2 + self.b_bpb.sd**2) / 2) ** 0.5)
+        return seeds_needed(-self.delta_bpb, math.hypot(self.a_bpb.sd, self.b_bpb.sd) / math.sqrt(2))
 
 
 def compare(a: Side, b: Side) -> Comparison:

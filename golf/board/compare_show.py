@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from golf.board.compare import Comparison, code_diff, measures
 from golf.cli.output import print_json, print_table, talk
-from golf.stats import PROGRESSION_P, STRICT_P, Test
+from golf.stats import PROGRESSION_P, STRICT_P, Test, p_text
 
 
 def print_comparison(comparison: Comparison, *, code: bool, md: bool) -> None:
@@ -55,7 +55,9 @@ def _verdict(comparison: Comparison) -> str:
 
 def _p(name: str, test: Test | None, bar: float) -> str:
     return (
-        f"{name} unknown" if test is None else f"{name} = {test.p:.4f} ({'passes' if test.p < bar else 'misses'} {bar})"
+        f"{name} unknown"
+        if test is None
+        else f"{name} {p_text(test.p)} ({'passes' if test.p < bar else 'misses'} {bar})"
     )
 
 

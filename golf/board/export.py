@@ -2,12 +2,12 @@
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from golf.board.rows import Row
 from golf.errors import Exit, GolfError
+from golf.strangers import json_text
 
 FORMATS = (".csv", ".json", ".md", ".html")
 COLUMNS = (
@@ -68,7 +68,7 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 def to_json(rows: Sequence[Row]) -> str:
     """`{"schema": 1, "rows": […]}`."""
-    return json.dumps({"schema": 1, "rows": [row.to_dict() for row in rows]}, indent=1, ensure_ascii=False) + "\n"
+    return json_text({"schema": 1, "rows": [row.to_dict() for row in rows]}, 1, ascii_only=False) + "\n"
 
 
 def to_markdown(rows: Sequence[Row]) -> str:

@@ -1,10 +1,10 @@
 """This project's own entries: record folders under records/, and finished runs of the store."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from golf.board.rows import Mark, Row
+from golf.strangers import parse_json
 
 
 def local_rows(root: Path) -> list[Row]:
@@ -23,7 +23,7 @@ def local_records(root: Path) -> list[Row]:
         key = folder.relative_to(root).as_posix()
         track = folder.parent.name.removeprefix("track_")
         try:
-            table = json.loads(path.read_text(encoding="utf-8-sig"))
+            table = parse_json(path.read_text(encoding="utf-8-sig"))
             if not isinstance(table, dict):
                 raise ValueError("no object")
         except (ValueError, OSError) as fault:

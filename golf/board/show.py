@@ -7,7 +7,7 @@ from golf.board.rows import Row
 from golf.board.views import lineage, techniques
 from golf.cli.output import print_table, talk
 from golf.errors import Exit, GolfError
-from golf.stats import PROGRESSION_P, STRICT_P, bpb_of, bytes_per_token_of, confidence
+from golf.stats import PROGRESSION_P, STRICT_P, Test, bpb_of, bytes_per_token_of, confidence, p_text
 
 COLUMNS = ("rank", "bpb", "date", "PR", "author", "run", "status")
 NOT_A_RESULT = "not a challenge result"
@@ -123,9 +123,8 @@ def _spread(verdict: Verdict) -> str:
     return f"{new.mean:.5f} (n={new.n}" + (")" if new.sd is None else f", sd {new.sd:.5f})")
 
 
-def _p(test: object) -> str:
-    p = getattr(test, "p", None)
-    return "unknown" if p is None else f"{p:.4f}" if p >= 1e-4 else f"{p:.1e}"
+def _p(test: Test | None) -> str:
+    return "unknown" if test is None else p_text(test.p).removeprefix("= ")
 
 
 def _explain(verdict: Verdict, seeds: Mapping[str, tuple[float, float | None]]) -> None:

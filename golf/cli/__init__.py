@@ -13,7 +13,8 @@ import typer
 from typer.core import TyperGroup
 
 from golf import __version__
-from golf.errors import GolfError
+from golf.cli.net import run
+from golf.cli.numbers import checked
 
 # the order of the help page: the journey first
 VERBS = (
@@ -43,9 +44,12 @@ def load_verb(verb: str) -> Any:
     if hasattr(module, "app"):
         app: typer.Typer = module.app
         app.info.name = verb
+        for command in app.registered_commands:
+            if command.callback is not None and not hasattr(command.callback, "__wrapped__"):
+                command.callback = checked(command.callback)
         return typer.main.get_command(app)
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name=verb)(getattr(module, verb, None) or getattr(module, f"{verb}_"))
+    single.command(name=verb)(checked(getattr(module, verb, None) or getattr(module, f"{verb}_")))
     return typer.main.get_command(single)
 
 
@@ -79,11 +83,5 @@ def golf(
 
 
 def main() -> None:
-    """Run the command line; a GolfError becomes one message, its way out, and its exit code."""
-    try:
-        typer.main.get_command(root)(prog_name="golf")
-    except GolfError as fault:
-        print(f"error: {fault.message}", file=sys.stderr)
-        if fault.hint:
-            print(f"hint:  {fault.hint}", file=sys.stderr)
-        sys.exit(fault.code)
+    """Run the command line; see `golf.cli.net` for how it ends."""
+    sys.exit(run(typer.main.get_command(root).main, sys.argv[1:]))

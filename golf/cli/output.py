@@ -1,24 +1,25 @@
 """How commands speak: results on stdout, talk on stderr, plain when not a terminal, `--json` with a schema number."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from golf.strangers import json_text
+
 SCHEMA = 1
+json_was_printed = False
 
 
 def print_json(report: Mapping[str, Any]) -> None:
-    """Print `report` as one JSON object that starts with `"schema": 1`."""
-    json.dump({"schema": SCHEMA, **report}, sys.stdout, indent=2, default=str, allow_nan=False)
-    sys.stdout.write("\n")
+    """Print `report` as one JSON object that starts with `"schema": 1`; numbers that are none (nan, inf) are null."""
+    global json_was_printed  # noqa: PLW0603 - the net asks it: a document is never followed by a second one
+    print(json_text({"schema": SCHEMA, **report}, indent=2))
+    json_was_printed = True
 
 
 def talk(message: str) -> None:
     """A progress line or remark for the person at the terminal (stderr)."""
-    from rich.console import Console
-
-    Console(stderr=True, highlight=False, soft_wrap=True).print(message, markup=False)
+    print(message, file=sys.stderr, flush=True)
 
 
 def print_table(

@@ -24,6 +24,7 @@ from golf.data.hashes import hash_file
 from golf.data.shards import SHARD_TOKENS, write_documents
 from golf.errors import Exit, GolfError
 from golf.project import cache_dir
+from golf.strangers import json_text, parse_json
 
 LAYOUT = 1  # raise it when the way of building changes
 DEFAULT_VOCABULARY = 1024
@@ -86,14 +87,14 @@ def key_of(settings: dict[str, Any]) -> str:
 def open_embedded(folder: Path, settings: dict[str, Any]) -> Embedded | None:
     """The corpus in `folder` if every file has the size and sha256 that the manifest says; None when absent or damaged."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest = parse_json((folder / "manifest.json").read_text())
         files = manifest["files"]
         if manifest["settings"] != settings or any(
             hash_file(folder / name) != entry["sha256"] for name, entry in files.items()
         ):
             return None
         dataset, tokenizer = folder / manifest["dataset"], folder / manifest["tokenizer"]
-        return Embedded(folder, dataset, tokenizer, manifest, json.loads((folder / "proof.json").read_text()))
+        return Embedded(folder, dataset, tokenizer, manifest, parse_json((folder / "proof.json").read_text()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -199,7 +200,7 @@ def _stream(documents: list[list[int]]) -> Any:
 
 
 def _write_json(path: Path, report: dict[str, Any]) -> None:
-    path.write_text(json.dumps(report, indent=1) + "\n")
+    path.write_text(json_text(report, 1) + "\n")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from golf.errors import GolfError
 from golf.project import cache_dir
+from golf.strangers import parse_json
 
 REMEMBER_BYTES = 1 << 25  # smaller files are hashed afresh each time: it takes milliseconds and cannot be wrong
 
@@ -47,7 +48,7 @@ def _memory() -> Path:
 
 def _remembered() -> dict[str, str]:
     try:
-        table = json.loads(_memory().read_text())
+        table = parse_json(_memory().read_text())
         return dict(table) if isinstance(table, dict) else {}
     except (OSError, ValueError):
         return {}

@@ -1,12 +1,12 @@
 """Local files in the schemas of their publishers: JSON lines, read row by row, refused with the line and the missing field."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from golf.errors import GolfError
+from golf.strangers import parse_json
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def read_rows(path: Path, data: DataSet, limit: int | None = None) -> list[dict[
 
 def _row(line: str, fields: Sequence[str], place: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError:
         raise GolfError(f"{place} is not JSON: {line[:60].strip()!r}", "expected one object a line") from None
     missing = [name for name in fields if not isinstance(row, dict) or name not in row]

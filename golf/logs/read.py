@@ -1,6 +1,5 @@
 """Lines → runs: a pass over the log that collects every match of the grammar, cut where another run begins."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from re import Match, Pattern
@@ -12,6 +11,7 @@ from golf.logs.grammar import Grammar, Rule, grammar
 from golf.logs.result import LogFile, RunResult
 from golf.logs.text import REMOVED, Text, clean
 from golf.parts.log import RESULT_FIELDS
+from golf.strangers import parse_json
 
 HYPER_LINE: Pattern[str] = regex(r"\s*([a-z_]\w*): ?(.*)$")
 PAIRS: Pattern[str] = regex(r"([A-Za-z_]\w*)=(\S*)")
@@ -137,8 +137,8 @@ def _take_hyper(draft: Draft, line: str, mode: str) -> str:
 
 def _take_result(draft: Draft, number: int, text: str) -> None:
     try:
-        table = json.loads(text)
-    except (ValueError, RecursionError):
+        table = parse_json(text)
+    except ValueError:
         table = None
     if not isinstance(table, dict):
         draft.notes.append(f"line {number}: the golf_result line is cut off; its values are not used")

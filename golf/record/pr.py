@@ -1,6 +1,5 @@
 """The pull request of a record: its title and body, and a dry run of the addition in a real clone."""
 
-import json
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from golf.cli.output import print_json, talk
 from golf.errors import Exit, GolfError
 from golf.record.claims import NOT_A_RESULT
+from golf.strangers import parse_json
 
 TRACK_FOLDERS = {"10min_16mb": "track_10min_16mb", "non_record_16mb": "track_non_record_16mb"}
 
@@ -40,7 +40,7 @@ def title_and_body(folder: Path) -> tuple[str, str]:
 
 def _claims(folder: Path) -> dict[str, Any]:
     try:
-        table = json.loads((folder / "submission.json").read_text(encoding="utf-8-sig"))
+        table = parse_json((folder / "submission.json").read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as fault:
         raise GolfError(
             f"`{folder}/submission.json` cannot be read: {fault}",

@@ -8,7 +8,7 @@ from golf.project import is_adopted
 from golf.record.claims import NOT_A_RESULT, attribution, blurb, derived_changes, hardware, why_local
 from golf.record.evidence import CAP_BYTES, Evidence, Seed
 from golf.record.plots_png import can_draw
-from golf.stats import bpb_of, bytes_per_token_of, confidence
+from golf.stats import bpb_of, bytes_per_token_of, confidence, p_text
 
 PLACE_OF_COMPLIANCE = "<!-- compliance -->"
 
@@ -93,7 +93,7 @@ def _statistics(evidence: Evidence) -> str:
     row = frontier()
     if evidence.track == "10min_16mb" and row is not None:
         verdict = judge({str(seed.seed): (seed.val_bpb, seed.val_loss) for seed in evidence.seeds}, row)
-        bars = ", ".join(f"{label} p = {test.p:.4f}" if test else f"{label}: cannot be told"
+        bars = ", ".join(f"{label} p {p_text(test.p)}" if test else f"{label}: cannot be told"
                          for label, test in (("no margin", verdict.progression), ("0.005-nat margin", verdict.strict)))  # fmt: skip
         lines.append(
             f"Against the last row ({row.label}, {row.score}): {verdict.delta_bpb:+.5f} BPB; one-sided {bars}."

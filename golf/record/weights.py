@@ -1,6 +1,5 @@
 """Where the bytes of an artifact go: script, manifest and compressed payload from disk, and what each tensor is before the coder."""
 
-import json
 import math
 import re
 import struct
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from golf.errors import GolfError
 from golf.project import is_adopted
+from golf.strangers import parse_json
 
 # the head of golf's container (golf.parts.artifact): magic, version, coder, manifest and its unpacked length, payload likewise
 HEADER = struct.Struct("<4sB8sIIQQ")
@@ -33,8 +33,8 @@ def read_weights(artifact: Path) -> Weights | None:
             magic, _, coder, manifest_bytes, text_bytes, payload_bytes, _ = HEADER.unpack(file.read(HEADER.size))
             if magic != b"GOLF" or max(manifest_bytes, text_bytes) > MAX_MANIFEST_BYTES:
                 return None
-            text = zlib.decompressobj().decompress(file.read(manifest_bytes), text_bytes)
-        tensors = {str(name): _bytes_of(str(dtype), shape) for name, dtype, shape in json.loads(text)["tensors"]}
+            text = zlib.decompressobj().decompress(file.read(manifest_bytes), max(text_bytes, 1))  # 0 is no bound
+        tensors = {str(name): _bytes_of(str(dtype), shape) for name, dtype, shape in parse_json(text)["tensors"]}
     except (OSError, struct.error, zlib.error, ValueError, KeyError, TypeError):
         return None
     return Weights(coder.rstrip(b"\0").decode("ascii", "replace"), manifest_bytes, payload_bytes, tensors)
@@ -98,7 +98,7 @@ def shipped_of(set_folder: Path) -> Shipped:
     if not (folder / "manifest.json").is_file():
         return Shipped(readable, {}, packed=False)
     try:
-        listed = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
+        listed = parse_json((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
         names = [str(entry["name"]) for entry in listed]
         script = (folder / "train_gpt.py").read_bytes()
     except (OSError, ValueError, KeyError, TypeError) as fault:

@@ -1,6 +1,5 @@
 """Write a record folder: gathered, put together beside its place, verified, and moved there whole."""
 
-import json
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from golf.record.evidence import CAP_BYTES, Evidence, gather
 from golf.record.readme import readme_of, with_compliance
 from golf.record.requirements import requirements
 from golf.record.weights import largest, read_weights
+from golf.strangers import json_text
 
 TRACK_FOLDERS = {"10min_16mb": "track_10min_16mb", "non_record_16mb": "track_non_record_16mb", "local": "local"}
 CAPTIONS = {
@@ -143,7 +143,7 @@ def fill(folder: Path, plan: Plan, *, verify: bool) -> None:
         date=plan.date,
         techniques=techniques,
     )
-    (folder / "submission.json").write_text(json.dumps(claims, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "submission.json").write_text(json_text(claims, 2, ascii_only=False) + "\n", encoding="utf-8")
     (folder / "requirements.txt").write_text(_requirements(evidence), encoding="utf-8")
     shown = _draw(folder, charts(evidence))
     text = readme_of(evidence, plan.title, techniques, shown)

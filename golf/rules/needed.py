@@ -1,12 +1,13 @@
 """R14's numbers: n, sd and tests of the seeds, and how many seeds, hours and dollars a bar takes at a given power."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from golf.rules.runs import Run
-from golf.stats import Sample, Test, dollars, seeds_needed
+from golf.stats import Sample, Test, dollars, p_text, seeds_needed
 
 POWER = 0.8
 CAP_SECONDS = 1200.0  # training and evaluation at their limits, where the logs do not say
@@ -40,7 +41,7 @@ def _seeds(gain: float, sd: float, alpha: float, margin: float, power: float) ->
 def pooled_sd(new: Sample, old: Sample) -> float | None:
     """The sd of both sides together, as the power of a test on equal numbers of seeds takes it."""
     known = [side.sd for side in (new, old) if side.sd is not None]
-    return (sum(sd * sd for sd in known) / len(known)) ** 0.5 if known else None
+    return math.hypot(*known) / math.sqrt(len(known)) if known else None
 
 
 def seconds_per_seed(runs: Sequence[Run]) -> tuple[float, bool]:
@@ -84,7 +85,7 @@ def lines_of(figures: dict[str, Any]) -> tuple[str, ...]:
     new, old = figures["new_bpb"], figures["old_bpb"]
     lines = [f"val_bpb, sd with n - 1: new {_sample(new)}; old {_sample(old)}"]
     for name, bar in figures["bars"].items():
-        p = "no p-value" if bar["p"] is None else f"p = {bar['p']:.4f} (t = {bar['t']:.2f}, df = {bar['df']:.2f})"
+        p = "no p-value" if bar["p"] is None else f"p {p_text(bar['p'])} (t = {bar['t']:.2f}, df = {bar['df']:.2f})"
         margin = f"margin {bar['margin']:g}" if bar["margin"] else "no margin"
         lines.append(f"{name}, one-sided Welch on {bar['unit']}, {margin}, p < {bar['alpha']:g}: {p}")
         lines.append(f"{name}, seeds for {100 * figures['power']:g} % power: {_needed(bar, figures)}")

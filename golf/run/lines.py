@@ -3,7 +3,6 @@
 Only the lines that golf's own scripts print are read here, to watch a run; `golf.logs` reads everybody's, to judge one.
 """
 
-import json
 import re
 from collections import deque
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from golf.parts.log import RESULT_FIELDS
+from golf.strangers import parse_json
 
 _NUMBER = r"(-?[\d.]+(?:[eE][-+]?\d+)?|nan|-?inf)"
 _STEP = re.compile(rf"step:(\d+)/(\d+) train_loss:{_NUMBER} train_time:(\d+)ms step_avg:([\d.]+)ms")
@@ -118,8 +118,8 @@ class Progress:
 
     def _read_result(self, line: str) -> None:
         try:
-            result = json.loads(line[len(_RESULT) :])
-        except json.JSONDecodeError:
+            result = parse_json(line[len(_RESULT) :])
+        except ValueError:
             return  # cut off by a kill: the run is not finished
         if isinstance(result, dict):
             self.results.append(result)

@@ -14,6 +14,7 @@ from typing import Self
 
 from golf.errors import Exit, GolfError
 from golf.run.schema import MIGRATIONS, NEXT_STATES, SCHEMA_VERSION, Run, now
+from golf.strangers import json_text
 
 BUSY_SECONDS = 30.0
 _COLUMNS = tuple(Run.__dataclass_fields__)
@@ -77,7 +78,7 @@ class Store:
         """Add a run in state `started`. A former run in the same folder is given the folder name `aside` in the same
         transaction; moving the folder itself is the caller's next step (`resume.settle` repeats it after a kill)."""
         row = {**columns, "state": "started", "folder": self._relative(folder), "started_at": now()}
-        row["derived"] = None if row.get("derived") is None else json.dumps(row["derived"])
+        row["derived"] = None if row.get("derived") is None else json_text(row["derived"])
         names = ", ".join(row)
         with self._guard(), self._transaction():
             if aside is not None:
@@ -95,7 +96,7 @@ class Store:
         if state in ("finished", "failed", "stopped"):
             changes.setdefault("finished_at", now())
         if isinstance(changes.get("result"), Mapping):
-            changes["result"] = json.dumps(changes["result"])
+            changes["result"] = json_text(changes["result"])
         with self._guard(), self._transaction():
             row = self._db.execute("SELECT state FROM runs WHERE id = ?", (run_id,)).fetchone()
             if row is None or (state != row["state"] and state not in NEXT_STATES[row["state"]]):

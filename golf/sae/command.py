@@ -1,6 +1,5 @@
 """The calls that `golf sae train` and `info` make."""
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from golf.sae.files import NAME, load_dictionary, named_files
 from golf.sae.settings import Settings
 from golf.sae.source import Source, open_source
 from golf.sae.train import FINAL, SAVE_SECONDS, Outcome, Progress, train
+from golf.strangers import parse_json
 
 TALK_SECONDS = 5.0
 EMBEDDED = "the model's own training split"
@@ -103,7 +103,7 @@ def describe(
 def read_config(folder: Path) -> dict[str, Any]:
     """The config of a run; GolfError (10) where there is none to go on with."""
     try:
-        found = json.loads((folder / "config.json").read_text())
+        found = parse_json((folder / "config.json").read_text())
     except FileNotFoundError:
         raise GolfError(f"{folder} holds no run to go on with", "leave out `--resume`", Exit.REFUSED) from None
     except ValueError as fault:

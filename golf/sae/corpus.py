@@ -11,6 +11,7 @@ import numpy as np
 
 from golf.errors import Exit, GolfError
 from golf.sae.source import Ids, Tokens
+from golf.strangers import parse_json
 
 if TYPE_CHECKING:
     from golf.data.source import DataSource
@@ -172,7 +173,7 @@ def _documents(split: str, data: Path | None) -> Iterator[str]:
 
 def _text_of(line: str, path: Path, number: int) -> str:
     try:
-        text = json.loads(line)["text"]
+        text = parse_json(line)["text"]
     except (ValueError, KeyError, TypeError) as fault:
         raise GolfError(
             f"{path}, line {number}: no JSON object with a `text`", 'one object a line: {"text": "…"}'

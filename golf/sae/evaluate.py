@@ -1,6 +1,5 @@
 """`golf sae eval`: measure every dictionary of a run, or one file of any layout; the numbers land beside the dictionaries."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from golf.sae.measure import Coder, HeldOut, Snapshot, Streams, held_out, measur
 from golf.sae.measured import write_table
 from golf.sae.settings import count_of
 from golf.sae.source import Source, open_source
+from golf.strangers import json_text, parse_json
 
 DIAGNOSED_TOKENS = 8192  # of which the use of a built-in dictionary's levels is told
 
@@ -146,7 +146,7 @@ def _text(
 
 
 def _write(home: Path, layer: int, report: dict[str, Any]) -> dict[str, Any]:
-    text = json.dumps(report, indent=1, allow_nan=False) + "\n"
+    text = json_text(report, 1) + "\n"
     write_atomically(home / f"measurements_layer{layer:02d}.json", text.encode())
     write_table(home)
     return report
@@ -157,7 +157,7 @@ def _config(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text())
+        found = parse_json(path.read_text())
     except ValueError as fault:
         raise GolfError(f"{path} is not JSON: {fault}", "restore it, or name the model with `--source`") from None
     return found if isinstance(found, dict) else {}

@@ -9,7 +9,6 @@ Exact in each: with two biases, one b_d + b_pre before and after the code and W_
 dictionary is a TopK one with k = all features (sparsify has nothing else); a BatchTopK threshold is a JumpReLU (SAELens has no other).
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from golf.run.layout import write_atomically
 from golf.sae.command import dictionaries_in
 from golf.sae.dictionary import Dictionary
 from golf.sae.files import file_name, load_dictionary, save_dictionary, save_plain
+from golf.strangers import json_text
 
 LAYOUTS = ("saelens", "dictionary_learning", "sparsify", "golf")
 CLASSES = {"relu": ("AutoEncoder", "StandardTrainer"), "topk": ("AutoEncoderTopK", "TopKTrainer"),
@@ -130,7 +130,7 @@ def write_golf(home: Path, made: Dictionary, layer: int) -> Path:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+    write_atomically(path, (json_text(content, 1) + "\n").encode())
 
 
 def _write_safetensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:

@@ -26,6 +26,7 @@ import torch
 from golf.errors import Exit, GolfError
 from golf.sae.dictionary import Dictionary
 from golf.sae.layouts import State, translated
+from golf.strangers import parse_json
 
 FORMAT = "golf-sae/1"
 NAME = re.compile(r"sae_layer(\d+)_(.+)\.pt")
@@ -141,7 +142,7 @@ def _file_in(place: Path) -> tuple[Path, dict[str, Any]]:
     if NAME.fullmatch(place.name) or not sidecar.is_file():
         return place, {}
     try:
-        config = json.loads(sidecar.read_text())
+        config = parse_json(sidecar.read_text())
     except ValueError as fault:
         raise GolfError(f"{sidecar} is not JSON: {fault}", "write it again") from fault
     return place, config if isinstance(config, dict) else {}

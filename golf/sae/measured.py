@@ -2,13 +2,13 @@
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from golf.errors import GolfError
 from golf.run.layout import write_atomically
+from golf.strangers import parse_json
 
 CSV_NAME = "metrics.csv"
 COLUMNS = (
@@ -25,7 +25,7 @@ def read_measurements(folder: Path) -> dict[int, dict[str, Any]]:
     found = {}
     for path in sorted(folder.glob("measurements_layer*.json")):
         try:
-            report = json.loads(path.read_text())
+            report = parse_json(path.read_text())
             found[int(report["layer"])] = report
         except (ValueError, KeyError, TypeError) as fault:
             raise GolfError(

@@ -1,6 +1,5 @@
 """`golf sae report`: the measurements of a run as Markdown, pictures and one static page."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from golf.sae.floors import measured_points
 from golf.sae.measured import read_measurements
 from golf.sae.plots import figures
 from golf.sae.tables import sections
+from golf.strangers import parse_json
 
 PLOTS = "plots"
 
@@ -66,7 +66,7 @@ def gather(folder: Path, students: Path | None = None, others: Sequence[Path] = 
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
+        return parse_json(path.read_text())
     except (OSError, ValueError) as fault:
         raise GolfError(f"{path} cannot be read: {fault}", "expected a JSON file") from None
 

@@ -10,6 +10,7 @@ from golf.sae.dictionary import ARCHITECTURES
 
 FORMS = ("sum", "mean", "saelens")
 RULES = ("golf", "saeco")
+MOST_TOKENS = 10**15
 UNITS = {"": 1, "K": 1_000, "M": 1_000_000, "B": 1_000_000_000}
 SNAPSHOTS = 6  # with the final one, as the published runs have
 
@@ -132,6 +133,10 @@ def count_of(text: str) -> int:
     if found is None:
         raise GolfError(f"`{text}` is no number of tokens", "write `300M`, `500K` or `2000000`")
     value = float(found[1].replace("_", "").replace(",", "")) * UNITS[found[2].upper()]
+    if value > MOST_TOKENS:
+        raise GolfError(
+            f"`{text}` is more than {MOST_TOKENS:,} tokens", "nobody has so many: write `300M`, `500K` or `2000000`"
+        )
     if value != int(value):
         raise GolfError(f"`{text}` is {value} tokens", "take a whole number")
     return int(value)

@@ -29,6 +29,7 @@ from golf.sae.files import file_name, load_plain, save_dictionary, save_plain
 from golf.sae.layer import LayerTraining
 from golf.sae.settings import Settings, snapshot_points
 from golf.sae.source import Ids, Source
+from golf.strangers import json_text, parse_json
 
 RUN_FORMAT = "golf-sae-run/1"
 STATE, STATE_FORMAT = "state.pt", "golf-sae-state/1"
@@ -110,7 +111,7 @@ class _Run:
         """Start, or go on where the folder's state says; refuse what would overwrite or mix runs."""
         path, state = self.folder / "config.json", self.folder / STATE
         if path.is_file():
-            said = json.loads(path.read_text())
+            said = parse_json(path.read_text())
             if not resume:
                 raise GolfError(
                     f"{self.folder} holds a run already",
@@ -174,7 +175,7 @@ class _Run:
         for layer, training in self.trainings.items():
             path = self.folder / file_name(layer, label)
             save_dictionary(path, training.weights(), self._describe(layer, training, label), training.stats)
-            text = json.dumps(training.stats, indent=0) + "\n"
+            text = json_text(training.stats, 0) + "\n"
             write_atomically(self.folder / f"stats_layer{layer:02d}.json", text.encode())
 
     def _describe(self, layer: int, training: LayerTraining, label: str) -> dict[str, Any]:
@@ -191,10 +192,10 @@ class _Run:
 
     def _note(self, first: int, seconds: float) -> None:
         path = self.folder / "timing.json"
-        sessions = json.loads(path.read_text()) if path.is_file() else []
+        sessions = parse_json(path.read_text()) if path.is_file() else []
         sessions.append({"from_tokens": first, "to_tokens": self.tokens, "seconds": round(seconds, 3),
                          "device": str(self.source.device), "threads": torch.get_num_threads()})  # fmt: skip
-        write_atomically(path, (json.dumps(sessions, indent=1) + "\n").encode())
+        write_atomically(path, (json_text(sessions, 1) + "\n").encode())
 
     def _save(self) -> None:
         layers = {layer: training.state() for layer, training in self.trainings.items()}

@@ -4,7 +4,6 @@
 here, unless the short form is asked for. A stranger's script is never run outside the sandbox, which has no data.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from golf.rules.execution import is_ours
 from golf.rules.findings import Result, State
 from golf.rules.runs import Run
 from golf.rules.subject import Subject
+from golf.strangers import parse_json
 
 MODEL = "model.golf"
 
@@ -129,7 +129,7 @@ def _packages(subject: Subject) -> Iterator[Package]:
     script = sha256_of_file(subject.script) if subject.script else ""
     for place in places:
         try:
-            package = Package(place, json.loads(place.read_text(encoding="utf-8")))
+            package = Package(place, parse_json(place.read_text(encoding="utf-8")))
             if package.is_of(script):
                 yield package
         except (OSError, ValueError, KeyError, TypeError):

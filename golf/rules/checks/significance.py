@@ -11,7 +11,7 @@ from golf.rules.findings import Result, State
 from golf.rules.needed import Bar, figures_of, lines_of, pooled_sd
 from golf.rules.pack import PACKS
 from golf.rules.subject import Subject
-from golf.stats import PROGRESSION_P, Sample, welch
+from golf.stats import PROGRESSION_P, Sample, p_text, welch
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _judge(subject: Subject, new: Sample, losses: list[float], old: Row, gain: s
     passes = passes_strict if limits["frontier_margin_nats"] else plain.p < limits["p_frontier"]
     return Result(
         State.PASS if passes else State.FAIL,
-        f"{gain}: p = {plain.p:.4f}",
+        f"{gain}: p {p_text(plain.p)}",
         lines,
         strict=State.PASS if passes_strict else State.FAIL,
         figures=figures,
