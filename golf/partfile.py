@@ -128,7 +128,7 @@ def _definitions(tree: ast.Module, stem: str, lines: list[str]) -> Iterator[Defi
     end = 0
     for node in tree.body:
         start, end = end, node.end_lineno or node.lineno
-        names = _bound(node)
+        names = bound(node)
         if not names or names[0] in NOT_SHIPPED:
             continue
         first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
@@ -144,7 +144,8 @@ def _comments_above(lines: list[str], start: int, first: int) -> int:
     return start
 
 
-def _bound(node: ast.stmt) -> tuple[str, ...]:
+def bound(node: ast.stmt) -> tuple[str, ...]:
+    """The names that a top-level statement defines; of a `try`, those that it imports."""
     if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         return (node.name,)
     if isinstance(node, ast.Assign | ast.AnnAssign):
