@@ -5,7 +5,6 @@ new shard with the first documents. The script reads it as it reads any other; n
 """
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -63,7 +62,7 @@ def _build(source: DataSource, val_tokens: int, folder: Path) -> None:
         (work / "tokenizers").mkdir()
         (work / "tokenizers" / source.tokenizer_path.name).symlink_to(source.tokenizer_path.resolve())
         if not folder.exists():
-            os.rename(work, folder)
+            work.rename(folder)
     except FileExistsError:
         pass
     finally:
