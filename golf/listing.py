@@ -26,20 +26,9 @@ class Listing:
 
 def listing(kind: str) -> Listing:
     """The table of one kind, by its word. GolfError for another word."""
-    makers: Mapping[str, Callable[[], Listing]] = {
-        "slots": lambda: list_points("Slot"),
-        "chains": lambda: list_points("Chain"),
-        "knobs": list_knobs,
-        "techniques": list_techniques,
-        "recipes": list_recipes,
-        "submissions": list_submissions,
-        "rules": list_rules,
-        "runs": list_runs,
-        "records": list_records,
-    }
-    if kind not in makers:
-        raise GolfError(f"there is no list of `{kind}`", did_you_mean(kind, list(makers)))
-    return makers[kind]()
+    if kind not in MAKERS:
+        raise GolfError(f"there is no list of `{kind}`", did_you_mean(kind, list(MAKERS)))
+    return MAKERS[kind]()
 
 
 def list_techniques() -> Listing:
@@ -192,6 +181,20 @@ def _others(module: str, function: str, *arguments: Any) -> Any:
         return getattr(import_module(module), function)(*arguments)
     except (ImportError, AttributeError) as fault:
         raise GolfError(f"this golf has no {module.removeprefix('golf.')}", "a newer one may") from fault
+
+
+MAKERS: Mapping[str, Callable[[], Listing]] = {
+    "slots": lambda: list_points("Slot"),
+    "chains": lambda: list_points("Chain"),
+    "knobs": list_knobs,
+    "techniques": list_techniques,
+    "recipes": list_recipes,
+    "submissions": list_submissions,
+    "rules": list_rules,
+    "runs": list_runs,
+    "records": list_records,
+}
+KINDS = tuple(MAKERS)
 
 
 def cells(row: Mapping[str, Any], columns: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from golf import __version__
+from golf.cli.complete import add_completion
 from golf.errors import GolfError
 
 # the order of the help page: the journey first
@@ -43,9 +44,14 @@ def load_verb(verb: str) -> Any:
     if hasattr(module, "app"):
         app: typer.Typer = module.app
         app.info.name = verb
+        for command in app.registered_commands:
+            if command.callback:
+                add_completion(f"{verb}.{command.name or command.callback.__name__}", command.callback)
         return typer.main.get_command(app)
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name=verb)(getattr(module, verb, None) or getattr(module, f"{verb}_"))
+    function = getattr(module, verb, None) or getattr(module, f"{verb}_")
+    add_completion(verb, function)
+    single.command(name=verb)(function)
     return typer.main.get_command(single)
 
 
