@@ -8,6 +8,7 @@ from typing import Any
 
 from golf.catalogue import Catalogue, did_you_mean, load_catalogue
 from golf.errors import GolfError
+from golf.knobs import toml
 from golf.project import find_root, submission_names
 from golf.recipe import Recipe, load_recipe, shipped_recipes
 from golf.techniques import Technique, techniques
@@ -97,9 +98,9 @@ def list_knobs() -> Listing:
                 if knob.kind not in ("Slot", "Chain") and part.user == bool(name):
                     rows.append(
                         {"knob": knob.name, "section": part.stem, "type": knob.kind, "default": knob.default,
-                         "what": knob.meaning}
+                         "value": toml(knob.default), "what": knob.meaning}
                     )  # fmt: skip
-    return Listing("knobs", ("knob", "section", "type", "default", "what"), tuple(rows), empty="no part has knobs")
+    return Listing("knobs", ("knob", "section", "type", "value", "what"), tuple(rows), empty="no part has knobs")
 
 
 def _catalogue(recipes: Sequence[Recipe]) -> Catalogue:

@@ -204,7 +204,9 @@ def _rivals(catalogue: Catalogue, recipes: list[Recipe], technique: Technique, p
 
 def _technique_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"technique:{facts['name']}"
-    yield from ("", *str(facts["text"]).splitlines(), "")
+    for paragraph in str(facts["text"]).split("\n\n"):
+        yield from ("", " ".join(paragraph.split()))
+    yield ""
     for key in ("file", "pr", "authors", "used_by", "excludes", "source_bytes"):
         value = facts[key]
         if value:

@@ -171,11 +171,11 @@ def _placed_alone(recipe: Recipe, technique: Technique) -> Recipe:
             found if _alike(knobs) else changed(found, {k: catalogue.knobs[k].default for k in technique.knobs}, name)
         )
     if using:
-        ways = {}
-        for r, mine in zip(using, knobs, strict=True):
-            ways.setdefault(repr((entries(r, name) if technique.off is None else {}, mine)), r.name)
-        shown = ", ".join(f"`--with {r}:{name}`" for r in ways.values())
-        raise GolfError(f"the recipes use `{name}` in {len(ways)} ways", f"say which: {shown}")
+        different = {
+            repr((entries(r, name), mine)): r.name for r, mine in zip(reversed(using), reversed(knobs), strict=True)
+        }
+        shown = ", ".join(f"`--with {r}:{name}`" for r in sorted(different.values()))
+        raise GolfError(f"the recipes use `{name}` in {len(different)} ways", f"say which: {shown}")
     places = places_of(catalogue, name)
     if not places:
         raise GolfError(f"`{name}` fits no slot and no chain", f"`golf show {name}` says what it is for")

@@ -2,7 +2,7 @@
 
 import typer
 
-from golf.cli.output import print_json, print_table
+from golf.cli.output import print_json, print_lines, print_table
 
 
 def show(
@@ -32,7 +32,7 @@ def show(
     if json:
         print_json(page.facts)
     else:
-        print("\n".join(page.lines))
+        print_lines(page.lines)
 
 
 def _params(name: str, json: bool, md: bool) -> None:

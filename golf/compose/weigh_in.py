@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from typing import Any
 
-from golf.cli.output import print_json, print_table, talk
+from golf.cli.output import print_json, print_lines, print_table, talk
 from golf.compose.command import recipe_of
 from golf.compose.predict import Prediction, predict
 from golf.compose.size import Report, Weight, weigh
@@ -51,8 +51,7 @@ def run(request: Request) -> None:
         rows = [[role, f"{n:,}", f"{bits:.3f}", f"{size:,}"] for role, (n, bits, size) in prediction.roles.items()]
         print()
         print_table(None, ROLE_COLUMNS, rows, right=ROLE_COLUMNS[1:], md=request.md)
-    for line in _verdict(report, prediction):
-        print(line)
+    print_lines(_verdict(report, prediction))
 
 
 def _prediction(recipe: Recipe) -> tuple[Prediction | None, str]:
