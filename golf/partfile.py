@@ -178,7 +178,7 @@ def _knobs(tree: ast.Module, path: Path, lines: list[str]) -> Iterator[Knob]:
             node.target.id,
             kind,
             _literal(node.value, path),
-            _meaning(lines[(node.end_lineno or 1) - 1].encode()[node.end_col_offset or 0 :].decode()),
+            _meaning(lines[(node.value.end_lineno or 1) - 1].encode()[node.value.end_col_offset or 0 :].decode()),
             path.stem,
             smoke.pop(node.target.id, None),
         )
@@ -189,7 +189,7 @@ def _knobs(tree: ast.Module, path: Path, lines: list[str]) -> Iterator[Knob]:
 
 
 def _meaning(rest: str) -> str:
-    match = re.match(r"\s*,?\s*#\s*(.*)$", rest)
+    match = re.match(r"[\s,)]*#\s*(.*)$", rest)
     return match.group(1).strip() if match else ""
 
 
