@@ -159,7 +159,8 @@ def _placed_alone(recipe: Recipe, technique: Technique) -> Recipe:
     from golf.places import places_of
 
     name, catalogue = technique.name, recipe.catalogue
-    using = [r for r in map(load_recipe, shipped_recipes()) if technique.used_in(r)]
+    shipped = [r for r in map(load_recipe, shipped_recipes()) if r.package == recipe.package]
+    using = [r for r in shipped if technique.used_in(r)]
     knobs = [{k: r.values[k] for k in technique.knobs} for r in using]
     if (
         using

@@ -18,7 +18,7 @@ from golf.data.source import DataSource
 from golf.errors import Exit, GolfError
 from golf.project import cache_dir
 
-TWIN_VAL_TOKENS = 32_768  # 256 windows of a twin: seconds for the slowest evaluator that ships
+TWIN_VAL_TOKENS = 16_384  # 128 windows of a twin: test-time training of the heaviest recipe ends in seconds
 
 
 def bounded(source: DataSource, val_tokens: int = TWIN_VAL_TOKENS) -> DataSource:

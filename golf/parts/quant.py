@@ -16,7 +16,9 @@ class Knobs:
     embed_quantizer: Slot = "int8_rows"  # (h, w, hessian, bits, role) -> codes, scale; "" keeps the role in fp16
     attn_quantizer: Slot = "int8_rows"  # (h, w, hessian, bits, role) -> codes, scale of the attention's matrices
     mlp_quantizer: Slot = "int8_rows"  # (h, w, hessian, bits, role) -> codes, scale of the MLP's matrices
-    table_quantizer: Slot = ""  # (h, w, hessian, bits, role) -> codes, scale of hashed and value tables, and their projections
+    table_quantizer: Slot = (
+        ""  # (h, w, hessian, bits, role) -> codes, scale of hashed and value tables, and their projections
+    )
     gate_quantizer: Slot = ""  # (h, w, hessian, bits, role) -> codes, scale of gates of any number of values
     embed_bits: int = 8
     attn_bits: int = 8
