@@ -65,7 +65,7 @@ def test_new_writes_recipe_script_and_lock_and_names_the_ruling(golf, toy):
     assert (
         lock.form == "readable" and lock.recipe == "mine" and set(lock.tools) == {"libcst", "ruff", "python-minifier"}
     )
-    assert "ruling on toy: R01" in err and "--from toy`" in err and "golf explain R01" in err
+    assert "toy broke 1 rule:" in err and "R01" in err and "--from toy`" in err and "golf explain R01" in err
     assert check_submission(folder).state == "same"
 
 

@@ -64,7 +64,7 @@ def test_every_knob_slot_and_chain_has_a_page_whose_example_loads(recipes, tmp_p
         if name != "name" and "FILE" not in facts["example"][1]:  # `name` stands at a recipe's top
             (tmp_path / "one.toml").write_text("\n".join(facts["example"]))
             held = load_recipe(tmp_path / "one.toml").values[name]
-assert facts["example"] == [f"[{knob.part}]", f"{name} = {toml(held)}"]
+            assert facts["example"] == [f"[{knob.part}]", f"{name} = {toml(held)}"]
         assert facts["meaning"] or knob.kind not in ("Slot", "Chain"), f"{name} does not say what it is called with"
         part = catalogue.parts[knob.part]
         assert part.text.splitlines()[facts["line"] - 1].strip().startswith(f"{name}:")

@@ -119,8 +119,8 @@ def tell_new(written: Written, before: Recipe, techniques: Sequence[str] = ()) -
         talk(line)
     broken = before if before.ruling else next((r for r in map(load_recipe, before.chain[1:]) if r.ruling), None)
     if broken is not None:
-        mended = "" if before.ruling else f", which {before.name} mends"
-        talk(f"{broken.name}{mended}, broke {len(broken.ruling)} rule{'s' if len(broken.ruling) > 1 else ''}:")
+        mended = "" if before.ruling else f", which {before.name} mends,"
+        talk(f"{broken.name}{mended} broke {len(broken.ruling)} rule{'s' if len(broken.ruling) > 1 else ''}:")
         for code in broken.ruling:
             talk(_rule(code))
     if before.ruling and before.legal_variant:
