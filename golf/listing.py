@@ -1,14 +1,17 @@
 """What there is: the tables of `golf ls`. Everything is read from files; no part is imported."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from golf.catalogue import Catalogue, did_you_mean, load_catalogue
 from golf.errors import GolfError
+from golf.knobs import toml
 from golf.project import find_root, submission_names
 from golf.recipe import Recipe, load_recipe, shipped_recipes
-from golf.techniques import techniques
+from golf.techniques import Technique, techniques
 
 
 @dataclass(frozen=True)
@@ -23,42 +26,84 @@ class Listing:
 
 
 def listing(kind: str) -> Listing:
-    """The table of one kind: techniques, recipes, submissions, rules, runs or records. GolfError for another word."""
-    makers: Mapping[str, Callable[[], Listing]] = {
-        "techniques": list_techniques,
-        "recipes": list_recipes,
-        "submissions": list_submissions,
-        "rules": list_rules,
-        "runs": list_runs,
-        "records": list_records,
-    }
-    if kind not in makers:
-        from golf.catalogue import did_you_mean
-
-        raise GolfError(f"there is no list of `{kind}`", did_you_mean(kind, list(makers)))
-    return makers[kind]()
+    """The table of one kind, by its word. GolfError for another word."""
+    if kind not in MAKERS:
+        raise GolfError(f"there is no list of `{kind}`", did_you_mean(kind, list(MAKERS)))
+    return MAKERS[kind]()
 
 
 def list_techniques() -> Listing:
-    """Every technique with the shipped recipes that use it."""
+    """Every technique with the recipes that use it: those that ship, and the submissions' own as `user:NAME`."""
     recipes = [load_recipe(name) for name in shipped_recipes()]
-    rows = [
-        {
-            "technique": technique.name,
-            "what": technique.summary,
-            "knobs": list(technique.knobs),
-            "used by": [recipe.name for recipe in recipes if technique.used_in(recipe)],
-        }
-        for technique in techniques(_catalogue(recipes)).values()
-    ]
+    rows = [_technique_row(technique, recipes, "") for technique in techniques(_catalogue(recipes)).values()]
+    mine = project_recipes()
+    for submission, catalogue in user_catalogues().items():
+        own = [t for t in techniques(catalogue).values() if t.off is None and catalogue.parts[t.name].user]
+        rows += [_technique_row(t, [r for r in mine if r.path.parent.name == submission], "user:") for t in own]
     return Listing(
         "techniques", ("technique", "what", "used by"), tuple(rows), empty="no technique ships with this golf"
     )
 
 
-def _catalogue(recipes: Sequence[Recipe]) -> Any:
-    from golf.catalogue import load_catalogue
+def _technique_row(technique: Technique, recipes: Sequence[Recipe], prefix: str) -> dict[str, Any]:
+    return {
+        "technique": prefix + technique.name,
+        "what": technique.summary,
+        "knobs": list(technique.knobs),
+        "used by": [recipe.name for recipe in recipes if technique.used_in(recipe)],
+    }
 
+
+def project_recipes() -> list[Recipe]:
+    """The recipes of the project's submissions; one that does not load is left out (`golf ls submissions` says why)."""
+    found = []
+    for name in submission_names():
+        with suppress(GolfError):
+            found.append(load_recipe(find_root() / "submissions" / name / "recipe.toml"))
+    return found
+
+
+def user_catalogues() -> dict[str, Catalogue]:
+    """Submission → the parts with its own techniques among them, for each that has any; one that does not parse is left out."""
+    found = {}
+    for name in submission_names():
+        folder = find_root() / "submissions" / name / "techniques"
+        if folder.is_dir():
+            with suppress(GolfError):
+                found[name] = load_catalogue(folders=(folder,))
+    return found
+
+
+def list_points(kind: str) -> Listing:
+    """Every slot, or every chain: where it stands in a recipe, what it holds by default, what it is called with."""
+    from golf.places import points
+
+    rows = []
+    for name, catalogue in {"": load_catalogue(), **user_catalogues()}.items():
+        for knob in points(catalogue):
+            if knob.kind == kind and catalogue.parts[knob.part].user == bool(name):
+                default = knob.default if kind == "Slot" else list(knob.default)
+                rows.append({"name": knob.name, "section": knob.part, "default": default, "what": knob.meaning})
+    word = {"Slot": "slots", "Chain": "chains"}[kind]
+    columns = ("name", "section", "default", "what")
+    return Listing(word, columns, tuple(rows), empty=f"no part has {word}")
+
+
+def list_knobs() -> Listing:
+    """Every number, flag, text and list that a recipe may set; slots and chains have tables of their own."""
+    rows = []
+    for name, catalogue in {"": load_catalogue(), **user_catalogues()}.items():
+        for part in catalogue.parts.values():
+            for knob in part.knobs:
+                if knob.kind not in ("Slot", "Chain") and part.user == bool(name):
+                    rows.append(
+                        {"knob": knob.name, "section": part.stem, "type": knob.kind, "default": knob.default,
+                         "value": toml(knob.default), "what": knob.meaning}
+                    )  # fmt: skip
+    return Listing("knobs", ("knob", "section", "type", "value", "what"), tuple(rows), empty="no part has knobs")
+
+
+def _catalogue(recipes: Sequence[Recipe]) -> Catalogue:
     return recipes[0].catalogue if recipes else load_catalogue()
 
 
@@ -139,6 +184,20 @@ def _others(module: str, function: str, *arguments: Any) -> Any:
         raise GolfError(f"this golf has no {module.removeprefix('golf.')}", "a newer one may") from fault
 
 
+MAKERS: Mapping[str, Callable[[], Listing]] = {
+    "slots": lambda: list_points("Slot"),
+    "chains": lambda: list_points("Chain"),
+    "knobs": list_knobs,
+    "techniques": list_techniques,
+    "recipes": list_recipes,
+    "submissions": list_submissions,
+    "rules": list_rules,
+    "runs": list_runs,
+    "records": list_records,
+}
+KINDS = tuple(MAKERS)
+
+
 def cells(row: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
     """A row as a table shows it."""
     return [_cell(row.get(column)) for column in columns]
@@ -147,6 +206,8 @@ def cells(row: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
 def _cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10_000:
         return f"{value:,}"
     return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -128,7 +128,7 @@ def _definitions(tree: ast.Module, stem: str, lines: list[str]) -> Iterator[Defi
     end = 0
     for node in tree.body:
         start, end = end, node.end_lineno or node.lineno
-        names = _bound(node)
+        names = bound(node)
         if not names or names[0] in NOT_SHIPPED:
             continue
         first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
@@ -144,7 +144,8 @@ def _comments_above(lines: list[str], start: int, first: int) -> int:
     return start
 
 
-def _bound(node: ast.stmt) -> tuple[str, ...]:
+def bound(node: ast.stmt) -> tuple[str, ...]:
+    """The names that a top-level statement defines; of a `try`, those that it imports."""
     if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         return (node.name,)
     if isinstance(node, ast.Assign | ast.AnnAssign):
@@ -177,7 +178,7 @@ def _knobs(tree: ast.Module, path: Path, lines: list[str]) -> Iterator[Knob]:
             node.target.id,
             kind,
             _literal(node.value, path),
-            _meaning(lines[(node.end_lineno or 1) - 1].encode()[node.end_col_offset or 0 :].decode()),
+            _meaning(lines[(node.value.end_lineno or 1) - 1].encode()[node.value.end_col_offset or 0 :].decode()),
             path.stem,
             smoke.pop(node.target.id, None),
         )
@@ -188,7 +189,7 @@ def _knobs(tree: ast.Module, path: Path, lines: list[str]) -> Iterator[Knob]:
 
 
 def _meaning(rest: str) -> str:
-    match = re.match(r"\s*,?\s*#\s*(.*)$", rest)
+    match = re.match(r"[\s,)]*#\s*(.*)$", rest)
     return match.group(1).strip() if match else ""
 
 

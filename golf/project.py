@@ -11,6 +11,7 @@ from pathlib import Path
 
 from golf.errors import GolfError
 
+DEMO = "golf-demo"  # the folder of the demo's project, unless another is named
 ADOPTED = (
     "none (adopted)"  # stands in golf.lock of an imported script, where composed ones name the golf that made them
 )

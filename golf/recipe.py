@@ -45,6 +45,7 @@ ABOUT: Mapping[str, tuple[type, bool]] = MappingProxyType(
         "entry": (str, True),
     }
 )
+TWIN_LAYERS = 12  # those of the deepest recipe that trains within the contest's clock
 DEFAULT_ENTRY = "golf.parts.entry:main"
 OVERRIDE = "command line"
 NO_PARTS = Catalogue("", MappingProxyType({}), MappingProxyType({}), MappingProxyType({}))
@@ -147,12 +148,18 @@ def with_folders(recipe: Recipe, folders: Iterable[Path]) -> Recipe:
 
 
 def smoke_sizes(recipe: Recipe) -> dict[str, Any]:
-    """Knob → value of the small twin: what `class Smoke` of the parts declares, never larger than the recipe's own."""
-    sizes = {}
+    """Knob → value of the small twin: what `class Smoke` of the parts declares, never larger than the recipe's own.
+
+    A twin keeps its layers, so one of more than `TWIN_LAYERS` takes as many steps fewer: no twin takes minutes on two cores.
+    """
+    sizes: dict[str, Any] = {}
     for name, knob in recipe.catalogue.knobs.items():
         if knob.smoke is not None:
             number = type(knob.smoke) in (int, float)
             sizes[name] = min(recipe.values[name], knob.smoke) if number else knob.smoke
+    layers = recipe.values.get("num_layers", 0)
+    if "iterations" in sizes and layers > TWIN_LAYERS:
+        sizes["iterations"] = max(sizes["iterations"] * TWIN_LAYERS // layers, 1)
     return sizes
 
 

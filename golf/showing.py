@@ -4,9 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from golf.catalogue import Catalogue, did_you_mean
+from golf.catalogue import Catalogue, did_you_mean, load_catalogue
 from golf.errors import GolfError
-from golf.knobs import toml
+from golf.knob_pages import KINDS, facts_of, kind_of, lines_of
+from golf.knobs import knob_hint, toml
+from golf.listing import project_recipes, user_catalogues
+from golf.places import Place, places_of
 from golf.project import submission_names
 from golf.recipe import Recipe, load_recipe, shipped_recipes
 from golf.techniques import Technique, entries, find_technique, rows, techniques
@@ -21,28 +24,45 @@ class Page:
 
 
 def show(name: str, every: bool = False) -> Page:
-    """The page of `technique:NAME`, `recipe:NAME`, or whatever bears the name. every: a recipe's defaults too.
+    """The page of `technique:NAME`, `recipe:NAME`, `slot:NAME` (or chain, knob), or whatever bears the name.
 
-    Raises GolfError with the nearest name.
+    every: a recipe's defaults too. Raises GolfError with the nearest name.
     """
     kind, colon, bare = name.partition(":")
-    if colon and kind in ("technique", "recipe"):
-        return technique_page(bare) if kind == "technique" else recipe_page(load_recipe(bare), every)
+    if colon and kind in ("technique", "recipe", *KINDS):
+        if kind == "recipe":
+            return recipe_page(load_recipe(bare), every)
+        return technique_page(bare) if kind == "technique" else knob_page(bare)
     known = [*shipped_recipes(), *submission_names()]
     if name in known or "/" in name or name.endswith(".toml"):
         return recipe_page(load_recipe(name), every)
-    try:
-        return technique_page(name)
-    except GolfError:
-        everything = [*known, *techniques(_catalogue())]
-        hint = did_you_mean(name, everything) or "`golf ls` and `golf ls techniques` list what there is"
-        raise GolfError(f"there is no recipe, submission or technique `{name}`", hint) from None
+    catalogues = [load_catalogue(), *user_catalogues().values()]
+    knobs = dict.fromkeys(knob for catalogue in catalogues for knob in catalogue.knobs)
+    for page in (technique_page, knob_page):
+        try:
+            found = page(name)
+        except GolfError:
+            continue
+        if page is technique_page and name in knobs:
+            of = kind_of(next(c.knobs[name] for c in catalogues if name in c.knobs))
+            return Page(found.facts, (*found.lines, "", f"there is a {of} of this name too: `golf show {of}:{name}`"))
+        return found
+    hint = did_you_mean(name.removeprefix("user:"), [*known, *(t for c in catalogues for t in techniques(c)), *knobs])
+    raise GolfError(
+        f"there is no recipe, submission, technique, slot, chain or knob `{name}`",
+        hint or "`golf ls` and `golf ls techniques` list what there is",
+    )
 
 
-def _catalogue() -> Catalogue:
-    from golf.catalogue import load_catalogue
-
-    return load_catalogue()
+def knob_page(name: str) -> Page:
+    """A knob, slot or chain of the parts or of a submission's own techniques. Raises GolfError with the nearest."""
+    own = user_catalogues()
+    catalogue = next((c for c in (load_catalogue(), *own.values()) if name in c.knobs), None)
+    if catalogue is None:
+        raise GolfError(f"no part has a knob, slot or chain `{name}`", knob_hint(load_catalogue(), name))
+    recipes = [r for r in (*map(load_recipe, shipped_recipes()), *project_recipes()) if name in r.values]
+    facts = facts_of(catalogue, name, recipes, own)
+    return Page(facts, tuple(lines_of(facts)))
 
 
 def recipe_page(recipe: Recipe, every: bool = False) -> Page:
@@ -101,11 +121,12 @@ def _recipe_lines(recipe: Recipe, facts: Mapping[str, Any], values: list[dict[st
 
 def technique_page(name: str) -> Page:
     """A technique: what, from whom, knobs with defaults, where it plugs in, with whom it shares a slot, who uses it."""
-    catalogue = _catalogue()
-    technique = find_technique(catalogue, name)
+    catalogue, technique = _find(name)
     recipes = [load_recipe(recipe) for recipe in shipped_recipes()]
-    users = [recipe for recipe in recipes if technique.used_in(recipe)]
-    points = {knob: list(mine) for recipe in users for knob, mine in entries(recipe, technique.name).items()}
+    mine = [recipe for recipe in project_recipes() if technique.name in techniques(recipe.catalogue)]
+    users = [recipe for recipe in (*recipes, *mine) if technique.used_in(recipe)]
+    points = {knob: list(held) for recipe in users for knob, held in entries(recipe, technique.name).items()}
+    places = [] if technique.off is not None else places_of(catalogue, technique.name, users)
     facts = {
         "name": technique.name,
         "summary": technique.summary,
@@ -113,13 +134,50 @@ def technique_page(name: str) -> Page:
         "knobs": [_knob(catalogue, knob, technique) for knob in technique.knobs],
         "file": catalogue.parts[technique.name].shown if technique.off is None else None,
         "plugs_into": points,
+        "fits": {} if points else _by_knob(places),
+        "example": _example(catalogue, technique, places),
         "excludes": _rivals(catalogue, recipes, technique, points),
-        "used_by": [recipe.name for recipe in users],
+        "used_by": list(dict.fromkeys(recipe.name for recipe in users)),
         "pr": technique.pr or None,
         "authors": list(technique.authors),
         "source_bytes": len(catalogue.parts[technique.name].text.encode()) if technique.off is None else 0,
     }
     return Page(facts, tuple(_technique_lines(facts)))
+
+
+def _find(name: str) -> tuple[Catalogue, Technique]:
+    """A technique that ships, or a submission's own, with the catalogue that knows it."""
+    try:
+        return load_catalogue(), find_technique(load_catalogue(), name)
+    except GolfError:
+        for catalogue in user_catalogues().values():
+            try:
+                return catalogue, find_technique(catalogue, name)
+            except GolfError:
+                continue
+        raise
+
+
+def _by_knob(places: list[Place]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for place in places:
+        found.setdefault(place.knob.name, []).append(place.entry)
+    return found
+
+
+def _example(catalogue: Catalogue, technique: Technique, places: list[Place]) -> list[str]:
+    """Lines for recipe.toml that choose a technique: one entry of each place, or of the first where the places are alternatives."""
+    if technique.off is not None:
+        rows = {catalogue.knobs[knob].part: [] for knob in technique.knobs}  # type: dict[str, list[str]]
+        for knob in technique.knobs:
+            rows[catalogue.knobs[knob].part].append(f"{knob} = {toml(catalogue.knobs[knob].default)}")
+        return [line for section, lines in rows.items() for line in (f"[{section}]", *lines)]
+    first = {place.entry: place for place in reversed(places)}
+    lines: list[str] = []
+    for place in first.values() if len({p.knob.name for p in first.values()}) == len(first) else places[:1]:
+        value = place.entry if place.knob.kind == "Slot" else (place.entry,)
+        lines += [f"[{place.knob.part}]", f"{place.knob.name} = {toml(value)}"]
+    return lines
 
 
 def _text(catalogue: Catalogue, technique: Technique) -> str:
@@ -146,13 +204,18 @@ def _rivals(catalogue: Catalogue, recipes: list[Recipe], technique: Technique, p
 
 def _technique_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"technique:{facts['name']}"
-    yield from ("", *str(facts["text"]).splitlines(), "")
+    for paragraph in str(facts["text"]).split("\n\n"):
+        yield from ("", " ".join(paragraph.split()))
+    yield ""
     for key in ("file", "pr", "authors", "used_by", "excludes", "source_bytes"):
         value = facts[key]
         if value:
             yield f"{key.replace('_', ' '):14}{', '.join(value) if isinstance(value, list) else value}"
-    for point, members in facts["plugs_into"].items():
-        yield f"{'plugs into':14}{point} = {toml(members)}"
+    for key in ("plugs_into", "fits"):
+        for point, members in facts[key].items():
+            yield f"{key.replace('_', ' '):14}{point} = {', '.join(members)}"
     for knob in facts["knobs"]:
         off = f", off at {toml(knob['off'])}" if "off" in knob else ""
         yield f"{'knob':14}{knob['knob']} = {toml(knob['default'])}  # {knob['type']} of [{knob['part']}]{off}  {knob['meaning']}".rstrip()
+    if facts["example"]:
+        yield from ("", "in recipe.toml:", "", *facts["example"])

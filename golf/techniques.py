@@ -3,6 +3,7 @@
 `--with R:T` copies T from recipe R with its knobs and its place in the chain; `--without T` takes it out (design §10.14).
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,8 @@ from golf.catalogue import Catalogue, did_you_mean
 from golf.errors import GolfError
 from golf.knobs import checked
 from golf.recipe import Recipe, changed, load_recipe, shipped_recipes, with_folders
+
+PLACE = re.compile(r"(?:slot|chain) `(\w+)`")  # how a technique's docstring says where it goes
 
 
 @dataclass(frozen=True)
@@ -123,13 +126,11 @@ def without_technique(recipe: Recipe, name: str) -> Recipe:
 def with_technique(recipe: Recipe, request: str) -> Recipe:
     """The recipe with technique T of recipe R, asked for as `R:T`: its entries, its knobs, its place in a chain.
 
-    Raises GolfError when R does not use T, or when T is already in.
+    As `T` alone: at the one place where it goes, see `_placed_alone`. Raises GolfError when R does not use T, or T is already in.
     """
     origin, colon, name = request.partition(":")
     if not colon or origin == "user":
-        using = [r for r in shipped_recipes() if find_technique(recipe.catalogue, request).used_in(load_recipe(r))]
-        hint = f"as in `--with {using[0]}:{request}`" if using else "add it to a chain or slot in recipe.toml"
-        raise GolfError(f"`--with {request}` does not say from which recipe", hint)
+        return _placed_alone(recipe, find_technique(recipe.catalogue, request))
     source = load_recipe(origin)
     technique = find_technique(source.catalogue, name)
     if not technique.used_in(source):
@@ -147,6 +148,57 @@ def with_technique(recipe: Recipe, request: str) -> Recipe:
     if not values:
         raise GolfError(f"{recipe.name} already has `{technique.name}` as {source.name} has it", None)
     return changed(recipe, values, source.name)
+
+
+def _placed_alone(recipe: Recipe, technique: Technique) -> Recipe:
+    """The recipe with a technique that was named without a recipe to take it from.
+
+    Where the recipes that use it agree on its place it goes there, with their values of its knobs if they agree on those too, else
+    with its own defaults; where none uses it, to the one place that it fits. GolfError with the choices otherwise.
+    """
+    from golf.places import places_of
+
+    name, catalogue = technique.name, recipe.catalogue
+    shipped = [r for r in map(load_recipe, shipped_recipes()) if r.package == recipe.package]
+    using = [r for r in shipped if technique.used_in(r)]
+    knobs = [{k: r.values[k] for k in technique.knobs} for r in using]
+    if (
+        using
+        and all(entries(r, name) == entries(using[0], name) for r in using)
+        and (technique.off is None or _alike(knobs))
+    ):
+        found = with_technique(recipe, f"{using[0].name}:{name}")
+        return (
+            found if _alike(knobs) else changed(found, {k: catalogue.knobs[k].default for k in technique.knobs}, name)
+        )
+    if using:
+        different = {
+            repr((entries(r, name), mine)): r.name for r, mine in zip(reversed(using), reversed(knobs), strict=True)
+        }
+        shown = ", ".join(f"`--with {r}:{name}`" for r in sorted(different.values()))
+        raise GolfError(f"the recipes use `{name}` in {len(different)} ways", f"say which: {shown}")
+    places = places_of(catalogue, name)
+    if not places:
+        raise GolfError(f"`{name}` fits no slot and no chain", f"`golf show {name}` says what it is for")
+    if len({place.knob.name for place in places}) < len(places) or (len(places) > 1 and not _named(catalogue, name)):
+        ways = ", ".join(f"`{place.knob.name}={place.entry}`" for place in places)
+        raise GolfError(f"`{name}` fits {len(places)} places", f"instead of `--with {name}`, say which: {ways}")
+    values: dict[str, Any] = {}
+    for place in places:
+        chain = place.knob.kind == "Chain"
+        held = recipe.values[place.knob.name]
+        if place.entry in (held if chain else (held,)):
+            raise GolfError(f"{recipe.name} already has `{name}`", None)
+        values[place.knob.name] = (*held, place.entry) if chain else place.entry
+    return changed(recipe, values, name)
+
+
+def _alike(tables: list[dict[str, Any]]) -> bool:
+    return all(table == tables[0] for table in tables)
+
+
+def _named(catalogue: Catalogue, technique: str) -> bool:
+    return bool(PLACE.search(catalogue.parts[technique].doc))
 
 
 def _is_user(recipe: Recipe, technique: str) -> bool:

@@ -131,3 +131,16 @@ def test_of_several_logs_of_a_seed_the_one_that_backs_the_claim_counts(tmp_path:
     side = side_of(str(folder))
     assert {seed: bpb for seed, (bpb, _) in side.seeds.items()} == {"42": 1.0634, "314": 1.0629, "7": 1.0637}
     assert seeds_of(str(folder))[1] == side.seeds
+
+
+def test_demo_is_the_demos_submission_where_its_project_lies_in_this_one(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "submissions").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GolfError) as fault:
+        side_of("demo")
+    assert "golf demo" in str(fault.value.hint)
+    made = make_project(tmp_path / "golf-demo", {1337: 3.0, 42: 3.1, 7: 3.2})
+    made.rename(made.with_name("demo"))
+    assert set(side_of("demo").seeds) == {"1337", "42", "7"}
+    monkeypatch.chdir(tmp_path / "golf-demo")
+    assert set(side_of("demo").seeds) == {"1337", "42", "7"}

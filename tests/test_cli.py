@@ -16,7 +16,7 @@ GOLDEN = Path(__file__).with_name("golden_help.txt")
 CONSTRAINTS = (Path(__file__).parents[1] / "constraints.txt").read_text()
 PINNED_TYPER = CONSTRAINTS.split("typer==")[1].split()[0]
 QUICK = (
-    ("--help",), ("--version",), ("ls",), ("ls", "techniques"), ("ls", "rules"), ("show", "pr1809"), ("show", "technique:xsa"),
+    ("--help",), ("--version",), ("ls",), ("ls", "techniques"), ("ls", "rules"), ("ls", "knobs"), ("show", "pr1809"), ("show", "attn_out"), ("show", "technique:xsa"),
     ("explain", "R01"), ("leaderboard",), ("status",), ("verify", "--only", "static", "SCRIPT"),
 )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import tomllib
 
@@ -64,7 +65,7 @@ def test_new_writes_recipe_script_and_lock_and_names_the_ruling(golf, toy):
     assert (
         lock.form == "readable" and lock.recipe == "mine" and set(lock.tools) == {"libcst", "ruff", "python-minifier"}
     )
-    assert "ruling on toy: R01" in err and "--from toy`" in err and "golf explain R01" in err
+    assert "toy broke 1 rule:" in err and "R01" in err and "--from toy`" in err and "golf explain R01" in err
     assert check_submission(folder).state == "same"
 
 
@@ -234,7 +235,7 @@ def test_show_a_technique(golf):
 
 
 def test_size_adds_up(golf, toy):
-    code, out, _ = golf("size toy --no-artifact --json")
+    code, out, _ = golf("size toy --techniques --no-artifact --json")
     facts = json.loads(out)["size"]
     assert code == 0 and {t["technique"] for t in facts["techniques"]} == {"gate"}
     gate = facts["techniques"][0]
@@ -246,6 +247,8 @@ def test_size_adds_up(golf, toy):
         < facts["total"]["readable_bytes"]
     )
     assert sum(p["readable_bytes"] for p in facts["parts"].values()) < facts["total"]["readable_bytes"]
+    for pieces in (facts["parts"], facts["definitions"]):
+        assert sum(p["minified_bytes"] for p in pieces.values()) == facts["total"]["minified_bytes"]
     out = golf("size toy --vs toy --no-artifact --md")[1]
     assert "| the whole file |" in out and "+0" in out
     assert "GPT" in golf("size toy --definitions --no-artifact")[1]
@@ -253,7 +256,42 @@ def test_size_adds_up(golf, toy):
 
 def test_size_weighs_the_packed_file_that_compose_writes(golf, toy):
     golf("compose toy --pack")
-    assert weigh(load_recipe("toy"), marginal=False).total.packed_bytes == (toy / "train_gpt.py").stat().st_size
+    assert weigh(load_recipe("toy")).total.packed_bytes == (toy / "train_gpt.py").stat().st_size
+
+
+def test_size_imports_nothing_slow():
+    """What made `golf size` take ten seconds: torch's reference operators (sympy), libcst's matchers, torch beside the composer."""
+    code = """
+import sys
+from golf.compose.predict import predict
+from golf.recipe import load_recipe
+from golf.compose.size import weigh
+assert weigh(load_recipe("baseline")).total.packed_bytes
+assert "torch" not in sys.modules and "libcst.matchers" not in sys.modules
+for name in sys.argv[1:]:
+    if load_recipe(name).values["mlp_in"]:
+        continue  # CayleySAE: bitwise operators, which the meta device has in Python only
+    assert predict(load_recipe(name)).params
+    assert "sympy" not in sys.modules, name
+"""
+    made = subprocess.run([sys.executable, "-c", code, *shipped_recipes()], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+
+
+def test_size_predicts_beside_the_weighing(tmp_path):
+    """In a fresh process the prediction comes from a second one; where torch is here already, from this one: the same bytes."""
+    from golf.compose.predict import predict
+
+    made = subprocess.run(
+        [sys.executable, "-m", "golf", "size", "baseline", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    facts = json.loads(made.stdout)
+    assert facts["artifact"]["estimate_bytes"] == predict(load_recipe("baseline")).estimate_bytes
+    assert facts["size"]["techniques"] == []
 
 
 def test_the_baselines_parameters_are_counted_before_any_run():

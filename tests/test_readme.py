@@ -42,8 +42,8 @@ def test_the_ten_minute_walk(tiny_data, tmp_path, monkeypatch):
 
     (tmp_path / "submissions").mkdir()
     monkeypatch.chdir(tmp_path)
-    new_submission("mine", "baseline", (), (), ())
-    mine = tmp_path / "submissions" / "mine"
+    new_submission("halved", "baseline", (), (), ())
+    mine = tmp_path / "submissions" / "halved"
     (mine / "techniques").mkdir()
     (mine / "techniques" / "halve.py").write_text(next(block for block in blocks("python") if "Halve" in block))
     with (mine / "recipe.toml").open("a") as file:

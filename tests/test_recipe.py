@@ -247,6 +247,12 @@ def test_a_technique_keeps_its_place_in_the_chain(project, mine, wanted):
     assert load_recipe("b", with_=["a:xsa"]).values["attn_out"] == wanted
 
 
+def test_a_technique_without_its_recipe_goes_where_it_fits(project):
+    project("a", '[attention]\nattn_out = ["xsa.XSA"]\n')
+    assert load_recipe("a", with_=["gate"]).values["attn_out"] == ("xsa.XSA", "gate.Gate")
+    assert load_recipe("a", with_=["gram"]).values["orthogonalize"] == "gram.gram_ns"
+
+
 def test_a_slot_falls_back_to_its_default(project):
     project("a", '[muon]\northogonalize = "gram.gram_ns"\n')
     assert load_recipe("a", without=["gram"]).values["orthogonalize"] == "newton_schulz"
@@ -255,7 +261,7 @@ def test_a_slot_falls_back_to_its_default(project):
 TECHNIQUE_FAULTS = {
     "an unknown one": ({"without": ["gat"]}, "no technique is called `gat`", "did you mean `gate`?"),
     "one that is not in": ({"without": ["ema"]}, "a does not use `ema`", "it uses gate, xsa"),
-    "one without its recipe": ({"with_": ["smear"]}, "does not say from which recipe", ""),
+    "one without its recipe that is already in": ({"with_": ["gate"]}, "a already has `gate`", ""),
     "one that the other does not use": ({"with_": ["a:ema"]}, "a does not use `ema`", ""),
     "one that is already in": ({"with_": ["a:gate"]}, "a already has `gate` as a has it", ""),
 }
@@ -315,3 +321,14 @@ def test_a_technique_that_is_only_a_knob_goes_and_comes():
     assert load_recipe("baseline", with_=["pr1394:ln_scale"]).values["ln_scale"] is True
     with pytest.raises(GolfError, match="baseline does not use `ln_scale`"):
         load_recipe("baseline", without=["ln_scale"])
+
+
+def test_a_deep_twin_takes_fewer_steps():
+    """A twin keeps its layers: 200 steps up to twelve of them, then as many fewer; never more than the recipe's own."""
+    from golf.recipe import load_recipe, shipped_recipes, smoke_sizes
+
+    for name in shipped_recipes():
+        recipe = load_recipe(name)
+        assert smoke_sizes(recipe)["iterations"] == (100 if recipe.values["num_layers"] == 24 else 200), name
+    assert smoke_sizes(load_recipe("baseline", ["iterations=50", "num_layers=24"]))["iterations"] == 25
+    assert smoke_sizes(load_recipe("baseline", ["num_layers=4800"]))["iterations"] == 1

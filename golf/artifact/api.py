@@ -14,7 +14,7 @@ from golf.artifact.sibling import SHIPPED, compose_sibling
 from golf.errors import Exit, GolfError
 from golf.project import find_root, find_submission
 from golf.run.launch import Inputs, Launcher, torchrun
-from golf.run.layout import ARTIFACT, SCRIPT
+from golf.run.layout import ARTIFACT, SCRIPT, is_twin
 from golf.run.lines import Progress
 from golf.run.machine import this_machine
 from golf.run.plan import Plan, Wishes, find_data, make_plan, refuse_world_size
@@ -162,6 +162,8 @@ def evaluate_folder(
     machine = this_machine()
     nproc = wishes.nproc or max(len(machine.gpus), 1)
     refuse_world_size(nproc, machine)
+    if any(is_twin(place.name) for place in (folder.resolve(), *folder.resolve().parents[:2])):
+        wishes = replace(wishes, smoke=True)  # scored on what its run was scored on
     data = find_data(vocabulary_of(content, {}), wishes, find_root())
     seed = int(read_meta(artifact).get("seed", 1337))  # evaluation draws no random numbers that reach the score
     score = evaluate_alone(

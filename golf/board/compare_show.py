@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from golf.board.compare import Comparison, code_diff, measures
-from golf.cli.output import print_json, print_table, talk
+from golf.cli.output import print_json, print_lines, print_table, talk
 from golf.stats import PROGRESSION_P, STRICT_P, Test, p_text
 
 
@@ -14,10 +14,9 @@ def print_comparison(comparison: Comparison, *, code: bool, md: bool) -> None:
     print()
     seeds = ", ".join(f"{side.label}: n={len(side.seeds)} ({', '.join(side.seeds)})" for side in (a, b) if side.seeds)
     if seeds:
-        print(f"seeds    {seeds}")
+        print_lines([f"seeds    {seeds}"])
     if comparison.delta_bpb is not None:
-        print(f"delta    {_deltas(comparison)}")
-        print(f"better?  {_verdict(comparison)}")
+        print_lines([f"delta    {_deltas(comparison)}", f"better?  {_verdict(comparison)}"])
     if comparison.config:
         print()
         rows = [(name, _value(left), _value(right)) for name, (left, right) in comparison.config.items()]

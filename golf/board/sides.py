@@ -8,7 +8,7 @@ from typing import Any
 from golf.board.gather import folder_runs, seeds_of
 from golf.errors import GolfError
 from golf.logs import RunResult, read_log
-from golf.project import find_submission
+from golf.project import DEMO, find_root, find_submission
 from golf.strangers import own_files
 
 # printed by every log and different in every run: no configuration
@@ -42,6 +42,8 @@ class Side:
 def side_of(name: str) -> Side:
     """The side that `name` stands for: a log, a record folder, a submission, a shipped recipe, or a PR of the board.
 
+    `demo` also stands for the submission of a demo whose project lies in this one.
+
     Raises GolfError when it stands for nothing.
     """
     path = Path(name)
@@ -53,6 +55,13 @@ def side_of(name: str) -> Side:
     try:
         submission = find_submission(name)
     except GolfError as fault:
+        demo = find_root() / DEMO / "submissions" / name
+        if (demo / "recipe.toml").is_file():
+            return _of_submission(demo)
+        if name == "demo":
+            raise GolfError(
+                f"{fault.message}, and no {DEMO}/", "`golf demo` makes both, with three seeds of runs"
+            ) from fault
         return _of_recipe_or_board(name, fault)
     return _of_submission(submission)
 

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from golf import __version__
+from golf.cli.complete import add_completion
 from golf.cli.net import run
 from golf.cli.numbers import checked
 
@@ -46,10 +47,13 @@ def load_verb(verb: str) -> Any:
         app.info.name = verb
         for command in app.registered_commands:
             if command.callback is not None and not hasattr(command.callback, "__wrapped__"):
+                add_completion(f"{verb}.{command.name or command.callback.__name__}", command.callback)
                 command.callback = checked(command.callback)
         return typer.main.get_command(app)
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name=verb)(checked(getattr(module, verb, None) or getattr(module, f"{verb}_")))
+    function = getattr(module, verb, None) or getattr(module, f"{verb}_")
+    add_completion(verb, function)
+    single.command(name=verb)(checked(function))
     return typer.main.get_command(single)
 
 

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from golf.project import DEMO
+
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where the demo's project goes.")] = Path("golf-demo"),
+    folder: Annotated[Path, typer.Argument(help="Where the demo's project goes.")] = Path(DEMO),
     recipe: Annotated[str, typer.Option("--from", metavar="RECIPE", help="The recipe to travel with.")] = "baseline",
     seeds: Annotated[str, typer.Option(help="Comma-separated.")] = "1337,42,7",
 ) -> None:

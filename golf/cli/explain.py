@@ -12,7 +12,7 @@ def explain(
 
     $ golf explain R38
     """
-    from golf.cli.output import print_json
+    from golf.cli.output import print_json, print_lines
     from golf.rules.explain import as_dict, page
     from golf.rules.pack import find_rule
 
@@ -20,4 +20,4 @@ def explain(
     if json:
         print_json(as_dict(rule, pack))
     else:
-        print("\n".join(page(rule, pack)))
+        print_lines(page(rule, pack))

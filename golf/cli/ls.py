@@ -6,7 +6,9 @@ from golf.cli.output import print_json, print_table, talk
 
 
 def ls(
-    kind: str | None = typer.Argument(None, help="techniques, recipes, submissions, rules, runs or records."),
+    kind: str | None = typer.Argument(
+        None, help="techniques, slots, chains, knobs, recipes, submissions, rules, runs or records."
+    ),
     json: bool = typer.Option(False, "--json", help="As JSON."),
     md: bool = typer.Option(False, "--md", help="As a Markdown table."),
 ) -> None:

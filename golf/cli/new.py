@@ -12,7 +12,10 @@ def new(
     ] = None,
     parent: Annotated[str, typer.Option("--from", metavar="RECIPE", help="Where it starts from.")] = "baseline",
     with_: Annotated[
-        list[str] | None, typer.Option("--with", metavar="RECIPE:TECHNIQUE", help="A technique of another recipe.")
+        list[str] | None,
+        typer.Option(
+            "--with", metavar="[RECIPE:]TECHNIQUE", help="A technique, as another recipe has it or as it comes."
+        ),
     ] = None,
     without: Annotated[
         list[str] | None, typer.Option("--without", metavar="TECHNIQUE", help="A technique to take out.")
@@ -25,4 +28,4 @@ def new(
     from golf.compose.command import tell_new
     from golf.compose.submission import new_submission
 
-    tell_new(*new_submission(name, parent, with_ or (), without or (), overrides or ()))
+    tell_new(*new_submission(name, parent, with_ or (), without or (), overrides or ()), with_ or ())

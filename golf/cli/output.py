@@ -1,7 +1,11 @@
 """How commands speak: results on stdout, talk on stderr, plain when not a terminal, `--json` with a schema number."""
 
+import re
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from golf.strangers import json_text
@@ -30,30 +34,96 @@ def print_table(
     right: Sequence[str] = (),
     md: bool = False,
 ) -> None:
-    """Print a table on stdout: drawn by rich on a terminal, aligned plain text in a pipe, Markdown with `md`.
+    """Print a table on stdout: as wide as the terminal, in a pipe one line a row however long, Markdown with `md`.
 
     right: names of the columns that hold numbers.
     """
     if md:
         _print_markdown(columns, rows, right)
-    elif sys.stdout.isatty():
-        _print_rich(title, columns, rows, right)
-    else:
+        return
+    width = terminal_columns()
+    if width is None:
         _print_plain(title, columns, rows, right)
+        return
+    if title:
+        print(title)
+    for line in table_lines(columns, rows, right, width):
+        print(line)
 
 
-def _print_rich(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def print_lines(lines: Iterable[str]) -> None:
+    """Lines on stdout; those wider than the terminal go on below the start of their text. A pipe gets them whole."""
+    width = terminal_columns()
+    for line in lines:
+        print(line if width is None else folded(line, width))
 
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+
+def terminal_columns() -> int | None:
+    """How wide the terminal is that stdout is; None in a pipe or a file."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def folded(line: str, width: int) -> str:
+    """`line` in lines of at most `width`, those after the first indented as far as the text after its first word and a gap."""
+    if len(line) <= width:
+        return line
+    key = re.match(r"\s*\S.{0,18}?\s{2,}(?=\S)|\s+", line)
+    indent = len(key[0]) if key and len(key[0]) <= width // 2 else 0
+    return "\n".join(
+        textwrap.wrap(line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+    )
+
+
+def table_lines(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], width: int
+) -> Iterator[str]:
+    """A table no wider than `width`: columns of several words are wrapped at words; where even that is too wide, the first column
+
+    stands on a line of its own above the others.
+    """
+    for gap in (2, 1):
+        widths = _column_widths(columns, rows, width - gap * (len(columns) - 1))
+        if widths:
+            header = list(_row_lines(columns, columns, widths, right, gap))
+            yield from (*header, "─" * min(width, sum(widths) + gap * (len(widths) - 1)))
+            for row in rows:
+                yield from _row_lines(columns, row, widths, right, gap)
+            return
+    rest = columns[1:]
+    widths = _column_widths(rest, [row[1:] for row in rows], width - len(columns)) or [
+        max(width // len(columns) - 1, 1) for _ in rest
+    ]
+    for row in [columns, *rows]:
+        yield from textwrap.wrap(row[0], width) or [""]
+        yield from (f"  {line}" for line in _row_lines(rest, row[1:], widths, right, 1))
+
+
+def _column_widths(columns: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> list[int] | None:
+    """Widths that add up to at most `room`, taken from the widest columns that can be wrapped; None where that is not possible."""
+    cells = [[name, *(row[i] for row in rows)] for i, name in enumerate(columns)]
+    widths = [max(map(len, column)) for column in cells]
+    least = [max([len(word) for cell in column for word in cell.split()] or [0]) for column in cells]
+    while sum(widths) > room:
+        at = max(range(len(widths)), key=lambda i: (widths[i] > least[i], widths[i]))
+        if widths[at] <= least[at]:
+            return None
+        widths[at] -= 1
+    return widths
+
+
+def _row_lines(
+    columns: Sequence[str], row: Sequence[str], widths: Sequence[int], right: Sequence[str], gap: int
+) -> Iterator[str]:
+    wrapped = [
+        (textwrap.wrap(cell, max(width, 1), break_on_hyphens=False) or [""]) if len(cell) > width else [cell]
+        for cell, width in zip(row, widths, strict=True)
+    ]
+    for parts in zip_longest(*wrapped, fillvalue=""):
+        aligned = [
+            part.rjust(width) if name in right else part.ljust(width)
+            for part, width, name in zip(parts, widths, columns, strict=True)
+        ]
+        yield (" " * gap).join(aligned).rstrip()
 
 
 def _print_plain(

@@ -2,12 +2,13 @@
 
 import typer
 
-from golf.cli.output import print_json, print_table
+from golf.cli.output import print_json, print_lines, print_table
 
 
 def show(
     name: str | None = typer.Argument(
-        None, help="A recipe, a submission or a technique; the current folder's submission without it."
+        None,
+        help="A recipe, submission, technique, slot, chain or knob; the current folder's submission without it.",
     ),
     every: bool = typer.Option(False, "--all", help="A recipe's defaults too."),
     params: bool = typer.Option(
@@ -16,9 +17,9 @@ def show(
     json: bool = typer.Option(False, "--json", help="As JSON."),
     md: bool = typer.Option(False, "--md", help="With --params: the table as Markdown."),
 ) -> None:
-    """Show a recipe with the origin of each value, or a technique with its source, knobs and users.
+    """Show one thing whole: a recipe with the origin of each value; a technique, slot, chain or knob with what to write.
 
-    $ golf show technique:xsa
+    $ golf show attn_out
     """
     from golf.project import find_submission
     from golf.showing import show as page_of
@@ -31,7 +32,7 @@ def show(
     if json:
         print_json(page.facts)
     else:
-        print("\n".join(page.lines))
+        print_lines(page.lines)
 
 
 def _params(name: str, json: bool, md: bool) -> None:

@@ -7,14 +7,17 @@ def size(
     name: str | None = typer.Argument(None, help="A submission or recipe; the current folder's submission without it."),
     versus: str | None = typer.Option(None, "--vs", metavar="RECIPE", help="Beside another's bytes."),
     definitions: bool = typer.Option(False, "--definitions", help="Every definition instead of every part."),
+    techniques: bool = typer.Option(
+        False, "--techniques", help="What each technique adds: composes once more without each (seconds)."
+    ),
     artifact: bool = typer.Option(True, help="Predict the model's bytes too (imports torch)."),
     json: bool = typer.Option(False, "--json", help="As JSON."),
     md: bool = typer.Option(False, "--md", help="As Markdown tables."),
 ) -> None:
-    """Show where the code bytes go, what each technique adds, and how large the artifact will be, before any run.
+    """Show where the code bytes go and how large the artifact will be, before any run.
 
     $ golf size mine --vs baseline
     """
     from golf.compose.weigh_in import Request, run
 
-    run(Request(name, versus, definitions, artifact, json, md))
+    run(Request(name, versus, definitions, techniques, artifact, json, md))

@@ -3,8 +3,8 @@
 from typing import Any, cast
 
 import libcst as cst
-import libcst.matchers as m
 
+from golf.compose.plumbing import holds, only_line
 from golf.compose.settle import Values, decide
 
 Statement = cst.BaseStatement
@@ -77,8 +77,8 @@ def indented(block: cst.BaseSuite) -> cst.IndentedBlock:
 
 
 def is_pass(block: cst.BaseSuite) -> bool:
-    return m.matches(block, m.IndentedBlock(body=[m.SimpleStatementLine(body=[m.Pass()])]))
+    return isinstance(only_line(block), cst.Pass)
 
 
 def is_pure(test: cst.BaseExpression) -> bool:
-    return not m.findall(test, m.Call() | m.NamedExpr() | m.Await() | m.Yield())
+    return not holds(test, (cst.Call, cst.NamedExpr, cst.Await, cst.Yield))

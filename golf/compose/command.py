@@ -2,7 +2,7 @@
 
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from golf.compose.submission import Written, check_submission, compose_submissio
 from golf.errors import Exit, GolfError
 from golf.project import find_root, find_submission, submission_names
 from golf.recipe import Recipe, load_recipe
+from golf.techniques import entries, find_technique
 
 
 @dataclass(frozen=True)
@@ -110,25 +111,44 @@ def show_difference(name: str | None, parent: str, overrides: Sequence[str]) -> 
     sys.stdout.writelines(lines)
 
 
-def tell_new(written: Written, before: Recipe) -> None:
-    """Say what `golf new` made, and how the rules see what it starts from."""
+def tell_new(written: Written, before: Recipe, techniques: Sequence[str] = ()) -> None:
+    """Say what `golf new` made, where the techniques that were asked for went, and which rules what it starts from broke."""
     name = written.folder.name
     talk(f"submissions/{name}: {written.script_bytes:,} bytes of train_gpt.py from {before.name}")
-    for code in before.ruling:
-        talk(f"ruling on {before.name}: {_rule(code)}  (`golf explain {code}`)")
+    for line in _placed(before, written.composed.recipe, techniques):
+        talk(line)
+    broken = before if before.ruling else next((r for r in map(load_recipe, before.chain[1:]) if r.ruling), None)
+    if broken is not None:
+        mended = "" if before.ruling else f", which {before.name} mends,"
+        talk(f"{broken.name}{mended} broke {len(broken.ruling)} rule{'s' if len(broken.ruling) > 1 else ''}:")
+        for code in broken.ruling:
+            talk(_rule(code))
     if before.ruling and before.legal_variant:
         talk(f"the legal variant: `golf new NAME --from {before.legal_variant}`")
     talk(f"next: change submissions/{name}/recipe.toml, `golf compose {name}`, `golf run {name} --smoke`")
 
 
+def _placed(before: Recipe, after: Recipe, techniques: Sequence[str]) -> Iterator[str]:
+    """Where each technique of `--with` is now, and what it took the place of."""
+    for asked in techniques:
+        technique = asked.rpartition(":")[2]
+        for knob, mine in entries(after, find_technique(after.catalogue, technique).name).items():
+            held, kind = before.values.get(knob), after.catalogue.knobs[knob].kind.lower()
+            if held != after.values[knob]:
+                instead = f" in place of {held}" if kind == "slot" and held else ""
+                talk_of = f"{', '.join(mine)} goes into the {kind} `{knob}` of [{after.catalogue.knobs[knob].part}]"
+                yield f"{technique}: {talk_of}{instead}"
+
+
 def _rule(code: str) -> str:
-    """A rule's code and title; the code alone where this golf does not know it."""
+    """A rule with its sentence and its source; the code alone where this golf does not know it."""
     try:
         from golf.rules import find_rule
 
-        return f"{code} {find_rule(code).title}"
+        rule = find_rule(code)
+        return f"  {code} {rule.title}: {rule.statement}\n      {rule.source}  (`golf explain {code}`)"
     except (ImportError, GolfError, LookupError):
-        return code
+        return f"  {code}"
 
 
 def show_unpacked(file: Path, raw: bool) -> None:

@@ -3,9 +3,8 @@
 from typing import cast
 
 import libcst as cst
-import libcst.matchers as m
 
-from golf.compose.plumbing import is_h, self_h
+from golf.compose.plumbing import holds, is_h, is_name, self_h
 from golf.compose.settle import Values
 
 
@@ -25,7 +24,7 @@ def can_unroll(node: cst.For, members: int, function: cst.CSTNode) -> bool:
     if members > 1 and not (len(body) == 1 and isinstance(body[0], cst.SimpleStatementLine)):
         return False
     name = node.target.value
-    if m.findall(node.body, m.Break() | m.Continue() | m.Lambda() | m.FunctionDef() | m.Global() | m.Nonlocal()):
+    if holds(node.body, (cst.Break, cst.Continue, cst.Lambda, cst.FunctionDef, cst.Global, cst.Nonlocal)):
         return False
     search = _Uses(name)
     node.body.visit(search)
@@ -43,7 +42,7 @@ class _Uses(cst.CSTVisitor):
         self.loose = 0
 
     def visit_For(self, node: cst.For) -> bool:
-        binds = m.matches(node.target, m.Name(self.name))
+        binds = is_name(node.target, self.name)
         self.bound = self.bound or binds
         return not binds
 
@@ -78,7 +77,11 @@ class _Uses(cst.CSTVisitor):
         self.loose += node.value == self.name
 
     def _bind(self, target: cst.CSTNode) -> None:
-        self.bound = self.bound or bool(m.findall(target, m.Name(self.name)))
+        waiting = [target]
+        while waiting and not self.bound:
+            at = waiting.pop()
+            self.bound = is_name(at, self.name)
+            waiting += at.children
 
 
 def unrolled(node: cst.For, member: str) -> cst.IndentedBlock:

@@ -32,7 +32,9 @@ def minify(text: str) -> str:
         raise GolfError(
             f"line {fault.lineno} is not Python: {fault.msg}", "`golf compose` prints a file that is"
         ) from fault
-    if small == _minified(text, rename_locals=False) and _renamable(text):
+    long = _long_locals(text)
+    # all of them are still there, which is quick to see: then it is worth minifying once more to be sure
+    if long and long <= _long_locals(small) and small == _minified(text, rename_locals=False):
         raise GolfError(
             "the minifier renamed nothing: something in the file looks names up",
             "remove `vars`, `locals`, `dir`, `globals`, `eval` and `exec` from it [rule 8]",
@@ -49,14 +51,11 @@ def _minified(text: str, *, rename_locals: bool) -> str:
     return small if small.endswith("\n") else small + "\n"
 
 
-def _renamable(text: str) -> bool:
-    """Whether a function in `text` has a local whose name is longer than a letter."""
+def _long_locals(text: str) -> set[str]:
+    """What the functions in `text` bind for themselves, of more than two letters."""
     functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)]
-    return any(
-        isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) and len(n.id) > 2
-        for f in functions
-        for n in ast.walk(f)
-    )
+    names = {n.id for f in functions for n in ast.walk(f) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return {name for name in names if len(name) > 2}
 
 
 def pack(text: str, *, dense: bool = False) -> bytes:
@@ -80,7 +79,12 @@ def _forms(source: bytes, dense: bool) -> Iterator[bytes]:
         yield head + arguments.encode() + b").decode()\n" + WRAPPER.encode()
 
 
-def _compressed(source: bytes) -> Iterator[tuple[str, str, bytes]]:
+@lru_cache(maxsize=4)
+def _compressed(source: bytes) -> tuple[tuple[str, str, bytes], ...]:
+    return tuple(_every_compressed(source))
+
+
+def _every_compressed(source: bytes) -> Iterator[tuple[str, str, bytes]]:
     """(module, arguments of its `decompress` after the data, the data) for every form that may be the smallest."""
     if _imports(source, "brotli"):
         import brotli

@@ -5,28 +5,51 @@ import symtable
 from typing import Any
 
 import libcst as cst
-import libcst.matchers as m
 
-_SELF_H = m.Attribute(value=m.Name("self"), attr=m.Name("h"))
-_STORES_H = m.Assign(targets=[m.AssignTarget(target=_SELF_H)], value=m.Name("h"))
-_SUPER_INIT = m.Expr(
-    value=m.Call(func=m.Attribute(value=m.Call(func=m.Name("super"), args=[]), attr=m.Name("__init__")), args=[])
-)
+# nodes are told apart by isinstance, not by libcst.matchers: importing those takes as long as composing a file
+
+
+def is_name(node: cst.CSTNode, name: str) -> bool:
+    """Whether a node is the bare name `name`."""
+    return isinstance(node, cst.Name) and node.value == name
+
+
+def holds(
+    node: cst.CSTNode, kinds: tuple[type[cst.CSTNode], ...], *, closed: tuple[type[cst.CSTNode], ...] = ()
+) -> bool:
+    """Whether a node of one of the kinds is `node` or lies in it, without looking into what is `closed`."""
+    waiting = [node]
+    while waiting:
+        at = waiting.pop()
+        if isinstance(at, kinds):
+            return True
+        waiting += [child for child in at.children if not isinstance(child, closed)]
+    return False
+
+
+def only_line(block: cst.CSTNode) -> cst.BaseSmallStatement | None:
+    """The statement of a block that holds just one, on a line of its own; else None."""
+    if not isinstance(block, cst.IndentedBlock) or len(block.body) != 1:
+        return None
+    line = block.body[0]
+    return line.body[0] if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1 else None
 
 
 def is_h(node: cst.CSTNode) -> bool:
     """Whether a node is the bare name `h`."""
-    return isinstance(node, cst.Name) and node.value == "h"
+    return is_name(node, "h")
 
 
 def self_h(node: cst.CSTNode) -> bool:
     """Whether a node is `self.h`."""
-    return m.matches(node, _SELF_H)
+    return isinstance(node, cst.Attribute) and is_name(node.value, "self") and is_h(node.attr)
 
 
 def stores_h(node: cst.CSTNode) -> bool:
     """Whether a statement is `self.h = h`."""
-    return m.matches(node, _STORES_H)
+    if not isinstance(node, cst.Assign) or len(node.targets) != 1:
+        return False
+    return self_h(node.targets[0].target) and is_h(node.value)
 
 
 def without_h(call: cst.Call) -> cst.Call:
@@ -65,29 +88,25 @@ def is_trivial_init(node: cst.FunctionDef) -> bool:
     params = node.params
     if node.name.value != "__init__" or len(params.params) != 1 or params.kwonly_params or params.star_kwarg:
         return False
-    if isinstance(params.star_arg, cst.Param) or not isinstance(node.body, cst.IndentedBlock):
+    if isinstance(params.star_arg, cst.Param):
         return False
-    return m.matches(node.body, m.IndentedBlock(body=[m.SimpleStatementLine(body=[_SUPER_INIT])]))
+    only = only_line(node.body)
+    return isinstance(only, cst.Expr) and _is_super_init(only.value)
+
+
+def _is_super_init(node: cst.CSTNode) -> bool:
+    """Whether a node is `super().__init__()`."""
+    if not isinstance(node, cst.Call) or node.args or not isinstance(node.func, cst.Attribute):
+        return False
+    parent = node.func.value
+    if not isinstance(parent, cst.Call) or parent.args or not is_name(parent.func, "super"):
+        return False
+    return node.func.attr.value == "__init__"
 
 
 def yields(function: cst.FunctionDef) -> bool:
     """Whether a function is a generator: a `yield` of its own, not of a function inside it."""
-
-    class Search(cst.CSTVisitor):
-        found = False
-
-        def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:
-            return node is function
-
-        def visit_Lambda(self, node: cst.Lambda) -> bool:
-            return False
-
-        def visit_Yield(self, node: cst.Yield) -> None:
-            self.found = True
-
-    search = Search()
-    function.visit(search)
-    return search.found
+    return any(holds(child, (cst.Yield,), closed=(cst.FunctionDef, cst.Lambda)) for child in function.children)
 
 
 def local_names(text: str) -> set[str]:

@@ -1,9 +1,12 @@
 """What `golf size` prints: the code bytes, the techniques' share, and the predicted artifact against the cap."""
 
+import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from typing import Any
 
-from golf.cli.output import print_json, print_table, talk
+from golf.cli.output import print_json, print_lines, print_table, talk
 from golf.compose.command import recipe_of
 from golf.compose.predict import Prediction, predict
 from golf.compose.size import Report, Weight, weigh
@@ -16,11 +19,12 @@ ROLE_COLUMNS = ("role", "weights", "bits/weight", "bytes predicted")
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked: a submission, another to compare with, rows per definition, the prediction, and the form."""
+    """What was asked: a submission, another to compare with, rows per definition, what techniques add, the prediction, the form."""
 
     name: str | None
     versus: str | None
     definitions: bool
+    techniques: bool
     artifact: bool
     json: bool
     md: bool
@@ -28,10 +32,13 @@ class Request:
 
 def run(request: Request) -> None:
     """Weigh and print."""
-    recipe = recipe_of(request.name)
-    report = weigh(recipe)
-    other = weigh(recipe_of(request.versus), marginal=False) if request.versus else None
-    prediction = _prediction(recipe) if request.artifact else None
+    recipe, every = recipe_of(request.name), request.definitions or request.json
+    predicted = _beside(lambda: _prediction(recipe)) if request.artifact else None
+    report = weigh(recipe, pieces_too=every, marginal=request.techniques)
+    other = weigh(recipe_of(request.versus), pieces_too=every) if request.versus else None
+    prediction, fault = predicted() if predicted else (None, "")
+    if fault:
+        talk(f"no prediction of the artifact: {fault}")
     if request.json:
         print_json(_facts(report, other, prediction))
         return
@@ -44,16 +51,37 @@ def run(request: Request) -> None:
         rows = [[role, f"{n:,}", f"{bits:.3f}", f"{size:,}"] for role, (n, bits, size) in prediction.roles.items()]
         print()
         print_table(None, ROLE_COLUMNS, rows, right=ROLE_COLUMNS[1:], md=request.md)
-    for line in _verdict(report, prediction):
-        print(line)
+    print_lines(_verdict(report, prediction))
 
 
-def _prediction(recipe: Recipe) -> Prediction | None:
+def _prediction(recipe: Recipe) -> tuple[Prediction | None, str]:
+    """The prediction, or None and why there is none."""
     try:
-        return predict(recipe)
+        return predict(recipe), ""
     except (GolfError, ImportError) as fault:
-        talk(f"no prediction of the artifact: {fault}")
-        return None
+        return None, str(fault)
+
+
+def _beside(work: Callable[[], tuple[Prediction | None, str]]) -> Callable[[], tuple[Prediction | None, str]]:
+    """Start `work` in a process of its own, and return what waits for its result: torch's import takes as long as all the rest.
+
+    Where torch is here already there is nothing to gain, and threads that a fork would lose.
+    """
+    if "torch" in sys.modules:
+        return work
+    context = get_context("fork")
+    here, there = context.Pipe(duplex=False)
+    context.Process(target=lambda: there.send(work()), daemon=True).start()
+    there.close()
+
+    def result() -> tuple[Prediction | None, str]:
+        try:
+            found: tuple[Prediction | None, str] = here.recv()
+            return found
+        except EOFError:
+            return None, "its process ended without an answer"
+
+    return result
 
 
 def _facts(report: Report, other: Report | None, prediction: Prediction | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from golf.parts.knobs import Slot
 
 
 class Knobs:
-    loader: Slot = "SequentialStream"
+    loader: Slot = "SequentialStream"  # class (h, env): next_batch() gives ids, targets of a micro-batch
     train_seq_len: int = 1024  # tokens
     train_batch_tokens: int = 524_288  # per step, over all ranks and micro-batches
 

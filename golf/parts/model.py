@@ -26,15 +26,15 @@ class Knobs:
     output_norm: Slot = ""  # (h) -> module in place of the norm before the head
     ln_scale: bool = False  # scale every normed block input by 1 / √(layer + 1)
     embed_pre: Chain = ()  # members change the embedding before its norm: (x, ids) -> x
-    embed_post: Chain = ()  # … after its norm
+    embed_post: Chain = ()  # … after its norm: (x, ids) -> x
     lookups: Chain = ()  # members look the ids up once for the hooks of many layers: (ids) -> anything
     table_init: Slot = "kaiming_uniform"  # (h, weight, rng) of the projections behind tables
     activation: Slot = "relu2"  # (h, z) -> z of the MLP
-    mlp: Slot = "MLP"
+    mlp: Slot = "MLP"  # class (h, layer): (u) -> y, from the normed stream
     mlp_in: Chain = ()  # members change the MLP's normed input: (u, flow) -> u
     adapters: bool = False  # test-time training may add low-rank adapters to every matrix
-    block: Slot = "Block"
-    route: Slot = "UNet"
+    block: Slot = "Block"  # class or function (h, layer), of a module: (x, flow) -> x, flow
+    route: Slot = "UNet"  # class (h): (x, blocks, flow, loop) -> x
 
 
 class Smoke:
@@ -90,7 +90,8 @@ class Block(nn.Module):
             self.mlp_in = members(h, h.mlp_in, layer)
         self.attn_scale = tag(nn.Parameter(torch.ones(h.model_dim)), group="scalar", role="control")
         self.mlp_scale = tag(nn.Parameter(torch.ones(h.model_dim)), group="scalar", role="control")
-        mix = torch.stack((torch.ones(h.model_dim), torch.zeros(h.model_dim)))
+        mix = torch.zeros(2, h.model_dim)
+        mix[0] = 1
         self.resid_mix = tag(nn.Parameter(mix), group="scalar", role="control")
         if h.ln_scale:
             self.ln_gain = (layer + 1) ** -0.5

@@ -14,10 +14,12 @@ from golf.parts.tags import collect
 
 class Knobs:
     embed_quantizer: Slot = "int8_rows"  # (h, w, hessian, bits, role) -> codes, scale; "" keeps the role in fp16
-    attn_quantizer: Slot = "int8_rows"
-    mlp_quantizer: Slot = "int8_rows"
-    table_quantizer: Slot = ""  # hashed and value-embedding tables, and their projections
-    gate_quantizer: Slot = ""  # of any number of values
+    attn_quantizer: Slot = "int8_rows"  # (h, w, hessian, bits, role) -> codes, scale of the attention's matrices
+    mlp_quantizer: Slot = "int8_rows"  # (h, w, hessian, bits, role) -> codes, scale of the MLP's matrices
+    table_quantizer: Slot = (
+        ""  # (h, w, hessian, bits, role) -> codes, scale of hashed and value tables, and their projections
+    )
+    gate_quantizer: Slot = ""  # (h, w, hessian, bits, role) -> codes, scale of gates of any number of values
     embed_bits: int = 8
     attn_bits: int = 8
     mlp_bits: int = 8
@@ -34,7 +36,7 @@ class Knobs:
     prune: Slot = ""  # (h, tensors) -> None zeroes codes in place
     corrections: Chain = ()  # classes: add(h, tensors, weights) to the artifact, apply(tensors, weights) when it is read
     levels: Slot = ""  # (codes) -> levels of codes that are indices (uint8); "" for none
-    coder: Slot = "ZlibCoder"
+    coder: Slot = "ZlibCoder"  # class with name, encode(tensors), decode(payload, specs, unpacked_bytes)
 
 
 class Smoke:

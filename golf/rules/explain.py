@@ -7,7 +7,7 @@ from typing import Any
 from golf.rules.pack import Rule, load_pack
 from golf.rules.rates import measured_rate
 
-WIDTH = 110
+WIDTH = 79
 AUTHORITY = {
     "official": "official (README or a maintainer)",
     "community": "community (used by maintainers as a label)",

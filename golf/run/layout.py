@@ -17,6 +17,7 @@ CHECKPOINTS = (CHECKPOINT, "hessians.golf")  # what export reads
 TRAINING = "resume.golf"  # where a training without a clock stands
 ARTIFACT = "model.golf"
 HERE = "-here"
+TWIN = "-smoke"
 
 
 def sha256_of(content: bytes) -> str:
@@ -32,12 +33,17 @@ def sha256_of_file(path: Path) -> str:
 
 def set_id(script_sha256: str, *, smoke: bool, foreign: bool = False) -> str:
     """The name of the folder of all runs of one script."""
-    return script_sha256[:12] + ("-smoke" if smoke else HERE if foreign else "")
+    return script_sha256[:12] + (TWIN if smoke else HERE if foreign else "")
 
 
 def is_foreign(set_id: str) -> bool:
     """Whether this is a set of runs, here, of a script that golf did not compose."""
     return set_id.endswith(HERE)
+
+
+def is_twin(set_id: str) -> bool:
+    """Whether this is a set of runs of a small twin."""
+    return set_id.endswith(TWIN)
 
 
 @dataclass(frozen=True)

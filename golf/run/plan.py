@@ -199,10 +199,16 @@ def refuse_disk(plan: Plan, seeds: Sequence[int], params: int | None) -> None:
 
 
 def find_data(vocab_size: int, wishes: Wishes, root: Path) -> Data:
-    """The data that the run reads, checked (golf.data): what is named, else FineWeb in the project, else the embedded corpus."""
+    """The data that the run reads, checked (golf.data): what is named, else FineWeb in the project, else the embedded corpus.
+
+    A small twin scores the first documents of it only.
+    """
+    from golf.data.bounded import bounded
     from golf.data.source import resolve_data
 
     found = resolve_data(vocab_size, wishes.data_path, wishes.tokenizer_path, root)
+    if wishes.smoke:
+        found = bounded(found)
     return Data(
         found.data_path, found.tokenizer_path, found.name, found.data_sha256, found.tokenizer_sha256,
         official=found.track == "10min_16mb",

@@ -789,7 +789,8 @@ class Block(nn.Module):
         self.mlp = MLP(layer)
         self.attn_scale = tag(nn.Parameter(torch.ones(h.model_dim)), group="scalar", role="control")
         self.mlp_scale = tag(nn.Parameter(torch.ones(h.model_dim)), group="scalar", role="control")
-        mix = torch.stack((torch.ones(h.model_dim), torch.zeros(h.model_dim)))
+        mix = torch.zeros(2, h.model_dim)
+        mix[0] = 1
         self.resid_mix = tag(nn.Parameter(mix), group="scalar", role="control")
         self.ln_gain = (layer + 1) ** -0.5
 

@@ -1,0 +1,93 @@
+"""What the shell completes: names of recipes, submissions, techniques, knobs and rules, by verb and parameter.
+
+Everything is read from files; neither torch nor the composer is imported. `golf --install-completion` sets it up.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from typer.models import ParameterInfo
+
+Offer = tuple[str, str]  # (word, what it is)
+
+
+def recipes() -> Iterator[Offer]:
+    from golf.project import submission_names
+    from golf.recipe_files import shipped_recipes
+
+    yield from ((name, "a submission") for name in submission_names())
+    yield from ((name, "a recipe that ships") for name in shipped_recipes())
+
+
+def submissions() -> Iterator[Offer]:
+    from golf.project import submission_names
+
+    yield from ((name, "a submission") for name in submission_names())
+
+
+def techniques() -> Iterator[Offer]:
+    from golf.catalogue import load_catalogue
+    from golf.techniques import techniques as known
+
+    yield from ((technique.name, technique.summary) for technique in known(load_catalogue()).values())
+
+
+def knobs() -> Iterator[Offer]:
+    from golf.catalogue import load_catalogue
+
+    yield from ((knob.name, knob.meaning) for knob in load_catalogue().knobs.values())
+
+
+def values() -> Iterator[Offer]:
+    yield from ((f"{name}=", meaning) for name, meaning in knobs())
+
+
+def rules() -> Iterator[Offer]:
+    from golf.rules.pack import load_pack
+
+    yield from ((rule.code, rule.title) for rule in load_pack().rules.values())
+
+
+def kinds() -> Iterator[Offer]:
+    from golf.listing import KINDS
+
+    yield from ((kind, f"golf ls {kind}") for kind in KINDS)
+
+
+# verb (and sub-command) → parameter → what may stand there
+SOURCES: dict[str, dict[str, tuple[Callable[[], Iterator[Offer]], ...]]] = {
+    "compare": {"a": (recipes,), "b": (recipes,)},
+    "compose": {"names": (recipes, values), "diff": (recipes,)},
+    "demo": {"recipe": (recipes,)},
+    "explain": {"code": (rules,)},
+    "logs.follow": {"name": (submissions,)},
+    "ls": {"kind": (kinds,)},
+    "new": {"parent": (recipes,), "overrides": (values,), "with_": (techniques,), "without": (techniques,)},
+    "package": {"words": (submissions, values)},
+    "record": {"name": (submissions,)},
+    "run": {"name": (submissions,), "allow": (rules,)},
+    "show": {"name": (recipes, techniques, knobs)},
+    "size": {"name": (recipes,), "versus": (recipes,)},
+    "status": {"name": (submissions,)},
+    "verify": {"path": (submissions,)},
+    "watch": {"name": (submissions,)},
+}
+
+
+def add_completion(verb: str, function: Callable[..., Any]) -> None:
+    """Have the parameters of a command's function completed, before Typer makes the command of it."""
+    for name, sources in SOURCES.get(verb, {}).items():
+        parameter = inspect.signature(function).parameters[name]
+        held = [parameter.default, *getattr(parameter.annotation, "__metadata__", ())]
+        for info in held:
+            if isinstance(info, ParameterInfo):
+                info.autocompletion = _completer(*sources)
+
+
+def _completer(*sources: Callable[[], Iterator[Offer]]) -> Callable[[str], list[Offer]]:
+    def complete(incomplete: str) -> list[Offer]:
+        found = {word: text for source in sources for word, text in source() if word.startswith(incomplete)}
+        return list(found.items())
+
+    return complete

@@ -1,0 +1,84 @@
+"""The same data with a short validation split: what a small twin scores, so that `--smoke` ends soon on any shards.
+
+A view in the user's cache, laid out like every data set: the train shards and the tokenizer are links, the validation split is one
+new shard with the first documents. The script reads it as it reads any other; nothing in it knows of the bound.
+"""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from golf.data.shards import BOS, Tokens, count_tokens, read_shard, shard_files, write_shard
+from golf.data.source import DataSource
+from golf.errors import Exit, GolfError
+from golf.project import cache_dir
+
+TWIN_VAL_TOKENS = 16_384  # 128 windows of a twin: test-time training of the heaviest recipe ends in seconds
+
+
+def bounded(source: DataSource, val_tokens: int = TWIN_VAL_TOKENS) -> DataSource:
+    """`source` with at most `val_tokens` validation tokens: whole documents, or a piece of the first where that is longer.
+
+    The same object where it has no more than that. GolfError when the cache cannot be written.
+    """
+    if source.val_tokens <= val_tokens:
+        return source
+    shards = shard_files(source.data_path, "val")
+    states = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in shards]
+    states += [(str(path.resolve()), 0, 0) for path in shard_files(source.data_path, "train")]
+    key = hashlib.sha256(repr((states, str(source.tokenizer_path), val_tokens)).encode()).hexdigest()[:16]
+    folder = cache_dir() / "data" / f"first-{key}"
+    dataset = folder / "datasets" / source.data_path.name
+    tokenizer = folder / "tokenizers" / source.tokenizer_path.name
+    try:
+        if not dataset.is_dir():
+            _build(source, val_tokens, folder)
+        tokens = sum(count_tokens(path) for path in shard_files(dataset, "val"))
+    except OSError as fault:
+        raise GolfError(
+            f"the small twin's data cannot be written to {folder}: {fault.strerror}",
+            "XDG_CACHE_HOME names another place for the cache",
+            Exit.REFUSED,
+        ) from fault
+    return replace(source, data_path=dataset, tokenizer_path=tokenizer, track="local", val_tokens=tokens)
+
+
+def _build(source: DataSource, val_tokens: int, folder: Path) -> None:
+    """Build beside `folder` and rename, so that it is there whole or not at all; of two that build it, one is kept."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        dataset = work / "datasets" / source.data_path.name
+        dataset.mkdir(parents=True)
+        for path in shard_files(source.data_path, "train"):
+            (dataset / path.name).symlink_to(path.resolve())
+        shards = shard_files(source.data_path, "val")
+        write_shard(dataset / shards[0].name, first_documents(_head(shards, val_tokens + 1), val_tokens))
+        (work / "tokenizers").mkdir()
+        (work / "tokenizers" / source.tokenizer_path.name).symlink_to(source.tokenizer_path.resolve())
+        if not folder.exists():
+            work.rename(folder)
+    except FileExistsError:
+        pass
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _head(shards: Sequence[Path], count: int) -> Tokens:
+    pieces: list[Tokens] = []
+    for path in shards:
+        pieces.append(read_shard(path)[: count - sum(map(len, pieces))])
+    return np.concatenate(pieces)
+
+
+def first_documents(tokens: Tokens, count: int) -> Tokens:
+    """As many whole documents as fit into `count` tokens; the first `count` tokens where not even the first does."""
+    if len(tokens) <= count:
+        return tokens
+    starts = np.flatnonzero(tokens[: count + 1] == BOS)
+    return tokens[: int(starts[-1]) if len(starts) and starts[-1] else count]

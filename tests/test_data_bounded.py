@@ -1,0 +1,70 @@
+"""A small twin's data: the same shards with the first documents of the validation split."""
+
+import numpy as np
+import pytest
+
+from golf.data.bounded import TWIN_VAL_TOKENS, bounded, first_documents
+from golf.data.shards import read_shard, read_split, write_documents
+from golf.data.source import DataSource, check_source, find_tokenizer, resolve_data
+from golf.errors import GolfError
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def source(tmp_path, cache):
+    """Three shards of 40 documents of 99 tokens, with a tokenizer that nobody opens."""
+    folder = tmp_path / "datasets" / "some_sp1024"
+    rng = np.random.default_rng(0)
+    documents = [rng.integers(3, 1024, 99).tolist() for _ in range(40)]
+    write_documents(folder, documents, "val", shard_tokens=1500)
+    write_documents(folder, documents[:3], "train")
+    tokenizer = tmp_path / "tokenizers" / "some_1024_bpe.model"
+    tokenizer.parent.mkdir()
+    tokenizer.write_bytes(b"x")
+    return DataSource(folder, tokenizer, "10min_16mb", folder.name, 1024, 300, 4000)
+
+
+@pytest.mark.parametrize(("bound", "kept"), [(2000, 2000), (2050, 2000), (2099, 2000), (150, 100), (60, 60)])
+def test_whole_documents_up_to_the_bound(source, bound, kept):
+    twin = bounded(source, bound)
+    whole = read_split(source.data_path, "val")
+    assert np.array_equal(read_split(twin.data_path, "val"), whole[:kept])
+    assert twin.val_tokens == kept and twin.track == "local" and twin.name == source.name
+    train = twin.data_path / "fineweb_train_000000.bin"
+    assert np.array_equal(read_shard(train), read_shard(source.data_path / train.name))
+    assert find_tokenizer(1024, twin.data_path, twin.data_path) == twin.tokenizer_path
+
+
+def test_a_short_split_is_taken_as_it_is(source):
+    assert bounded(source, 4000) is source
+    assert np.array_equal(first_documents(np.arange(5, dtype=np.uint16), 5), np.arange(5))
+
+
+def test_it_is_built_once_and_anew_for_other_shards(source):
+    first, again = bounded(source, 2000), bounded(source, 2000)
+    assert first == again and not list(first.data_path.parents[2].glob(".first-*"))
+    write_documents(source.data_path, [[7] * 99] * 40, "val", shard_tokens=1500)
+    assert bounded(source, 2000).data_path != first.data_path
+
+
+def test_a_cache_that_cannot_be_written_is_said(source, cache):
+    cache.write_text("a file")
+    with pytest.raises(GolfError, match="small twin's data") as fault:
+        bounded(source, 2000)
+    assert fault.value.code == 10
+
+
+def test_the_official_shards_are_bounded(shared, cache):
+    official = check_source(
+        1024, shared / "shards" / "fineweb10B_sp1024", shared / "tokenizers" / "fineweb_1024_bpe.model"
+    )
+    twin = bounded(official)
+    assert official.val_tokens > 1_000_000
+    assert TWIN_VAL_TOKENS // 2 < twin.val_tokens <= TWIN_VAL_TOKENS
+    checked = resolve_data(1024, twin.data_path)
+    assert checked.tokenizer_path.resolve() == official.tokenizer_path and checked.val_tokens == twin.val_tokens
