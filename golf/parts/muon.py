@@ -11,6 +11,7 @@ class Knobs:
     ns_steps: int = 5
     grad: Chain = ()  # members change the update before it is orthogonalised: (g) -> g
     muon_wd: float = 0.0  # decoupled weight decay
+    bf16_momentum: bool = False  # momentum and gradient in bf16, as the banked scripts (PR #399 line) keep them
 
 
 def newton_schulz(g, steps, eps=1e-7):
@@ -54,11 +55,14 @@ class Muon(torch.optim.Optimizer):
 
     def update(self, p, momentum):
         """The orthogonalised Nesterov update of one matrix, scaled so that tall matrices move as far as wide ones."""
+        g = p.grad
+        if self.h.bf16_momentum:
+            g = g.bfloat16()
         if "momentum" not in self.state[p]:
-            self.state[p]["momentum"] = torch.zeros_like(p)
+            self.state[p]["momentum"] = torch.zeros_like(g)
         buffer = self.state[p]["momentum"]
-        buffer.mul_(momentum).add_(p.grad)
-        g = p.grad.add(buffer, alpha=momentum)
+        buffer.mul_(momentum).add_(g)
+        g = g.add(buffer, alpha=momentum)
         if self.h.grad:
             for hook in self.h.grad:
                 g = hook(g)

@@ -31,7 +31,7 @@ class Knobs:
     table_clip_sigmas: float = 20.0
     assign_bits: Slot = ""  # (h, tagged, hessians) -> {name: bits}, for mixed precision; "" by role
     keep_float_numel: int = 65_536  # tensors up to this many values are stored as fp16
-    half_controls: bool = False  # control tensors as fp16 (#1394 and after), else fp32
+    half_controls: bool = False  # control tensors as fp16 (#162 and after), else fp32 (the baseline, #65, #740)
     log_scales: bool = False  # scales as 8 bits, sixteen steps an octave, else fp16
     prune: Slot = ""  # (h, tensors) -> None zeroes codes in place
     corrections: Chain = ()  # classes: add(h, tensors, weights) to the artifact, apply(tensors, weights) when it is read

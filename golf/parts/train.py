@@ -1,6 +1,7 @@
 """Training: warm-up with restore, then steps until the clock or the step count says stop."""
 
 import time
+from functools import partial
 
 import torch
 import torch.distributed as dist
@@ -98,11 +99,13 @@ def warm_up(h, env, log, model, trained, optimizers):
 
 
 def time_is_up(env, clock):
-    """Whether any rank's clock has reached the cap."""
-    reached = torch.tensor(float(0 < clock.cap_seconds <= clock.elapsed_seconds), device=env.device)
-    if env.distributed:
-        dist.all_reduce(reached, dist.ReduceOp.MAX)
-    return bool(reached)
+    """Whether any rank's clock has reached the cap. The device is waited for only where ranks must agree."""
+    reached = 0 < clock.cap_seconds <= clock.elapsed_seconds
+    if clock.cap_seconds > 0 and env.distributed:
+        flag = torch.tensor(float(reached), device=env.device)
+        dist.all_reduce(flag, dist.ReduceOp.MAX)
+        reached = bool(flag)
+    return reached
 
 
 def raw_weights(model, averages):
@@ -154,17 +157,23 @@ def train(h, env, log, model):
         checkpoint = h.checkpoint(h, env, log, model, optimizers, loader, clock)
     clock.start()
     stop_reason, loss = None, None
+    if h.loop_from:
+        loop = False
     while True:
         if time_is_up(env, clock):
             stop_reason = "wallclock_cap"
         elif clock.step == env.iterations:
             stop_reason = "iterations"
         if stop_reason or (h.val_loss_every and clock.step % h.val_loss_every == 0):
-            validate(h, env, log, scored, stream, clock)
+            if h.loop_from:
+                validate(h, env, log, partial(scored, loop=loop), stream, clock)  # as the last step ran
+            else:
+                validate(h, env, log, scored, stream, clock)
         if stop_reason:
             break
         if h.loop_from:
-            loss = take_step(h, env, trained, loader, optimizers, clock, loop=clock.progress() >= h.loop_from)
+            loop = clock.progress() >= h.loop_from
+            loss = take_step(h, env, trained, loader, optimizers, clock, loop=loop)
         else:
             loss = take_step(h, env, trained, loader, optimizers, clock)
         clock.step += 1

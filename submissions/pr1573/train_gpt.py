@@ -99,6 +99,8 @@ class h:
     momentum_warmup_start = 0.92
     momentum_warmup_steps = 1500
     reserve_seconds = 0.0  # kept off the training clock for calibration
+    # ema
+    ema_decay = 0.997
     # swa
     swa_start = 0.2  # factor on the base learning rates
     swa_every = 50  # steps
@@ -345,6 +347,12 @@ def orthogonal_wide(weight, rng):
         kaiming_uniform(weight, rng)
 
 
+def orthogonal_tables(weight, rng):
+    """Projections behind tables: wide ones orthogonal, narrow ones stay at zero, where they are made (PR #549 line)."""
+    if min(weight.shape) >= 64:
+        torch.nn.init.orthogonal_(weight, generator=rng)
+
+
 # ---- golf/parts/techniques/value_embed.py: Value embeddings: a table of the tokens, shared by a few late layers, is
 #      added to their attention values (PR #374 line; from modded-nanogpt).
 def small_normal(weight, rng):
@@ -360,7 +368,7 @@ class ValueTable(nn.Module):
         self.embed = Embedding(h.vocab_size, h.ve_dim, role="table", init=small_normal)
         narrow = h.ve_dim != kv_dim
         self.proj = (
-            CastedLinear(h.ve_dim, kv_dim, role="table", init=orthogonal_wide, group=h.ve_proj_group)
+            CastedLinear(h.ve_dim, kv_dim, role="table", init=orthogonal_tables, group=h.ve_proj_group)
             if narrow
             else nn.Identity()
         )
@@ -656,7 +664,7 @@ class BigramXor(nn.Module):
         self.embed = Embedding(h.bigram_buckets, h.bigram_dim, role="table", init=None)
         narrow = h.bigram_dim != h.model_dim
         self.proj = (
-            CastedLinear(h.bigram_dim, h.model_dim, role="table", init=orthogonal_wide, group=h.bigram_proj_group)
+            CastedLinear(h.bigram_dim, h.model_dim, role="table", init=orthogonal_tables, group=h.bigram_proj_group)
             if narrow
             else nn.Identity()
         )
@@ -867,9 +875,9 @@ def from_planes(data, specs, order=str):
 LZMA_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 0, "pb": 0}]
 
 
-def unlzma(data, unpacked_bytes):
+def unlzma(data, unpacked_bytes, filters=LZMA_FILTERS):
     """The text of exactly `unpacked_bytes`; never unpacks more than one byte beyond them."""
-    stream = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=LZMA_FILTERS)
+    stream = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters)
     try:
         text = stream.decompress(data, unpacked_bytes + 1)
     except lzma.LZMAError as fault:
@@ -880,9 +888,12 @@ def unlzma(data, unpacked_bytes):
     return text
 
 
-# ---- golf/parts/techniques/bitpack.py: Bit packing, then LZMA, as PR #1573 shipped it.
+# ---- golf/parts/techniques/bitpack.py: Bit packing, then LZMA at preset 9, as PR #1573 shipped it.
+PACKED_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9}]
+
+
 class BitpackCoder:
-    """Codes (int8, uint8) in as many bits as their range needs; other types as byte planes."""
+    """Codes (int8, uint8) in as many bits as the largest needs, a byte where that is more than six; other types as byte planes."""
 
     name = "bitpack"
 
@@ -892,15 +903,17 @@ class BitpackCoder:
         for tensor in tensors:
             if tensor.element_size() == 1 and tensor.numel():
                 values = tensor.detach().cpu().numpy().reshape(-1).astype(np.int16)
-                low = int(values.min())
-                bits = max(int(values.max()) - low, 1).bit_length()
+                low, high = int(values.min()), int(values.max())
+                bits = max(max(high, -1 - low).bit_length() + (low < 0), 1)
+                bits = bits if bits <= 6 else 8  # a byte is what LZMA sees whole
+                low = -(1 << bits - 1) if low < 0 else 0  # 0 has the same bits in every tensor: 0.4 % smaller
                 digits = (values - low)[:, None] >> np.arange(bits) & 1
                 head.append(struct.pack("<hB", low, bits))
                 packed.append(np.packbits(digits.astype(np.uint8), bitorder="little").tobytes())
             else:
                 rest.append(tensor)
         text = b"".join((*head, *packed, to_planes(rest)))
-        return struct.pack("<Q", len(text)) + lzma.compress(text, lzma.FORMAT_RAW, filters=LZMA_FILTERS)
+        return struct.pack("<Q", len(text)) + lzma.compress(text, lzma.FORMAT_RAW, filters=PACKED_FILTERS)
 
     @staticmethod
     def decode(payload, specs, unpacked_bytes):
@@ -908,7 +921,7 @@ class BitpackCoder:
         check(len(payload) >= 8, "ends within its length")
         text_bytes = struct.unpack_from("<Q", payload)[0]
         check(3 * len(small) <= text_bytes <= 3 * len(small) + unpacked_bytes, f"would unpack to {text_bytes} bytes")
-        text = unlzma(payload[8:], text_bytes)
+        text = unlzma(payload[8:], text_bytes, PACKED_FILTERS)
         at, tensors = 3 * len(small), {}
         for i, (name, dtype, shape) in enumerate(small):
             low, bits = struct.unpack_from("<hB", text, 3 * i)
@@ -958,7 +971,7 @@ def quantize(tagged, weights, hessians, rank=0, world_size=1):
         quantizer, bits = quantizer_of(tag.role)
         small = w.numel() <= h.keep_float_numel
         if tag.role == "control":
-            tensors[name] = w
+            tensors[name] = w.half()
         elif small or quantizer is None:
             tensors[name] = w.half()
         else:
@@ -1170,11 +1183,13 @@ class Muon(torch.optim.Optimizer):
 
     def update(self, p, momentum):
         """The orthogonalised Nesterov update of one matrix, scaled so that tall matrices move as far as wide ones."""
+        g = p.grad
+        g = g.bfloat16()
         if "momentum" not in self.state[p]:
-            self.state[p]["momentum"] = torch.zeros_like(p)
+            self.state[p]["momentum"] = torch.zeros_like(g)
         buffer = self.state[p]["momentum"]
-        buffer.mul_(momentum).add_(p.grad)
-        g = p.grad.add(buffer, alpha=momentum)
+        buffer.mul_(momentum).add_(g)
+        g = g.add(buffer, alpha=momentum)
         g = self.orthogonalize(g, h.ns_steps)
         return g * max(1, g.size(0) / g.size(1)) ** 0.5
 
@@ -1243,6 +1258,24 @@ def momentum_warmup(clock):
     return (1 - share) * h.momentum_warmup_start + share * h.momentum
 
 
+# ---- golf/parts/techniques/ema.py: EMA: export an exponential moving average of all weights, updated after every
+#      step (PR #287, @jfprincz).
+class EMA:
+    def __init__(self, model):
+        self.params = [entry.param for entry in collect(model)]
+        self.means = [param.detach().float().clone() for param in self.params]
+
+    @torch.no_grad()
+    def update(self, clock):
+        for mean, param in zip(self.means, self.params):
+            mean.mul_(h.ema_decay).add_(param.float(), alpha=1 - h.ema_decay)
+
+    @torch.no_grad()
+    def export(self):
+        for mean, param in zip(self.means, self.params):
+            param.copy_(mean)
+
+
 # ---- golf/parts/techniques/swa.py: SWA: export the mean of snapshots taken while the learning rate is low (PR #162,
 #      Raahil Shah; tight: PR #374, @unnir's line).
 class SWA:
@@ -1261,11 +1294,14 @@ class SWA:
 
 @torch.no_grad()
 def swa_weights(model, averages):
-    """Put the mean into the model, if there are at least two snapshots: a slot for `export_weights`."""
+    """Put the mean into the model: a slot for `export_weights`. With fewer than two snapshots the EMA counts, where one is kept too
+    (PR #1573), else the last step's weights."""
     swa = averages["SWA"]
     if swa.count > 1:
         for total, param in zip(swa.sums, swa.params):
             param.copy_(total / swa.count)
+    elif "EMA" in averages:
+        averages["EMA"].export()
 
 
 # ---- golf/parts/techniques/banked.py: Gradients reduced as in the banked scripts: each rank clips its own, then one
@@ -1332,11 +1368,13 @@ def warm_up(env, log, model, trained, optimizers):
 
 
 def time_is_up(env, clock):
-    """Whether any rank's clock has reached the cap."""
-    reached = torch.tensor(float(0 < clock.cap_seconds <= clock.elapsed_seconds), device=env.device)
-    if env.distributed:
-        dist.all_reduce(reached, dist.ReduceOp.MAX)
-    return bool(reached)
+    """Whether any rank's clock has reached the cap. The device is waited for only where ranks must agree."""
+    reached = 0 < clock.cap_seconds <= clock.elapsed_seconds
+    if clock.cap_seconds > 0 and env.distributed:
+        flag = torch.tensor(float(reached), device=env.device)
+        dist.all_reduce(flag, dist.ReduceOp.MAX)
+        reached = bool(flag)
+    return reached
 
 
 def validate(env, log, model, stream, clock):
@@ -1373,7 +1411,7 @@ def train(env, log, model):
     warm.start()
     warm_up(env, log, model, trained, optimizers)
     warm.pause()
-    averages = {T.__name__: T(model) for T in (SWA,)}
+    averages = {T.__name__: T(model) for T in (EMA, SWA)}
     loader = SequentialStream(env)
     clock = Clock(env, env.max_wallclock_seconds - h.reserve_seconds if env.max_wallclock_seconds > 0 else 0.0)
     clock.start()

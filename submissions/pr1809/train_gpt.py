@@ -21,6 +21,7 @@ import struct
 import sys
 import time
 import zlib
+from functools import partial
 from typing import NamedTuple
 
 import brotli
@@ -42,6 +43,7 @@ class h:
     qk_gain = 5.25  # start of the learned gain on the queries
     rope_base = 10_000.0
     rope_dims = 16  # rotated dims per head, 0 for all
+    rope_train_len = 2048  # beyond this many tokens the base grows (NTK); 0 never
     # data
     train_seq_len = 2048  # tokens
     train_batch_tokens = 786_432  # per step, over all ranks and micro-batches
@@ -387,6 +389,8 @@ def rotary_tables(tokens, device):
     """cos and sin of every position's angles, fp32: (1, T, 1, dims / 2)."""
     dims = h.rope_dims
     base = h.rope_base
+    if tokens > h.rope_train_len:
+        base = base * (tokens / h.rope_train_len) ** (dims / (dims - 2))
     frequency = 1.0 / base ** (torch.arange(0, dims, 2, dtype=torch.float32, device=device) / dims)
     angle = torch.outer(torch.arange(tokens, dtype=torch.float32, device=device), frequency)[None, :, None, :]
     return angle.cos(), angle.sin()
@@ -994,11 +998,12 @@ class Muon(torch.optim.Optimizer):
 
     def update(self, p, momentum):
         """The orthogonalised Nesterov update of one matrix, scaled so that tall matrices move as far as wide ones."""
+        g = p.grad
         if "momentum" not in self.state[p]:
-            self.state[p]["momentum"] = torch.zeros_like(p)
+            self.state[p]["momentum"] = torch.zeros_like(g)
         buffer = self.state[p]["momentum"]
-        buffer.mul_(momentum).add_(p.grad)
-        g = p.grad.add(buffer, alpha=momentum)
+        buffer.mul_(momentum).add_(g)
+        g = g.add(buffer, alpha=momentum)
         g = row_norm(g)
         g = self.orthogonalize(g, h.ns_steps)
         return g * max(1, g.size(0) / g.size(1)) ** 0.5
@@ -1077,12 +1082,15 @@ class EMA:
         for mean, param in zip(self.means, self.params):
             mean.mul_(h.ema_decay).add_(param.float(), alpha=1 - h.ema_decay)
 
+    @torch.no_grad()
+    def export(self):
+        for mean, param in zip(self.means, self.params):
+            param.copy_(mean)
 
-@torch.no_grad()
+
 def ema_weights(model, averages):
     """Put the average into the model: a slot for `export_weights`."""
-    for mean, param in zip(averages["EMA"].means, averages["EMA"].params):
-        param.copy_(mean)
+    averages["EMA"].export()
 
 
 # ---- golf/parts/techniques/shuffled_sequences.py: Shuffled sequences: windows of a rank's own shards in random order
@@ -1125,7 +1133,7 @@ class ShuffledSequences:
 # ---- golf/parts/techniques/calibrate.py: Calibration: what GPTQ must know of every matrix's inputs, H = Σ xᵀx, from
 #      training text or from the model's own.
 def from_training_text(env, log, model, loader):
-    """Calibrate on the batches that training would have seen next."""
+    """Calibrate on the batches that training would have seen next (the public scripts go back to the first ones)."""
     begun = time.perf_counter()
     collect_hessians(env, log, model, (loader.next_batch()[0] for _ in range(h.calibration_batches)), begun)
 
@@ -1241,11 +1249,13 @@ def warm_up(env, log, model, trained, optimizers):
 
 
 def time_is_up(env, clock):
-    """Whether any rank's clock has reached the cap."""
-    reached = torch.tensor(float(0 < clock.cap_seconds <= clock.elapsed_seconds), device=env.device)
-    if env.distributed:
-        dist.all_reduce(reached, dist.ReduceOp.MAX)
-    return bool(reached)
+    """Whether any rank's clock has reached the cap. The device is waited for only where ranks must agree."""
+    reached = 0 < clock.cap_seconds <= clock.elapsed_seconds
+    if clock.cap_seconds > 0 and env.distributed:
+        flag = torch.tensor(float(reached), device=env.device)
+        dist.all_reduce(flag, dist.ReduceOp.MAX)
+        reached = bool(flag)
+    return reached
 
 
 def validate(env, log, model, stream, clock):
@@ -1276,7 +1286,7 @@ def train(env, log, model):
     """Train the raw model in place and leave `float.golf`, the checkpoint that export reads."""
     stream = Stream(env)
     scored = compiled(env, model)
-    trained = ddp(env, scored)
+    trained = ddp_one_graph(env, scored)
     optimizers = build_optimizers(collect(model), env)
     warm = Clock(env, 0.0)
     warm.start()
@@ -1287,16 +1297,18 @@ def train(env, log, model):
     clock = Clock(env, env.max_wallclock_seconds - h.reserve_seconds if env.max_wallclock_seconds > 0 else 0.0)
     clock.start()
     stop_reason, loss = None, None
+    loop = False
     while True:
         if time_is_up(env, clock):
             stop_reason = "wallclock_cap"
         elif clock.step == env.iterations:
             stop_reason = "iterations"
         if stop_reason or (h.val_loss_every and clock.step % h.val_loss_every == 0):
-            validate(env, log, scored, stream, clock)
+            validate(env, log, partial(scored, loop=loop), stream, clock)  # as the last step ran
         if stop_reason:
             break
-        loss = take_step(env, trained, loader, optimizers, clock, loop=clock.progress() >= h.loop_from)
+        loop = clock.progress() >= h.loop_from
+        loss = take_step(env, trained, loader, optimizers, clock, loop=loop)
         clock.step += 1
         clock.tick()
         for average in averages.values():
@@ -1337,6 +1349,14 @@ def finish(env, log, model, clock, stop_reason, loss, compile_seconds):
         weights = {name: param for name, param, _ in collect(model)}
         size_bytes = write_container("float.golf", weights, {"seed": env.seed, **measured}, RawCoder)
         log(f"Serialized model: {size_bytes} bytes")
+
+
+# ---- golf/parts/techniques/ddp_one_graph.py: DDP around one compiled graph: Dynamo does not cut it at DDP's buckets
+#      (`optimize_ddp = False`, PR #1218 and its line).
+def ddp_one_graph(env, model):
+    """A slot for `parallel`."""
+    torch._dynamo.config.optimize_ddp = False
+    return ddp(env, model)
 
 
 # ---- golf/parts/techniques/sdclip.py: SDClip: a row's scale is k standard deviations over the largest code (PR

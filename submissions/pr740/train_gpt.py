@@ -575,7 +575,8 @@ class Bigram740(nn.Module):
 class SmearPre(nn.Module):
     def __init__(self):
         super().__init__()
-        self.gate = tag(nn.Parameter(torch.full((h.model_dim,), h.smear_pre_start)), group="scalar", role="control")
+        # neither script names it among its control tensors, so it is stored as fp16
+        self.gate = tag(nn.Parameter(torch.full((h.model_dim,), h.smear_pre_start)), group="scalar", role="table")
 
     def forward(self, x, ids):
         # x: (B, T, C)
@@ -996,11 +997,12 @@ class Muon(torch.optim.Optimizer):
 
     def update(self, p, momentum):
         """The orthogonalised Nesterov update of one matrix, scaled so that tall matrices move as far as wide ones."""
+        g = p.grad
         if "momentum" not in self.state[p]:
-            self.state[p]["momentum"] = torch.zeros_like(p)
+            self.state[p]["momentum"] = torch.zeros_like(g)
         buffer = self.state[p]["momentum"]
-        buffer.mul_(momentum).add_(p.grad)
-        g = p.grad.add(buffer, alpha=momentum)
+        buffer.mul_(momentum).add_(g)
+        g = g.add(buffer, alpha=momentum)
         g = self.orthogonalize(g, h.ns_steps)
         return g * max(1, g.size(0) / g.size(1)) ** 0.5
 
@@ -1120,11 +1122,13 @@ def warm_up(env, log, model, trained, optimizers):
 
 
 def time_is_up(env, clock):
-    """Whether any rank's clock has reached the cap."""
-    reached = torch.tensor(float(0 < clock.cap_seconds <= clock.elapsed_seconds), device=env.device)
-    if env.distributed:
-        dist.all_reduce(reached, dist.ReduceOp.MAX)
-    return bool(reached)
+    """Whether any rank's clock has reached the cap. The device is waited for only where ranks must agree."""
+    reached = 0 < clock.cap_seconds <= clock.elapsed_seconds
+    if clock.cap_seconds > 0 and env.distributed:
+        flag = torch.tensor(float(reached), device=env.device)
+        dist.all_reduce(flag, dist.ReduceOp.MAX)
+        reached = bool(flag)
+    return reached
 
 
 def validate(env, log, model, stream, clock):

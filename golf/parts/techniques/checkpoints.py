@@ -78,7 +78,10 @@ class Checkpoint:
         """Muon keeps a matrix's momentum on the rank that orthogonalises it; rank 0 writes them all."""
         if self.env.distributed:
             for i, param in enumerate(self.matrices):
-                momentum = self.state[param][param].setdefault("momentum", torch.zeros_like(param))
+                empty = torch.zeros_like(param)
+                if self.h.bf16_momentum:
+                    empty = empty.bfloat16()
+                momentum = self.state[param][param].setdefault("momentum", empty)
                 dist.broadcast(momentum, i % self.env.world_size)
 
     def save(self):

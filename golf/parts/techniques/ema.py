@@ -28,9 +28,12 @@ class EMA:
         for mean, param in zip(self.means, self.params):
             mean.mul_(self.h.ema_decay).add_(param.float(), alpha=1 - self.h.ema_decay)
 
+    @torch.no_grad()
+    def export(self):
+        for mean, param in zip(self.means, self.params):
+            param.copy_(mean)
 
-@torch.no_grad()
+
 def ema_weights(model, averages):
     """Put the average into the model: a slot for `export_weights`."""
-    for mean, param in zip(averages["EMA"].means, averages["EMA"].params):
-        param.copy_(mean)
+    averages["EMA"].export()

@@ -20,7 +20,13 @@ def orthogonal_wide(h, weight, rng):
         kaiming_uniform(h, weight, rng)
 
 
+def orthogonal_tables(h, weight, rng):
+    """Projections behind tables: wide ones orthogonal, narrow ones stay at zero, where they are made (PR #549 line)."""
+    if min(weight.shape) >= 64:
+        torch.nn.init.orthogonal_(weight, generator=rng)
+
+
 def orthogonal_mup(h, weight, rng):
-    """Wide linears orthogonal, all scaled by 1 / √(2 · layers): what PR #162 to #414 do to the projections behind tables."""
-    orthogonal_wide(h, weight, rng)
+    """The same scaled by 1 / √(2 · layers): what PR #162 to #414 do to the projections behind tables."""
+    orthogonal_tables(h, weight, rng)
     weight.mul_((2 * h.num_layers) ** -0.5)

@@ -19,7 +19,8 @@ class Knobs:
 class SmearPre(nn.Module):
     def __init__(self, h):
         super().__init__()
-        self.gate = tag(nn.Parameter(torch.full((h.model_dim,), h.smear_pre_start)), group="scalar", role="control")
+        # neither script names it among its control tensors, so it is stored as fp16
+        self.gate = tag(nn.Parameter(torch.full((h.model_dim,), h.smear_pre_start)), group="scalar", role="table")
 
     def forward(self, x, ids):
         # x: (B, T, C)

@@ -35,8 +35,11 @@ class SWA:
 
 @torch.no_grad()
 def swa_weights(model, averages):
-    """Put the mean into the model, if there are at least two snapshots: a slot for `export_weights`."""
+    """Put the mean into the model: a slot for `export_weights`. With fewer than two snapshots the EMA counts, where one is kept too
+    (PR #1573), else the last step's weights."""
     swa = averages["SWA"]
     if swa.count > 1:
         for total, param in zip(swa.sums, swa.params):
             param.copy_(total / swa.count)
+    elif "EMA" in averages:
+        averages["EMA"].export()
