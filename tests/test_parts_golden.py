@@ -1,11 +1,16 @@
-"""Parity with the public scripts: their weights, inputs, logits, gradients and orthogonalised updates (official data)."""
+"""Parity with the public scripts: their weights, inputs, logits, gradients and orthogonalised updates (official data).
 
+No vector names the processor that made it, so no bit is asked for: `noise` judges. Codes of a quantizer are integers and equal.
+"""
+
+import inspect
 import json
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from noise import Noise, update_ratios
 
 from golf.namespace import namespace
 from golf.parts.model import GPT
@@ -16,7 +21,6 @@ from golf.parts.techniques.gram_ns import gram_ns
 from golf.public_weights import from_public
 from golf.recipe import changed, load_recipe, shipped_recipes
 
-TOLERANCE = 1e-5  # of the largest reference value: fp32 rounding (design §10.17)
 SIZES = {"vocab_size": 256, "model_dim": 64, "num_heads": 4, "num_kv_heads": 2}
 # what the golden scripts ran with beside the sizes; everything else is the recipe
 GOLDEN = {
@@ -42,6 +46,7 @@ class Golden:
         self.arrays = np.load(folder / f"{name}.npz")
         self.about = json.loads((folder / f"{name}.json").read_text())
         recipe = changed(load_recipe(name), {**SIZES, **GOLDEN[name]})
+        self.recipe = recipe
         self.ve_layers = recipe.values["ve_layers"]
         self.model = GPT(namespace(recipe))
         self.params = dict(self.model.named_parameters())
@@ -66,37 +71,120 @@ def golden(shared):
     return partial(Golden, folder=shared / "golden")
 
 
-def within(found, reference):
-    return (found - reference).abs().max() <= TOLERANCE * reference.abs().max()
-
-
-@pytest.mark.parametrize(("name", "case"), CASES)
-def test_logits_loss_and_every_gradient_are_the_public_scripts(golden, name, case):
-    g = golden(name)
+def computed(g, case, model):
+    """Logits, loss and gradients of a model on a case's tokens, by name."""
     ids, targets = g.tensor(f"{case}/ids").long(), g.tensor(f"{case}/targets").long()
     loop = not case.endswith("loop0")
-    assert within(g.model(ids, loop=loop), g.tensor(f"{case}/logits"))
-    loss = g.model(ids, targets, loop=loop).mean()
-    assert abs(loss.item() - float(g.arrays[f"{case}/loss"])) <= TOLERANCE * loss.item()
+    model.zero_grad()
+    with torch.no_grad():
+        logits = model(ids, loop=loop)
+    loss = model(ids, targets, loop=loop).mean()
     loss.backward()
-    gradients = g.public(f"{case}/grad/")
-    assert all(within(g.params[key].grad, reference) for key, reference in gradients.items())
-    # the first block has nothing to mix its values with
-    idle = {"blocks.0.attn.value.ValueResidual.mix"} if name == "pr1573" else set()
-    assert g.params.keys() - gradients.keys() == idle
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return {"logits": logits, "loss": loss.detach(), **gradients}
+
+
+def stored(g, case):
+    """What the public script computed there."""
+    loss = torch.tensor(g.about["cases"][case]["loss"], dtype=torch.float64)
+    return {"logits": g.tensor(f"{case}/logits"), "loss": loss, **g.public(f"{case}/grad/")}
 
 
 @pytest.mark.parametrize(
-    ("name", "orthogonalize"),
-    [("baseline", newton_schulz), ("pr740", newton_schulz), ("pr1573", banked_newton_schulz), ("pr1809", gram_ns)],
+    ("name", "case"), [pytest.param(*c, marks=pytest.mark.slow) if c == ("pr1573", "T1152") else c for c in CASES]
 )
-def test_orthogonalised_updates_are_equal_to_the_bit(golden, name, orthogonalize):
+def test_logits_loss_and_every_gradient_are_the_public_scripts(golden, name, case):
     g = golden(name)
+    theirs, noise = stored(g, case), Noise.of(partial(computed, g, case), g.model)
+    assert noise.explains(theirs), (noise.excess(theirs), sorted(noise.ratios(theirs).items(), key=lambda r: -r[1])[:9])
+    # the first block has nothing to mix its values with
+    idle = {"blocks.0.attn.value.ValueResidual.mix"} if name == "pr1573" else set()
+    assert g.params.keys() - theirs.keys() == idle
+
+
+def off_by(share):
+    """A wrong softcap."""
+
+    def spoil(g):
+        g.model.h = namespace(changed(g.recipe, {"softcap": 30.0 * (1 + share)}))
+
+    return spoil
+
+
+def coarse(g):
+    """Right in float64, but float32 is rounded to bf16 between the blocks: noise of its own is no excuse."""
+    for block in g.model.blocks:
+        block.register_forward_hook(
+            lambda module, args, out: (out[0].bfloat16().float(), out[1]) if out[0].dtype == torch.float32 else out
+        )
+
+
+def one_gain(g):
+    """One number of one layer wrong by a ten-thousandth."""
+    with torch.no_grad():
+        g.params["blocks.8.attn.q_gain"][0] *= 1 + 1e-4
+
+
+@pytest.mark.parametrize("spoil", [off_by(0.01), coarse, one_gain], ids=["softcap", "coarse", "one gain"])
+def test_a_model_that_is_slightly_wrong_is_not_explained_by_noise(golden, spoil):
+    g = golden("baseline")
+    spoil(g)
+    assert not Noise.of(partial(computed, g, "T64"), g.model, draws=2).explains(stored(g, "T64"))
+
+
+UPDATES = [("baseline", newton_schulz), ("pr740", newton_schulz), ("pr1573", banked_newton_schulz), ("pr1809", gram_ns)]
+
+
+def worst_update(g, orthogonalize):
+    """The largest of the ratios of every update that the script stored."""
     inputs = [key for key in g.arrays.files if key.startswith("orth/") and key.endswith("/in")]
     assert inputs
-    for key in inputs:
-        steps = int(key.split("/")[1].removeprefix("steps"))
-        assert torch.equal(orthogonalize(g.tensor(key), steps).float(), g.tensor(key.removesuffix("in") + "out"))
+    return max(
+        ratio
+        for key in inputs
+        for ratio in update_ratios(
+            orthogonalize,
+            g.tensor(key),
+            int(key.split("/")[1].removeprefix("steps")),
+            g.tensor(key.removesuffix("in") + "out"),
+        ).values()
+    )
+
+
+@pytest.mark.parametrize(("name", "orthogonalize"), UPDATES)
+def test_orthogonalised_updates_are_the_public_scripts(golden, name, orthogonalize):
+    assert worst_update(golden(name), orthogonalize) <= 1
+
+
+def rewritten(function, old, new):
+    """The function with a piece of its text replaced."""
+    text = inspect.getsource(function)
+    assert old in text
+    scope = dict(function.__globals__)
+    exec(text.replace(old, new), scope)
+    return scope[function.__name__]
+
+
+def wrong_updates(function):
+    yield "one step fewer", lambda g, steps: function(g, steps - 1)
+    yield "three percent too long", lambda g, steps: 1.03 * function(g, steps)
+    yield "transposed", lambda g, steps: function(g.T, steps)
+    yield "not transposed back", rewritten(function, "x.T if tall else x", "x")
+    if function is gram_ns:
+        yield (
+            "coefficient",
+            rewritten(function, "YOU_QUINTICS[-steps:]", "[(a, b, 1.01 * c) for a, b, c in YOU_QUINTICS[-steps:]]"),
+        )
+    else:
+        yield "coefficient", rewritten(function, "2.0315", "2.0515")
+        yield "the other order of operations", {newton_schulz: banked_newton_schulz}.get(function, newton_schulz)
+
+
+@pytest.mark.parametrize(("name", "orthogonalize"), UPDATES[1:])
+def test_a_slightly_wrong_orthogonalisation_is_not_explained_by_bf16(golden, name, orthogonalize):
+    g = golden(name)
+    for what, wrong in wrong_updates(orthogonalize):
+        assert worst_update(g, wrong) > 1, what
 
 
 def test_baseline_codes_and_scales_are_equal(golden):
