@@ -16,7 +16,9 @@ from torch.overrides import TorchFunctionMode
 DRAWS = 8  # a tensor of one element may be right by luck in one draw, not in nine
 FEW = 6  # root-mean-square distances that a stored value may lie from the twin
 HONEST = 3  # our own noise is of the stored values' size: code that rounds more coarsely is no excuse for its distance
-SAME_ROUNDING = 2  # two bf16 results of one iteration are equally far from its float64 result, to this factor
+SAME_ROUNDING = (
+    2.5  # two bf16 results of one iteration lie as far from its float64 result, to this factor (1.9 seen of 320)
+)
 FLOOR = 2 * torch.finfo(torch.float32).eps  # of the largest value: two units in the last place
 
 
