@@ -82,6 +82,9 @@ def trellis_levels(codes):
 def gptq_trellis(h, w, hessian, bits, role):
     """At the bytes of `gptq_sdclip` with the same bits and clip: half its step, codes uint8. Needs levels = "trellis_levels"."""
     assert h.levels, "`gptq_trellis` stores indices: set `levels` to `trellis_levels`"
+    assert h.calibrate, (
+        '`gptq_trellis` needs Hessians, and nothing collects them: set calibrate, as in "calibrate.from_training_text"'
+    )
     bound = 2**bits - 3  # the nearest level of any coset is at most 2 away
     scale = sdclip_scale(h, w, hessian, bits, role) / 2
 
