@@ -5,6 +5,7 @@ from typing import Any
 
 from golf.errors import GolfError
 from golf.project import find_root, find_submission
+from golf.run.before import check_before
 from golf.run.launch import Launcher, torchrun
 from golf.run.machine import this_machine
 from golf.run.plan import Plan, Wishes, find_data, make_plan
@@ -42,6 +43,7 @@ def run_submission(
     plan, shown = plan_run(name, wishes), view or view_for_terminal()
     if plan.source.remark is not None:
         shown.say(plan.source.remark)
+    check_before(plan, shown.say)
     with open_store(plan.root) as store:
         finished = Session(plan, store, shown, launcher, at).run()
         return make_report(store, finished)
