@@ -8,6 +8,7 @@ def size(
     versus: str | None = typer.Option(None, "--vs", metavar="RECIPE", help="Beside another's bytes."),
     definitions: bool = typer.Option(False, "--definitions", help="Every definition instead of every part."),
     artifact: bool = typer.Option(True, help="Predict the model's bytes too (imports torch)."),
+    memory: bool = typer.Option(False, "--memory", help="Predict a rank's peak memory in training (imports torch)."),
     json: bool = typer.Option(False, "--json", help="As JSON."),
     md: bool = typer.Option(False, "--md", help="As Markdown tables."),
 ) -> None:
@@ -15,6 +16,11 @@ def size(
 
     $ golf size mine --vs baseline
     """
+    if memory:
+        from golf.compose.weigh_in import show_memory
+
+        show_memory(name, json=json, md=md)
+        return
     from golf.compose.weigh_in import Request, run
 
     run(Request(name, versus, definitions, artifact, json, md))

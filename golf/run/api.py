@@ -16,7 +16,7 @@ from golf.run.steps import decide
 from golf.run.store import has_store, open_store
 from golf.run.view import view_for_terminal
 
-__all__ = ["Wishes", "estimate", "plan_run", "run_submission"]
+__all__ = ["Wishes", "checked_rate", "estimate", "plan_run", "run_submission"]
 
 
 def plan_run(name: str | None, wishes: Wishes) -> Plan:
@@ -58,8 +58,7 @@ def estimate(
     if has_store(plan.root):
         with open_store(plan.root) as store:
             steps = [(step.seed, step.what) for step in decide(plan, store)]
-    if dollars_per_hour is not None and dollars_per_hour < 0:
-        raise GolfError(f"a rate of {dollars_per_hour} $/h is negative", "for example `--rate 20.0`")
+    dollars_per_hour = checked_rate(dollars_per_hour)
     seeds: list[dict[str, Any]] = []
     for seed, what in steps:
         seconds = None if plan.source.smoke else 0.0 if what == "keep" else plan.seconds_per_seed
@@ -78,6 +77,14 @@ def estimate(
     if known:
         rows.append(["all", "", "", f"{sum(known):.2f}"])
     return rows, report
+
+
+def checked_rate(dollars_per_hour: float | None) -> float | None:
+    """The rate as a number of dollars; GolfError for a negative one, inf and nan."""
+    if dollars_per_hour is not None and not 0 <= dollars_per_hour < float("inf"):
+        what = "negative" if dollars_per_hour < 0 else "no price"
+        raise GolfError(f"a rate of {dollars_per_hour} $/h is {what}", "for example `--rate 20.0`")
+    return dollars_per_hour
 
 
 def _cell(value: float | None, form: str) -> str:

@@ -82,10 +82,10 @@ def gptq_search(h, w, hessian, bits, role):
 
 def coded(h, w, hessian, scale, low, high):
     """int8 codes in [low, high]."""
-    assert h.calibrate, (
-        "GPTQ needs Hessians, and nothing collects them (it would be plain rounding): set calibrate, as in "
-        '"calibrate.from_training_text"'
-    )
     if hessian is None:
+        assert h.calibrate, (
+            "GPTQ needs Hessians, and nothing collects them (it would be plain rounding): set calibrate, as in "
+            '"calibrate.from_training_text"'
+        )
         return torch.round(w / scale[:, None]).clamp(low, high).to(torch.int8)
     return gptq(h, w, hessian, scale, lambda column: torch.round(column).clamp(low, high)).to(torch.int8)
