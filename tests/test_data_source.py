@@ -8,6 +8,7 @@ import pytest
 
 from golf.data import hashes, source
 from golf.data.embedded import Embedded, make_embedded
+from golf.data.factbook import load_documents
 from golf.data.hashes import digest_of, sha256_of
 from golf.data.shards import count_tokens, write_documents, write_shard
 from golf.data.source import resolve_data
@@ -211,10 +212,10 @@ def test_shards_that_another_tokenizer_of_the_same_vocabulary_made_are_refused(
     corpus: Embedded, tmp_path: Path
 ) -> None:
     path = tmp_path / "other.model"
-    lines = [f"Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich {n}, {n * n} Mal." for n in range(400)]
+    lines = [line.upper() for document in load_documents()[:12] for line in document.lines]
     path.write_bytes(train_tokenizer(lines, 512))
     with pytest.raises(
-        GolfError, match=r"was not made with .*other\.model: of 16 documents, decoded and encoded again, 0 are"
+        GolfError, match=r"was not made with .*other\.model: of 16 documents, decoded and encoded again, [0-7] are"
     ) as caught:
         resolve_data(512, corpus.dataset, path)
     assert "TOKENIZER_PATH" in (caught.value.hint or "")

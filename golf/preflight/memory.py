@@ -18,8 +18,7 @@ from golf.preflight.blame import blaming
 from golf.preflight.full_size import build_on_meta, documents_of, optimizers_of, update
 from golf.recipe import Recipe
 
-
-COMPILED_SHARE = (0.65, 0.78)  # of the eager peak, least and most of four public logs
+COMPILED_SHARE = (0.64, 0.79)  # of the eager peak: round four public logs
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def counting(ledger: Ledger) -> Iterator[None]:
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
 
-    class Counter(TorchDispatchMode):
+    class Counter(TorchDispatchMode):  # type: ignore[misc]
         def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = function(*args, **(kwargs or {}))
             for leaf in tree_leaves(result):
@@ -141,7 +140,7 @@ def _plain_attention(recipe: Recipe) -> Iterator[None]:
 
     before = F.scaled_dot_product_attention
 
-    class Fused(torch.autograd.Function):
+    class Fused(torch.autograd.Function):  # type: ignore[misc]
         @staticmethod
         def forward(ctx: Any, q: Any, k: Any, v: Any) -> Any:
             y = torch.empty_like(q)
@@ -156,7 +155,7 @@ def _plain_attention(recipe: Recipe) -> Iterator[None]:
     def fused(q: Any, k: Any, v: Any, *_: Any, **__: Any) -> Any:
         return Fused.apply(q, k, v)
 
-    F.scaled_dot_product_attention = fused
+    F.scaled_dot_product_attention = fused  # type: ignore[assignment]
     try:
         yield
     finally:
