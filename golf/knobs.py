@@ -5,20 +5,44 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
+from golf.bounds import finite
 from golf.catalogue import Catalogue, Knob, did_you_mean
 from golf.errors import GolfError
 
 
 def checked(catalogue: Catalogue, knob: Knob, value: Any, where: str) -> Any:
-    """`value` as a recipe may give it (a TOML value) turned into what the knob holds; GolfError when the type is another.
+    """`value` as a recipe may give it (a TOML value) turned into what the knob holds; GolfError when the type is another,
+    or when it breaks the knob's bound.
 
     An int serves as a float, a bool is no int, a list becomes a tuple, "" is a slot's None. where: the file, for the message.
     """
+    found = _typed(catalogue, knob, value, where)
+    refuse_out_of_bounds(catalogue, knob, found, where)
+    return found
+
+
+def refuse_out_of_bounds(catalogue: Catalogue, knob: Knob, value: Any, where: str) -> None:
+    """GolfError where a value of the knob's type is not what its part allows, or no number: one sentence, with the place."""
+    if finite(value) and (knob.bound is None or knob.bound.holds(value)):
+        return
+    wants = knob.bound.words() if knob.bound else "a finite number"
+    raise GolfError(
+        f"`{knob.name}` in {where} is {toml(value)}, and it must be {wants}  [{place_of(catalogue, knob)}]",
+        f"by default it is {toml(knob.default)}",
+    )
+
+
+def place_of(catalogue: Catalogue, knob: Knob) -> str:
+    """Where a knob is declared: `golf/parts/attention.py:21`."""
+    return f"{catalogue.parts[knob.part].shown}:{knob.line}"
+
+
+def _typed(catalogue: Catalogue, knob: Knob, value: Any, where: str) -> Any:
     match knob.kind:
         case "int" if type(value) is int:
             return value
         case "float" if type(value) in (int, float) and value == value:
-            return float(value)
+            return float(value) if abs(value) < 1 << 1000 else float("inf")
         case "bool" | "str" if type(value).__name__ == knob.kind:
             return value
         case "tuple" if isinstance(value, list | tuple):

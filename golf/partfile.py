@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from golf.bounds import Bound, bound_of
 from golf.errors import GolfError
 
 KINDS = ("int", "float", "bool", "str", "tuple", "Slot", "Chain")
@@ -17,7 +18,10 @@ NOT_SHIPPED = ("Knobs", "Smoke")
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """One choice that a recipe makes. kind: int, float, bool, str, tuple, Slot or Chain. smoke: the small twin's value, or None."""
+    """One choice that a recipe makes. kind: int, float, bool, str, tuple, Slot or Chain. smoke: the small twin's value, or None.
+
+    bound: what the value must be, where the part says it; line: where in the part's file it is declared.
+    """
 
     name: str
     kind: str
@@ -25,6 +29,8 @@ class Knob:
     meaning: str
     part: str
     smoke: Any = None
+    bound: Bound | None = None
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,23 +175,42 @@ def _knobs(tree: ast.Module, path: Path, lines: list[str]) -> Iterator[Knob]:
             if isinstance(node, ast.Expr | ast.Pass):
                 continue
             raise GolfError(f"{path}:{node.lineno} is not a knob", "write `name: type = default  # meaning` [rule 3]")
-        kind = ast.unparse(node.annotation)
-        if kind not in KINDS:
-            raise GolfError(
-                f"{path}:{node.lineno} declares a knob of type `{kind}`", f"a knob is one of {', '.join(KINDS)}"
-            )
+        kind, bound = _kind(node, path)
         yield Knob(
             node.target.id,
             kind,
             _literal(node.value, path),
-            _meaning(lines[(node.value.end_lineno or 1) - 1].encode()[node.value.end_col_offset or 0 :].decode()),
+            _meaning(_after(node.value, lines)) or _meaning(_after(node, lines)),
             path.stem,
             smoke.pop(node.target.id, None),
+            bound,
+            node.lineno,
         )
     if smoke:
         raise GolfError(
             f"{path} has a smoke value for `{min(smoke)}`, which is no knob of that file", "declare it there"
         )
+
+
+def _kind(node: ast.AnnAssign, path: Path) -> tuple[str, Bound | None]:
+    """The type that a knob's annotation names, and its bound where it has one: `x: int`, or `x: "int >= 1"`."""
+    place, bound = f"{path}:{node.lineno}", None
+    if isinstance(node.annotation, ast.Constant) and isinstance(node.annotation.value, str):
+        try:
+            bound = bound_of(node.annotation.value)
+        except ValueError as fault:
+            raise GolfError(f"{place} bounds a knob by what is no bound: {fault}",
+                            'write it as in `x: "0 < float <= 1" = 0.5`') from fault  # fmt: skip
+    kind = bound.kind if bound else ast.unparse(node.annotation)
+    if kind not in KINDS:
+        raise GolfError(f"{place} declares a knob of type `{kind}`", f"a knob is one of {', '.join(KINDS)}")
+    return kind, bound
+
+
+def _after(node: ast.AST, lines: list[str]) -> str:
+    """What follows a node on its last line: a long knob's comment stands inside the parentheses that a formatter puts round it."""
+    line, column = getattr(node, "end_lineno", 1), getattr(node, "end_col_offset", 0)
+    return lines[line - 1].encode()[column:].decode()
 
 
 def _meaning(rest: str) -> str:

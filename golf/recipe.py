@@ -12,7 +12,7 @@ from typing import Any
 
 from golf.catalogue import Catalogue, did_you_mean, load_catalogue
 from golf.errors import GolfError
-from golf.knobs import checked, knob_hint, parsed
+from golf.knobs import checked, knob_hint, parsed, refuse_out_of_bounds
 from golf.recipe_files import ancestry, find_recipe, name_of, shipped_recipes
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "diff",
     "find_recipe",
     "load_recipe",
+    "refuse_values",
     "shipped_recipes",
     "smoke_recipe",
     "smoke_sizes",
@@ -127,6 +128,13 @@ def changed(recipe: Recipe, values: Mapping[str, Any], origin: str = OVERRIDE) -
         origins=MappingProxyType({**recipe.origins, **dict.fromkeys(values, origin)}),
         own=recipe.own | values.keys(),
     )
+
+
+def refuse_values(recipe: Recipe) -> None:
+    """GolfError where a value breaks its knob's bound, or where the small twin's would; whoever set it."""
+    for values, where in ((recipe.values, recipe.name), (recipe.twin, f"the small twin of {recipe.name}")):
+        for name, value in values.items():
+            refuse_out_of_bounds(recipe.catalogue, recipe.catalogue.knobs[name], value, where)
 
 
 def with_folders(recipe: Recipe, folders: Iterable[Path]) -> Recipe:

@@ -8,9 +8,11 @@ import pytest
 
 from golf.data import hashes, source
 from golf.data.embedded import Embedded, make_embedded
+from golf.data.factbook import load_documents
 from golf.data.hashes import digest_of, sha256_of
 from golf.data.shards import count_tokens, write_documents, write_shard
 from golf.data.source import resolve_data
+from golf.data.tokenizer import load_tokenizer, train_tokenizer
 from golf.errors import GolfError
 
 
@@ -32,12 +34,16 @@ def corpus() -> Embedded:
     return make_embedded(512)
 
 
+def encoded(corpus: Embedded, *texts: str) -> list[list[int]]:
+    return load_tokenizer(corpus.tokenizer).encode(list(texts))
+
+
 @pytest.fixture
 def layout(corpus: Embedded, tmp_path: Path) -> Path:
     """A project with a small data set in the official layout; its `data` folder."""
     dataset = tmp_path / "data" / "datasets" / "fineweb10B_sp512"
     for split in ("train", "val"):
-        write_documents(dataset, [[5, 6, 7], [300, 511]], split)
+        write_documents(dataset, encoded(corpus, "The land is flat.", "The sea is deep."), split)
     (tmp_path / "data" / "tokenizers").mkdir()
     shutil.copy(corpus.tokenizer, tmp_path / "data" / "tokenizers" / "fineweb_512_bpe.model")
     return tmp_path / "data"
@@ -56,7 +62,8 @@ def test_shards_in_the_official_layout_come_before_the_embedded_corpus(layout: P
     found = resolve_data(512, root=tmp_path)
     assert found.data_path == layout / "datasets" / "fineweb10B_sp512"
     assert found.tokenizer_path == layout / "tokenizers" / "fineweb_512_bpe.model"
-    assert (found.train_tokens, found.val_tokens, found.track) == (7, 7, "local")
+    assert found.track == "local"
+    assert found.train_tokens == found.val_tokens == count_tokens(found.data_path / "fineweb_val_000000.bin")
     assert resolve_data(512, root=tmp_path / "elsewhere").name == "golf_factbook_sp512"
 
 
@@ -136,7 +143,7 @@ def test_a_folder_that_does_not_exist_is_refused(corpus: Embedded, tmp_path: Pat
         resolve_data(512, tmp_path / "nowhere", corpus.tokenizer)
 
 
-def test_sha256s_name_the_tokenizer_and_every_shard(layout: Path, tmp_path: Path) -> None:
+def test_sha256s_name_the_tokenizer_and_every_shard(corpus: Embedded, layout: Path, tmp_path: Path) -> None:
     found = resolve_data(512, root=tmp_path)
     assert sorted(found.sha256s) == ["fineweb_512_bpe.model", "fineweb_train_000000.bin", "fineweb_val_000000.bin"]
     assert found.tokenizer_sha256 == sha256_of(found.tokenizer_path)
@@ -144,7 +151,9 @@ def test_sha256s_name_the_tokenizer_and_every_shard(layout: Path, tmp_path: Path
         {name: sha256_of(found.data_path / name) for name in ("fineweb_train_000000.bin", "fineweb_val_000000.bin")}
     )
     before = found.data_sha256
-    write_documents(layout / "datasets" / "fineweb10B_sp512", [[5, 6, 8], [300, 511]], "val")
+    write_documents(
+        layout / "datasets" / "fineweb10B_sp512", encoded(corpus, "The land is high.", "The sea is deep."), "val"
+    )
     assert resolve_data(512, root=tmp_path).data_sha256 != before
 
 
@@ -197,3 +206,44 @@ def test_the_official_tokenizer_is_found_for_the_official_shards(shared: Path) -
     for vocab_size in (1024, 4096, 8192):
         found = resolve_data(vocab_size, shared / "shards" / f"fineweb10B_sp{vocab_size}")
         assert found.tokenizer_path == (shared / "tokenizers" / f"fineweb_{vocab_size}_bpe.model").resolve()
+
+
+def test_shards_that_another_tokenizer_of_the_same_vocabulary_made_are_refused(
+    corpus: Embedded, tmp_path: Path
+) -> None:
+    path = tmp_path / "other.model"
+    lines = [line.upper() for document in load_documents()[:12] for line in document.lines]
+    path.write_bytes(train_tokenizer(lines, 512))
+    with pytest.raises(
+        GolfError, match=r"was not made with .*other\.model: of 16 documents, decoded and encoded again, [0-7] are"
+    ) as caught:
+        resolve_data(512, corpus.dataset, path)
+    assert "TOKENIZER_PATH" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_split_of_one_token_is_refused(layout: Path, tmp_path: Path, split: str) -> None:
+    write_shard(layout / "datasets" / "fineweb10B_sp512" / f"fineweb_{split}_000000.bin", [1])
+    with pytest.raises(GolfError, match=rf"the {split} shards of .* hold 1 token: nothing can be predicted"):
+        resolve_data(512, root=tmp_path)
+
+
+def test_a_stream_without_documents_pairs_by_its_beginning(corpus: Embedded, layout: Path, tmp_path: Path) -> None:
+    folder = layout / "datasets" / "fineweb10B_sp512"
+    (ids,) = encoded(corpus, " ".join(f"The land of {n} rivers is flat." for n in range(60)))
+    for split in ("train", "val"):
+        write_shard(folder / f"fineweb_{split}_000000.bin", ids[:-1])
+    assert resolve_data(512, root=tmp_path).val_tokens == len(ids) - 1
+    write_shard(folder / "fineweb_val_000000.bin", ids[::-1])
+    with pytest.raises(GolfError, match="was not made with"):
+        resolve_data(512, root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "tokenizer", ["fineweb_8192_bpe_alt_pr2081", "fineweb_8192_bpe_lossless_caps_caseops_v1_reserved"]
+)
+def test_of_three_official_tokenizers_of_8192_pieces_one_pairs(shared: Path, tokenizer: str) -> None:
+    shards = shared / "shards" / "fineweb10B_sp8192"
+    assert resolve_data(8192, shards, shared / "tokenizers" / "fineweb_8192_bpe.model").vocab_size == 8192
+    with pytest.raises(GolfError, match="was not made with"):
+        resolve_data(8192, shards, shared / "tokenizers" / f"{tokenizer}.model")

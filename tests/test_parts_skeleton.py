@@ -209,7 +209,7 @@ def test_the_stream_is_read_in_order_and_shared_among_ranks_without_gap(tmp_path
     for i, count in enumerate(shards):
         write_shard(folder / f"fineweb_train_{i:06d}.bin", tokens[at : at + count])
         at += count
-    h = SimpleNamespace(train_batch_tokens=8 * 4 * batch, train_seq_len=4)
+    h = SimpleNamespace(train_batch_tokens=8 * 4 * batch, train_seq_len=4, micro_batches=0)
     ranks = [
         SequentialStream(h, SimpleNamespace(data_path=str(folder), rank=r, world_size=world, device="cpu"))
         for r in range(world)

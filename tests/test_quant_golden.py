@@ -30,7 +30,7 @@ CASES = [
 
 
 def settings(overrides: list[str]) -> Namespace:
-    return namespace(load_recipe("baseline", overrides))
+    return namespace(load_recipe("baseline", ["calibrate=from_training_text", *overrides]))
 
 
 @pytest.mark.parametrize("matrix", MATRICES)

@@ -30,7 +30,7 @@ QUANTIZERS = [
 
 
 def recipe(*overrides: str) -> Namespace:
-    return namespace(load_recipe("baseline", overrides))
+    return namespace(load_recipe("baseline", ["calibrate=from_training_text", *overrides]))
 
 
 def inputs_gram(columns: int, seed: int, samples: int = 400) -> torch.Tensor:

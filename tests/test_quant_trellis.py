@@ -16,7 +16,7 @@ from golf.recipe import load_recipe
 
 
 def recipe(*overrides: str) -> Namespace:
-    return namespace(load_recipe("baseline", ["levels=trellis_levels", *overrides]))
+    return namespace(load_recipe("baseline", ["levels=trellis_levels", "calibrate=from_training_text", *overrides]))
 
 
 def read_levels(k: np.ndarray) -> np.ndarray:

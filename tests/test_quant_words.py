@@ -15,7 +15,7 @@ def test_every_coder_is_chosen_by_its_own_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", QUANTIZERS)
 def test_every_quantizer_is_chosen_for_all_matrices(name: str) -> None:
-    h = namespace(load_recipe("baseline", in_full([f"quantizer={name}", "bits=5"])))
+    h = namespace(load_recipe("baseline", in_full([f"quantizer={name}", "bits=5", "calibrate=from_training_text"])))
     assert h.embed_quantizer is h.attn_quantizer is h.mlp_quantizer
     assert (h.attn_bits, h.mlp_bits, h.embed_bits) == (5, 5, 8)
 

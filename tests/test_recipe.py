@@ -308,7 +308,7 @@ def test_a_printed_value_is_the_value(value):
 
 
 @settings(deadline=None)
-@given(st.integers(), st.floats(allow_nan=False, allow_infinity=False))
+@given(st.integers(1, 4096), st.floats(0, 10, exclude_min=True))
 def test_numbers_survive_the_command_line(count, share):
     catalogue = load_catalogue("toy_parts")
     assert parsed(catalogue, f"model_dim={count}")[1] == count

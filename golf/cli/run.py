@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from golf.cli.output import print_json, print_table, talk
-from golf.errors import Exit
+from golf.errors import Exit, GolfError
 
 
 def run(
@@ -28,6 +28,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and what it costs; run nothing.")
     ] = False,
+    on: Annotated[
+        str | None, typer.Option(metavar="NxGPU", help="With --dry-run: a machine that is not here, as 8xH100.")
+    ] = None,
     rate: Annotated[float | None, typer.Option(help="Price of this machine in $/h, for --dry-run.")] = None,
     json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
     md: Annotated[bool, typer.Option("--md", help="The table as Markdown.")] = False,
@@ -38,11 +41,20 @@ def run(
 
     Exit codes: 3 over bytes, 4 over time, 6 a seed has no result, 10 refused before start.
     """
-    from golf.run.api import Wishes, estimate, run_submission
+    from golf.run.api import Wishes, checked_rate, estimate, run_submission
     from golf.run.report import COLUMNS, remarks_of, rows_of, to_json
 
     wishes = Wishes(seeds, nproc, smoke, resume, again, tuple(allow or ()), data_path, tokenizer_path,
                     max_wallclock_seconds, iterations, stall_seconds, parallel)  # fmt: skip
+    if on is not None:
+        from golf.run.elsewhere import foresee, rows_and_report
+
+        if not dry_run:
+            raise GolfError(f"`--on {on}` starts nothing there", "add `--dry-run` to see what it would cost")
+        found_elsewhere = foresee(name, wishes, on)
+        rows, report = rows_and_report(found_elsewhere, str(name or "here"), checked_rate(rate))
+        print_json(report) if json else print_table(None, ("per seed", "seconds", "$", "source"), rows, md=md)
+        return
     if dry_run:
         rows, report = estimate(name, wishes, rate)
         print_json(report) if json else print_table(None, ("seed", "what", "seconds at most", "$"), rows, md=md)

@@ -11,6 +11,7 @@ def size(
         False, "--techniques", help="What each technique adds: composes once more without each (seconds)."
     ),
     artifact: bool = typer.Option(True, help="Predict the model's bytes too (imports torch)."),
+    memory: bool = typer.Option(False, "--memory", help="Predict a rank's peak memory in training (imports torch)."),
     json: bool = typer.Option(False, "--json", help="As JSON."),
     md: bool = typer.Option(False, "--md", help="As Markdown tables."),
 ) -> None:
@@ -18,6 +19,11 @@ def size(
 
     $ golf size mine --vs baseline
     """
+    if memory:
+        from golf.compose.weigh_in import show_memory
+
+        show_memory(name, json=json, md=md)
+        return
     from golf.compose.weigh_in import Request, run
 
     run(Request(name, versus, definitions, techniques, artifact, json, md))

@@ -9,12 +9,15 @@ from golf.compose.emit import render
 from golf.compose.lint import lint, refuse
 from golf.compose.shake import module_order, shake
 from golf.errors import GolfError
-from golf.recipe import Recipe
+from golf.recipe import Recipe, refuse_values
 
 
 @dataclass(frozen=True)
 class Composition:
-    """A composed file. parts: in the file's order; definitions: (what, its folded text); read: knobs that have an effect."""
+    """A composed file. parts: in the file's order; definitions: (what, its folded text); read: knobs that have an effect.
+
+    twin_faults: why the small twin cannot run, as sentences with file and line; empty where it can.
+    """
 
     recipe: Recipe
     text: str
@@ -22,10 +25,12 @@ class Composition:
     definitions: tuple[tuple[Definition, str], ...]
     scalars: Mapping[str, Any]
     read: frozenset[str]
+    twin_faults: tuple[str, ...] = ()
 
 
 def composition(recipe: Recipe) -> Composition:
     """The composed file with what it is made of. Raises GolfError, see `golf.compose.compose`."""
+    refuse_values(recipe)
     live = shake(recipe)
     mine = tuple(part.stem for part in recipe.catalogue.parts.values() if part.user)
     if mine:
@@ -38,7 +43,7 @@ def composition(recipe: Recipe) -> Composition:
     order = {part.stem: i for i, part in enumerate(parts)}
     definitions.sort(key=lambda pair: (order[pair[0].part], pair[0].line))
     kept = {name: recipe.values[name] for name in sorted(live.knobs)}
-    return Composition(recipe, text, tuple(parts), tuple(definitions), kept, frozenset(read))
+    return Composition(recipe, text, tuple(parts), tuple(definitions), kept, frozenset(read), tuple(live.twin_faults))
 
 
 def _refuse_unread(recipe: Recipe, read: set[str]) -> None:

@@ -15,6 +15,7 @@ import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
 from golf.catalogue import Definition
+from golf.compose.alternatives import alternatives
 from golf.compose.branches import (
     EMPTY,
     Statement,
@@ -61,6 +62,9 @@ def fold(definition: Definition, values: Values, shown: str) -> str:
         if place in fault.message:
             raise
         raise GolfError(f"{fault.message}  [{place}]", fault.hint, fault.code) from fault
+    for sentence, at in folder.twin_faults:
+        folder.at = at
+        values.twin_faults.append(f"{sentence}  [{shown}:{folder.line_of(module)}]")
     return folded.code
 
 
@@ -71,6 +75,7 @@ class Fold(Substitute):
         super().__init__(definition, values)
         self.at: cst.CSTNode | None = None
         self.functions: list[cst.FunctionDef] = []
+        self.twin_faults: list[tuple[str, cst.CSTNode | None]] = []
 
     def line_of(self, module: cst.Module) -> int:
         """The line in the part's file of the statement that is being folded."""
@@ -122,21 +127,31 @@ class Fold(Substitute):
         """Whether the recipe proves an assertion; GolfError with its sentence when the recipe breaks it."""
         decided = set(self.values.decided)
         known, value, _ = settle(node.test, self.values)
-        if not known:  # the twin's values would break it; that is said when the twin is composed
-            known, value = evaluate(EMPTY.code_for_node(node.test), self.values)
+        test = EMPTY.code_for_node(node.test)
+        if not known:
+            known, value = evaluate(test, self.values)
+            if known and value and not self.twin_keeps(test):  # no fault of the file, but the twin must not be started
+                self.twin_faults.append((self.sentence(node, small=True), self.at))
         self.values.decided = decided  # an assertion that holds has no effect on the file
         if known and not value:
-            sentence = (
-                EMPTY.code_for_node(node.msg) if node.msg else f"`{EMPTY.code_for_node(node.test)}` does not hold"
-            )
-            computed, text = evaluate(sentence, self.values) if node.msg else (False, None)
-            plain = (
-                node.msg.evaluated_value
-                if isinstance(node.msg, cst.SimpleString | cst.ConcatenatedString)
-                else sentence
-            )
-            raise GolfError(str(text if computed else plain), "the recipe's values break this condition of the part")
+            hint = alternatives(test, self.values) or "the recipe's values break this condition of the part"
+            raise GolfError(self.sentence(node), hint)
         return known
+
+    def twin_keeps(self, test: str) -> bool:
+        try:
+            return bool(evaluate(test, self.values, small=True)[1])
+        except GolfError:
+            return False
+
+    def sentence(self, node: cst.Assert, small: bool = False) -> str:
+        """What an assertion says when it is broken, by the recipe's values or by the twin's."""
+        if node.msg is None:
+            return f"`{EMPTY.code_for_node(node.test)}` does not hold"
+        text = EMPTY.code_for_node(node.msg)
+        computed, found = evaluate(text, self.values, small)
+        plain = node.msg.evaluated_value if isinstance(node.msg, cst.SimpleString | cst.ConcatenatedString) else text
+        return str(found if computed else plain)
 
     def fold_if(self, node: cst.If) -> list[Statement]:
         known, value, test = settle(node.test, self.values)

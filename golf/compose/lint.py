@@ -60,6 +60,7 @@ def _findings(catalogue: Catalogue, part: Part, tree: ast.Module, takes_h: set[s
     yield from _top_level(tree)
     yield from lint_imports(catalogue, part, tree)
     yield from _names(catalogue, part, tree)
+    yield from _bounds(part)
     yield from lint_h(catalogue, part, tree, takes_h)
     yield from _forwards(tree)
     yield from _calls(part, tree)
@@ -115,6 +116,18 @@ def _names(catalogue: Catalogue, part: Part, tree: ast.Module) -> Iterator[Broke
             clash = mine.get(item.bound)
             if clash and clash != item and (clash.name or item.name or "=" in clash.module + item.module):
                 yield 3, tree.body[0], f"`{item.bound}` is another import in {other.shown}", "import it alike in both"
+
+
+def _bounds(part: Part) -> Iterator[Broken]:
+    """A number that ships without its bound: nothing would refuse what cannot run. A user's own may do without."""
+    for knob in () if part.user else part.knobs:
+        if knob.kind in ("int", "float") and knob.bound is None:
+            yield (
+                3,
+                ast.Pass(lineno=knob.line),
+                f"knob `{knob.name}` has no bound",
+                f'write it in the annotation, as in `{knob.name}: "0 < {knob.kind} <= 100" = {knob.default}`',
+            )
 
 
 def _forwards(tree: ast.Module) -> Iterator[Broken]:

@@ -25,7 +25,10 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A definition under a recipe, cut into pieces. decided: knobs that settled something in it; chosen: names put in."""
+    """A definition under a recipe, cut into pieces. decided: knobs that settled something in it; chosen: names put in.
+
+    twin_faults: what the small twin's values break.
+    """
 
     text: str
     pieces: tuple[Piece, ...]
@@ -33,6 +36,7 @@ class Folded:
     consulted: dict[str, Any]
     decided: frozenset[str]
     chosen: frozenset[str]
+    twin_faults: tuple[str, ...] = ()
 
 
 _MEMO: dict[str, list[Folded]] = {}
@@ -51,7 +55,7 @@ def fold_once(catalogue: Catalogue, definition: Definition, recipe: Recipe) -> F
     read = [value for value, _ in values.consulted.values()]
     chosen = frozenset(c.name for v in read for c in (v if isinstance(v, tuple) else (v,)) if isinstance(c, Choice))
     bases, pieces = _cut(text)
-    folded = Folded(text, pieces, bases, values.consulted, frozenset(values.decided), chosen)
+    folded = Folded(text, pieces, bases, values.consulted, frozenset(values.decided), chosen, tuple(values.twin_faults))
     _MEMO[key].append(folded)
     return folded
 

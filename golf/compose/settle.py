@@ -53,7 +53,8 @@ class Choice:
 class Values:
     """The recipe as the fold sees it, and the small twin's values where they differ: a branch that these would settle otherwise stays.
 
-    consulted: every knob that was evaluated → its value and the twin's; decided: those that settled something but an assertion.
+    consulted: every knob that was evaluated → its value and the twin's; decided: those that settled something but an assertion;
+    twin_faults: assertions that the twin's values alone break, as sentences with their place.
     """
 
     def __init__(self, catalogue: Catalogue, values: Mapping[str, Any], twin: Mapping[str, Any] | None = None) -> None:
@@ -62,6 +63,7 @@ class Values:
         self.twin = twin or {}
         self.consulted: dict[str, tuple[Any, Any]] = {}
         self.decided: set[str] = set()
+        self.twin_faults: list[str] = []
 
     def kind(self, knob: str) -> str:
         """The knob's type; GolfError with the nearest name when no part declares it."""
@@ -99,8 +101,8 @@ class _H:
         return self._values.read(name, self._small)
 
 
-def evaluate(text: str, values: Values) -> tuple[bool, Any]:
-    """(whether the recipe alone decides the expression `text`, its value). `self.h` counts as `h`.
+def evaluate(text: str, values: Values, small: bool = False) -> tuple[bool, Any]:
+    """(whether the recipe alone decides the expression `text`, its value). `self.h` counts as `h`; small: by the twin's values.
 
     Raises GolfError when the decided expression cannot be computed, as in `h.loop[3]` of three values.
     """
@@ -108,7 +110,7 @@ def evaluate(text: str, values: Values) -> tuple[bool, Any]:
     if code is None:
         return False, None
     try:
-        return True, eval(code, {"__builtins__": dict(FUNCTIONS), "h": _H(values, False)})
+        return True, eval(code, {"__builtins__": dict(FUNCTIONS), "h": _H(values, small)})
     except (ArithmeticError, LookupError, TypeError, ValueError) as fault:
         raise GolfError(
             f"`{' '.join(text.split())}` cannot be computed: {fault}", "check the values that it reads"

@@ -53,6 +53,7 @@ class Live:
     imports: dict[Import, str] = field(default_factory=dict)  # → the part that needs it
     knobs: set[str] = field(default_factory=set)
     decided: set[str] = field(default_factory=set)
+    twin_faults: list[str] = field(default_factory=list)
     soft: dict[str, list[str]] = field(default_factory=dict)  # part → parts that its slots chose
 
     def text_of(self, name: str) -> str:
@@ -83,6 +84,7 @@ def shake(recipe: Recipe) -> Live:
         folded = fold_once(catalogue, definition, recipe)
         live.folded[definition.names[0]], live.definitions[definition.names[0]] = folded, definition
         live.decided |= folded.decided
+        live.twin_faults += folded.twin_faults
         pieces = []
         kept = _called_by_bases(catalogue, folded)
         for piece in folded.pieces:

@@ -37,6 +37,7 @@ class Drift:
     name: str
     state: str
     message: str
+    twin_faults: tuple[str, ...] = ()  # why its small twin cannot run
 
     @property
     def ok(self) -> bool:
@@ -90,7 +91,7 @@ def check_submission(folder: Path) -> Drift:
     fresh = script_of(composed, lock.form)
     now = lock_of(composed, fresh, lock.form)
     if script == fresh and lock.script_sha256 == now.script_sha256:
-        return Drift(name, "same", f"{name}: {len(script):,} bytes, as its recipe says")
+        return Drift(name, "same", f"{name}: {len(script):,} bytes, as its recipe says", composed.twin_faults)
     if sha256(script) != lock.script_sha256:
         return Drift(
             name, "edited", f"{name}/{SCRIPT} was edited by hand: change recipe.toml, then `golf compose {name}`"

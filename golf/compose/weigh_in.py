@@ -54,6 +54,29 @@ def run(request: Request) -> None:
     print_lines(_verdict(report, prediction))
 
 
+def show_memory(name: str | None, *, json: bool, md: bool) -> None:
+    """Predict the peak memory of a rank and print its parts; see `golf.preflight.memory` for what it was compared with."""
+    from golf.compose.composition import composition
+    from golf.preflight.memory import COMPILED_SHARE, predict_memory
+
+    recipe = recipe_of(name)
+    composition(recipe)  # what cannot run needs no memory
+    found = predict_memory(recipe)
+    least, most = (share * found.peak_bytes for share in COMPILED_SHARE)
+    if json:
+        print_json({"memory": asdict(found), "compiled_bytes": [round(least), round(most)], "predicted": True})
+        return
+    parts = ("parameters", "averages", "optimizer", "gradients", "activations", "logits", "peak")
+    sizes = {part: getattr(found, f"{part}_bytes") for part in parts}
+    rows = [[part, f"{size / (1 << 20):,.0f}"] for part, size in sizes.items()]
+    print_table(None, ("of a rank", "MiB predicted"), rows, right=("MiB predicted",), md=md)
+    print(
+        f"\n{found.sequences} sequences a micro-batch in bf16; the peak lies in {found.peak_in}; logits are part of the activations"
+    )
+    print(f"eager: about {found.peak_bytes / (1 << 20):,.0f} MiB; compiled: {least / (1 << 20):,.0f} to {most / (1 << 20):,.0f} MiB, "
+          "as the public logs of four recipes lie to their predictions; predicted, not measured")  # fmt: skip
+
+
 def _prediction(recipe: Recipe) -> tuple[Prediction | None, str]:
     """The prediction, or None and why there is none."""
     try:

@@ -16,6 +16,7 @@ from golf.project import find_root
 CANONICAL_VAL_TOKENS = {1024: 62_021_632, 4096: 45_508_608, 8192: 40_540_160}
 TRIM_TOKENS = 8192  # more than any recipe's sequence length cuts off
 CANONICAL_VAL_BYTES = (151_050_000, 151_100_000)
+LEAST_TOKENS = 2  # of a split: something to predict from and something to predict
 
 Track = Literal["10min_16mb", "local"]
 
@@ -31,6 +32,7 @@ class DataSource:
     vocab_size: int
     train_tokens: int
     val_tokens: int
+    train_shards: int = 1
 
     @cached_property
     def sha256s(self) -> dict[str, str]:
@@ -64,7 +66,8 @@ def resolve_data(
     `<root>/data/datasets/fineweb10B_sp<vocab>`, else the embedded corpus (built when it is not in the cache yet).
 
     root: the project (default: the one of the current folder). Where only shards are named, the tokenizer is looked for beside
-    them and in `<root>/data/tokenizers`. GolfError: missing or broken shards, a tokenizer of another vocabulary, ids beyond it.
+    them and in `<root>/data/tokenizers`. GolfError: missing or broken shards, a tokenizer of another vocabulary, ids beyond it, shards
+    that the tokenizer did not make, a split of fewer than two tokens.
     """
     root = root or find_root()
     data = _named(data_path, "DATA_PATH")
@@ -110,19 +113,24 @@ def find_tokenizer(vocab_size: int, data_path: Path, root: Path) -> Path:
 
 def check_source(vocab_size: int, data_path: Path, tokenizer_path: Path) -> DataSource:
     """The DataSource of these paths after checking them; raises as `resolve_data`."""
+    from golf.data.pair import check_pair
     from golf.data.tokenizer import load_tokenizer
 
-    load_tokenizer(tokenizer_path, vocab_size)
-    tokens = {}
+    sp = load_tokenizer(tokenizer_path, vocab_size)
+    tokens, shards = {}, {}
     for split in ("train", "val"):
         files = shard_files(data_path, split)
-        tokens[split] = sum(count_tokens(path) for path in files)
+        tokens[split], shards[split] = sum(count_tokens(path) for path in files), len(files)
         for path in files:
             check_ids(path, vocab_size)
+        if tokens[split] < LEAST_TOKENS:
+            raise GolfError(f"the {split} shards of {data_path} hold {tokens[split]:,} token{'s' * (tokens[split] != 1)}: "
+                            "nothing can be predicted from fewer than two", "fetch them again: `golf data get`")  # fmt: skip
+        check_pair(sp, files[0], tokenizer_path)
     track = _track(vocab_size, data_path, tokenizer_path, tokens["val"])
     return DataSource(
         data_path.resolve(), tokenizer_path.resolve(), track, data_path.resolve().name,
-        vocab_size, tokens["train"], tokens["val"],
+        vocab_size, tokens["train"], tokens["val"], shards["train"],
     )  # fmt: skip
 
 

@@ -15,12 +15,12 @@ except ImportError:
 
 
 class Knobs:
-    num_heads: int = 8  # query heads
-    num_kv_heads: int = 4  # key and value heads, each shared by num_heads / num_kv_heads query heads
-    qk_gain: float = 1.5  # start of the learned gain on the queries
-    rope_base: float = 10_000.0
-    rope_dims: int = 0  # rotated dims per head, 0 for all
-    rope_train_len: int = 0  # beyond this many tokens the base grows (NTK); 0 never
+    num_heads: "1 <= int <= 256" = 8  # query heads
+    num_kv_heads: "1 <= int <= 256" = 4  # key and value heads, each shared by num_heads / num_kv_heads query heads
+    qk_gain: "0 < float <= 100" = 1.5  # start of the learned gain on the queries
+    rope_base: "1 < float <= 1e9" = 10_000.0
+    rope_dims: "0 <= int <= 4096 and int % 2 == 0" = 0  # rotated dims per head, 0 for all
+    rope_train_len: "0 <= int <= 1048576" = 0  # beyond this many tokens the base grows (NTK); 0 never
     rotary: bool = True  # make the tables of rotary positions; off where positions are learned
     attend: Slot = "causal_attention"  # (q, k, v, docs) -> y
     linear_init: Slot = "kaiming_uniform"  # (h, weight, rng) of every linear that does not start at zero
@@ -83,6 +83,21 @@ class Attention(nn.Module):
     def __init__(self, h, layer):
         super().__init__()
         self.h = h
+        assert h.model_dim % h.num_heads == 0, (
+            f"model_dim = {h.model_dim} does not divide into num_heads = {h.num_heads} heads"
+        )
+        assert h.num_heads % h.num_kv_heads == 0, (
+            f"num_heads = {h.num_heads} query heads cannot share num_kv_heads = {h.num_kv_heads} heads of keys and values evenly"
+        )
+        assert h.model_dim % (2 * h.num_heads) == 0, (
+            f"a head of model_dim / num_heads = {h.model_dim // h.num_heads} channels has no pairs to rotate: it must be even"
+        )
+        assert h.rope_dims <= h.model_dim // h.num_heads, (
+            f"rope_dims = {h.rope_dims} are more than the {h.model_dim // h.num_heads} channels of a head (model_dim / num_heads)"
+        )
+        assert not h.rope_train_len or (h.rope_dims or h.model_dim // h.num_heads) > 2, (
+            "rope_train_len stretches the slow pairs of a head: it needs rope_dims > 2"
+        )
         self.head_dim = h.model_dim // h.num_heads
         kv_dim = h.num_kv_heads * self.head_dim
         self.c_q = CastedLinear(h.model_dim, h.model_dim, role="attn", init=h.linear_init)

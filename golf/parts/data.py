@@ -16,8 +16,8 @@ from golf.parts.knobs import Slot
 
 class Knobs:
     loader: Slot = "SequentialStream"  # class (h, env): next_batch() gives ids, targets of a micro-batch
-    train_seq_len: int = 1024  # tokens
-    train_batch_tokens: int = 524_288  # per step, over all ranks and micro-batches
+    train_seq_len: "2 <= int <= 1048576" = 1024  # tokens
+    train_batch_tokens: "8 <= int <= 1073741824" = 524_288  # per step, over all ranks and micro-batches
 
 
 class Smoke:
@@ -70,6 +70,12 @@ class SequentialStream:
 
     def next_batch(self):
         """ids, targets: (sequences, T) of this rank's micro-batch. The span's last token is a target only."""
+        assert self.h.train_batch_tokens % (8 * self.h.train_seq_len) == 0, (
+            f"train_batch_tokens = {self.h.train_batch_tokens} are not 8 micro-batches of whole sequences of train_seq_len = {self.h.train_seq_len}"
+        )
+        assert self.h.micro_batches in (0, 8) or "MicroBatches" in str(self.h.loader), (
+            f"this loader makes 8 micro-batches a step and micro_batches is {self.h.micro_batches}: choose `MicroBatches`"
+        )
         span = self.h.train_batch_tokens // 8 + 1
         tokens = self.take(span * self.env.world_size)[self.env.rank * span :][:span].astype(np.int64)
         rows = (-1, self.h.train_seq_len)

@@ -15,8 +15,8 @@ from golf.parts.knobs import Chain
 
 class Knobs:
     reports: Chain = ("plain",)  # evaluators; the last one is the score
-    eval_seq_len: int = 1024  # tokens
-    val_batch_tokens: int = 524_288  # over all ranks
+    eval_seq_len: "2 <= int <= 1048576" = 1024  # tokens
+    val_batch_tokens: "8 <= int <= 1073741824" = 524_288  # over all ranks
 
 
 class Smoke:

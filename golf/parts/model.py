@@ -17,11 +17,12 @@ from golf.parts.tags import tag
 
 
 class Knobs:
-    num_layers: int = 9  # blocks with weights of their own
-    model_dim: int = 512  # residual width
-    mlp_mult: float = 2.0  # MLP hidden width / model_dim
-    tied_embed_init_std: float = 0.005
-    softcap: float = 30.0  # logits are bounded by softcap · tanh(z / softcap)
+    num_layers: "1 <= int <= 256" = 9  # blocks with weights of their own
+    model_dim: "2 <= int <= 16384" = 512  # residual width
+    mlp_mult: "0 < float <= 64" = 2.0  # MLP hidden width / model_dim
+    tied_embed_init_std: "0 < float <= 10" = 0.005
+    softcap: "0 < float <= 1e4" = 30.0  # logits are bounded by softcap · tanh(z / softcap)
+    cap_logits: bool = True  # off: the logits as they are
     embed_norm: bool = True  # norm the embedding
     output_norm: Slot = ""  # (h) -> module in place of the norm before the head
     ln_scale: bool = False  # scale every normed block input by 1 / √(layer + 1)
@@ -70,6 +71,9 @@ class MLP(nn.Module):
     def __init__(self, h, layer):
         super().__init__()
         self.h = h
+        assert int(h.mlp_mult * h.model_dim) >= 1, (
+            f"an MLP of mlp_mult = {h.mlp_mult} × model_dim = {h.model_dim} has no width"
+        )
         hidden = int(h.mlp_mult * h.model_dim)
         self.fc = CastedLinear(h.model_dim, hidden, role="mlp", init=h.linear_init)
         self.proj = CastedLinear(hidden, h.model_dim, role="mlp", init=None)
@@ -155,7 +159,7 @@ class GPT(nn.Module):
         logits = F.linear(x, self.tok_emb.weight.to(x.dtype))
         if self.h.adapters:
             logits = adapt(flow, "head", x, logits)
-        if self.h.softcap:
+        if self.h.cap_logits:
             logits = self.h.softcap * torch.tanh(logits / self.h.softcap)
         if targets is None:
             return logits

@@ -8,9 +8,9 @@ from golf.parts.knobs import Chain, Slot
 
 class Knobs:
     orthogonalize: Slot = "newton_schulz"  # (g, steps) -> g
-    ns_steps: int = 5
+    ns_steps: "1 <= int <= 50" = 5
     grad: Chain = ()  # members change the update before it is orthogonalised: (g) -> g
-    muon_wd: float = 0.0  # decoupled weight decay
+    muon_wd: "0 <= float < 10" = 0.0  # decoupled weight decay
     bf16_momentum: bool = False  # momentum and gradient in bf16, as the banked scripts (PR #399 line) keep them
 
 

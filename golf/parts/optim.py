@@ -6,15 +6,15 @@ from golf.parts.muon import Muon
 
 
 class Knobs:
-    matrix_lr: float = 0.04  # Muon
-    scalar_lr: float = 0.04  # Adam on gains, scales, mixes
-    tied_embed_lr: float = 0.05  # Adam on the tied embedding and other tables
-    beta1: float = 0.9
-    beta2: float = 0.95
-    adam_eps: float = 1e-8
-    adam_wd: float = 0.0  # decoupled weight decay of the scalars
-    embed_wd: float = 0.0  # … of the tables
-    grad_clip_norm: float = 0.0  # of all gradients together, 0 for off
+    matrix_lr: "0 < float <= 10" = 0.04  # Muon
+    scalar_lr: "0 < float <= 10" = 0.04  # Adam on gains, scales, mixes
+    tied_embed_lr: "0 < float <= 10" = 0.05  # Adam on the tied embedding and other tables
+    beta1: "0 <= float < 1" = 0.9
+    beta2: "0 <= float < 1" = 0.95
+    adam_eps: "0 < float <= 1" = 1e-8
+    adam_wd: "0 <= float < 10" = 0.0  # decoupled weight decay of the scalars
+    embed_wd: "0 <= float < 10" = 0.0  # … of the tables
+    grad_clip_norm: "0 <= float <= 1e6" = 0.0  # of all gradients together, 0 for off
 
 
 def build_optimizers(h, tagged, env):

@@ -20,17 +20,19 @@ class Knobs:
         ""  # (h, w, hessian, bits, role) -> codes, scale of hashed and value tables, and their projections
     )
     gate_quantizer: Slot = ""  # (h, w, hessian, bits, role) -> codes, scale of gates of any number of values
-    embed_bits: int = 8
-    attn_bits: int = 8
-    mlp_bits: int = 8
-    table_bits: int = 8
-    gate_bits: int = 8
-    embed_clip_sigmas: float = 20.0  # SDClip: the largest code stands for this many standard deviations of the row
-    attn_clip_sigmas: float = 12.85
-    mlp_clip_sigmas: float = 12.85
-    table_clip_sigmas: float = 20.0
+    embed_bits: "2 <= int <= 8" = 8
+    attn_bits: "2 <= int <= 8" = 8
+    mlp_bits: "2 <= int <= 8" = 8
+    table_bits: "2 <= int <= 8" = 8
+    gate_bits: "2 <= int <= 8" = 8
+    embed_clip_sigmas: "0 < float <= 1000" = (
+        20.0  # SDClip: the largest code stands for this many standard deviations of the row
+    )
+    attn_clip_sigmas: "0 < float <= 1000" = 12.85
+    mlp_clip_sigmas: "0 < float <= 1000" = 12.85
+    table_clip_sigmas: "0 < float <= 1000" = 20.0
     assign_bits: Slot = ""  # (h, tagged, hessians) -> {name: bits}, for mixed precision; "" by role
-    keep_float_numel: int = 65_536  # tensors up to this many values are stored as fp16
+    keep_float_numel: "0 <= int <= 1000000000" = 65_536  # tensors up to this many values are stored as fp16
     half_controls: bool = False  # control tensors as fp16 (#162 and after), else fp32 (the baseline, #65, #740)
     log_scales: bool = False  # scales as 8 bits, sixteen steps an octave, else fp16
     prune: Slot = ""  # (h, tensors) -> None zeroes codes in place

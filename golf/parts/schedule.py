@@ -10,13 +10,13 @@ class Knobs:
     group_lr: Slot = (
         ""  # (h, group, clock) -> learning rate of an optimizer group, where base rate times factor is not it
     )
-    warmdown_iters: int = 1200  # the last steps' learning rate falls linearly to 0
+    warmdown_iters: "0 <= int <= 1000000000" = 1200  # the last steps' learning rate falls linearly to 0
     momentum_at: Slot = "momentum_warmup"  # (h, clock) -> Muon's momentum
-    momentum: float = 0.95
-    momentum_warmup_start: float = 0.85
-    momentum_warmup_steps: int = 500
-    loop_from: float = 0.0  # share of the training budget from which the looped order runs; 0 from the start
-    reserve_seconds: float = 0.0  # kept off the training clock for calibration
+    momentum: "0 <= float < 1" = 0.95
+    momentum_warmup_start: "0 <= float < 1" = 0.85
+    momentum_warmup_steps: "0 <= int <= 1000000000" = 500
+    loop_from: "0 <= float < 1" = 0.0  # share of the training budget from which the looped order runs; 0 from the start
+    reserve_seconds: "0 <= float <= 1e5" = 0.0  # kept off the training clock for calibration
 
 
 class Smoke:

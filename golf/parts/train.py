@@ -17,9 +17,11 @@ from golf.parts.tags import collect
 
 
 class Knobs:
-    warmup_steps: int = 20  # real steps before the clock starts, undone after: they compile and allocate
-    val_loss_every: int = 1000  # steps; 0 only at the end
-    train_log_every: int = 200  # steps
+    warmup_steps: "0 <= int <= 10000" = (
+        20  # real steps before the clock starts, undone after: they compile and allocate
+    )
+    val_loss_every: "0 <= int <= 1000000000" = 1000  # steps; 0 only at the end
+    train_log_every: "1 <= int <= 1000000000" = 200  # steps
     after_step: Chain = ()  # members (h, model) are called with the clock after every step: averages
     export_weights: Slot = "raw_weights"  # (model, averages): puts the weights to export into the model
     parallel: Slot = "ddp"  # (env, model) -> model that averages the gradients over the ranks in its backward
@@ -138,6 +140,12 @@ def score_average(h, env, log, model, stream):
 
 def train(h, env, log, model):
     """Train the raw model in place and leave `float.golf`, the checkpoint that export reads."""
+    assert h.reserve_seconds < h.max_wallclock_seconds or h.max_wallclock_seconds == 0, (
+        f"reserve_seconds = {h.reserve_seconds} leave nothing of max_wallclock_seconds = {h.max_wallclock_seconds} to train in"
+    )
+    assert h.after_step or "raw_weights" in str(h.export_weights), (
+        'export_weights exports an average that nothing takes: add what takes it to after_step, as in ["ema.EMA"]'
+    )
     stream = Stream(h, env)
     if h.mlp_in:
         model.train()

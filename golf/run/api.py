@@ -5,6 +5,7 @@ from typing import Any
 
 from golf.errors import GolfError
 from golf.project import find_root, find_submission
+from golf.run.before import check_before
 from golf.run.launch import Launcher, torchrun
 from golf.run.machine import this_machine
 from golf.run.plan import Plan, Wishes, find_data, make_plan
@@ -15,7 +16,7 @@ from golf.run.steps import decide
 from golf.run.store import has_store, open_store
 from golf.run.view import view_for_terminal
 
-__all__ = ["Wishes", "estimate", "plan_run", "run_submission"]
+__all__ = ["Wishes", "checked_rate", "estimate", "plan_run", "run_submission"]
 
 
 def plan_run(name: str | None, wishes: Wishes) -> Plan:
@@ -42,6 +43,7 @@ def run_submission(
     plan, shown = plan_run(name, wishes), view or view_for_terminal()
     if plan.source.remark is not None:
         shown.say(plan.source.remark)
+    check_before(plan, shown.say)
     with open_store(plan.root) as store:
         finished = Session(plan, store, shown, launcher, at).run()
         return make_report(store, finished)
@@ -56,8 +58,7 @@ def estimate(
     if has_store(plan.root):
         with open_store(plan.root) as store:
             steps = [(step.seed, step.what) for step in decide(plan, store)]
-    if dollars_per_hour is not None and dollars_per_hour < 0:
-        raise GolfError(f"a rate of {dollars_per_hour} $/h is negative", "for example `--rate 20.0`")
+    dollars_per_hour = checked_rate(dollars_per_hour)
     seeds: list[dict[str, Any]] = []
     for seed, what in steps:
         seconds = None if plan.source.smoke else 0.0 if what == "keep" else plan.seconds_per_seed
@@ -76,6 +77,14 @@ def estimate(
     if known:
         rows.append(["all", "", "", f"{sum(known):.2f}"])
     return rows, report
+
+
+def checked_rate(dollars_per_hour: float | None) -> float | None:
+    """The rate as a number of dollars; GolfError for a negative one, inf and nan."""
+    if dollars_per_hour is not None and not 0 <= dollars_per_hour < float("inf"):
+        what = "negative" if dollars_per_hour < 0 else "no price"
+        raise GolfError(f"a rate of {dollars_per_hour} $/h is {what}", "for example `--rate 20.0`")
+    return dollars_per_hour
 
 
 def _cell(value: float | None, form: str) -> str:

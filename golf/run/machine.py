@@ -1,10 +1,13 @@
 """What this machine is, asked without importing torch: GPUs, cores, free disk."""
 
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+from golf.errors import GolfError
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,30 @@ class Machine:
     def is_contest(self, nproc: int) -> bool:
         """Whether this is what the contest runs on: eight H100 (the SXM variant calls itself HBM3)."""
         return nproc == 8 and len(self.gpus) >= 8 and all("H100" in name and "PCIe" not in name for name in self.gpus)
+
+
+KINDS = {
+    "H100": "NVIDIA H100 80GB HBM3",
+    "H200": "NVIDIA H200",
+    "A100": "NVIDIA A100-SXM4-80GB",
+    "RTX4090": "NVIDIA GeForce RTX 4090",
+}
+MEMORY_BYTES = {"H100": 80 << 30, "H200": 141 << 30, "A100": 80 << 30, "RTX4090": 24 << 30}
+
+
+def machine_of(text: str) -> Machine:
+    """A machine that is not here, as one writes it: `8xH100`, `1xA100`. GolfError for any other form."""
+    match = re.fullmatch(r"([1248])\s*[x×]\s*([A-Za-z0-9 ]+)", text.strip(), re.IGNORECASE)
+    kind = match.group(2).replace(" ", "").upper() if match else ""
+    if match is None or kind not in KINDS:
+        raise GolfError(f"`--on {text}` names no machine", f"1, 2, 4 or 8 GPUs of {', '.join(KINDS)}: `--on 8xH100`")
+    count = int(match.group(1))
+    return Machine(gpus=(KINDS[kind],) * count, cores=0)
+
+
+def memory_bytes_of(machine: Machine) -> int | None:
+    """Memory of one of a machine's GPUs; None where its kind is not known."""
+    return next((MEMORY_BYTES[kind] for kind, name in KINDS.items() if name == machine.device), None)
 
 
 def this_machine() -> Machine:

@@ -49,6 +49,8 @@ class Data:
     sha256: str
     tokenizer_sha256: str
     official: bool
+    val_tokens: int | None = None
+    train_shards: int | None = None
 
 
 @dataclass(frozen=True)
@@ -211,5 +213,5 @@ def find_data(vocab_size: int, wishes: Wishes, root: Path) -> Data:
         found = bounded(found)
     return Data(
         found.data_path, found.tokenizer_path, found.name, found.data_sha256, found.tokenizer_sha256,
-        official=found.track == "10min_16mb",
+        official=found.track == "10min_16mb", val_tokens=found.val_tokens, train_shards=found.train_shards,
     )  # fmt: skip

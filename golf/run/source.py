@@ -56,7 +56,7 @@ def read_source(folder: Path, *, smoke: bool) -> Source:
         return _imported(folder, smoke=smoke)
     script = own_script(folder)
     recipe = load(folder)
-    remark = check_drift(folder)
+    remark = check_drift(folder, smoke=smoke)
     return replace(
         _source(folder, recipe, small_twin(recipe, script) if smoke else script, script, smoke), remark=remark
     )
@@ -116,8 +116,8 @@ def load(folder: Path) -> Any:
     return load_recipe(folder / "recipe.toml")
 
 
-def check_drift(folder: Path) -> str | None:
-    """Refuse a script that is not what its recipe composes to: the record would not be what was run.
+def check_drift(folder: Path, *, smoke: bool = False) -> str | None:
+    """Refuse a script that is not what its recipe composes to: the record would not be what was run; and a twin that cannot run.
 
     Returns what to say of a script that another version of the composer made: it is run as it is.
     """
@@ -127,6 +127,9 @@ def check_drift(folder: Path) -> str | None:
     if not drift.ok:
         raise GolfError(drift.message, f"see the difference: `golf compose {folder.name} --check`; "
                         f"compose again: `golf compose {folder.name}`", Exit.REFUSED)  # fmt: skip
+    if smoke and drift.twin_faults:
+        raise GolfError(f"the small twin of {folder.name} cannot run: {drift.twin_faults[0]}",
+                        "the recipe itself can: run it at full size, or choose values that its twin shares", Exit.REFUSED)  # fmt: skip
     return drift.message if drift.state != "same" else None
 
 

@@ -8,10 +8,10 @@ from toy_parts.layers import Linear, norm
 
 
 class Knobs:
-    num_heads: int = 2  # heads
+    num_heads: "1 <= int <= 64" = 2  # heads
     attend: Slot = "sdpa"  # (q, k, v) -> y
     attn_out: Chain = ()  # members change the output: (y, u) -> y
-    query_gain: float = 1.0  # on the queries, 1 for off
+    query_gain: "0 < float <= 100" = 1.0  # on the queries, 1 for off
 
 
 class Smoke:

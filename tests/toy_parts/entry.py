@@ -8,7 +8,7 @@ from toy_parts.muon import Muon
 
 class Knobs:
     name: str = "unnamed"
-    steps: int = 3
+    steps: "1 <= int <= 1000" = 3
 
 
 class Smoke:

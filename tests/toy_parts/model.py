@@ -13,11 +13,11 @@ from toy_parts.layers import Linear, norm
 
 
 class Knobs:
-    vocab_size: int = 13  # tokens
-    model_dim: int = 8  # residual width
-    num_layers: int = 2
-    loop: int = 0  # how often the blocks run again
-    softcap: float = 0.0  # bound of the logits, 0 for none
+    vocab_size: "1 <= int <= 65536" = 13  # tokens
+    model_dim: "1 <= int <= 4096" = 8  # residual width
+    num_layers: "1 <= int <= 64" = 2
+    loop: "0 <= int <= 64" = 0  # how often the blocks run again
+    softcap: "0 <= float <= 1e4" = 0.0  # bound of the logits, 0 for none
     block: Slot = "Block"
     embed: Chain = ()  # (h, x) -> x, functions
 

@@ -7,10 +7,10 @@ from toy_parts.knobs import Chain, Slot
 
 class Knobs:
     orthogonalize: Slot = "newton_schulz"  # (g, steps) -> g
-    ns_steps: int = 3
-    lr: float = 0.05
+    ns_steps: "1 <= int <= 50" = 3
+    lr: "0 < float <= 10" = 0.05
     row_norm: bool = False  # rows of the update first
-    wd: float = 0.0  # weight decay
+    wd: "0 <= float < 10" = 0.0  # weight decay
     after_step: Chain = ()  # classes: update(params)
 
 

@@ -10,8 +10,8 @@ from golf.parts.layers import CastedLinear, Embedding
 
 
 class Knobs:
-    bigram_740_buckets: int = 4096
-    bigram_740_dim: int = 128
+    bigram_740_buckets: "2 <= int <= 16777216" = 4096
+    bigram_740_dim: "1 <= int <= 16384" = 128
 
 
 class Smoke:

@@ -13,9 +13,9 @@ from golf.parts.tags import tag
 
 
 class Knobs:
-    bigram_buckets: int = 2048
-    bigram_dim: int = 128
-    bigram_scale: float = 0.05  # start of the learned factor
+    bigram_buckets: "2 <= int <= 16777216" = 2048
+    bigram_dim: "1 <= int <= 16384" = 128
+    bigram_scale: "0 <= float <= 100" = 0.05  # start of the learned factor
     bigram_proj_group: str = "matrix"  # optimizer of the projection; the banked scripts leave it to Adam: "scalar"
 
 
@@ -29,6 +29,7 @@ class BigramXor(nn.Module):
         super().__init__()
         self.h = h
         self.embed = Embedding(h.bigram_buckets, h.bigram_dim, role="table", init=None)
+        assert h.bigram_proj_group in ("matrix", "scalar"), "bigram_proj_group is matrix or scalar"
         narrow = h.bigram_dim != h.model_dim
         self.proj = (
             CastedLinear(h.bigram_dim, h.model_dim, role="table", init=h.table_init, group=h.bigram_proj_group)

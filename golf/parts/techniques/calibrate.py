@@ -15,9 +15,11 @@ from golf.parts.layers import CastedLinear, norm
 
 
 class Knobs:
-    calibration_batches: int = 64  # micro-batches a rank, of training text
-    own_text_sequences: int = 64  # sequences of train_seq_len tokens over all ranks, of the model's own text
-    own_text_temperature: float = 0.8
+    calibration_batches: "1 <= int <= 1000000" = 64  # micro-batches a rank, of training text
+    own_text_sequences: "1 <= int <= 1000000" = (
+        64  # sequences of train_seq_len tokens over all ranks, of the model's own text
+    )
+    own_text_temperature: "0 < float <= 100" = 0.8
 
 
 class Smoke:

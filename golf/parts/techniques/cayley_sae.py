@@ -32,9 +32,9 @@ class Knobs:
     cayley_signed: bool = True  # select by |u|, so that a feature and its opposite are two
     cayley_bias: bool = True  # of every feature
     cayley_out_bias: bool = True  # of every channel
-    cayley_momentum: float = 0.01  # of the statistics, a micro-batch of all ranks together
-    cayley_layers: tuple = ()  # layers that have it, () for all
-    cayley_chunk_tokens: int = 4096  # tokens whose scores are in memory at once
+    cayley_momentum: "0 < float <= 1" = 0.01  # of the statistics, a micro-batch of all ranks together
+    cayley_layers: "0 <= tuple[int] < 256" = ()  # layers that have it, () for all
+    cayley_chunk_tokens: "1 <= int <= 1073741824" = 4096  # tokens whose scores are in memory at once
 
 
 class Smoke:
@@ -100,6 +100,9 @@ class CayleySAE(nn.Module):
         assert h.cayley_route in ("cayley", "full"), "cayley_route is cayley or full"
         assert h.cayley_standardize in ("feature", "token", "none"), "cayley_standardize is feature, token or none"
         assert h.cayley_forward in ("z", "raw"), "cayley_forward is z or raw"
+        assert all(layer < h.num_layers for layer in h.cayley_layers), (
+            f"cayley_layers = {h.cayley_layers} are not among num_layers = {h.num_layers} layers, counted from 0"
+        )
         t = self.levels[0][0]
         offsets = [0]
         for bits, _, _ in self.levels[1:]:

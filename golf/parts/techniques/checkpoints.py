@@ -16,7 +16,7 @@ from golf.parts.tags import collect
 
 
 class Knobs:
-    checkpoint_every: int = 250  # steps
+    checkpoint_every: "1 <= int <= 1000000000" = 250  # steps
 
 
 class Smoke:

@@ -6,7 +6,7 @@ from golf.parts.quant import readable_scale
 
 
 class Knobs:
-    dead_zone: float = 1.0  # in steps: codes below dead_zone + ½ become 0
+    dead_zone: "0 <= float <= 100" = 1.0  # in steps: codes below dead_zone + ½ become 0
 
 
 def dead_zone_rows(h, w, hessian, bits, role):

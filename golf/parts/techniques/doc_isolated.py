@@ -20,6 +20,9 @@ def documents(h, stream, total):
 
 def document_windows(h, starts, ends):
     """starts, first scored columns and ends of the windows over documents; each target of a document exactly once."""
+    assert h.eval_stride <= h.eval_seq_len, (
+        f"eval_stride = {h.eval_stride} is longer than a window of eval_seq_len = {h.eval_seq_len}: targets would be left out"
+    )
     context = h.eval_seq_len - h.eval_stride
     count = ((ends - starts - context + h.eval_stride - 1) // h.eval_stride).clamp(min=1)
     number = torch.arange(int(count.sum())) - (count.cumsum(0) - count).repeat_interleave(count)

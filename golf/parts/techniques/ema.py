@@ -10,7 +10,7 @@ from golf.parts.tags import collect
 
 
 class Knobs:
-    ema_decay: float = 0.997
+    ema_decay: "0 < float < 1" = 0.997
 
 
 class Smoke:

@@ -13,7 +13,7 @@ from golf.parts.tags import tag
 
 
 class Knobs:
-    attn_gate_bias: float = 4.0  # start
+    attn_gate_bias: "-100 <= float <= 100" = 4.0  # start
 
 
 class GatedAttention(nn.Module):

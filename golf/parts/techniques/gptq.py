@@ -10,8 +10,10 @@ from golf.parts.techniques.sdclip import sdclip_scale
 
 
 class Knobs:
-    gptq_block: int = 128  # columns whose errors are passed on together; 64 is worse, 256 no better (PR #1935)
-    gptq_damp: float = 0.01  # of the mean diagonal, added to the diagonal
+    gptq_block: "1 <= int <= 65536" = (
+        128  # columns whose errors are passed on together; 64 is worse, 256 no better (PR #1935)
+    )
+    gptq_damp: "0 < float <= 100" = 0.01  # of the mean diagonal, added to the diagonal
     gptq_descending: bool = True  # columns with the largest diagonal first; #740 took the smallest first
 
 
@@ -81,5 +83,9 @@ def gptq_search(h, w, hessian, bits, role):
 def coded(h, w, hessian, scale, low, high):
     """int8 codes in [low, high]."""
     if hessian is None:
+        assert h.calibrate, (
+            "GPTQ needs Hessians, and nothing collects them (it would be plain rounding): set calibrate, as in "
+            '"calibrate.from_training_text"'
+        )
         return torch.round(w / scale[:, None]).clamp(low, high).to(torch.int8)
     return gptq(h, w, hessian, scale, lambda column: torch.round(column).clamp(low, high)).to(torch.int8)

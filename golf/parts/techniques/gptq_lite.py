@@ -10,11 +10,18 @@ from golf.parts.quant import readable_scale
 
 
 class Knobs:
-    clip_percentiles: tuple = (0.999, 0.9995, 0.9999, 0.99999, 1.0)  # of a row's magnitudes; 1 is the largest
+    clip_percentiles: "0 < tuple[float] <= 1" = (
+        0.999,
+        0.9995,
+        0.9999,
+        0.99999,
+        1.0,
+    )  # of a row's magnitudes; 1 is the largest
 
 
 def clip_candidates(h, w):
     """One clip for every row and percentile of the recipe: (rows,) each."""
+    assert h.clip_percentiles, "clip_percentiles is empty, so there is no clip to choose"
     magnitudes = w.abs()
     for percentile in h.clip_percentiles:
         yield torch.quantile(magnitudes, percentile, dim=1) if percentile < 1 else magnitudes.amax(dim=1)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 
 class Knobs:
-    negative_slope: float = 0.5
+    negative_slope: "-1 < float < 1" = 0.5
 
 
 def leaky_relu2(h, z):

@@ -6,10 +6,10 @@ peak · t / warm-up, then peak, then over the last share of T steps: floor + (pe
 
 
 class Knobs:
-    lr_warmup_iters: int = 200  # steps from 0 to the peak
-    lr_warmdown_share: float = 0.5  # of the training budget
-    matrix_min_lr: float = 1e-4  # Muon's last learning rate
-    adam_min_lr: float = 1e-5
+    lr_warmup_iters: "0 <= int <= 1000000000" = 200  # steps from 0 to the peak
+    lr_warmdown_share: "0 < float <= 1" = 0.5  # of the training budget
+    matrix_min_lr: "0 <= float <= 10" = 1e-4  # Muon's last learning rate
+    adam_min_lr: "0 <= float <= 10" = 1e-5
 
 
 class Smoke:
@@ -25,6 +25,9 @@ def linear_warmdown(h, clock):
 
 def warmdown_to_floors(h, group, clock):
     """A slot for `group_lr`."""
+    assert h.matrix_min_lr <= h.matrix_lr, (
+        f"matrix_min_lr = {h.matrix_min_lr} lies above the peak, matrix_lr = {h.matrix_lr}"
+    )
     floor = h.matrix_min_lr if "momentum" in group else h.adam_min_lr
     if clock.step < h.lr_warmup_iters:
         return group["base_lr"] * clock.lr_factor

@@ -9,13 +9,16 @@ from golf.parts.route import halves
 
 
 class Knobs:
-    loop_extra: int = 2  # passes over the segment beyond the first
-    loop_first: int = 3  # first layer of the segment
-    loop_last: int = 5  # its last layer
+    loop_extra: "0 <= int <= 64" = 2  # passes over the segment beyond the first
+    loop_first: "0 <= int < 256" = 3  # first layer of the segment
+    loop_last: "0 <= int < 256" = 5  # its last layer
 
 
 def looped(h, loop):
     assert not h.core, "loops and a recycled core are two recurrences: take `core` or `order` out"
+    assert h.loop_first <= h.loop_last < h.num_layers, (
+        f"loop_first = {h.loop_first} to loop_last = {h.loop_last} is no segment of num_layers = {h.num_layers} layers, counted from 0"
+    )
     if not loop:
         return halves(h, loop)
     segment = list(range(h.loop_first, h.loop_last + 1))

@@ -6,10 +6,10 @@ knob: what is paid there is the entropy of the codes, not their bits (PR #1935).
 
 
 class Knobs:
-    high_bits: int = 6
-    low_bits: int = 5
-    high_bits_count: int = 32  # matrices that get high_bits
-    mean_bits: float = 5.5  # over all weights of attention and MLP
+    high_bits: "2 <= int <= 8" = 6
+    low_bits: "2 <= int <= 8" = 5
+    high_bits_count: "0 <= int <= 1000000" = 32  # matrices that get high_bits
+    mean_bits: "2 <= float <= 8" = 5.5  # over all weights of attention and MLP
 
 
 def by_sensitivity(tagged, hessians):
@@ -24,12 +24,17 @@ def by_sensitivity(tagged, hessians):
 
 def bits_by_trace(h, tagged, hessians):
     """{name: bits}: high_bits for the `high_bits_count` most sensitive matrices."""
+    assert h.calibrate, "bits by sensitivity need Hessians, and nothing collects them: set calibrate"
+    assert h.low_bits <= h.high_bits, f"low_bits = {h.low_bits} are more than high_bits = {h.high_bits}"
     ranked = by_sensitivity(tagged, hessians)
     return {name: h.high_bits if i < h.high_bits_count else h.low_bits for i, (name, _, _) in enumerate(ranked)}
 
 
 def bits_by_budget(h, tagged, hessians):
     """{name: bits}: high_bits for the most sensitive matrices as long as the mean stays within `mean_bits`."""
+    assert h.calibrate, "bits by sensitivity need Hessians, and nothing collects them: set calibrate"
+    assert h.low_bits <= h.high_bits, f"low_bits = {h.low_bits} are more than high_bits = {h.high_bits}"
+    assert h.low_bits <= h.mean_bits, f"mean_bits = {h.mean_bits} cannot be kept with low_bits = {h.low_bits}"
     ranked = by_sensitivity(tagged, hessians)
     left = (h.mean_bits - h.low_bits) * sum(weights for _, weights, _ in ranked)
     bits = {}

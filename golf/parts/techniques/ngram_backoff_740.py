@@ -13,14 +13,20 @@ from golf.parts.techniques.ngram_hash_740 import buckets_740, windows_740
 
 
 class Knobs:
-    backoff_740_order: int = 7  # tokens in the longest key, the target among them
-    backoff_740_min_order: int = 2  # … in the shortest
-    backoff_740_base: float = 0.05  # the cache's weight where the model is certain
-    backoff_740_range: float = 0.55  # what is added where it is not
+    backoff_740_order: "2 <= int <= 7" = 7  # tokens in the longest key, the target among them
+    backoff_740_min_order: "2 <= int <= 7" = 2  # … in the shortest
+    backoff_740_base: "0 <= float < 1" = 0.05  # the cache's weight where the model is certain
+    backoff_740_range: "0 <= float < 1" = 0.55  # what is added where it is not
 
 
 def ngram_backoff_740(h, env, model, stream, keep=False):
     """Sliding windows whose targets are mixed with what the longest known context says of them."""
+    assert h.backoff_740_min_order <= h.backoff_740_order, (
+        f"backoff_740_min_order = {h.backoff_740_min_order} is above backoff_740_order = {h.backoff_740_order}"
+    )
+    assert h.backoff_740_base + h.backoff_740_range <= 1, (
+        "the cache's weight would exceed 1: backoff_740_base + backoff_740_range"
+    )
     trace = Trace(env, stream, "ngram_backoff_740", "final_ngram_backoff_740", keep)
     tokens = stream.tokens.numpy().astype(np.uint64)
     tables = {

@@ -13,10 +13,10 @@ from golf.parts.techniques.sliding import sliding_window
 
 
 class Knobs:
-    hash_740_order: int = 5  # tokens in the key, the target among them
-    hash_740_weight: float = 0.2  # of the cache
-    ngram_740_min_count: int = 2  # of the context, before the cache is believed
-    ngram_740_buckets: int = 4_194_304  # a power of two
+    hash_740_order: "2 <= int <= 7" = 5  # tokens in the key, the target among them
+    hash_740_weight: "0 <= float < 1" = 0.2  # of the cache
+    ngram_740_min_count: "1 <= int <= 1000000" = 2  # of the context, before the cache is believed
+    ngram_740_buckets: "1 <= int <= 1073741824 and int & (int - 1) == 0" = 4_194_304  # a power of two
 
 
 class Smoke:

@@ -13,11 +13,11 @@ from golf.parts.grams import empty_context, grams
 
 
 class Knobs:
-    kn_context: int = 5  # tokens of the longest context
-    kn_discount: float = 0.9  # taken off every count and given to the shorter context
-    kn_start: float = 0.1  # share of the n-grams before anything is learned
-    kn_start_tokens: float = 10.0  # how many targets that start is worth, per bucket
-    kn_chunk_tokens: int = 4096  # scored before the shares learn from them
+    kn_context: "0 <= int <= 32" = 5  # tokens of the longest context
+    kn_discount: "0 <= float <= 1" = 0.9  # taken off every count and given to the shorter context
+    kn_start: "0 < float < 1" = 0.1  # share of the n-grams before anything is learned
+    kn_start_tokens: "0 < float <= 1e9" = 10.0  # how many targets that start is worth, per bucket
+    kn_chunk_tokens: "1 <= int <= 1073741824" = 4096  # scored before the shares learn from them
 
 
 class Smoke:

@@ -12,10 +12,10 @@ from golf.parts.grams import Groups, grams
 
 
 class Knobs:
-    tilt_contexts: tuple = (16, 14, 12, 10, 8)  # tokens, longest first
-    tilt_shares: tuple = (0.5, 0.5, 0.6, 0.6, 0.7)  # per context, of the hint among what followed it
-    tilt_counts: tuple = (2, 2, 2, 2, 3)  # per context, how often it was seen
-    tilt_beta: float = 2.0  # of a hint that always followed
+    tilt_contexts: "1 <= tuple[int] <= 1024" = (16, 14, 12, 10, 8)  # tokens, longest first
+    tilt_shares: "0 < tuple[float] <= 1" = (0.5, 0.5, 0.6, 0.6, 0.7)  # per context, of the hint among what followed it
+    tilt_counts: "1 <= tuple[int] <= 1000000" = (2, 2, 2, 2, 3)  # per context, how often it was seen
+    tilt_beta: "0 <= float <= 100" = 2.0  # of a hint that always followed
 
 
 def ngram_tilt(h, env, model, stream, keep=False):
@@ -35,6 +35,9 @@ def ngram_tilt(h, env, model, stream, keep=False):
 
 def hints(h, tokens):
     """Per target (all tokens but the first) the hinted token and its β; β is 0 where nothing is known well enough."""
+    assert h.tilt_contexts and len(h.tilt_contexts) == len(h.tilt_shares) == len(h.tilt_counts), (
+        "tilt_contexts, tilt_shares and tilt_counts go together: as many of each, and at least one"
+    )
     hint = torch.zeros_like(tokens)
     beta = torch.zeros_like(tokens, dtype=torch.float64)
     spans = {1: tokens + 1}

@@ -11,13 +11,16 @@ from golf.parts.tags import tag
 
 
 class Knobs:
-    out_gate_window: int = 12  # channels that the gate reads
+    out_gate_window: "1 <= int <= 16384" = 12  # channels that the gate reads
 
 
 class OutGate(nn.Module):
     def __init__(self, h, layer):
         super().__init__()
         self.h = h
+        assert h.out_gate_window <= h.model_dim, (
+            f"out_gate_window = {h.out_gate_window} channels are more than model_dim = {h.model_dim}"
+        )
         self.w = tag(nn.Parameter(torch.zeros(h.num_heads, h.out_gate_window)), group="scalar", role="control")
 
     def forward(self, y, u, flow):

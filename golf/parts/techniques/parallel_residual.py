@@ -8,7 +8,7 @@ from golf.parts.model import Block
 
 
 class Knobs:
-    parallel_from: int = 7  # first layer that does
+    parallel_from: "0 <= int <= 256" = 7  # first layer that does
 
 
 class ParallelBlock(Block):
@@ -28,4 +28,7 @@ class ParallelBlock(Block):
 
 def parallel_block(h, layer):
     """Sequential blocks first, parallel ones from `parallel_from`: a slot for `block`."""
+    assert h.parallel_from < h.num_layers, (
+        f"no layer would be parallel: parallel_from = {h.parallel_from} of num_layers = {h.num_layers}, counted from 0"
+    )
     return ParallelBlock(h, layer) if layer >= h.parallel_from else Block(h, layer)

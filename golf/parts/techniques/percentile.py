@@ -6,7 +6,7 @@ from golf.parts.quant import readable_scale
 
 
 class Knobs:
-    clip_percentile: float = 0.9999984  # of a row's magnitudes
+    clip_percentile: "0 < float <= 1" = 0.9999984  # of a row's magnitudes
 
 
 def percentile_rows(h, w, hessian, bits, role):

@@ -13,6 +13,12 @@ class PlainAttention(nn.Module):
     def __init__(self, h, layer):
         super().__init__()
         self.h = h
+        assert h.model_dim % h.num_heads == 0, (
+            f"model_dim = {h.model_dim} does not divide into num_heads = {h.num_heads} heads"
+        )
+        assert h.num_heads % h.num_kv_heads == 0, (
+            f"num_heads = {h.num_heads} query heads cannot share num_kv_heads = {h.num_kv_heads} heads of keys and values evenly"
+        )
         self.head_dim = h.model_dim // h.num_heads
         self.c_q = CastedLinear(h.model_dim, h.model_dim, role="attn", init=h.linear_init)
         self.c_k = CastedLinear(h.model_dim, h.num_kv_heads * self.head_dim, role="attn", init=h.linear_init)

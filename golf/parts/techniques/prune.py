@@ -9,8 +9,8 @@ from golf.parts.quant import log_values
 
 
 class Knobs:
-    prune_share: float = 0.0  # of the codes that may go, the cheapest first
-    prune_max_code: int = 1  # largest magnitude that may go
+    prune_share: "0 <= float <= 1" = 0.0  # of the codes that may go, the cheapest first
+    prune_max_code: "1 <= int <= 127" = 1  # largest magnitude that may go
 
 
 def prune_cheapest(h, tensors):

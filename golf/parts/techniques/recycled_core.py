@@ -12,14 +12,17 @@ from golf.parts.tags import tag
 
 
 class Knobs:
-    recycle_layers: tuple = (3, 4)
-    recycle_repeats: int = 1
+    recycle_layers: "0 <= tuple[int] < 256" = (3, 4)
+    recycle_repeats: "1 <= int <= 64" = 1
 
 
 class RecycledCore(nn.Module):
     def __init__(self, h):
         super().__init__()
         self.h = h
+        assert h.recycle_layers and max(h.recycle_layers) < h.num_layers, (
+            f"recycle_layers = {h.recycle_layers} are not among num_layers = {h.num_layers} layers, counted from 0"
+        )
         passes = h.recycle_repeats * len(h.recycle_layers)
         self.scale = nn.ParameterList(
             tag(nn.Parameter(torch.ones(h.model_dim)), group="scalar", role="control") for _ in range(passes)

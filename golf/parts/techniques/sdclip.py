@@ -10,7 +10,7 @@ from golf.parts.quant import readable_scale
 
 
 class Knobs:
-    hessian_clip_lambda: float = 0.0  # 0: rows are alike; #1412 used 0.175
+    hessian_clip_lambda: "0 <= float <= 100" = 0.0  # 0: rows are alike; #1412 used 0.175
 
 
 def sdclip_scale(h, w, hessian, bits, role):
@@ -18,6 +18,7 @@ def sdclip_scale(h, w, hessian, bits, role):
     sigmas = {"embed": h.embed_clip_sigmas, "attn": h.attn_clip_sigmas, "mlp": h.mlp_clip_sigmas}
     scale = sigmas.get(role, h.table_clip_sigmas) * w.std(dim=1) / (2 ** (bits - 1) - 1)
     if h.hessian_clip_lambda:
+        assert h.calibrate, "hessian_clip_lambda needs Hessians, and nothing collects them: set calibrate"
         if hessian is not None:
             scale = scale * (1 + h.hessian_clip_lambda * (row_importance(w, hessian) - 1))
     return readable_scale(h, scale.clamp_min(1e-10))

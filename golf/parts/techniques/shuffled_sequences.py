@@ -30,6 +30,12 @@ class ShuffledSequences:
 
     def next_batch(self):
         """ids, targets: (sequences, T) of this rank's micro-batch."""
+        assert self.h.train_batch_tokens % (8 * self.h.train_seq_len) == 0, (
+            f"train_batch_tokens = {self.h.train_batch_tokens} are not 8 micro-batches of whole sequences of train_seq_len = {self.h.train_seq_len}"
+        )
+        assert self.h.micro_batches in (0, 8), (
+            f"this loader makes 8 micro-batches a step and micro_batches is {self.h.micro_batches}: choose `MicroBatches`"
+        )
         seq_len = self.h.train_seq_len
         rows = []
         for _ in range(self.h.train_batch_tokens // 8 // seq_len):

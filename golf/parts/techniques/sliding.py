@@ -13,8 +13,8 @@ from golf.parts.knobs import Slot
 class Knobs:
     windows: Slot = "full_windows"  # (h, total) -> starts, first scored columns
     reader: Slot = "sliding_window"  # (h, env, model, stream, total) -> window batches that a mixture reads
-    eval_stride: int = 64  # tokens
-    eval_batch_windows: int = 32  # per rank
+    eval_stride: "1 <= int <= 1048576" = 64  # tokens
+    eval_batch_windows: "1 <= int <= 65536" = 32  # per rank
 
 
 class Smoke:
@@ -24,6 +24,9 @@ class Smoke:
 
 def full_windows(h, total):
     """Starts of the windows and the first column that each scores; every target exactly once (PR #1394's rule)."""
+    assert h.eval_stride <= h.eval_seq_len, (
+        f"eval_stride = {h.eval_stride} is longer than a window of eval_seq_len = {h.eval_seq_len}: targets would be left out"
+    )
     context = h.eval_seq_len - h.eval_stride
     starts = torch.arange(0, total - context, h.eval_stride)
     return starts, torch.where(starts > 0, context, 0)
@@ -31,6 +34,9 @@ def full_windows(h, total):
 
 def legacy_windows(h, total):
     """As PR #50 had them: a window from every stride on, cut at the end and scoring its last `stride` columns there too."""
+    assert h.eval_stride <= h.eval_seq_len, (
+        f"eval_stride = {h.eval_stride} is longer than a window of eval_seq_len = {h.eval_seq_len}: targets would be left out"
+    )
     starts = torch.arange(0, total, h.eval_stride)
     lengths = (total - starts).clamp(max=h.eval_seq_len)
     return starts, torch.where(starts > 0, (lengths - h.eval_stride).clamp(min=0), 0)

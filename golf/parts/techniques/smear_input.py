@@ -12,14 +12,17 @@ from golf.parts.tags import tag
 
 
 class Knobs:
-    smear_width: int = 12  # channels that the gate reads
-    bos_id: int = 1
+    smear_width: "1 <= int <= 16384" = 12  # channels that the gate reads
+    bos_id: "0 <= int < 65536" = 1
 
 
 class SmearInput(nn.Module):
     def __init__(self, h):
         super().__init__()
         self.h = h
+        assert h.smear_width <= h.model_dim, (
+            f"smear_width = {h.smear_width} channels are more than model_dim = {h.model_dim}"
+        )
         self.w = tag(nn.Parameter(torch.zeros(1, h.smear_width)), group="scalar", role="control")
         self.strength = tag(nn.Parameter(torch.zeros(1)), group="scalar", role="control")
 

@@ -13,7 +13,7 @@ from golf.parts.tags import tag
 
 
 class Knobs:
-    smear_pre_start: float = 3.0
+    smear_pre_start: "-100 <= float <= 100" = 3.0
 
 
 class SmearPre(nn.Module):

@@ -11,14 +11,17 @@ from golf.parts.tags import tag
 
 
 class Knobs:
-    gate_window: int = 12  # channels that the gate reads
-    gate_scale: float = 1.0
+    gate_window: "1 <= int <= 16384" = 12  # channels that the gate reads
+    gate_scale: "-100 <= float <= 100" = 1.0
 
 
 class SparseGate(nn.Module):
     def __init__(self, h, layer):
         super().__init__()
         self.h = h
+        assert h.gate_window <= h.model_dim, (
+            f"gate_window = {h.gate_window} channels are more than model_dim = {h.model_dim}"
+        )
         self.w = tag(nn.Parameter(torch.zeros(h.num_heads, h.gate_window)), group="scalar", role="control")
 
     def forward(self, y, u, flow):

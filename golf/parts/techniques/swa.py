@@ -10,8 +10,8 @@ from golf.parts.tags import collect
 
 
 class Knobs:
-    swa_start: float = 0.2  # factor on the base learning rates
-    swa_every: int = 50  # steps
+    swa_start: "0 < float <= 2" = 0.2  # factor on the base learning rates
+    swa_every: "1 <= int <= 1000000000" = 50  # steps
 
 
 class Smoke:

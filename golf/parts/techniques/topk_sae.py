@@ -11,8 +11,8 @@ from golf.parts.tags import tag
 
 
 class Knobs:
-    topk_features: int = 8704  # as many as CayleySAE has at width 512
-    topk_kept: int = 48  # features a token
+    topk_features: "1 <= int <= 16777216" = 8704  # as many as CayleySAE has at width 512
+    topk_kept: "1 <= int <= 16777216" = 48  # features a token
 
 
 class Smoke:

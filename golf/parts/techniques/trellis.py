@@ -82,11 +82,16 @@ def trellis_levels(codes):
 def gptq_trellis(h, w, hessian, bits, role):
     """At the bytes of `gptq_sdclip` with the same bits and clip: half its step, codes uint8. Needs levels = "trellis_levels"."""
     assert h.levels, "`gptq_trellis` stores indices: set `levels` to `trellis_levels`"
+    if hessian is None:  # of a table, whose rows meet no other's inputs
+        assert h.calibrate, (
+            '`gptq_trellis` needs Hessians, and nothing collects them: set calibrate, as in "calibrate.from_training_text"'
+        )
+        hessian = torch.eye(w.size(1))
     bound = 2**bits - 3  # the nearest level of any coset is at most 2 away
     scale = sdclip_scale(h, w, hessian, bits, role) / 2
 
     def nearest(column):
         return torch.from_numpy(nearest_path(column.clamp(-bound, bound).numpy()))
 
-    levels = gptq(h, w, torch.eye(w.size(1)) if hessian is None else hessian, scale, nearest)
+    levels = gptq(h, w, hessian, scale, nearest)
     return (levels.to(torch.int16) // 2 + 128).to(torch.uint8), scale

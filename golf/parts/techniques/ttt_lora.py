@@ -14,14 +14,14 @@ from golf.parts.techniques.doc_isolated import documents
 
 class Knobs:
     lora_targets: tuple = ("q", "k", "v", "o", "mlp", "head")
-    lora_rank: int = 96
-    lora_alpha: float = 96.0  # what an adapter adds is scaled by alpha / rank
-    lora_lr: float = 1e-4  # of AdamW
-    lora_beta1: float = 0.0
-    lora_beta2: float = 0.999
-    lora_wd: float = 0.5
-    lora_chunk_tokens: int = 32  # scored, then learned from
-    lora_batch_docs: int = 64  # documents side by side, of like length
+    lora_rank: "1 <= int <= 4096" = 96
+    lora_alpha: "0 < float <= 1e4" = 96.0  # what an adapter adds is scaled by alpha / rank
+    lora_lr: "0 < float <= 1" = 1e-4  # of AdamW
+    lora_beta1: "0 <= float < 1" = 0.0
+    lora_beta2: "0 <= float < 1" = 0.999
+    lora_wd: "0 <= float < 1000" = 0.5
+    lora_chunk_tokens: "1 <= int <= 1073741824" = 32  # scored, then learned from
+    lora_batch_docs: "1 <= int <= 65536" = 64  # documents side by side, of like length
     lora_warm_a: bool = False  # A goes on from the documents that were in the row before (PR #1787); order then matters
 
 
@@ -49,6 +49,9 @@ class Adapters:
         self.h = h
         assert h.adapters, (
             "`adapters` is off, so the model has no place for what is trained at test time: set adapters = true"
+        )
+        assert h.lora_targets and all(name in ("q", "k", "v", "o", "mlp", "head") for name in h.lora_targets), (
+            f"lora_targets = {h.lora_targets} must be some of q, k, v, o, mlp, head"
         )
         shapes = Shapes()
         with torch.no_grad(), env.autocast(), torch.compiler.set_stance("force_eager"):

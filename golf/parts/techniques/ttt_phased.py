@@ -16,8 +16,8 @@ from golf.parts.techniques.ttt_sgd import learn_chunk, trainable
 
 
 class Knobs:
-    phased_docs: int = 2000  # the documents that every weight learns from
-    phased_phases: int = 1  # in how many steps
+    phased_docs: "1 <= int <= 1000000" = 2000  # the documents that every weight learns from
+    phased_phases: "1 <= int <= 1000" = 1  # in how many steps
 
 
 class Smoke:
@@ -26,6 +26,9 @@ class Smoke:
 
 def ttt_phased(h, env, model, stream, keep=False):
     """As `ttt_lora`, on weights that learn from the longest documents once these are scored."""
+    assert h.phased_phases <= h.phased_docs, (
+        f"phased_docs = {h.phased_docs} documents are fewer than phased_phases = {h.phased_phases}"
+    )
     trace = Trace(env, stream, "ttt_phased", "quantized_ttt_phased", keep)
     adapters, queue = Adapters(h, env, model), document_queue(h, stream)
     params, done = trainable(h, model), 0

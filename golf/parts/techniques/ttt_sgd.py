@@ -15,13 +15,13 @@ from golf.parts.techniques.sliding import window_batches
 
 
 class Knobs:
-    ttt_lr: float = 0.005  # of the first chunk
-    ttt_momentum: float = 0.9
-    ttt_epochs: int = 3  # passes over a chunk after it is scored
-    ttt_chunk_tokens: int = 32_768
-    ttt_batch_seqs: int = 32  # sequences of eval_seq_len a step, over all ranks
-    ttt_grad_clip: float = 1.0  # norm of all gradients together
-    ttt_freeze_blocks: int = 0  # the first blocks that keep their weights
+    ttt_lr: "0 < float <= 1" = 0.005  # of the first chunk
+    ttt_momentum: "0 <= float < 1" = 0.9
+    ttt_epochs: "1 <= int <= 1000" = 3  # passes over a chunk after it is scored
+    ttt_chunk_tokens: "1 <= int <= 1073741824" = 32_768
+    ttt_batch_seqs: "1 <= int <= 65536" = 32  # sequences of eval_seq_len a step, over all ranks
+    ttt_grad_clip: "0 < float <= 100" = 1.0  # norm of all gradients together
+    ttt_freeze_blocks: "0 <= int <= 256" = 0  # the first blocks that keep their weights
 
 
 class Smoke:
@@ -57,6 +57,9 @@ def ttt_sgd(h, env, model, stream, keep=False):
 
 
 def trainable(h, model):
+    assert h.ttt_freeze_blocks <= h.num_layers, (
+        f"ttt_freeze_blocks = {h.ttt_freeze_blocks} of num_layers = {h.num_layers} cannot be frozen"
+    )
     if h.ttt_freeze_blocks:
         for block in model.blocks[: h.ttt_freeze_blocks]:
             block.requires_grad_(False)
@@ -65,6 +68,9 @@ def trainable(h, model):
 
 def learn_chunk(h, env, model, tokens, params, optimizer, chunk, chunks):
     """Train on the chunk's own tokens, in sequences side by side; all ranks take the steps that one would take."""
+    assert h.ttt_chunk_tokens >= h.eval_seq_len, (
+        f"a chunk of ttt_chunk_tokens = {h.ttt_chunk_tokens} holds no sequence of eval_seq_len = {h.eval_seq_len}: nothing would be learned"
+    )
     for group in optimizer.param_groups:
         group["lr"] = h.ttt_lr * 0.5 * (1 + math.cos(math.pi * chunk / max(chunks - 1, 1)))
     start, length = chunk * h.ttt_chunk_tokens, h.eval_seq_len

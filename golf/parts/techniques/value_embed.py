@@ -12,9 +12,9 @@ from golf.parts.tags import tag
 
 
 class Knobs:
-    ve_dim: int = 128
-    ve_layers: tuple = (9, 10)
-    ve_scale: float = 0.1  # start of the learned factor
+    ve_dim: "1 <= int <= 16384" = 128
+    ve_layers: "0 <= tuple[int] < 256" = (9, 10)
+    ve_scale: "0 <= float <= 100" = 0.1  # start of the learned factor
     ve_proj_group: str = "matrix"  # optimizer of the projection; the banked scripts leave it to Adam: "scalar"
 
 
@@ -33,6 +33,7 @@ class ValueTable(nn.Module):
         super().__init__()
         kv_dim = h.num_kv_heads * (h.model_dim // h.num_heads)
         self.embed = Embedding(h.vocab_size, h.ve_dim, role="table", init=small_normal)
+        assert h.ve_proj_group in ("matrix", "scalar"), "ve_proj_group is matrix or scalar"
         narrow = h.ve_dim != kv_dim
         self.proj = (
             CastedLinear(h.ve_dim, kv_dim, role="table", init=h.table_init, group=h.ve_proj_group)
@@ -52,6 +53,9 @@ class ValueEmbed(nn.Module):
     def __init__(self, h, layer):
         super().__init__()
         assert h.lookups, "`ValueEmbed` reads a table: add `ValueTable` to `lookups`"
+        assert h.ve_layers and max(h.ve_layers) < h.num_layers, (
+            f"ve_layers = {h.ve_layers} are not among num_layers = {h.num_layers} layers, counted from 0"
+        )
         self.scale = tag(nn.Parameter(torch.ones(1)), group="scalar", role="control")
 
     @staticmethod

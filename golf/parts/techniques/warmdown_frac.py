@@ -5,8 +5,8 @@ A floor above 0 needs an average at the end: the raw weights of PR #1809 are 0.0
 
 
 class Knobs:
-    warmdown_frac: float = 0.667  # share of the budget
-    min_lr: float = 0.0  # floor, as a factor on the base learning rates
+    warmdown_frac: "0 < float <= 1" = 0.667  # share of the budget
+    min_lr: "0 <= float <= 1" = 0.0  # floor, as a factor on the base learning rates
 
 
 def warmdown_by_fraction(h, clock):

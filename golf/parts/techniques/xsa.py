@@ -8,12 +8,13 @@ from torch import nn
 
 
 class Knobs:
-    xsa_last_n: int = 4  # the last layers that have it
+    xsa_last_n: "0 <= int <= 256" = 4  # the last layers that have it
 
 
 class XSA(nn.Module):
     def __init__(self, h, layer):
         super().__init__()
+        assert h.xsa_last_n <= h.num_layers, f"xsa_last_n = {h.xsa_last_n} are more than num_layers = {h.num_layers}"
 
     @staticmethod
     def at(h, layer):

@@ -4,7 +4,7 @@ import torch
 
 
 class Knobs:
-    ema_decay: float = 0.9
+    ema_decay: "0 < float < 1" = 0.9
 
 
 class EMA:

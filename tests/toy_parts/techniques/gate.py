@@ -6,8 +6,8 @@ from torch import nn
 
 
 class Knobs:
-    gate_window: int = 3  # residual dims that the gate reads
-    gate_scale: float = 1.0
+    gate_window: "1 <= int <= 4096" = 3  # residual dims that the gate reads
+    gate_scale: "-100 <= float <= 100" = 1.0
 
 
 class Gate(nn.Module):

@@ -2,7 +2,7 @@
 
 
 class Knobs:
-    embed_scale: float = 2.0
+    embed_scale: "-100 <= float <= 100" = 2.0
 
 
 def scaled_up(h, x):

@@ -4,7 +4,7 @@ import torch
 
 
 class Knobs:
-    smear: float = 0.25  # share of the token before
+    smear: "0 <= float <= 1" = 0.25  # share of the token before
 
 
 def smeared(h, x):

@@ -8,7 +8,7 @@ from torch import nn
 
 
 class Knobs:
-    xsa_last_n: int = 1  # layers
+    xsa_last_n: "0 <= int <= 64" = 1  # layers
 
 
 class XSA(nn.Module):
