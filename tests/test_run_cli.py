@@ -24,7 +24,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     recipe = SimpleNamespace(name="fake", seeds=(1337, 42), ruling=("R38",), track="10min_16mb", values={})
     monkeypatch.setattr("golf.run.source.load", lambda folder: recipe)
-    monkeypatch.setattr("golf.run.source.check_drift", lambda folder: None)
+    monkeypatch.setattr("golf.run.source.check_drift", lambda folder, smoke=False: None)
     monkeypatch.setattr("golf.run.source.small_twin", lambda recipe, script: script)
     for module in ("golf.run.api", "golf.artifact.api"):
         monkeypatch.setattr(f"{module}.find_data", lambda vocab_size, wishes, root: data_of(root))
