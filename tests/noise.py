@@ -40,13 +40,20 @@ def twin_of(work, model):
         return work(copy.deepcopy(model).double())
 
 
+def moved(tensor, rng, units=1):
+    """The tensor with every element up, down or left alone, by so many units in the last place."""
+    way = torch.randint(-1, 2, tensor.shape, generator=rng)
+    for _ in range(units):
+        tensor = torch.where(way == 0, tensor, torch.nextafter(tensor, way * torch.inf))
+    return tensor
+
+
 def nudged(model, seed):
     """The model with every weight at most one unit in the last place away."""
     rng, model = torch.Generator().manual_seed(seed), copy.deepcopy(model)
     with torch.no_grad():
         for param in model.parameters():
-            way = torch.randint(-1, 2, param.shape, generator=rng)
-            param.copy_(torch.where(way == 0, param, torch.nextafter(param, way * torch.inf)))
+            param.copy_(moved(param, rng))
     return model
 
 
@@ -106,3 +113,17 @@ def update_ratios(orthogonalize, g, steps, stored):
         "singular values' distance from the twin's": alike(of_ours, of_stored),
         "singular values": float((values["ours"] - values["stored"]).norm() / of_ours) / SAME_ROUNDING,
     }
+
+
+def stable_rows(quantize, w, hessian):
+    """The rows whose codes and scales no rounding decides: a few units in the last place of weight or Hessian change none.
+
+    The Hessian's diagonal stays: the order of its columns is read from the data, not computed.
+    """
+    rng, (codes, scale) = torch.Generator().manual_seed(0), quantize(w, hessian)
+    stable = torch.ones(len(codes), dtype=torch.bool)
+    for _ in range(DRAWS):
+        half = torch.triu(moved(hessian, rng, FEW), 1)
+        found, scales = quantize(moved(w, rng, FEW), half + half.T + hessian.diag().diag())
+        stable &= (found == codes).all(1) & (scales.half() == scale.half()).view(len(codes), -1).all(1)
+    return stable
