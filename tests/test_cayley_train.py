@@ -25,7 +25,8 @@ STEPS = 4
 
 
 def lr_of(step, *, peak, floor, steps, share=0.5, warmup=200, group=None):
-    h = SimpleNamespace(lr_warmup_iters=warmup, lr_warmdown_share=share, matrix_min_lr=floor, adam_min_lr=floor / 10)
+    h = SimpleNamespace(lr_warmup_iters=warmup, lr_warmdown_share=share, matrix_min_lr=floor, adam_min_lr=floor / 10,
+                        matrix_lr=peak)  # fmt: skip
     clock = SimpleNamespace(step=step, progress=lambda: step / steps)
     clock.lr_factor = linear_warmdown(h, clock)
     return warmdown_to_floors(h, {"base_lr": peak, **(group or {"momentum": 0.9})}, clock)
@@ -171,7 +172,7 @@ def test_a_checkpoint_of_another_seed_is_refused(script, tiny_data, tmp_path, mo
     ("name", "values", "sentence"),
     [
         ("cayley_large_2L", {"after_step": ("EMA",)}, "does not keep averages"),
-        ("cayley_large_2L", {"micro_batches": 12}, "multiple of 8"),
+        ("cayley_large_2L", {"micro_batches": 12}, "int % 8 == 0"),
         ("cayley_large_2L", {"rotary": True}, "rotary = false"),
         ("cayley_large_2L", {"eval_seq_len": 64}, "has no vectors"),
         ("cayley_large_2L", {"attn_out": ("XSA",)}, "no place for"),

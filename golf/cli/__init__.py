@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from golf import __version__
 from golf.cli.complete import add_completion
-from golf.cli.net import run
+from golf.cli import net
 from golf.cli.numbers import checked
 
 # the order of the help page: the journey first
@@ -88,4 +88,4 @@ def golf(
 
 def main() -> None:
     """Run the command line; see `golf.cli.net` for how it ends."""
-    sys.exit(run(typer.main.get_command(root).main, sys.argv[1:]))
+    sys.exit(net.run(typer.main.get_command(root).main, sys.argv[1:]))
