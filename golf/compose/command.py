@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from golf.cli.output import talk
-from golf.compose.composition import composition
+from golf.compose.kept import kept_composition
 from golf.compose.submission import Written, check_submission, compose_submission, script_of
 from golf.errors import Exit, GolfError
 from golf.project import find_root, find_submission, submission_names
@@ -88,7 +88,7 @@ def _complain(message: str) -> None:
 
 def compose_once(name: str | None, overrides: Sequence[str], form: str | None, out: Path | None) -> None:
     """Compose with other values, to a file or to stdout; the submission stays as it is."""
-    script = script_of(composition(recipe_of(name, overrides)), form or "readable")
+    script = script_of(kept_composition(recipe_of(name, overrides)), form or "readable")
     if out is None:
         sys.stdout.buffer.write(script)
         sys.stdout.buffer.flush()
@@ -101,7 +101,7 @@ def compose_once(name: str | None, overrides: Sequence[str], form: str | None, o
 
 def show_difference(name: str | None, parent: str, overrides: Sequence[str]) -> None:
     """The unified difference between two composed scripts, on stdout."""
-    before, after = composition(load_recipe(parent)).text, composition(recipe_of(name, overrides)).text
+    before, after = (kept_composition(recipe).text for recipe in (load_recipe(parent), recipe_of(name, overrides)))
     lines = difflib.unified_diff(
         before.splitlines(keepends=True),
         after.splitlines(keepends=True),

@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from golf.catalogue import Definition, Part
-from golf.compose.emit import render
-from golf.compose.lint import lint, refuse
-from golf.compose.shake import module_order, shake
 from golf.errors import GolfError
 from golf.recipe import Recipe, refuse_values
 
@@ -30,6 +27,10 @@ class Composition:
 
 def composition(recipe: Recipe) -> Composition:
     """The composed file with what it is made of. Raises GolfError, see `golf.compose.compose`."""
+    from golf.compose.emit import render  # what is kept (golf.compose.kept) is read without libcst
+    from golf.compose.lint import lint, refuse
+    from golf.compose.shake import module_order, shake
+
     refuse_values(recipe)
     live = shake(recipe)
     mine = tuple(part.stem for part in recipe.catalogue.parts.values() if part.user)

@@ -1,5 +1,6 @@
 """Print: banner, imports, the live scalars once as `class h`, the kept definitions with their comments, formatted by ruff."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -12,7 +13,14 @@ from golf.errors import GolfError
 from golf.knobs import literal
 from golf.recipe import Recipe
 
-RUFF = (sys.executable, "-m", "ruff")
+try:
+    from ruff.__main__ import find_ruff_bin  # type: ignore[import-untyped,unused-ignore]
+
+    RUFF: tuple[str, ...] = (
+        os.fsdecode(find_ruff_bin()),
+    )  # itself: starting a Python that starts it takes longer than it does
+except (ImportError, OSError):
+    RUFF = (sys.executable, "-m", "ruff")
 STYLE = ("--isolated", "--line-length", "120", "--target-version", "py311")
 
 

@@ -8,11 +8,11 @@
 5. `h` is one global of the file: parameters, arguments and `self.h = h` are erased (golf.compose.plumbing).
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, cast
 
 import libcst as cst
-from libcst.metadata import MetadataWrapper, PositionProvider
 
 from golf.catalogue import Definition
 from golf.compose.alternatives import alternatives
@@ -39,19 +39,22 @@ from golf.compose.settle import Values, evaluate
 from golf.compose.substitute import Substitute
 from golf.errors import GolfError
 
+WORD_H = re.compile(r"\bh\b")
+
 
 def fold(definition: Definition, values: Values, shown: str) -> str:
     """The text of `definition` under the recipe `values`. shown: its file, for messages.
 
     Raises GolfError with `file:line` for a false assertion, an unknown knob, and an `h` that would be lost.
     """
-    if "h" not in definition.text:
+    if not WORD_H.search(definition.text):  # every rule of the fold is about `h`
         return definition.text
     module = cst.parse_module(definition.text)
     folder = Fold(definition, values)
     try:
         folded = module.with_changes(header=module.header, body=folder.statements(module.body), footer=module.footer)
-        stray = stray_h(folded.code)
+        text = folded.code
+        stray = stray_h(text)
         if stray:
             raise GolfError(
                 f"`{stray}` would lose its `h`",
@@ -65,7 +68,7 @@ def fold(definition: Definition, values: Values, shown: str) -> str:
     for sentence, at in folder.twin_faults:
         folder.at = at
         values.twin_faults.append(f"{sentence}  [{shown}:{folder.line_of(module)}]")
-    return folded.code
+    return text
 
 
 class Fold(Substitute):
@@ -79,6 +82,8 @@ class Fold(Substitute):
 
     def line_of(self, module: cst.Module) -> int:
         """The line in the part's file of the statement that is being folded."""
+        from libcst.metadata import MetadataWrapper, PositionProvider
+
         positions = MetadataWrapper(module, unsafe_skip_copy=True).resolve(PositionProvider)
         position = positions.get(self.at) if self.at is not None else None
         return self.definition.line + (position.start.line - 1 if position else 0)

@@ -7,9 +7,12 @@ Plain packing is base85; the denser form holds the compressed bytes as a latin-1
 
 import ast
 import lzma
+import os
+import re
 from base64 import b85encode
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from typing import Any
 
 from golf.compose.unpack import unpack
@@ -34,7 +37,7 @@ def minify(text: str) -> str:
         ) from fault
     long = _long_locals(text)
     # all of them are still there, which is quick to see: then it is worth minifying once more to be sure
-    if long and long <= _long_locals(small) and small == _minified(text, rename_locals=False):
+    if long and long <= set(re.findall(r"\w+", small)) and small == _minified(text, rename_locals=False):
         raise GolfError(
             "the minifier renamed nothing: something in the file looks names up",
             "remove `vars`, `locals`, `dir`, `globals`, `eval` and `exec` from it [rule 8]",
@@ -46,16 +49,23 @@ def _minified(text: str, *, rename_locals: bool) -> str:
     import python_minifier
 
     small: str = python_minifier.minify(
-        text, rename_locals=rename_locals, rename_globals=False, hoist_literals=False, remove_literal_statements=True
-    )
+        text, rename_locals=rename_locals, rename_globals=False, hoist_literals=False, remove_literal_statements=True,
+        remove_object_base="object" in text,  # a pass over the tree
+    )  # fmt: skip
     return small if small.endswith("\n") else small + "\n"
 
 
 def _long_locals(text: str) -> set[str]:
     """What the functions in `text` bind for themselves, of more than two letters."""
-    functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)]
-    names = {n.id for f in functions for n in ast.walk(f) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    return {name for name in names if len(name) > 2}
+    names = set[str]()
+    todo: list[tuple[ast.AST, bool]] = [(ast.parse(text), False)]
+    while todo:
+        node, inside = todo.pop()
+        if inside and isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and len(node.id) > 2:
+            names.add(node.id)
+        inside = inside or isinstance(node, ast.FunctionDef)
+        todo += [(child, inside) for child in ast.iter_child_nodes(node)]
+    return names
 
 
 def pack(text: str, *, dense: bool = False) -> bytes:
@@ -65,31 +75,50 @@ def pack(text: str, *, dense: bool = False) -> bytes:
 
 def wrap(source: str, *, dense: bool = False) -> bytes:
     """`source` as it is, compressed and wrapped."""
-    return min(_forms(source.encode(), dense), key=len)
+    forms = _compressed(source.encode())
+    if dense:
+        return min((_dense(*form) for form in forms), key=len)
+    # base85 of n bytes is as long as that of any others, so only the smallest is written
+    return _plain(
+        *min(forms, key=lambda form: len(_plain(form[0], form[1], b"")) + len(form[2]) + -(-len(form[2]) // 4))
+    )
 
 
-def _forms(source: bytes, dense: bool) -> Iterator[bytes]:
-    for module, arguments, compressed in _compressed(source):
-        if dense:
-            head = f"#coding:l1\nimport {module} as L,linecache as C\nS=L.decompress(".encode()
-            head += latin1_literal(compressed) + b'.encode("l1")'
-        else:
-            head = f'import {module} as L,base64 as B,linecache as C\nS=L.decompress(B.b85decode("'.encode()
-            head += b85encode(compressed) + b'")'
-        yield head + arguments.encode() + b").decode()\n" + WRAPPER.encode()
+def _plain(module: str, arguments: str, compressed: bytes) -> bytes:
+    head = f'import {module} as L,base64 as B,linecache as C\nS=L.decompress(B.b85decode("'.encode()
+    return _wrapped(head + b85encode(compressed) + b'")', arguments)
+
+
+def _dense(module: str, arguments: str, compressed: bytes) -> bytes:
+    head = f"#coding:l1\nimport {module} as L,linecache as C\nS=L.decompress(".encode()
+    return _wrapped(head + latin1_literal(compressed) + b'.encode("l1")', arguments)
+
+
+def _wrapped(start: bytes, arguments: str) -> bytes:
+    return start + arguments.encode() + b").decode()\n" + WRAPPER.encode()
 
 
 @lru_cache(maxsize=4)
 def _compressed(source: bytes) -> tuple[tuple[str, str, bytes], ...]:
-    return tuple(_every_compressed(source))
-
-
-def _every_compressed(source: bytes) -> Iterator[tuple[str, str, bytes]]:
     """(module, arguments of its `decompress` after the data, the data) for every form that may be the smallest."""
+    forms = list(_ways(source))
+    return tuple(
+        (module, arguments, data)
+        for (module, arguments, _), data in zip(forms, side_by_side([way for _, _, way in forms]), strict=True)
+    )
+
+
+def side_by_side(jobs: Iterable[Callable[[], bytes]]) -> list[bytes]:
+    """The results of compressions, on every core: compressors let go of Python's lock."""
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        return list(pool.map(lambda job: job(), jobs))
+
+
+def _ways(source: bytes) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
     if _imports(source, "brotli"):
         import brotli
 
-        yield "brotli", "", brotli.compress(source, quality=11, lgwin=18)
+        yield "brotli", "", partial(brotli.compress, source, quality=11, lgwin=18)
     for lc, pb in ((3, 0), (4, 0), (3, 2), (2, 0), (3, 1)):
         for mode in (lzma.MF_BT4, lzma.MF_BT2):
             tuning: dict[str, Any] = {
@@ -101,8 +130,9 @@ def _every_compressed(source: bytes) -> Iterator[tuple[str, str, bytes]]:
                 "dict_size": 1 << 20,
             }
             raw = [{"id": lzma.FILTER_LZMA2, **tuning}]
-            yield "lzma", ',3,None,[{"id":33}]', lzma.compress(source, lzma.FORMAT_RAW, filters=raw)
-            yield "lzma", "", lzma.compress(source, lzma.FORMAT_ALONE, filters=[{"id": lzma.FILTER_LZMA1, **tuning}])
+            alone = [{"id": lzma.FILTER_LZMA1, **tuning}]
+            yield "lzma", ',3,None,[{"id":33}]', partial(lzma.compress, source, lzma.FORMAT_RAW, filters=raw)
+            yield "lzma", "", partial(lzma.compress, source, lzma.FORMAT_ALONE, filters=alone)
 
 
 def _imports(source: bytes, module: str) -> bool:
@@ -117,13 +147,7 @@ def _imports(source: bytes, module: str) -> bool:
 def latin1_literal(data: bytes) -> bytes:
     """A Python literal whose latin-1 encoding is `data`: only what would end or change the literal is escaped."""
     quote = min((b'"', b"'"), key=data.count)
-    out = bytearray(quote)
-    for i, byte in enumerate(data):
-        following = data[i + 1] if i + 1 < len(data) else 0
-        if byte == 0:
-            out += b"\\x00" if 48 <= following < 56 else b"\\0"  # a digit after \0 would make an octal escape
-        elif byte in (10, 13, 92) or byte == quote[0]:
-            out += {10: b"\\n", 13: b"\\r", 92: b"\\\\"}.get(byte, b"\\" + quote)
-        else:
-            out.append(byte)
-    return bytes(out + quote)
+    escapes = {b"\n": b"\\n", b"\r": b"\\r", b"\\": b"\\\\", quote: b"\\" + quote, b"\0": b"\\0"}
+    # a digit after \0 would make an octal escape
+    body = re.sub(rb"\0(?=[0-7])", rb"\\x00", re.sub(rb"[\n\r\\" + quote + rb"]", lambda m: escapes[m[0]], data))
+    return quote + body.replace(b"\0", escapes[b"\0"]) + quote

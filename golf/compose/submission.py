@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from golf.compose.composition import Composition, composition
+from golf.compose.kept import kept_composition
 from golf.compose.lock import Lock, lock_of, lock_text, read_lock, sha256
 from golf.compose.pack import pack
 from golf.errors import Exit, GolfError
@@ -59,7 +60,7 @@ def compose_submission(folder: Path, form: str | None = None) -> Written:
             f"start one of your own from a recipe: `golf new NAME --from baseline`; its script stays {folder / SCRIPT}",
             Exit.REFUSED,
         )
-    composed = composition(load_recipe(folder / "recipe.toml"))
+    composed = kept_composition(load_recipe(folder / "recipe.toml"))
     lock = read_lock(folder)
     form = form or (lock.form if lock else "readable")
     return _write(folder, composed, form)
@@ -138,7 +139,7 @@ def new_submission(
         draft.mkdir(parents=True)
         _copy_techniques(before, after, draft / "techniques")
         (draft / "recipe.toml").write_text(recipe_text(name, parent, before, after), encoding="utf-8")
-        written = _write(draft, composition(load_recipe(draft / "recipe.toml")), "readable")
+        written = _write(draft, kept_composition(load_recipe(draft / "recipe.toml")), "readable")
         draft.rename(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

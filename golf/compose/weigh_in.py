@@ -3,11 +3,13 @@
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
 from golf.cli.output import print_json, print_lines, print_table, talk
 from golf.compose.command import recipe_of
+from golf.compose.kept import is_kept, kept
 from golf.compose.predict import Prediction, predict
 from golf.compose.size import Report, Weight, weigh
 from golf.errors import GolfError
@@ -33,7 +35,7 @@ class Request:
 def run(request: Request) -> None:
     """Weigh and print."""
     recipe, every = recipe_of(request.name), request.definitions or request.json
-    predicted = _beside(lambda: _prediction(recipe)) if request.artifact else None
+    predicted = _predicting(recipe) if request.artifact else None
     report = weigh(recipe, pieces_too=every, marginal=request.techniques)
     other = weigh(recipe_of(request.versus), pieces_too=every) if request.versus else None
     prediction, fault = predicted() if predicted else (None, "")
@@ -77,10 +79,17 @@ def show_memory(name: str | None, *, json: bool, md: bool) -> None:
           "as the public logs of four recipes lie to their predictions; predicted, not measured")  # fmt: skip
 
 
+def _predicting(recipe: Recipe) -> Callable[[], tuple[Prediction | None, str]]:
+    """What returns the prediction: read from the cache, or made meanwhile."""
+    return (partial if is_kept("prediction", recipe) else _beside)(lambda: _prediction(recipe))
+
+
 def _prediction(recipe: Recipe) -> tuple[Prediction | None, str]:
     """The prediction, or None and why there is none."""
     try:
-        return predict(recipe), ""
+        found = kept("prediction", recipe, lambda: asdict(predict(recipe)))
+        roles = {role: tuple(row) for role, row in found["roles"].items()} if found["roles"] is not None else None
+        return Prediction(**{**found, "roles": roles}), ""
     except (GolfError, ImportError) as fault:
         return None, str(fault)
 
