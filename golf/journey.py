@@ -34,20 +34,12 @@ def travel(demo: Demo) -> float:
             call("compose", demo.name)
         else:
             call("new", demo.name, "--from", demo.recipe)
-        call("run", demo.name, "--smoke", "--resume", "--seeds", demo.seeds, *processes())
+        call("run", demo.name, "--smoke", "--resume", "--seeds", demo.seeds)
         call("package", demo.name, "--smoke")
         call("verify", f"submissions/{demo.name}", "--quick")
         record(demo.name)
         call("leaderboard", "--status", "local")
     return time.perf_counter() - begun
-
-
-def processes() -> list[str]:
-    """Two processes share the eight micro-batches of a step where there are two cores: on a CPU nearly twice as fast."""
-    from golf.run.machine import this_machine
-
-    machine = this_machine()
-    return ["--nproc", "2"] if machine.cores > 1 and not machine.gpus else []
 
 
 def call(verb: str, *words: str) -> None:

@@ -46,7 +46,7 @@ ABOUT: Mapping[str, tuple[type, bool]] = MappingProxyType(
         "entry": (str, True),
     }
 )
-TWIN_LAYERS = 12  # those of the deepest recipe that trains within the contest's clock
+TWIN_PASSES = 1800  # blocks that a small twin's training runs through, as the baseline's 200 steps over 9 layers do
 DEFAULT_ENTRY = "golf.parts.entry:main"
 OVERRIDE = "command line"
 NO_PARTS = Catalogue("", MappingProxyType({}), MappingProxyType({}), MappingProxyType({}))
@@ -158,17 +158,28 @@ def with_folders(recipe: Recipe, folders: Iterable[Path]) -> Recipe:
 def smoke_sizes(recipe: Recipe) -> dict[str, Any]:
     """Knob → value of the small twin: what `class Smoke` of the parts declares, never larger than the recipe's own.
 
-    A twin keeps its layers, so one of more than `TWIN_LAYERS` takes as many steps fewer: no twin takes minutes on two cores.
+    A twin keeps its layers and loops, so one that runs through more blocks a step takes as many steps fewer (`TWIN_PASSES`): no
+    twin takes minutes on two cores.
     """
     sizes: dict[str, Any] = {}
     for name, knob in recipe.catalogue.knobs.items():
         if knob.smoke is not None:
             number = type(knob.smoke) in (int, float)
             sizes[name] = min(recipe.values[name], knob.smoke) if number else knob.smoke
-    layers = recipe.values.get("num_layers", 0)
-    if "iterations" in sizes and layers > TWIN_LAYERS:
-        sizes["iterations"] = max(sizes["iterations"] * TWIN_LAYERS // layers, 1)
+    if "iterations" in sizes:
+        sizes["iterations"] = max(min(sizes["iterations"], round(TWIN_PASSES / max(_passes(recipe.values), 1))), 1)
     return sizes
+
+
+def _passes(values: Mapping[str, Any]) -> float:
+    """How many blocks a step of training runs through, on average: the layers, and what loops or a recycled core run again."""
+    passes = float(values.get("num_layers", 0))
+    if str(values.get("order", "")).endswith("looped"):
+        again = values["loop_extra"] * (values["loop_last"] - values["loop_first"] + 1)
+        passes += again * (1 - values["loop_from"])
+    if values.get("core"):
+        passes += values.get("recycle_repeats", 0) * len(values.get("recycle_layers", ()))
+    return passes
 
 
 def smoke_recipe(recipe: Recipe) -> Recipe:

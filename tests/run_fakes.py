@@ -43,9 +43,15 @@ def data_of(root: Path) -> Data:
 
 
 def plan_of(folder: Path, seeds: str = "1337", **wishes: Any) -> Plan:
-    """A plan of the small twin on the CPU."""
+    """A plan of the small twin on the CPU, in one process unless asked for: the fake knows of no ranks."""
     root = folder.parents[1]
-    return make_plan(root, source_of(folder), Wishes(seeds=seeds, smoke=True, **wishes), CPU, lambda: data_of(root))
+    return make_plan(
+        root,
+        source_of(folder),
+        Wishes(**{"seeds": seeds, "smoke": True, "nproc": 1, **wishes}),
+        CPU,
+        lambda: data_of(root),
+    )
 
 
 def run_fake(folder: Path, seeds: str = "1337", *, at: Any = None, **wishes: Any) -> Sequence[Any]:

@@ -47,7 +47,7 @@ def golf(monkeypatch, capsys):
     return call
 
 
-RUN = ("run", "--smoke", "--allow", "R38")
+RUN = ("run", "--smoke", "--nproc", "1", "--allow", "R38")  # the fake knows of no ranks
 
 
 def test_run_without_a_name_runs_the_submission_of_the_folder(project, golf):

@@ -6,7 +6,7 @@ import sys
 import threading
 
 import pytest
-from run_fakes import is_running, make_project, plan_of, run_fake, source_of
+from run_fakes import data_of, is_running, make_project, plan_of, run_fake, source_of
 
 from golf.errors import Exit, GolfError
 from golf.run.advice import advice_for, concerns_every_seed, last_words, reason_of, tail
@@ -279,6 +279,26 @@ def test_a_world_size_that_cannot_be_is_refused(folder, nproc, gpus):
     with pytest.raises(GolfError) as caught:
         plan_with(folder, Machine(("NVIDIA H100 80GB HBM3",) * gpus, 8), nproc=nproc, smoke=True)
     assert caught.value.code == Exit.REFUSED and "--nproc" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("gpus", "cores", "wishes", "nproc"),
+    [
+        (0, 2, {"smoke": True}, 2),
+        (0, 64, {"smoke": True}, 2),
+        (0, 1, {"smoke": True}, 1),
+        (0, 2, {"smoke": True, "nproc": 1}, 1),
+        (0, 2, {"smoke": True, "parallel": 2}, 1),
+        (0, 2, {"iterations": 5}, 1),
+        (1, 2, {"smoke": True}, 1),
+        (8, 2, {"smoke": True}, 8),
+    ],
+)
+def test_a_twin_on_a_cpu_is_shared_by_two_processes(folder, gpus, cores, wishes, nproc):
+    machine = Machine(("NVIDIA H100 80GB HBM3",) * gpus, cores)
+    data = data_of(folder.parents[1])
+    plan = make_plan(folder.parents[1], source_of(folder), Wishes(**wishes), machine, lambda: data)
+    assert plan.nproc == nproc
 
 
 def test_what_a_rule_forbids_runs_only_when_allowed_by_name(folder):

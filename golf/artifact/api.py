@@ -17,7 +17,7 @@ from golf.run.launch import Inputs, Launcher, torchrun
 from golf.run.layout import ARTIFACT, SCRIPT, is_twin
 from golf.run.lines import Progress
 from golf.run.machine import this_machine
-from golf.run.plan import Plan, Wishes, find_data, make_plan, refuse_world_size
+from golf.run.plan import Plan, Wishes, default_nproc, find_data, make_plan, refuse_world_size
 from golf.run.resume import settle
 from golf.run.schema import Run
 from golf.run.source import source_that_ran, vocabulary_of
@@ -160,10 +160,10 @@ def evaluate_folder(
         if not ships:
             shown.view.say(f"`{mode}` is not how this submission ends: composed as a sibling, on the artifact it ships")
     machine = this_machine()
-    nproc = wishes.nproc or max(len(machine.gpus), 1)
-    refuse_world_size(nproc, machine)
     if any(is_twin(place.name) for place in (folder.resolve(), *folder.resolve().parents[:2])):
-        wishes = replace(wishes, smoke=True)  # scored on what its run was scored on
+        wishes = replace(wishes, smoke=True)  # scored on what its run was scored on, by as many processes
+    nproc = wishes.nproc or default_nproc(wishes, machine)
+    refuse_world_size(nproc, machine)
     data = find_data(vocabulary_of(content, {}), wishes, find_root())
     seed = int(read_meta(artifact).get("seed", 1337))  # evaluation draws no random numbers that reach the score
     score = evaluate_alone(

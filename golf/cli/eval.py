@@ -24,7 +24,9 @@ def eval_(
     ] = "shipped",
     stride: Annotated[int | None, typer.Option(help="Tokens between sliding windows, for a mode.")] = None,
     allow: Annotated[list[str] | None, typer.Option(help="Evaluate as this rule forbids, e.g. R38.")] = None,
-    nproc: Annotated[int | None, typer.Option(help="Processes: 1, 2, 4, 8; default: every GPU, or 1.")] = None,
+    nproc: Annotated[
+        int | None, typer.Option(help="Processes: 1, 2, 4, 8; default: every GPU; a twin 2 on a CPU.")
+    ] = None,
     data_path: Annotated[Path | None, typer.Option(help="Folder of fineweb_*.bin shards.")] = None,
     tokenizer_path: Annotated[Path | None, typer.Option(help="SentencePiece .model file.")] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,

@@ -37,7 +37,9 @@ def package(
     smoke: Annotated[bool, typer.Option("--smoke", help="The small twin's runs.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Weigh only; evaluate and write nothing.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Score once more what was scored before.")] = False,
-    nproc: Annotated[int | None, typer.Option(help="Processes: 1, 2, 4, 8; default: every GPU, or 1.")] = None,
+    nproc: Annotated[
+        int | None, typer.Option(help="Processes: 1, 2, 4, 8; default: every GPU; a twin 2 on a CPU.")
+    ] = None,
     data_path: Annotated[Path | None, typer.Option(help="Folder of fineweb_*.bin shards.")] = None,
     tokenizer_path: Annotated[Path | None, typer.Option(help="SentencePiece .model file.")] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,

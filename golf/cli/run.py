@@ -12,7 +12,9 @@ from golf.errors import Exit, GolfError
 def run(
     name: Annotated[str | None, typer.Argument(help="Submission; default: the one of the current folder.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Comma-separated, e.g. 1337,42,7; default: the recipe's.")] = None,
-    nproc: Annotated[int | None, typer.Option(help="Processes: 1, 2, 4, 8; default: every GPU, or 1.")] = None,
+    nproc: Annotated[
+        int | None, typer.Option(help="Processes: 1, 2, 4, 8; default: every GPU; a twin 2 on a CPU.")
+    ] = None,
     parallel: Annotated[int, typer.Option(help="Seeds at a time, each on GPUs of its own (one, unless --nproc).")] = 1,
     smoke: Annotated[bool, typer.Option("--smoke", help="Run a small twin with the same techniques.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on at seed and phase after a stop or a kill.")] = False,

@@ -1,7 +1,8 @@
 """The same data with a short validation split: what a small twin scores, so that `--smoke` ends soon on any shards.
 
 A view in the user's cache, laid out like every data set: the train shards and the tokenizer are links, the validation split is one
-new shard with the first documents. The script reads it as it reads any other; nothing in it knows of the bound.
+new shard with the first documents. A single train shard becomes two, for loaders that read a shard of their own in each of two
+processes. The script reads it as it reads any other; nothing in it knows of the bound.
 """
 
 import hashlib
@@ -18,20 +19,22 @@ from golf.data.source import DataSource
 from golf.errors import Exit, GolfError
 from golf.project import cache_dir
 
+LAYOUT = 2  # raised when the same source is laid out otherwise
 TWIN_VAL_TOKENS = 16_384  # 128 windows of a twin: test-time training of the heaviest recipe ends in seconds
+TWIN_TRAIN_TOKENS = 4_000_000  # of a single shard, which is written anew: twenty times what a twin trains on
 
 
 def bounded(source: DataSource, val_tokens: int = TWIN_VAL_TOKENS) -> DataSource:
     """`source` with at most `val_tokens` validation tokens: whole documents, or a piece of the first where that is longer.
 
-    The same object where it has no more than that. GolfError when the cache cannot be written.
+    The same object where it has no more than that, and two train shards. GolfError when the cache cannot be written.
     """
-    if source.val_tokens <= val_tokens:
+    if source.val_tokens <= val_tokens and source.train_shards > 1:
         return source
     shards = shard_files(source.data_path, "val")
     states = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in shards]
     states += [(str(path.resolve()), 0, 0) for path in shard_files(source.data_path, "train")]
-    key = hashlib.sha256(repr((states, str(source.tokenizer_path), val_tokens)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((LAYOUT, states, str(source.tokenizer_path), val_tokens)).encode()).hexdigest()[:16]
     folder = cache_dir() / "data" / f"first-{key}"
     dataset = folder / "datasets" / source.data_path.name
     tokenizer = folder / "tokenizers" / source.tokenizer_path.name
@@ -39,13 +42,16 @@ def bounded(source: DataSource, val_tokens: int = TWIN_VAL_TOKENS) -> DataSource
         if not dataset.is_dir():
             _build(source, val_tokens, folder)
         tokens = sum(count_tokens(path) for path in shard_files(dataset, "val"))
+        train_shards = len(shard_files(dataset, "train"))
     except OSError as fault:
         raise GolfError(
             f"the small twin's data cannot be written to {folder}: {fault.strerror}",
             "XDG_CACHE_HOME names another place for the cache",
             Exit.REFUSED,
         ) from fault
-    return replace(source, data_path=dataset, tokenizer_path=tokenizer, track="local", val_tokens=tokens)
+    return replace(
+        source, data_path=dataset, tokenizer_path=tokenizer, track="local", val_tokens=tokens, train_shards=train_shards
+    )
 
 
 def _build(source: DataSource, val_tokens: int, folder: Path) -> None:
@@ -55,8 +61,12 @@ def _build(source: DataSource, val_tokens: int, folder: Path) -> None:
     try:
         dataset = work / "datasets" / source.data_path.name
         dataset.mkdir(parents=True)
-        for path in shard_files(source.data_path, "train"):
+        train = shard_files(source.data_path, "train")
+        for path in train if len(train) > 1 else ():
             (dataset / path.name).symlink_to(path.resolve())
+        if len(train) == 1:
+            for number, half in enumerate(np.array_split(_head(train, TWIN_TRAIN_TOKENS), 2)):
+                write_shard(dataset / f"fineweb_train_{number:06}.bin", half)
         shards = shard_files(source.data_path, "val")
         write_shard(dataset / shards[0].name, first_documents(_head(shards, val_tokens + 1), val_tokens))
         (work / "tokenizers").mkdir()
