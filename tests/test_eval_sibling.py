@@ -33,6 +33,8 @@ train_seq_len = 32
 train_batch_tokens = 256
 [train]
 warmup_steps = 0
+[schedule]
+warmdown_iters = 0
 [evaluate]
 reports = ["plain", "sliding.sliding"]
 eval_seq_len = 64
@@ -117,4 +119,5 @@ def test_a_trained_artifact_scores_the_same_in_its_own_mode_and_otherwise_as_a_s
     for mode, alike in (("sliding", True), ("plain", False), ("ngram", False)):
         score, ships = evaluate_folder(run, wishes, mode=mode)
         assert not ships
-        assert (score.val_bpb == shipped.val_bpb) == alike
+        # three steps at the full learning rate: the model reads its context, and another evaluation differs by more than rounding
+        assert score.val_bpb == shipped.val_bpb if alike else abs(score.val_bpb - shipped.val_bpb) > 1e-4
