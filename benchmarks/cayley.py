@@ -26,7 +26,6 @@ import torch
 from golf.compose import compose
 from golf.data.shards import write_shard
 from golf.data.source import resolve_data
-from golf.namespace import namespace
 from golf.parts.data import load_shard
 from golf.parts.model import GPT
 from golf.parts.parity import ParityTransform
@@ -34,6 +33,7 @@ from golf.parts.tags import collect, initialize
 from golf.parts.techniques.cayley_sae import CayleySAE
 from golf.parts.techniques.topk_sae import TopKSAE
 from golf.recipe import Recipe, changed, load_recipe, smoke_recipe
+from golf.recipe.namespace import namespace
 from golf.sae.cayley import describe
 
 DICTIONARIES = {512: ((9, 16, 0), (13, 32, 256)), 2048: ((11, 16, 0), (15, 32, 256))}

@@ -26,7 +26,6 @@ import torch
 from golf.artifact.tensors import entropy_bytes
 from golf.compose import compose
 from golf.compose.pack import pack
-from golf.namespace import namespace
 from golf.parts.artifact import RawCoder, ZlibCoder, read_container, write_container
 from golf.parts.quant import log_codes, log_values, quantize
 from golf.parts.tags import Tag, Tagged
@@ -37,6 +36,7 @@ from golf.parts.techniques.rans import RansCoder
 from golf.parts.techniques.rans_context import ContextRansCoder
 from golf.parts.techniques.zstd_coder import ZstdCoder
 from golf.recipe import load_recipe
+from golf.recipe.namespace import namespace
 
 CODERS = (ZlibCoder, BitpackCoder, LzmaCoder, ZstdCoder, BrotliCoder, RansCoder, ContextRansCoder)
 SDCLIP = ["embed_quantizer=gptq_sdclip", "attn_quantizer=gptq_sdclip", "mlp_quantizer=gptq_sdclip", "attn_bits=6",

@@ -23,7 +23,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import evaluation
 
 from golf.compose import compose
-from golf.namespace import namespace
 from golf.parts.data import Stream
 from golf.parts.model import GPT
 from golf.parts.quant import load_artifact
@@ -31,6 +30,7 @@ from golf.parts.techniques.ngram_hash_740 import buckets_740
 from golf.parts.techniques.ngram_kneser_ney import kneser_ney
 from golf.parts.techniques.ngram_tilt import hints
 from golf.recipe import changed, load_recipe
+from golf.recipe.namespace import namespace
 
 MODEL = {
     "num_layers": 4, "model_dim": 128, "num_heads": 4, "num_kv_heads": 2, "activation": "leaky_relu2.leaky_relu2",

@@ -17,11 +17,11 @@ from sizes import simulated
 
 from golf.artifact.dials import Checkpoint, container_bytes, load_checkpoint, make_tensors
 from golf.artifact.fit import PLANS, TOLERANCE_BYTES, fit, plans_for
+from golf.artifact.predict import tensors_of
 from golf.artifact.score import Scorer
-from golf.compose.predict import tensors_of
-from golf.namespace import namespace
 from golf.parts.tags import Tag, Tagged
 from golf.recipe import Recipe, load_recipe, smoke_recipe
+from golf.recipe.namespace import namespace
 
 
 def checkpoint_of(recipe: Recipe, folder: str) -> Checkpoint:

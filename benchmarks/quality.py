@@ -21,11 +21,11 @@ import numpy as np
 import torch
 
 from golf.artifact.score import Scorer
-from golf.namespace import namespace
 from golf.parts.artifact import RawCoder, read_container, write_container
 from golf.parts.quant import dequantize, quantize
 from golf.parts.tags import collect
 from golf.recipe import load_recipe
+from golf.recipe.namespace import namespace
 
 ROLES = ("embed", "attn", "mlp")
 STEPS = (0.8, 0.9, 0.96, 1.0, 1.04, 1.1, 1.25)

@@ -14,11 +14,12 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from golf.models.corpus import Windows
+from golf.models.open import open_source
+from golf.models.source import Source
 from golf.sae.buffer import MixingBuffer
-from golf.sae.corpus import Windows
 from golf.sae.layer import LayerTraining
 from golf.sae.settings import Settings
-from golf.sae.source import Source, open_source
 from golf.sae.train import train
 
 REPEATS = 7

@@ -21,14 +21,14 @@ from pathlib import Path
 import torch
 from as_published import COMPRESSORS, published_bytes
 
-from golf.artifact.ledger import CAP_BYTES
+from golf.artifact.predict import Tensor, predict, tensors_of
+from golf.challenge import CAP_BYTES
 from golf.compose import compose
 from golf.compose.pack import pack
-from golf.compose.predict import Tensor, predict, tensors_of
-from golf.namespace import namespace
 from golf.parts.quant import quantize, save_artifact
 from golf.parts.tags import Tag, Tagged
 from golf.recipe import Recipe, load_recipe, shipped_recipes, smoke_recipe
+from golf.recipe.namespace import namespace
 
 # model bytes in the official logs, mean over seeds
 PUBLISHED = {

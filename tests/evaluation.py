@@ -7,8 +7,8 @@ import types
 import numpy as np
 import torch
 
-from golf.namespace import namespace
 from golf.recipe import changed, load_recipe
+from golf.recipe.namespace import namespace
 
 
 class OneProcess:
@@ -155,9 +155,10 @@ def run_rank(rank, work, world_size, folder):
 
 def golden_model(shared, name, recipe, **values):
     """A recipe's model at the size of a golden evaluation, with its weights; and `h`."""
+    from public_weights import from_public
+
     from golf.parts.model import GPT
     from golf.parts.quant import load_weights
-    from golf.public_weights import from_public
 
     with np.load(shared / f"golden/{name}.npz") as arrays:
         weights = {key[6:]: torch.from_numpy(arrays[key]) for key in arrays.files if key.startswith("param/")}

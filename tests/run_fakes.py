@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from golf.run.layout import SCRIPT, sha256_of
+from golf.challenge import SCRIPT
+from golf.cli.pages.live import PlainView
+from golf.files import sha256_of
 from golf.run.machine import Machine
 from golf.run.plan import Data, Plan, Wishes, make_plan
 from golf.run.session import Session
 from golf.run.source import Source
 from golf.run.store import open_store
-from golf.run.view import PlainView
 
 FAKE = Path(__file__).with_name("fake_train_gpt.py")
 CPU = Machine(gpus=(), cores=2)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from golf.sae.source import Source
+from golf.models.source import Source
 
 
 class Block(nn.Module):

@@ -14,26 +14,27 @@ from run_fakes import CPU, make_project, plan_of, run_fake, source_of
 
 from golf.artifact import api
 from golf.artifact.fit import Fit, Tried
-from golf.artifact.fit_seeds import ONE_SEED_SHARE, Fitted, Wish, fit_seeds, margin_of
+from golf.artifact.fit_seeds import ONE_SEED_SHARE, fit_seeds, margin_of
 from golf.artifact.fit_show import remarks_of, rows_of, to_json
+from golf.artifact.fitted import Fitted, Wish
 from golf.artifact.full_ledger import file_rows, full_ledger, tensor_rows
 from golf.artifact.full_ledger import to_json as ledger_json
 from golf.artifact.ledger import weigh
 from golf.artifact.manifest import Package
 from golf.artifact.package import finished_runs, packed
+from golf.cli.pages.live import PlainView
 from golf.compose import compose, rescale
 from golf.data.shards import write_shard
 from golf.errors import Exit, GolfError
-from golf.namespace import namespace
 from golf.parts.artifact import RawCoder, read_container, write_container
 from golf.parts.model import GPT
 from golf.parts.quant import quantize, save_artifact
 from golf.parts.tags import collect, initialize
 from golf.recipe import load_recipe, smoke_recipe, smoke_sizes
+from golf.recipe.namespace import namespace
 from golf.run.plan import Data, make_plan
 from golf.run.plan import Wishes as RunWishes
 from golf.run.store import open_store
-from golf.run.view import PlainView
 
 SEEDS = (1337, 42)
 

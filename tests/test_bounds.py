@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from golf.bounds import bound_of
-from golf.catalogue import load_catalogue
 from golf.compose.composition import composition
 from golf.compose.lint import lint
 from golf.errors import GolfError
 from golf.recipe import changed, load_recipe, shipped_recipes
+from golf.recipe.bounds import bound_of
+from golf.recipe.catalogue import load_catalogue
 
 # what was found to compose with exit 0, and more of each kind: recipe and overrides, what is said, what would be allowed
 REFUSED = {
@@ -125,7 +125,7 @@ def test_a_bound_means_what_it_says(text, kept, broken):
     "text", ["int", "1", "x > 3", "int > float", "__import__('os')", "int.real > 1", "int >", "int > [1]"]
 )
 def test_what_is_no_bound_is_an_error_with_its_line(text, tmp_path):
-    from golf.partfile import read_part
+    from golf.recipe.partfile import read_part
 
     with pytest.raises(ValueError, match=r"`"):
         bound_of(text)

@@ -4,10 +4,10 @@ import pytest
 import torch
 from worlds import tiny
 
-from golf.namespace import namespace
 from golf.parts.parity import PRIMITIVE, ParityTransform, field_powers, parity_points, parity_signs
 from golf.parts.techniques.cayley_sae import CayleySAE
 from golf.recipe import changed
+from golf.recipe.namespace import namespace
 
 
 def offsets_of(t, n):

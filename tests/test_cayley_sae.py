@@ -10,7 +10,6 @@ from worlds import TINY, execute, run_generated, run_library, tiny
 
 from golf.compose import compose, scalars
 from golf.errors import GolfError
-from golf.namespace import namespace
 from golf.parts.artifact import read_container
 from golf.parts.model import GPT
 from golf.parts.optim import build_optimizers
@@ -21,6 +20,7 @@ from golf.parts.techniques.cayley_sae import CayleySAE, FoldScores
 from golf.parts.techniques.ema import EMA, ema_weights
 from golf.parts.techniques.ttt_sgd import trainable
 from golf.recipe import changed, load_recipe, smoke_recipe, smoke_sizes
+from golf.recipe.namespace import namespace
 from golf.sae.cayley import describe, diagnose, usage
 
 LEVELS = ((5, 4, 0), (7, 6, 16))

@@ -13,13 +13,13 @@ from worlds import execute, run_folder, run_generated, tiny
 from golf.compose import compose
 from golf.data.shards import write_shard
 from golf.errors import Exit, GolfError
-from golf.namespace import namespace
 from golf.parts.artifact import RawCoder, read_container
 from golf.parts.data import load_shard
 from golf.parts.env import Env
 from golf.parts.model import GPT
 from golf.parts.techniques.linear_warmdown import linear_warmdown, warmdown_to_floors
 from golf.recipe import load_recipe
+from golf.recipe.namespace import namespace
 
 STEPS = 4
 

@@ -12,8 +12,8 @@ from golf.cli import main
 from golf.compose.lock import read_lock
 from golf.compose.size import weigh
 from golf.compose.submission import check_submission
-from golf.compose.unpack import unpack
 from golf.errors import GolfError
+from golf.reading.unpack import unpack
 from golf.recipe import load_recipe, shipped_recipes
 
 
@@ -120,10 +120,10 @@ def test_check_tells_an_edit_from_a_changed_recipe_and_from_another_version(golf
     def older():
         old = script.read_text().replace("Composed by golf 0", "Composed by golf 0.0")
         script.write_text(old)
-        from golf.compose.lock import sha256
+        from golf.files import sha256_of
 
         text = lock.read_text().replace('golf = "', 'golf = "0.0')
-        lock.write_text(text.replace(read_lock(toy).script_sha256, sha256(old.encode())))
+        lock.write_text(text.replace(read_lock(toy).script_sha256, sha256_of(old.encode())))
 
     code, err = drift_of(golf, toy, older)
     assert code == 0 and "was composed by golf 0.0" in err and "drift" not in err
@@ -263,7 +263,7 @@ def test_size_imports_nothing_slow():
     """What made `golf size` take ten seconds: torch's reference operators (sympy), libcst's matchers, torch beside the composer."""
     code = """
 import sys
-from golf.compose.predict import predict
+from golf.artifact.predict import predict
 from golf.recipe import load_recipe
 from golf.compose.size import weigh
 assert weigh(load_recipe("baseline")).total.packed_bytes
@@ -280,7 +280,7 @@ for name in sys.argv[1:]:
 
 def test_size_predicts_beside_the_weighing(tmp_path):
     """In a fresh process the prediction comes from a second one; where torch is here already, from this one: the same bytes."""
-    from golf.compose.predict import predict
+    from golf.artifact.predict import predict
 
     made = subprocess.run(
         [sys.executable, "-m", "golf", "size", "baseline", "--json"],
@@ -295,7 +295,7 @@ def test_size_predicts_beside_the_weighing(tmp_path):
 
 
 def test_the_baselines_parameters_are_counted_before_any_run():
-    from golf.compose.predict import predict
+    from golf.artifact.predict import predict
 
     prediction = predict(load_recipe(shipped_recipes()["baseline"]))
     assert prediction.params == 17_059_912 and prediction.estimate_bytes < prediction.upper_bytes
@@ -303,8 +303,8 @@ def test_the_baselines_parameters_are_counted_before_any_run():
 
 
 def test_a_predictor_can_be_another():
-    from golf.artifact.predict import Estimate
-    from golf.compose.predict import predict
+    from golf.artifact.estimate import Estimate
+    from golf.artifact.predict import predict
 
     recipe = load_recipe(shipped_recipes()["baseline"])
     counted = predict(recipe, lambda tensors, coder, half: Estimate(sum(t.numel for t in tensors), coder, 0.1))

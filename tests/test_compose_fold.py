@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golf.catalogue import Catalogue, Definition, Knob, Part
 from golf.compose.emit import formatted
 from golf.compose.fold import fold
 from golf.compose.settle import Values
 from golf.errors import GolfError
+from golf.recipe.catalogue import Catalogue
+from golf.recipe.partfile import Definition, Knob, Part
 
 
 def catalogue_of(knobs):

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-from golf.catalogue import load_catalogue
 from golf.compose import kept as module
 from golf.compose.composition import composition
 from golf.compose.fold import fold
@@ -17,6 +16,7 @@ from golf.compose.settle import Values
 from golf.compose.size import weigh
 from golf.errors import GolfError
 from golf.recipe import changed, load_recipe, smoke_recipe
+from golf.recipe.catalogue import load_catalogue
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +131,7 @@ def test_a_definition_without_h_is_no_matter_of_the_fold(monkeypatch):
 
 def test_the_second_size_needs_neither_torch_nor_libcst(tmp_path):
     program = (
-        "import sys\nfrom golf.compose.weigh_in import Request, run\n"
+        "import sys\nfrom golf.cli.pages.size import Request, run\n"
         "run(Request('baseline', None, False, False, True, True, False))\n"
         "print(sorted({'torch', 'libcst', 'python_minifier'} & set(sys.modules)), file=sys.stderr)\n"
     )

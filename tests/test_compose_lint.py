@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from golf.catalogue import load_catalogue
 from golf.compose.lint import lint
 from golf.compose.shake import CALLED_BY_BASE
+from golf.recipe.catalogue import load_catalogue
 
 HEAD = '"""A part."""\n\nimport functools\n\nimport torch\n\nfrom {p}.base import helper, plain\n\n\nclass Knobs:\n    flag: bool = False\n    other: bool = True\n    size: "0 <= int <= 9" = 3\n    hooks: Chain = ()\n\n\n'
 BASE = '"""Base."""\n\n\ndef helper(h, x):\n    return x\n\n\ndef plain(x):\n    return x\n\n\nclass Thing:\n    def __init__(self, h):\n        self.h = h\n'

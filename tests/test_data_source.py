@@ -9,7 +9,7 @@ import pytest
 from golf.data import hashes, source
 from golf.data.embedded import Embedded, make_embedded
 from golf.data.factbook import load_documents
-from golf.data.hashes import digest_of, sha256_of
+from golf.data.hashes import digest_of, remembered_sha256
 from golf.data.shards import count_tokens, write_documents, write_shard
 from golf.data.source import resolve_data
 from golf.data.tokenizer import load_tokenizer, train_tokenizer
@@ -146,9 +146,12 @@ def test_a_folder_that_does_not_exist_is_refused(corpus: Embedded, tmp_path: Pat
 def test_sha256s_name_the_tokenizer_and_every_shard(corpus: Embedded, layout: Path, tmp_path: Path) -> None:
     found = resolve_data(512, root=tmp_path)
     assert sorted(found.sha256s) == ["fineweb_512_bpe.model", "fineweb_train_000000.bin", "fineweb_val_000000.bin"]
-    assert found.tokenizer_sha256 == sha256_of(found.tokenizer_path)
+    assert found.tokenizer_sha256 == remembered_sha256(found.tokenizer_path)
     assert found.data_sha256 == digest_of(
-        {name: sha256_of(found.data_path / name) for name in ("fineweb_train_000000.bin", "fineweb_val_000000.bin")}
+        {
+            name: remembered_sha256(found.data_path / name)
+            for name in ("fineweb_train_000000.bin", "fineweb_val_000000.bin")
+        }
     )
     before = found.data_sha256
     write_documents(
@@ -162,13 +165,13 @@ def test_a_big_file_is_hashed_once_and_again_when_it_changes(tmp_path: Path, mon
     monkeypatch.setattr(hashes, "REMEMBER_BYTES", 4)
     path = tmp_path / "big.bin"
     path.write_bytes(b"12345")
-    first = sha256_of(path)
+    first = remembered_sha256(path)
     with monkeypatch.context() as patch:
-        patch.setattr(hashes, "hash_file", lambda _: pytest.fail("hashed again"))
-        assert sha256_of(path) == first
+        patch.setattr(hashes, "sha256_of_file", lambda _: pytest.fail("hashed again"))
+        assert remembered_sha256(path) == first
     path.write_bytes(b"54321")
     os.utime(path, ns=(0, 1))
-    assert sha256_of(path) != first
+    assert remembered_sha256(path) != first
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{"])
@@ -182,9 +185,9 @@ def test_a_damaged_or_unwritable_memory_of_hashes_costs_only_time(
     memory.parent.mkdir(parents=True)
     memory.write_text(content)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert sha256_of(path) == hashes.hash_file(path)
+    assert remembered_sha256(path) == hashes.sha256_of_file(path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(path))
-    assert sha256_of(path) == hashes.hash_file(path)
+    assert remembered_sha256(path) == hashes.sha256_of_file(path)
 
 
 def test_only_the_whole_official_validation_split_is_not_local(

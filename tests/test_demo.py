@@ -11,12 +11,12 @@ import pytest
 from run_fakes import CPU, data_of, make_project, source_of
 from worlds import tiny
 
+from golf.cli.pages.demo import Demo, call, travel
+from golf.cli.pages.live import PlainView
 from golf.compose import compose
-from golf.journey import Demo, call, travel
 from golf.run.plan import Wishes, make_plan
 from golf.run.session import Session
 from golf.run.store import open_store
-from golf.run.view import PlainView
 
 STRESS_RUNS = int(
     os.environ.get("GOLF_STRESS_RUNS", "2")
@@ -61,8 +61,8 @@ def test_a_demo_goes_on_from_a_seed_that_was_killed_after_training(tmp_path, mon
     first.wait()
     subprocess.run(["pkill", "-9", "-f", "train_gpt.py"], check=False)
     # what follows the runs is measured elsewhere, and takes its time
-    monkeypatch.setattr("golf.journey.call", only_compose_and_run)
-    monkeypatch.setattr("golf.journey.record", lambda name: None)
+    monkeypatch.setattr("golf.cli.pages.demo.call", only_compose_and_run)
+    monkeypatch.setattr("golf.cli.pages.demo.record", lambda name: None)
     travel(Demo(tmp_path / "golf-demo", seeds="1337"))
     said = capsys.readouterr().err
     assert "goes on with export and eval" in said or "goes on with eval" in said

@@ -46,7 +46,7 @@ def generated():
 
 @pytest.mark.parametrize("name", ["ngram_kneser_ney", "ngram_tilt"])
 def test_a_composed_mixture_with_a_learning_model_scores_what_the_librarys_does(name):
-    from golf.namespace import namespace
+    from golf.recipe.namespace import namespace
 
     tilt = {key: value for key, value in VALUES.items() if key.startswith("tilt_") and name == "ngram_tilt"}
     small = {key: value for key, value in evaluation.SMALL.items() if not key.startswith("ngram_740")}
@@ -68,7 +68,7 @@ def test_a_composed_mixture_with_a_learning_model_scores_what_the_librarys_does(
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_a_composed_evaluator_scores_what_the_librarys_does(generated, name):
-    from golf.namespace import namespace
+    from golf.recipe.namespace import namespace
 
     tokens = evaluation.tokens_of(257, bos_every=51)
     h = namespace(changed(load_recipe("baseline"), {**VALUES, "reports": (REPORTS[name],)}))

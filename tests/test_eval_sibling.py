@@ -8,11 +8,11 @@ import pytest
 
 from golf.artifact.api import evaluate_folder
 from golf.artifact.sibling import MODES, compose_sibling
-from golf.catalogue import load_catalogue
 from golf.compose import compose
 from golf.compose.pack import minify
 from golf.errors import Exit, GolfError
 from golf.recipe import load_recipe
+from golf.recipe.catalogue import load_catalogue
 from golf.run.plan import Wishes
 from golf.run.source import small_twin
 

@@ -107,7 +107,7 @@ def test_ttt_equals_the_public_script_and_leaves_its_weights(shared):
     trace = ttt_sgd(h, evaluation.OneProcess(), model, evaluation.official_stream(shared, tokens=20_481))
     assert abs(trace.loss / told["val_loss"] - 1) < 1e-7
     assert abs(trace.bpb / told["val_bpb"] - 1) < 1e-7
-    from golf.public_weights import from_public
+    from public_weights import from_public
 
     with np.load(shared / "golden/eval_pr1809.npz") as arrays:
         after = {key[10:]: torch.from_numpy(arrays[key]) for key in arrays.files if key.startswith("after_ttt/")}

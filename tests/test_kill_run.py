@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from run_fakes import is_running, make_project
 
-from golf.artifact.container import fault_of
+from golf.cli.pages.live import PlainView
+from golf.reading.container import fault_of
 from golf.run.lines import read_log
 from golf.run.processes import Lock, is_locked
 from golf.run.resume import is_current, place_of, settle
 from golf.run.status import follow, standings, to_watch
 from golf.run.store import open_store
-from golf.run.view import PlainView
 
 DRIVER = Path(__file__).with_name("run_driver.py")
 POINTS = ("script", "row", "aside", "launched", "noted", "trained", "exported", "ended", "finishing", "finished")

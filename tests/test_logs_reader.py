@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from golf.cli.pages.logs import read_folder
 from golf.errors import GolfError
 from golf.logs import read_log, read_text
 from golf.logs.backing import backing
-from golf.logs.page import read_folder
 from golf.logs.read import read_bytes
 
 V1 = """seed:1337

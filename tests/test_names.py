@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from golf.catalogue import load_catalogue
 from golf.cli import VERBS, load_verb, main
 from golf.cli.complete import SOURCES
 from golf.cli.output import folded, table_lines
+from golf.cli.pages.knobs import facts_of, lines_of
+from golf.cli.pages.show import show
 from golf.errors import GolfError
-from golf.knob_pages import facts_of, lines_of
-from golf.knobs import toml
-from golf.places import places_of, points, reads, signature
 from golf.recipe import load_recipe, shipped_recipes
-from golf.showing import show
-from golf.techniques import techniques
+from golf.recipe.catalogue import load_catalogue
+from golf.recipe.knobs import toml
+from golf.recipe.places import places_of, points, reads, signature
+from golf.recipe.techniques import techniques
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 HALVE = README.split('"""Halve', 1)[1].split("```", 1)[0]

@@ -24,8 +24,8 @@ from golf.errors import Exit, GolfError
 CODES = {int(code) for code in Exit}
 LONG = "x" * 300
 NUMBERS = ("nan", "inf", "-inf", "-5", "1e999", "0")
-HEAVY = ("golf.journey.travel", "golf.run.api.run_submission", "golf.data.fetch.fetch_files", "golf.data.embedded.make_embedded",
-         "golf.sae.command.run_training", "golf.artifact.api.evaluate_folder", "golf.rules.calibrate.print_self_test")  # fmt: skip
+HEAVY = ("golf.cli.pages.demo.travel", "golf.run.api.run_submission", "golf.data.fetch.fetch_files", "golf.data.embedded.make_embedded",
+         "golf.sae.api.run_training", "golf.artifact.api.evaluate_folder", "golf.cli.pages.self_test.print_self_test")  # fmt: skip
 # each verb doing its work in a project: FOLDER is the submission's, LOG a log, OUT a folder to write
 WORK = (
     "demo OUT --from nothing", "new other", "ls submissions", "show mine", "compose mine", "compose mine --out OUT/x.py",
@@ -321,7 +321,7 @@ def test_no_verb_crashes_on_random_words(project: Path, monkeypatch: pytest.Monk
     """Random arguments, folders and environments; GOLF_NET_SEED and GOLF_NET_WORDS make a longer hunt of it."""
     draw = random.Random(int(os.environ.get("GOLF_NET_SEED", "1")))
     _fill_with_oddities(project)
-    monkeypatch.setattr("golf.compose.weigh_in.weigh", refused)  # it packs a script many times over
+    monkeypatch.setattr("golf.cli.pages.size.weigh", refused)  # it packs a script many times over
     verbs = commands()
     slow = {"eval", "package", "sae eval", "sae tasks", "sae export", "data prove"}  # they open torch, or much data
     for _ in range(int(os.environ.get("GOLF_NET_WORDS", "80"))):
@@ -385,7 +385,7 @@ def _random_words(draw: random.Random, command: typer.core.TyperCommand, project
 
 
 def test_json_is_read_and_written_without_numbers_that_are_none() -> None:
-    from golf.strangers import json_text, parse_json
+    from golf.files import json_text, parse_json
 
     assert parse_json('{"a": NaN, "b": [-Infinity, 1e999, 2.5, 3], "a2": ' + "9" * 60 + "}") == {
         "a": None,

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golf.compose.decompress import MAX_SOURCE_BYTES
 from golf.compose.pack import latin1_literal, minify, pack, wrap
-from golf.compose.unpack import MAX_LAYERS, NotPython, peel, unpack, unwrap
 from golf.errors import GolfError
+from golf.reading.decompress import MAX_SOURCE_BYTES
+from golf.reading.unpack import MAX_LAYERS, NotPython, peel, unpack, unwrap
 
 SCRIPT = '''
 """What it does."""

@@ -9,11 +9,12 @@ from run_fakes import make_project, plan_of, run_fake
 from golf.artifact import ledger as ledger_module
 from golf.artifact import manifest as manifest_module
 from golf.artifact.alone import evaluate_alone
-from golf.artifact.container import fault_of, read_meta
-from golf.artifact.ledger import CAP_BYTES, weigh
+from golf.artifact.ledger import weigh
 from golf.artifact.package import finished_runs, make_package
+from golf.challenge import CAP_BYTES
 from golf.errors import Exit, GolfError
-from golf.run.layout import sha256_of_file
+from golf.files import sha256_of_file
+from golf.reading.container import fault_of, read_meta
 from golf.run.store import open_store
 
 

@@ -9,9 +9,9 @@ from run_fakes import make_project, plan_of, run_fake
 
 from golf.artifact.derive import derived_plan, run_derived
 from golf.artifact.package import make_package
+from golf.cli.pages.live import PlainView
 from golf.errors import Exit, GolfError
 from golf.run.store import open_store
-from golf.run.view import PlainView
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from golf.params import parameters, table
 from golf.recipe import load_recipe
+from golf.recipe.params import parameters, table
 
 MATRICES = ("c_q.weight", "c_k.weight", "c_v.weight", "attn.proj.weight", "mlp.fc.weight", "mlp.proj.weight")
 # recipe: matrix lr, scalar lr, embed lr; weight decay of matrices, embeddings, scalars; what else is in the embed or scalar group

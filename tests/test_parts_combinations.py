@@ -14,12 +14,12 @@ from worlds import TINY, covering_array, execute, tiny
 
 from golf.compose import compose
 from golf.errors import GolfError
-from golf.namespace import namespace
 from golf.parts.model import GPT
 from golf.parts.optim import build_optimizers
 from golf.parts.quant import quantize
 from golf.parts.tags import collect, initialize
 from golf.recipe import changed
+from golf.recipe.namespace import namespace
 
 # one axis per point of the skeleton; a choice is what it sets
 AXES: dict[str, list[dict]] = {

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 from noise import Noise, update_ratios
+from public_weights import from_public
 
-from golf.namespace import namespace
 from golf.parts.model import GPT
 from golf.parts.muon import newton_schulz
 from golf.parts.quant import int8_rows
 from golf.parts.techniques.banked_ns import banked_newton_schulz
 from golf.parts.techniques.gram_ns import gram_ns
-from golf.public_weights import from_public
 from golf.recipe import changed, load_recipe, shipped_recipes
+from golf.recipe.namespace import namespace
 
 SIZES = {"vocab_size": 256, "model_dim": 64, "num_heads": 4, "num_kv_heads": 2}
 # what the golden scripts ran with beside the sizes; everything else is the recipe

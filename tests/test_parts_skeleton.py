@@ -14,7 +14,6 @@ from worlds import TINY, execute, run_folder, tiny
 
 from golf.compose import compose
 from golf.data.shards import write_shard
-from golf.namespace import namespace
 from golf.parts import train as training
 from golf.parts.data import SequentialStream
 from golf.parts.env import Env
@@ -24,6 +23,7 @@ from golf.parts.schedule import Clock, momentum_warmup, warmdown_by_iterations
 from golf.parts.tags import cast_masters, collect, initialize, tag
 from golf.parts.techniques.orthogonal import orthogonal_wide
 from golf.recipe import changed, load_recipe
+from golf.recipe.namespace import namespace
 
 
 def test_parts_import_nothing_of_golf_outside_parts():

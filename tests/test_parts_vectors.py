@@ -8,7 +8,6 @@ import torch
 from worlds import tiny
 
 from golf.data.shards import write_shard
-from golf.namespace import namespace
 from golf.parts.model import GPT, Block, Flow
 from golf.parts.tags import initialize
 from golf.parts.techniques.bigram_740 import Bigram740
@@ -22,6 +21,7 @@ from golf.parts.techniques.smear_input import SmearInput
 from golf.parts.techniques.value_residual import ValueResidual
 from golf.parts.techniques.xsa import XSA
 from golf.recipe import changed, load_recipe
+from golf.recipe.namespace import namespace
 
 
 def buckets_of(technique, ids):

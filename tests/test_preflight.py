@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from golf.catalogue import load_catalogue
 from golf.compose.composition import composition
 from golf.errors import Exit, GolfError
-from golf.namespace import namespace
 from golf.preflight import preflight
 from golf.preflight.full_size import check_full_size, update
 from golf.preflight.memory import COMPILED_SHARE, predict_memory
 from golf.preflight.points import POINTS, check_signatures
 from golf.preflight.world import OneProcess
 from golf.recipe import changed, load_recipe, shipped_recipes, smoke_recipe
+from golf.recipe.catalogue import load_catalogue
+from golf.recipe.namespace import namespace
 
 GATE = """import torch
 from torch import nn

@@ -11,13 +11,13 @@ import torch
 from worlds import run_folder, tiny
 
 from golf.compose import compose
-from golf.namespace import Namespace, namespace
 from golf.parts.artifact import RawCoder, read_container
 from golf.parts.entry import build
 from golf.parts.env import Env
 from golf.parts.layers import norm
 from golf.parts.log import Log
 from golf.parts.techniques.calibrate import from_own_text, from_training_text
+from golf.recipe.namespace import Namespace, namespace
 
 
 class Batches:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from noise import stable_rows
 
-from golf.namespace import Namespace, namespace
 from golf.parts.quant import int8_rows
 from golf.parts.techniques.gptq import gptq_percentile, gptq_sdclip
 from golf.parts.techniques.gptq_lite import gptq_lite_matrix
 from golf.recipe import load_recipe
+from golf.recipe.namespace import Namespace, namespace
 
 SHARE_STABLE = 0.8  # of the rows: the others lie within a few float32 roundings of another code
 MATRICES = ["small", "large", "heavy"]

@@ -8,16 +8,16 @@ import pytest
 import torch
 from test_quant_fit import SDCLIP, checkpoint
 
-from golf.artifact.predict import predict_bytes
+from golf.artifact.estimate import predict_bytes
+from golf.artifact.predict import predict
 from golf.artifact.spread import SHARE_OF_WALK, Training, deviation
 from golf.artifact.tensors import output_errors, weigh_tensors
-from golf.compose.predict import predict
 from golf.errors import GolfError
-from golf.namespace import namespace
 from golf.parts.artifact import RawCoder, write_container
 from golf.parts.quant import quantize, save_artifact
 from golf.parts.tags import Tag, Tagged
 from golf.recipe import load_recipe
+from golf.recipe.namespace import namespace
 
 
 @pytest.mark.parametrize("coder", ["RansCoder", "ZlibCoder", "BrotliCoder"])

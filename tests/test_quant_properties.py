@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from golf.namespace import Namespace, namespace
 from golf.parts.artifact import write_container
 from golf.parts.quant import dequantize, int8_rows, load_artifact, quantize
 from golf.parts.tags import Tagged, collect, tag
@@ -22,6 +21,7 @@ from golf.parts.techniques.mixed_bits import bits_by_budget, bits_by_trace
 from golf.parts.techniques.percentile import percentile_rows
 from golf.parts.techniques.sdclip import sdclip_rtn, sdclip_scale
 from golf.recipe import load_recipe
+from golf.recipe.namespace import Namespace, namespace
 
 QUANTIZERS = [
     int8_rows, amax_rows, percentile_rows, gptq_lite_matrix, gptq_lite_rows, sdclip_rtn, gptq_sdclip, gptq_percentile, gptq_search,

@@ -8,11 +8,11 @@ import pytest
 import torch
 from test_quant_properties import inputs_gram, toy
 
-from golf.namespace import Namespace, namespace
 from golf.parts.quant import dequantize, quantize
 from golf.parts.techniques.gptq import gptq_sdclip
 from golf.parts.techniques.trellis import gptq_trellis, nearest_path, trellis_levels, trellis_tables
 from golf.recipe import load_recipe
+from golf.recipe.namespace import Namespace, namespace
 
 
 def recipe(*overrides: str) -> Namespace:

@@ -4,8 +4,8 @@ import pytest
 
 from golf.artifact.words import CODERS, QUANTIZERS, in_full
 from golf.errors import GolfError
-from golf.namespace import namespace
 from golf.recipe import load_recipe
+from golf.recipe.namespace import namespace
 
 
 @pytest.mark.parametrize("name", CODERS)

@@ -11,7 +11,6 @@ import torch
 from worlds import run_library, tiny
 
 from golf.compose import compose
-from golf.namespace import namespace
 from golf.parts.artifact import RawCoder, read_container
 from golf.parts.attention import rotary_tables
 from golf.parts.model import GPT
@@ -25,6 +24,7 @@ from golf.parts.techniques.gptq import gptq_search
 from golf.parts.techniques.swa import SWA, swa_weights
 from golf.parts.train import time_is_up
 from golf.recipe import changed, load_recipe, shipped_recipes, smoke_recipe
+from golf.recipe.namespace import namespace
 
 PUBLIC = [name for name in sorted(shipped_recipes()) if not name.startswith("cayley")]
 # tokens beyond which the public script's rotary base grows; 0: it has no such code

@@ -154,7 +154,7 @@ def test_unfinished_logs_and_a_seed_twice_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_imported_script_is_never_composed_over(tmp_path, monkeypatch):
-    from golf.compose.command import targets
+    from golf.cli.pages.compose import targets
     from golf.compose.submission import compose_submission
     from golf.record.adopt import lock_text
 

@@ -5,7 +5,8 @@ import pytest
 
 from golf.rules.dynamic.properties import boundary, chunk_update, coverage, future, kraft, mutual, noise
 from golf.rules.dynamic.scores import Evaluator, Scores, random_stream
-from golf.rules.dynamic.toys import CONTROL, STRIDE, TABLE, VOCAB, WINDOW, plain_sliding
+from golf.rules.dynamic.toys import CONTROL, TABLE, VOCAB, plain_sliding
+from golf.rules.dynamic.windows import STRIDE, WINDOW
 
 ROWS = {row.name: row for row in (*TABLE, CONTROL)}
 DOCUMENT_TOKENS = 38

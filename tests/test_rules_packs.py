@@ -6,11 +6,12 @@ import sys
 
 import pytest
 
+from golf.challenge import TRACKS
 from golf.errors import GolfError
 from golf.rules import find_rule, list_rules, load_pack, pack_names
 from golf.rules.checks import KINDS, find_detector, kind_of
 from golf.rules.explain import page
-from golf.rules.pack import SEVERITIES, TRACKS
+from golf.rules.pack import SEVERITIES
 
 CODES = [*range(1, 17), *range(20, 26), *range(30, 48)]
 

@@ -14,6 +14,7 @@ from golf.artifact.api import package_submission
 from golf.board.compare import compare
 from golf.board.local import local_rows
 from golf.board.sides import side_of
+from golf.cli.pages.live import PlainView
 from golf.compose.pack import pack
 from golf.errors import Exit, GolfError
 from golf.record import Wishes as RecordWishes
@@ -25,7 +26,6 @@ from golf.run.api import Wishes, run_submission
 from golf.run.report import remarks_of
 from golf.run.status import standings
 from golf.run.store import open_store
-from golf.run.view import PlainView
 
 # no phases, no golf_result; a helper that it imports, a table that it opens where it is started
 HEAD = '''"""Somebody's script."""

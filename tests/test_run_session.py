@@ -8,6 +8,7 @@ import threading
 import pytest
 from run_fakes import data_of, is_running, make_project, plan_of, run_fake, source_of
 
+from golf.cli.pages.live import LiveView, PlainView
 from golf.errors import Exit, GolfError
 from golf.run.advice import advice_for, concerns_every_seed, last_words, reason_of, tail
 from golf.run.launch import ELASTIC, PHASES, environment, torchrun
@@ -18,7 +19,7 @@ from golf.run.processes import tree
 from golf.run.report import make_report, remarks_of
 from golf.run.session import Session
 from golf.run.store import open_store
-from golf.run.view import LiveView, PlainView, describe
+from golf.run.view import describe
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from golf.errors import GolfError
+from golf.models.source import Source
 from golf.sae import evaluate as evaluate_module
 from golf.sae.builtin import BuiltInCoder, BuiltInSource
 from golf.sae.evaluate import Wishes, evaluate_builtin
 from golf.sae.measured import usage_rows
-from golf.sae.report import gather, write_report
-from golf.sae.source import Source
+from golf.sae.report import gather
+from golf.sae.write_report import write_report
 
 DIM, FEATURES, KEPT = 8, 8, 3
 
@@ -88,7 +89,7 @@ def test_a_model_with_built_in_dictionaries_is_measured_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluate_module, "open_source", lambda spec: source())
-    monkeypatch.setattr("golf.record.plots_png.find_spec", lambda name: None)
+    monkeypatch.setattr("golf.figures.curves_png.find_spec", lambda name: None)
     found = dict(evaluate_builtin("s", tmp_path / "out", Wishes(tokens=400)))
     assert [report["snapshots"][0]["l0"] for report in found.values()] == [KEPT, KEPT]
     assert [report["snapshots"][0]["features"] for report in found.values()] == [2 * FEATURES] * 2

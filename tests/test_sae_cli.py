@@ -9,8 +9,8 @@ from sae_models import tiny_source
 
 from golf.cli.sae import export, train
 from golf.errors import Exit, GolfError
-from golf.sae.command import dictionaries_in, line_of, parse_layers, run_training
-from golf.sae.specs import spec_of
+from golf.models.specs import spec_of
+from golf.sae.api import dictionaries_in, line_of, parse_layers, run_training
 from golf.sae.train import Progress
 
 CHOICES = {"tokens": 1024, "batch_tokens": 64, "buffer_tokens": 256, "expansion": 2, "target_l0": 4.0, "snapshots": "2"}
@@ -20,7 +20,7 @@ CHOICES = {"tokens": 1024, "batch_tokens": 64, "buffer_tokens": 256, "expansion"
 def project(tmp_path, monkeypatch):
     (tmp_path / "submissions").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("golf.sae.command.open_source", lambda spec, device: tiny_source())
+    monkeypatch.setattr("golf.sae.api.open_source", lambda spec, device: tiny_source())
     return tmp_path
 
 

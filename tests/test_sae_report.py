@@ -17,21 +17,23 @@ import torch
 from torch import nn
 
 from golf.errors import GolfError
+from golf.figures.charts import Chart, Column, Heatmap, Panel, colours, decades, short
+from golf.figures.svg import draw
+from golf.models.source import Source
 from golf.sae import evaluate as evaluate_module
 from golf.sae.ce_bench import Stories
-from golf.sae.charts import Chart, Column, Heatmap, Panel, colours, decades, short
 from golf.sae.dictionary import seeded
 from golf.sae.evaluate import Wishes, ce_bench, dictionaries_of, evaluate, load_snapshots, wishes_of
 from golf.sae.files import file_name, save_dictionary
 from golf.sae.floors import floors_of
-from golf.sae.measure import Snapshot, held_out, measure_layer, measure_losses, measure_quality
+from golf.sae.measure import Snapshot, measure_layer, measure_losses, measure_quality
 from golf.sae.measured import read_measurements, table_rows
 from golf.sae.plots import figures, training_curves
-from golf.sae.report import gather, write_report
-from golf.sae.source import Source
-from golf.sae.svg import draw
+from golf.sae.report import gather
+from golf.sae.streams import held_out
 from golf.sae.tables import fits_table, others_table, sections, width_law
 from golf.sae.truncate import truncations
+from golf.sae.write_report import write_report
 
 BROWSER = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -107,7 +109,9 @@ def write_run(folder: Path, features: int = 24, snapshots: tuple[int, ...] = (10
 @pytest.fixture(autouse=True)
 def tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate_module, "open_source", lambda spec: tiny_source())
-    monkeypatch.setattr("golf.record.plots_png.find_spec", lambda name: None)  # drawing sixteen pictures takes seconds
+    monkeypatch.setattr(
+        "golf.figures.curves_png.find_spec", lambda name: None
+    )  # drawing sixteen pictures takes seconds
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +119,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = write_run(tmp_path_factory.mktemp("run"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate_module, "open_source", lambda spec: tiny_source())
-        patch.setattr("golf.record.plots_png.find_spec", lambda name: None)
+        patch.setattr("golf.figures.curves_png.find_spec", lambda name: None)
         list(evaluate(folder, Wishes(tokens=2000, ce_tokens=320)))
         write_report(gather(folder))
     yield folder
@@ -460,7 +464,7 @@ def test_any_chart_can_be_drawn(points: dict[str, list[tuple[float, float]]], tm
     assert draw(chart).endswith("</svg>\n")
     assert "nan" not in draw(chart)
     pytest.importorskip("matplotlib")
-    from golf.sae.png import save
+    from golf.figures.png import save
 
     save(chart, tmp_path / "chart.png")
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
@@ -472,7 +476,7 @@ def test_png_is_written_beside_svg_where_matplotlib_is(
     pytest.importorskip("matplotlib")
     shutil.copytree(run, tmp_path / "copy", ignore=shutil.ignore_patterns("plots"))
     assert {path.suffix for path in write_report(gather(tmp_path / "copy"))} == {".svg", ".md", ".html"}
-    monkeypatch.setattr("golf.record.plots_png.find_spec", find_spec)
+    monkeypatch.setattr("golf.figures.curves_png.find_spec", find_spec)
     monkeypatch.setattr("golf.sae.report.figures", lambda *given: dict(list(figures(*given).items())[1:2]))
     monkeypatch.setattr("golf.sae.page.ORDER", ())
     written = write_report(gather(tmp_path / "copy"))

@@ -9,7 +9,7 @@ from test_sae_report import tiny_source, write_run
 from typer.testing import CliRunner, Result
 
 from golf.cli.sae import app
-from golf.downstream.command import SourceModel
+from golf.downstream.api import SourceModel
 from golf.errors import GolfError
 
 FAMILY = """parameters,tokens,loss
@@ -28,8 +28,8 @@ FAMILY = """parameters,tokens,loss
 @pytest.fixture(autouse=True)
 def tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("golf.sae.evaluate.open_source", lambda spec: tiny_source())
-    monkeypatch.setattr("golf.downstream.command.open_source", lambda spec: tiny_source())
-    monkeypatch.setattr("golf.record.plots_png.find_spec", lambda name: None)
+    monkeypatch.setattr("golf.downstream.api.open_source", lambda spec: tiny_source())
+    monkeypatch.setattr("golf.figures.curves_png.find_spec", lambda name: None)
 
 
 def golf_sae(*arguments: object) -> Result:

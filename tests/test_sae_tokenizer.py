@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from golf.data.hashes import sha256_of
+from golf.data.hashes import remembered_sha256
 from golf.errors import Exit, GolfError
+from golf.models.corpus import golf_encode, golf_tokens
+from golf.models.golf_script import tokenizer_of
 from golf.run.store import open_store
-from golf.sae.corpus import golf_encode, golf_tokens
-from golf.sae.source_golf import tokenizer_of
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def named_data(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_models_own_tokenizer_or_an_unknown_one_reads(named_data: Path) -> None:
-    for trained_with in (sha256_of(named_data), None):
+    for trained_with in (remembered_sha256(named_data), None):
         assert golf_encode(384, trained_with)(["the country"]) == golf_encode(384)(["the country"])
         assert len(golf_tokens(384, trained_with)("val", limit=100)) == 100
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from golf.errors import GolfError
+from golf.files import files_below, is_own, read_json
 from golf.record.adopt import adopt_folder
 from golf.record.check import check_folder
 from golf.rules import verify_folder
 from golf.rules.calibration.specimen import write_specimen
-from golf.strangers import files_below, is_own, read_json
 
 SCRIPT, CLAIMS, README, LOG = "train_gpt.py", "submission.json", "README.md", "train_seed42.log"
 CASES: dict[str, Callable[[Path], object]] = {}

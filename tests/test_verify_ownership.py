@@ -68,7 +68,8 @@ def test_an_edited_script_is_not(mine: Path) -> None:
 
 def test_a_lock_that_fits_a_script_proves_nothing(project: Path, text: str) -> None:
     """A stranger's folder with a script of golf's shape, a recipe, and a lock whose sha256 is the script's."""
-    from golf.compose.lock import Lock, lock_text, sha256
+    from golf.compose.lock import Lock, lock_text
+    from golf.files import sha256_of
 
     folder = project / "submissions" / "theirs"
     folder.mkdir()
@@ -76,7 +77,7 @@ def test_a_lock_that_fits_a_script_proves_nothing(project: Path, text: str) -> N
     assert is_composed(evil)
     (folder / "train_gpt.py").write_text(evil)
     (folder / "recipe.toml").write_text('name = "theirs"\nextends = "baseline"\n')
-    lock = Lock("0.1.0", "1", {}, "theirs", "readable", "", sha256(evil.encode()))
+    lock = Lock("0.1.0", "1", {}, "theirs", "readable", "", sha256_of(evil.encode()))
     (folder / "golf.lock").write_text(lock_text(lock))
     assert not ours(folder)
 

@@ -7,7 +7,8 @@ import zlib
 import pytest
 
 from golf.rules import State, verify_folder
-from golf.rules.calibration.scripts import HEAD, ILLEGAL, LEGAL, LEGAL_TTT, PREQUANT, packings, script
+from golf.rules.calibration.families import LEGAL_TTT, PREQUANT
+from golf.rules.calibration.scripts import HEAD, ILLEGAL, LEGAL, packings, script
 
 
 def judge(tmp_path, text, name="train_gpt.py"):

@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import Any
 
 from golf.compose import compose
-from golf.namespace import entry_point, namespace
 from golf.recipe import Recipe, changed, load_recipe, smoke_recipe
+from golf.recipe.namespace import entry_point, namespace
 
 # even smaller than a smoke twin: what a handful of steps in a test needs
 TINY = {

@@ -1,19 +1,19 @@
 """The artifact alone: script and model in an empty folder, a fresh process, nothing else of the run within reach."""
 
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from golf.artifact.container import fault_of
+from golf.challenge import SCRIPT
 from golf.errors import Exit, GolfError
+from golf.reading.container import fault_of
 from golf.run.advice import reason_of, tail
 from golf.run.clocks import Limits
 from golf.run.launch import Inputs, Launcher, Script, environment, torchrun
-from golf.run.layout import ARTIFACT, SCRIPT
+from golf.run.layout import ARTIFACT
 from golf.run.lines import Follower, Progress
 from golf.run.machine import Machine
 from golf.run.watch import Watch, interrupts
@@ -114,8 +114,7 @@ def _score(progress: Progress, reason: str | None, exit_code: int | None, second
     if reason is None and result.get("val_bpb") is None:
         reason = "its script ended without a score"
     if reason is not None:
-        for line in tail(progress.last):
-            print(f"  | {line}", file=sys.stderr)
-        raise GolfError(f"{artifact} could not be evaluated alone: {reason}",
+        said = "".join(f"\n  | {line}" for line in tail(progress.last))
+        raise GolfError(f"{artifact} could not be evaluated alone: {reason}{said}",
                         "what ships must evaluate with nothing but itself and the data", Exit.UNKNOWN)  # fmt: skip
     return Score(float(result["val_bpb"]), float(result["val_loss"]), seconds, result.get("total_bytes"))

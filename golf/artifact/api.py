@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from golf.artifact.alone import Score, evaluate_alone
-from golf.artifact.container import read_meta
 from golf.artifact.manifest import Package
 from golf.artifact.package import finished_runs, local_files, make_package, refuse_other_data
 from golf.artifact.sibling import SHIPPED, compose_sibling
+from golf.challenge import SCRIPT
 from golf.errors import Exit, GolfError
 from golf.project import find_root, find_submission
+from golf.reading.container import read_meta
 from golf.run.launch import Inputs, Launcher, torchrun
-from golf.run.layout import ARTIFACT, SCRIPT, is_twin
+from golf.run.layout import ARTIFACT, is_twin
 from golf.run.lines import Progress
 from golf.run.machine import this_machine
 from golf.run.plan import Plan, Wishes, default_nproc, find_data, make_plan, refuse_world_size
@@ -22,10 +23,10 @@ from golf.run.resume import settle
 from golf.run.schema import Run
 from golf.run.source import source_that_ran, vocabulary_of
 from golf.run.store import Store, has_store, open_store
-from golf.run.view import PlainView, describe, view_for_terminal
+from golf.run.view import Silent, View, describe
 
 if TYPE_CHECKING:
-    from golf.artifact.fit_seeds import Wish
+    from golf.artifact.fitted import Wish
 
 
 def package_submission(
@@ -36,7 +37,7 @@ def package_submission(
     pack: bool = False,
     write: bool = True,
     again: bool = False,
-    view: PlainView | None = None,
+    view: View | None = None,
     launcher: Launcher = torchrun,
 ) -> tuple[Plan, Package]:
     """Package the finished runs of a submission's present script; of its small twin where only that was run.
@@ -46,7 +47,7 @@ def package_submission(
     from golf.artifact.derive import derived_plan, run_derived
     from golf.artifact.words import in_full
 
-    view = view or view_for_terminal()
+    view = view or Silent()
     with _kept_runs(name, wishes, view) as (store, kept_plan, kept):
         plan, runs = kept_plan, kept
         if overrides:
@@ -65,7 +66,7 @@ def fit_submission(
     *,
     write: bool = True,
     again: bool = False,
-    view: PlainView | None = None,
+    view: View | None = None,
     launcher: Launcher = torchrun,
 ) -> tuple[Plan, Package]:
     """Find settings that fill the wished bytes, export and evaluate every kept seed with them, and package that, packed.
@@ -77,7 +78,7 @@ def fit_submission(
     from golf.artifact.fit_seeds import fit_seeds
     from golf.artifact.words import in_full
 
-    view, slack = view or view_for_terminal(), 0
+    view, slack = view or Silent(), 0
     with _kept_runs(name, wishes, view) as (store, kept_plan, kept):
         plan, runs = kept_plan, kept
         while True:
@@ -97,7 +98,7 @@ def fit_submission(
 
 
 @contextmanager
-def _kept_runs(name: str | None, wishes: Wishes, view: PlainView) -> Iterator[tuple[Store, Plan, list[Run]]]:
+def _kept_runs(name: str | None, wishes: Wishes, view: View) -> Iterator[tuple[Store, Plan, list[Run]]]:
     """The store, a plan that exports and evaluates, and the finished runs of a submission's present script."""
     folder = find_submission(name)
     root = find_root(folder)
@@ -125,7 +126,7 @@ def _only_twin_ran(store: Store, folder: Path) -> bool:
 class _Shown:
     """Says each new phase or number of the evaluation of a seed once."""
 
-    def __init__(self, view: PlainView) -> None:
+    def __init__(self, view: View) -> None:
         self.view = view
         self.last = ""
 
@@ -143,7 +144,7 @@ def evaluate_folder(
     mode: str = SHIPPED,
     overrides: Sequence[str] = (),
     launcher: Launcher = torchrun,
-    view: PlainView | None = None,
+    view: View | None = None,
 ) -> tuple[Score, bool]:
     """Score a folder with `train_gpt.py` and `model.golf`: (score, whether it is the score of what ships).
 
@@ -152,7 +153,7 @@ def evaluate_folder(
     GolfError: a missing or damaged file (10), a mode that the rules forbid (10), a script that ends without a score (6).
     """
     script, artifact = _files_of(folder)
-    content, ships, shown = script.read_bytes(), True, _Shown(view or view_for_terminal())
+    content, ships, shown = script.read_bytes(), True, _Shown(view or Silent())
     files = local_files(script)
     if mode != SHIPPED or overrides:
         sibling = compose_sibling(folder, content, mode, overrides, wishes.allow)

@@ -9,14 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from golf.errors import Exit, GolfError
+from golf.files import sha256_of
 from golf.run.launch import Launcher, torchrun
-from golf.run.layout import CHECKPOINT, sha256_of
+from golf.run.layout import CHECKPOINT
 from golf.run.plan import Plan
 from golf.run.resume import holds
 from golf.run.schema import Run
-from golf.run.session import Session, View, nowhere
+from golf.run.session import Session, nowhere
 from golf.run.source import small_twin
 from golf.run.store import Store
+from golf.run.view import View
 
 
 def derived_plan(plan: Plan, bases: Sequence[Run], overrides: Sequence[str]) -> Plan:

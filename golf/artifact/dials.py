@@ -15,8 +15,8 @@ import numpy as np
 from golf.artifact.coder_losses import coder_loss
 from golf.artifact.tensors import entropy_bytes, read_tensors
 from golf.errors import GolfError
-from golf.namespace import namespace
 from golf.recipe import Recipe, changed
+from golf.recipe.namespace import namespace
 
 ROLES = ("embed", "attn", "mlp", "table")
 STEPPED = ("gptq_sdclip", "sdclip_rtn", "gptq_trellis")  # quantizers whose step is clip_sigmas over the largest code

@@ -8,19 +8,19 @@ The margin is for seeds that nobody has seen: twice the spread (sd) of the kept 
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from golf.artifact.dials import Checkpoint, container_bytes, load_checkpoint, make_tensors
-from golf.artifact.fit import Fit, Tried, fit, plans_for
+from golf.artifact.fit import Fit, fit, plans_for
 from golf.artifact.fit_show import describe
-from golf.artifact.ledger import CAP_BYTES
+from golf.artifact.fitted import Fitted, Wish
 from golf.artifact.package import local_files, packed
+from golf.challenge import SCRIPT
 from golf.errors import Exit, GolfError
-from golf.knobs import assignments
 from golf.recipe import Recipe, changed, load_recipe, smoke_recipe
-from golf.run.layout import ARTIFACT, CHECKPOINT, SCRIPT
+from golf.recipe.knobs import assignments
+from golf.run.layout import ARTIFACT, CHECKPOINT
 from golf.run.plan import Plan
 from golf.run.resume import holds
 from golf.run.schema import Run
@@ -29,38 +29,6 @@ from golf.run.source import small_twin
 ONE_SEED_SHARE = 0.0004  # of a model: public SDClip seeds spread 1 to 6 KB in 16 MB
 
 DIGITS_BYTES = 48  # by which two packed scripts differ that differ in a few numbers of five digits
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What `--fit` was asked: the whole artifact's bytes, the margin (None: from the seeds' spread), tokens that choose."""
-
-    total_bytes: int = CAP_BYTES
-    margin_bytes: int | None = None
-    tokens: int = 65_536
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A fit and what it was held to. seed: the one that it was found on; overrides: `key=value` for `golf package`."""
-
-    fit: Fit
-    seed: int
-    total_bytes: int
-    margin_bytes: int
-    margin_basis: str
-    overrides: tuple[str, ...]
-
-    @property
-    def winner(self) -> Tried:
-        """The artifact that was chosen."""
-        won = (self.fit.plan, self.fit.model_bytes)
-        return next(one for one in self.fit.tried if (one.plan, one.model_bytes) == won)
-
-    @property
-    def goal_bytes(self) -> int:
-        """What the largest kept seed's script and model may weigh together."""
-        return self.total_bytes - self.margin_bytes
 
 
 def margin_of(model_bytes: Sequence[int]) -> tuple[int, str]:
@@ -179,7 +147,7 @@ class _Search:
 def scorer_of(recipe: Recipe, plan: Plan, tokens: int) -> Any:
     """The loss on the end of the last training shard: validation text must not choose."""
     from golf.artifact.score import Scorer
-    from golf.namespace import namespace
+    from golf.recipe.namespace import namespace
 
     shards = sorted(Path(plan.inputs.data_path).glob("fineweb_train_*.bin"))
     if not shards:

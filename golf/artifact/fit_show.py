@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from golf.artifact.fit import Tried
-    from golf.artifact.fit_seeds import Fitted
+    from golf.artifact.fitted import Fitted
 
 COLUMNS = ("plan", "dial", "predicted", "model", "room left", "output error", "loss", "seconds", "verdict")
 

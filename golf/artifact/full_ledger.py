@@ -2,16 +2,18 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from golf.artifact.ledger import FileLine, FullLedger
 from golf.artifact.manifest import Package
 from golf.artifact.tensors import TensorLine, weigh_tensors
-from golf.knobs import assignments
-from golf.namespace import namespace
+from golf.challenge import SCRIPT
 from golf.recipe import load_recipe, smoke_recipe
-from golf.run.layout import ARTIFACT, CHECKPOINTS, SCRIPT
+from golf.recipe.knobs import assignments
+from golf.recipe.namespace import namespace
+from golf.run.layout import ARTIFACT, CHECKPOINTS
 from golf.run.plan import Plan
 from golf.run.schema import Run
 
@@ -27,27 +29,6 @@ TENSOR_COLUMNS = (
     "weight error",
 )
 PREPARES = ("prepare", "download", "tokenize", "cached_challenge", "data")  # of a script that makes the data
-
-
-@dataclass(frozen=True)
-class FileLine:
-    """A file of the submission. shipped, raw, log: whether that reading counts it; log: what scripts weigh of themselves."""
-
-    name: str
-    bytes: int
-    shipped: bool
-    raw: bool
-    log: bool
-    why: str
-
-
-@dataclass(frozen=True)
-class FullLedger:
-    """tensors: (line of the deciding seed, sd of its coded bytes over the seeds; None for one seed)."""
-
-    seed: int
-    files: tuple[FileLine, ...]
-    tensors: tuple[tuple[TensorLine, float | None], ...]
 
 
 def full_ledger(plan: Plan, package: Package) -> FullLedger:

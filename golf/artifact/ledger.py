@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-CAP_BYTES = 16_000_000
+from golf.artifact.tensors import TensorLine
+from golf.challenge import CAP_BYTES
+
 COLUMNS = ("seed", "model", "code shipped", "total shipped", "total raw", "log claims", "headroom")
 
 
@@ -124,3 +126,24 @@ def to_json(ledger: Ledger) -> dict[str, Any]:
         "worst_bytes": ledger.worst.shipped_total,
         "headroom_bytes": ledger.headroom,
     }
+
+
+@dataclass(frozen=True)
+class FileLine:
+    """A file of the submission. shipped, raw, log: whether that reading counts it; log: what scripts weigh of themselves."""
+
+    name: str
+    bytes: int
+    shipped: bool
+    raw: bool
+    log: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class FullLedger:
+    """tensors: (line of the deciding seed, sd of its coded bytes over the seeds; None for one seed)."""
+
+    seed: int
+    files: tuple[FileLine, ...]
+    tensors: tuple[tuple[TensorLine, float | None], ...]

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from golf import __version__
 from golf.artifact.alone import TOLERANCE_BPB, Comparison, Score
-from golf.artifact.ledger import CAP_BYTES, Ledger
+from golf.artifact.ledger import Ledger
 from golf.artifact.ledger import to_json as ledger_json
+from golf.challenge import CAP_BYTES, SCRIPT
 from golf.errors import Exit
-from golf.run.layout import ARTIFACT, SCRIPT, link_or_copy, sha256_of, sha256_of_file, write_atomically
+from golf.files import json_text, link_or_copy, parse_json, sha256_of, sha256_of_file, write_atomically
+from golf.run.layout import ARTIFACT
 from golf.run.plan import Plan
 from golf.run.schema import Run
-from golf.strangers import json_text, parse_json
 
 if TYPE_CHECKING:
-    from golf.artifact.fit_seeds import Fitted
-    from golf.artifact.full_ledger import FullLedger
+    from golf.artifact.fitted import Fitted
+    from golf.artifact.ledger import FullLedger
 
 FOLDER = "package"
 MANIFEST = "manifest.json"

@@ -9,10 +9,12 @@ from pathlib import Path
 from golf.artifact.alone import Comparison, evaluate_alone, refuse_damaged
 from golf.artifact.ledger import weigh
 from golf.artifact.manifest import FOLDER, Package, kept_comparisons, write_package
+from golf.challenge import SCRIPT
 from golf.errors import Exit, GolfError
+from golf.files import sha256_of, sha256_of_file
 from golf.project import is_adopted
 from golf.run.launch import Launcher, torchrun
-from golf.run.layout import ARTIFACT, SCRIPT, sha256_of, sha256_of_file
+from golf.run.layout import ARTIFACT
 from golf.run.lines import Progress
 from golf.run.plan import Plan
 from golf.run.resume import is_current
@@ -121,7 +123,7 @@ def packed(readable: bytes) -> bytes:
 
 def local_files(script: Path) -> tuple[Path, ...]:
     """Files beside a script that it imports, executes or reads (read from its code, nothing is run)."""
-    from golf.rules.source import read_source
+    from golf.reading.script import read_source
 
     source = read_source(script)
     return (*source.helpers, *source.data)

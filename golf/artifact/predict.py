@@ -1,122 +1,151 @@
-"""How large `model.golf` will be, before any run: shapes by role, bits, clips and coder to bytes.
+"""How large the artifact will be, before any run: from the shapes of the tensors and what the recipe's quantizers do to them.
 
-Weights are taken for Gaussian rows. With SDClip the step is a share of the row's deviation, so the entropy of the codes follows
-from bits and clip alone. Other rules clip near a row's largest value, and the published ones put a floor under the scale: on that
-fixed grid a code costs what the weights' own deviation makes it cost, which is predicted from Muon's settings
-(`golf.artifact.spread`). What coders lose over the entropy was measured (`golf.artifact.coder_losses`), and depends on it:
-brotli's Huffman codes fit some steps better.
+What is stored is found here, by building the model without memory for its weights; `golf.artifact.estimate` turns it into bytes.
+The upper bound (every code stored whole) always holds.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import Protocol
+from functools import cache
+from importlib import import_module
+from typing import Any, Protocol
 
-from golf.artifact.coder_losses import LOSSES, coder_loss
+from golf.artifact.estimate import Estimate, predict_bytes, tensor_bytes
+from golf.artifact.spread import Training, deviation
+from golf.errors import GolfError
+from golf.recipe import Recipe, load_recipe
+from golf.recipe.namespace import namespace
 
-STEPPED = ("gptq_sdclip", "sdclip_rtn", "gptq_trellis")
-FLOORED = ("int8_rows", "gptq_lite_matrix", "gptq_search")  # scales of at least 1 / the largest code
-GPTQ_WIDENS = 1.004  # error feedback makes the codes of a trained matrix so much longer than a Gaussian's when rounded
-EMBED_NARROWS = 0.988  # a trained embedding has heavier tails than that: the same deviation, less entropy
-SCALE_SHARE, FLOAT_SHARE = 0.62, 0.87  # coded / stored bytes of fp16 scales and of fp16 weights
-FLOOR_SHARE = 0.05  # the same of scales that are all one number
-TENSOR_BYTES, CONTAINER_BYTES = 11, 200  # of the manifest for each stored tensor, and the rest
-# measured errors as shares, by what the bytes hang on (benchmarks/quantization.md)
-WITHIN = {"step": 0.005, "floor": 0.01, "largest value": 0.15}
-# in small models coders' tables, scales and undertrained embeddings weigh more
-SMALL_WEIGHTS, WITHIN_SMALL = 4_000_000, 0.05
-
-
-class Stored(Protocol):
-    """One tensor of the model: `golf.compose.predict.Tensor` is one. bits 0: kept in floating point; deviation None: not known."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def role(self) -> str: ...
-    @property
-    def quantizer(self) -> str: ...
-    @property
-    def bits(self) -> int: ...
-    @property
-    def clip_sigmas(self) -> float: ...
-    @property
-    def deviation(self) -> float | None: ...
+STEPS = 7000  # of a run of 600 s, where no recipe in the line has published how many it took
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """Bytes of `model.golf`, how they were arrived at, and how far off such estimates were (a share)."""
+class Tensor:
+    """One stored tensor: shape, the role that its tag says, how it is quantized. bits 0: kept in floating point.
 
-    bytes: int
-    basis: str
-    within: float
-
-
-def predict_bytes(tensors: Iterable[Stored], coder: str, half_controls: bool = False) -> Estimate | None:
-    """The bytes of `model.golf`; None for a coder that was not measured.
-
-    coder: the class's name. half_controls: control tensors are stored as fp16.
+    deviation: what its weights' will be after training; None where that is not known (only Muon's matrices' is).
     """
-    if coder not in LOSSES:
-        return None
-    bytes_of, weights = dict.fromkeys(WITHIN, 0.0), 0
-    for tensor in tensors:
-        bytes_of[_hangs_on(tensor)] += tensor_bytes(tensor, coder, half_controls)
-        weights += math.prod(tensor.shape)
-    total = CONTAINER_BYTES + sum(bytes_of.values())
-    within = sum(WITHIN[kind] * size for kind, size in bytes_of.items()) / total
-    basis = "Gaussian rows, measured loss of the coder"
-    if bytes_of["floor"]:
-        basis += "; scales have a floor: weights spread as Muon's random walk"
-    if bytes_of["largest value"]:
-        basis += f"; {bytes_of['largest value'] / total:.0%} of it clipped at a row's largest value, at most that"
-    return Estimate(round(total), basis, within + (WITHIN_SMALL if weights < SMALL_WEIGHTS else 0))
+
+    name: str
+    shape: tuple[int, ...]
+    role: str
+    quantizer: str
+    bits: int
+    clip_sigmas: float
+    deviation: float | None = None
+
+    @property
+    def numel(self) -> int:
+        return math.prod(self.shape)
 
 
-def tensor_bytes(tensor: Stored, coder: str, half_controls: bool = False) -> float:
-    """What one tensor takes: codes, scales and its lines in the manifest."""
-    numel = math.prod(tensor.shape)
+@dataclass(frozen=True)
+class Prediction:
+    """Bytes of the model in the artifact. estimate_bytes None: no predictor for the recipe's coder; within: its share of error.
+
+    roles: role → (weights, bits a weight, bytes).
+    """
+
+    params: int
+    estimate_bytes: int | None
+    upper_bytes: int
+    basis: str
+    within: float = 0.0
+    roles: Mapping[str, tuple[int, float, int]] | None = None
+
+
+class Predictor(Protocol):
+    """(tensors, coder, whether control tensors are fp16) → bytes and how they were arrived at, or None."""
+
+    def __call__(self, tensors: Iterable[Tensor], coder: str, half_controls: bool) -> Estimate | None: ...
+
+
+def predict(recipe: Recipe, predictor: Predictor = predict_bytes) -> Prediction:
+    """Predict the model's bytes. Builds the model without memory for its weights (torch's meta device).
+
+    Raises GolfError when the package of the recipe has no `model.GPT` and `tags.collect`.
+    """
+    tensors, coder = tensors_of(recipe)
+    half = bool(recipe.values.get("half_controls", False))
+    estimate = predictor(tensors, coder, half)
+    params, upper = sum(t.numel for t in tensors), sum(_whole_bytes(t) for t in tensors)
+    if estimate is None:
+        return Prediction(params, None, upper, f"no predictor knows the coder `{coder}`")
+    extra = _correction_bytes(recipe, tensors)
+    roles = {}
+    for role in dict.fromkeys(t.role for t in tensors):
+        mine = [t for t in tensors if t.role == role]
+        weights, size = sum(t.numel for t in mine), sum(tensor_bytes(t, coder, half) for t in mine)
+        roles[role] = (weights, 8 * size / weights, round(size))
+    return Prediction(params, estimate.bytes + extra, upper, estimate.basis, estimate.within, roles)
+
+
+def tensors_of(recipe: Recipe) -> tuple[list[Tensor], str]:
+    """(every tensor that the artifact stores, the coder's name)."""
+    import torch
+
+    h = namespace(recipe)
+    build = _member(recipe, "model", "GPT")
+    collect = _member(recipe, "tags", "collect")
+    with torch.device("meta"):
+        tagged = collect(build(h))
+    values = recipe.values
+    limit = int(values.get("keep_float_numel", 0))
+    training, found = training_of(recipe), []
+    spread_of = cache(lambda columns: deviation(columns, training) if training else None)
+    for name, param, tag in tagged:
+        reference = str(values.get(f"{tag.role}_quantizer", "") or "")
+        quantized = reference and (param.numel() > limit or tag.role == "gate")
+        bits = int(values.get(f"{tag.role}_bits", 8)) if quantized else 0
+        sigmas = float(values.get(f"{tag.role}_clip_sigmas", 0.0))
+        quantizer = reference.rpartition(".")[2] if quantized else ""
+        spread = spread_of(param.shape[-1]) if tag.group == "matrix" and quantized else None
+        found.append(Tensor(name, tuple(param.shape), tag.role, quantizer, bits, sigmas, spread))
+    return found, str(values.get("coder", "")).rpartition(".")[2]
+
+
+def _member(recipe: Recipe, module: str, name: str) -> Callable[..., Any]:
+    try:
+        found: Callable[..., Any] = getattr(import_module(f"{recipe.package}.{module}"), name)
+    except (ImportError, AttributeError) as fault:
+        raise GolfError(
+            f"`{recipe.package}` has no `{module}.{name}`", "predictions need golf's own model and tags"
+        ) from fault
+    return found
+
+
+def _whole_bytes(tensor: Tensor) -> int:
     if not tensor.bits:
-        return TENSOR_BYTES + FLOAT_SHARE * numel * (4 if tensor.role == "control" and not half_controls else 2)
-    bits = gaussian_bits(code_sigma(tensor)) * (GPTQ_WIDENS if "gptq_" in tensor.quantizer else 1)
-    bits *= EMBED_NARROWS if tensor.role == "embed" and tensor.quantizer in STEPPED else 1
-    scales = 2 * (numel // tensor.shape[-1]) * (FLOOR_SHARE if _on_the_floor(tensor) else SCALE_SHARE)
-    return 2 * TENSOR_BYTES + numel * bits / 8 * (1 + coder_loss(coder, bits) / 1000) + scales
+        return (4 if tensor.role == "control" else 2) * tensor.numel
+    return tensor.numel + 2 * tensor.shape[0]
 
 
-def code_sigma(tensor: Stored) -> float:
-    """Standard deviation of a row's codes."""
-    limit: int = 2 ** (tensor.bits - 1) - 1
-    if tensor.quantizer in STEPPED:
-        return limit / tensor.clip_sigmas
-    if _on_the_floor(tensor):
-        return limit * (tensor.deviation or 0.0)
-    return limit / _largest(tensor)
+def training_of(recipe: Recipe) -> Training | None:
+    """What decides how far Muon spreads the weights; None for parts that have no such knobs.
+
+    Steps: what the recipe or the nearest one that it extends has published, and no more than `iterations`.
+    """
+    values = recipe.values
+    if not {"matrix_lr", "muon_wd", "momentum"} <= set(values):
+        return None
+    line = [recipe.published, *(load_recipe(name).published for name in recipe.chain[1:])]
+    steps = min(
+        next((int(published["steps"]) for published in line if "steps" in published), STEPS), values["iterations"]
+    )
+    by_share = str(values["lr_at"]).endswith("warmdown_by_fraction")
+    warmdown = values["warmdown_frac"] * steps if by_share else values["warmdown_iters"]
+    return Training(
+        steps=steps, lr=values["matrix_lr"], weight_decay=values["muon_wd"], momentum=values["momentum"],
+        momentum_start=values["momentum_warmup_start"], momentum_warmup_steps=values["momentum_warmup_steps"],
+        warmdown_steps=warmdown,
+    )  # fmt: skip
 
 
-def _on_the_floor(tensor: Stored) -> bool:
-    """Whether a row's largest value is below 1, so that its scale is the floor."""
-    known = tensor.deviation is not None and tensor.quantizer in FLOORED
-    return known and (tensor.deviation or 0.0) * _largest(tensor) < 1
-
-
-def _largest(tensor: Stored) -> float:
-    """The median of the largest magnitude of a Gaussian row, in deviations."""
-    return NormalDist().inv_cdf(0.5 + 0.5 ** (1 / max(tensor.shape[-1], 2)) / 2)
-
-
-def _hangs_on(tensor: Stored) -> str:
-    if not tensor.bits or tensor.quantizer in STEPPED:
-        return "step"
-    return "floor" if tensor.quantizer in FLOORED and tensor.deviation is not None else "largest value"
-
-
-def gaussian_bits(sigma: float) -> float:
-    """Entropy in bits of a Gaussian of standard deviation `sigma` rounded to integers."""
-    reach, below, total = max(int(8 * sigma), 2), NormalDist(0, max(sigma, 1e-9)).cdf, 0.0
-    for code in range(-reach, reach + 1):
-        share = below(code + 0.5) - below(code - 0.5)
-        total -= share * math.log2(share) if share > 0 else 0.0
-    return total
+def _correction_bytes(recipe: Recipe, tensors: list[Tensor]) -> int:
+    """Low-rank corrections of the largest tensors: a rank's left factor at 1.4 bits a value, its right one at 3.4, scales."""
+    if not any(str(member).endswith("LQER") for member in recipe.values.get("corrections", ())):
+        return 0
+    largest = sorted((t for t in tensors if t.bits), key=lambda t: -t.numel)[: recipe.values["lqer_top_k"]]
+    rank, group = int(recipe.values["lqer_rank"]), int(recipe.values["lqer_group"])
+    return rank * round(sum(t.shape[0] * 1.4 / 8 + t.shape[1] * (3.4 / 8 + 2 / group) for t in largest))

@@ -47,7 +47,8 @@ def compose_sibling(
     recipe that no longer gives this script (10), a value that changes the model (2).
     """
     from golf.compose import compose
-    from golf.recipe import OVERRIDE, changed, load_recipe
+    from golf.recipe import changed, load_recipe
+    from golf.recipe.recipe import OVERRIDE
 
     if mode == SHIPPED:
         raise GolfError(

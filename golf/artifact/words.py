@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from golf.catalogue import did_you_mean
 from golf.errors import GolfError
+from golf.recipe.catalogue import did_you_mean
 
 CODERS = {
     "zlib": "ZlibCoder",

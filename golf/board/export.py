@@ -7,7 +7,7 @@ from pathlib import Path
 
 from golf.board.rows import Row
 from golf.errors import Exit, GolfError
-from golf.strangers import json_text
+from golf.files import json_text
 
 FORMATS = (".csv", ".json", ".md", ".html")
 COLUMNS = (

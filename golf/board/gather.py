@@ -8,7 +8,8 @@ from golf.board.local import local_runs
 from golf.board.rows import official
 from golf.errors import GolfError
 from golf.project import find_root, find_submission
-from golf.strangers import files_below
+from golf.reading.choice import folder_runs
+from golf.reading.folder import log_files
 
 if TYPE_CHECKING:
     from golf.logs import RunResult
@@ -52,26 +53,6 @@ def _of_pr(number: int) -> tuple[str, Seeds]:
     if row.bpb is None:
         raise GolfError(f"PR #{number} has no score on the board", "name a record folder or a submission instead")
     return row.label, {"mean": (row.bpb, None)}
-
-
-def log_files(folder: Path) -> list[Path]:
-    """The logs of a record folder, sorted: *.log and *.txt in it and in its sub-folders, without requirements.txt."""
-    found = [path for path in files_below(folder) if path.suffix in (".log", ".txt")]
-    return sorted(path for path in found if path.name != "requirements.txt")
-
-
-def folder_runs(folder: Path) -> dict[str, "RunResult"]:
-    """Seed → the run that backs the seed's claim, for a record folder; the claimed seeds where it names any.
-
-    Logs that cannot be read, or that hold no evaluation, are passed over; logs without seeds go by their names.
-    """
-    from golf.record.adopt import choose_logs
-    from golf.record.folder import open_folder
-
-    record = open_folder(folder)
-    chosen = {str(seed): log.run for seed, log in choose_logs(record)[0].items()}
-    claimed = {seed: run for seed, run in chosen.items() if seed in record.seed_claims}
-    return claimed or chosen or {log.path.stem: log.run for log in record.logs if log.run.score is not None}
 
 
 def _scores(runs: Mapping[str, "RunResult"]) -> Seeds:

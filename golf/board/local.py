@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from golf.board.rows import Mark, Row
-from golf.strangers import parse_json
+from golf.files import parse_json
+from golf.reading.claims import claimed_track, seed_claims
 
 
 def local_rows(root: Path) -> list[Row]:
@@ -21,7 +22,7 @@ def local_records(root: Path) -> list[Row]:
     for path in sorted((root / "records").glob("*/*/submission*.json")):
         folder = path.parent
         key = folder.relative_to(root).as_posix()
-        track = folder.parent.name.removeprefix("track_")
+        track = folder.parent.name
         try:
             table = parse_json(path.read_text(encoding="utf-8-sig"))
             if not isinstance(table, dict):
@@ -29,7 +30,18 @@ def local_records(root: Path) -> list[Row]:
         except (ValueError, OSError) as fault:
             mark = Mark("disputed", ("R11",), f"{path.name} cannot be read: {fault}")
             rows.append(
-                Row(key, track, folder.name[:10], folder.name, "", "", None, "local", folder=key, marks=(mark,))
+                Row(
+                    key,
+                    claimed_track(None, track),
+                    folder.name[:10],
+                    folder.name,
+                    "",
+                    "",
+                    None,
+                    "local",
+                    folder=key,
+                    marks=(mark,),
+                )
             )
             continue
         rows.append(_record_row(key, track, folder.name, table))
@@ -38,17 +50,12 @@ def local_records(root: Path) -> list[Row]:
 
 def _record_row(key: str, track: str, name: str, table: dict[str, Any]) -> Row:
     bpb = table.get("val_bpb")
-    results = table.get("seed_results")
-    seeds = {}
-    if isinstance(results, dict):
-        seeds = {
-            str(seed): (float(entry["val_bpb"]), entry.get("val_loss"))
-            for seed, entry in results.items()
-            if isinstance(entry, dict) and isinstance(entry.get("val_bpb"), int | float)
-        }
+    seeds = {
+        seed: (claim.val_bpb, claim.val_loss) for seed, claim in seed_claims(table).items() if claim.val_bpb is not None
+    }
     techniques = tuple(str(one) for one in table.get("techniques") or ())
     return Row(
-        key, "local" if table.get("track") == "local" or track == "local" else track, str(table.get("date") or name[:10])[:10],
+        key, claimed_track(table, track), str(table.get("date") or name[:10])[:10],
         str(table.get("name") or name), f"{bpb:.4f}" if isinstance(bpb, int | float) else "", str(table.get("author") or ""),
         None, "local", folder=key, source="record folder", summary=str(table.get("blurb") or ""), techniques=techniques,
         adds=techniques, seeds=seeds, stats=table["golf"] if isinstance(table.get("golf"), dict) else {},
@@ -57,9 +64,10 @@ def _record_row(key: str, track: str, name: str, table: dict[str, Any]) -> Row:
 
 def local_runs(root: Path) -> list[Row]:
     """One row per script (set) with finished runs in the store: the mean over its seeds."""
-    if not (root / ".golf" / "golf.db").is_file():
+    from golf.run.store import has_store, open_store
+
+    if not has_store(root):
         return []
-    from golf.run.store import open_store
 
     sets: dict[tuple[str, str], list[Any]] = {}
     with open_store(root) as store:

@@ -5,10 +5,10 @@ from html import escape
 from math import ceil
 
 from golf import __version__
-from golf.board.page_style import SCRIPT, STYLE
 from golf.board.rows import Row
 from golf.board.views import lineage, techniques
-from golf.record.plots import ticks
+from golf.figures.curves import ticks
+from golf.figures.page_style import SCRIPT, STYLE
 
 WIDTH, HEIGHT = 1000, 380
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 16, 36

@@ -7,7 +7,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-TRACKS = ("10min_16mb", "non_record_16mb", "local")
 # merged: the record folder is in the repository; row: a row to a PR that is not merged; no_row: merged without a row;
 # withdrawn: removed; base: only named as the base of a row; local: a record folder or finished runs of this project
 STATUSES = ("merged", "row", "no_row", "withdrawn", "base", "local")

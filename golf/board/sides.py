@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from golf.board.gather import folder_runs, seeds_of
+from golf.board.gather import seeds_of
+from golf.challenge import SCRIPT
 from golf.errors import GolfError
+from golf.files import own_files
 from golf.logs import RunResult, read_log
 from golf.project import DEMO, find_root, find_submission
-from golf.strangers import own_files
+from golf.reading.choice import folder_runs
+from golf.run.sets import set_that_counts
 
 # printed by every log and different in every run: no configuration
 NOT_CONFIGURATION = frozenset(
@@ -109,17 +112,17 @@ def _of_submission(folder: Path) -> Side:
     from golf.recipe import load_recipe
 
     config = _texts(load_recipe(folder).values)
-    script = folder / "train_gpt.py"
+    script = folder / SCRIPT
     text = readable(script) if script.is_file() else None
-    sets = sorted(folder.glob("runs/*/seed_*/train_seed*.log"), key=lambda path: path.stat().st_mtime)
-    if not sets:
+    newest = set_that_counts(folder)
+    if newest is None:
         return Side(folder.name, "submission", config=config, script=text)
-    newest = sets[-1].parent.parent
-    logs = [path for path in sets if path.parent.parent == newest and path.parent.name.removeprefix("seed_").isdigit()]
+    logs = sorted(newest.glob("seed_*/train_seed*.log"))
+    logs = [path for path in logs if path.parent.name.removeprefix("seed_").isdigit()]
     finished = [path for path in logs if (run := read_log(path).run) is not None and run.complete]
     if not finished:
         return Side(folder.name, "submission", config=config, script=text)
-    measured = _of_logs(f"{folder.name} ({newest.name})", "submission", finished, newest / "train_gpt.py")
+    measured = _of_logs(f"{folder.name} ({newest.name})", "submission", finished, newest / SCRIPT)
     if is_adopted(folder):  # its recipe says nothing of its script; its log does
         config = dict(measured.config)
     return Side(measured.label, "submission", measured.seeds, measured.runs, config, measured.script)
@@ -131,7 +134,7 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
 
 def readable(script: Path) -> str | None:
     """The script's source, unpacked where it is packed; None when it cannot be read."""
-    from golf.compose.unpack import unpack
+    from golf.reading.unpack import unpack
 
     try:
         return unpack(script)

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from golf.board.rows import STATUSES, TRACKS, Row, official
+from golf.board.rows import STATUSES, Row, official
+from golf.challenge import TRACKS
 from golf.errors import GolfError
 
 # other names under which people look for a technique

@@ -13,8 +13,8 @@ import typer
 from typer.core import TyperGroup
 
 from golf import __version__
-from golf.cli.complete import add_completion
 from golf.cli import net
+from golf.cli.complete import add_completion
 from golf.cli.numbers import checked
 
 # the order of the help page: the journey first

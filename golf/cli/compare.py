@@ -15,8 +15,8 @@ def compare(
     $ golf compare pr1493 mine
     """
     from golf.board.compare import compare as compare_sides
-    from golf.board.compare_show import as_json, print_comparison
     from golf.board.sides import side_of
+    from golf.cli.pages.compare import as_json, print_comparison
 
     comparison = compare_sides(side_of(a), side_of(b))
     if json:

@@ -14,7 +14,7 @@ Offer = tuple[str, str]  # (word, what it is)
 
 def recipes() -> Iterator[Offer]:
     from golf.project import submission_names
-    from golf.recipe_files import shipped_recipes
+    from golf.recipe.files import shipped_recipes
 
     yield from ((name, "a submission") for name in submission_names())
     yield from ((name, "a recipe that ships") for name in shipped_recipes())
@@ -27,14 +27,14 @@ def submissions() -> Iterator[Offer]:
 
 
 def techniques() -> Iterator[Offer]:
-    from golf.catalogue import load_catalogue
-    from golf.techniques import techniques as known
+    from golf.recipe.catalogue import load_catalogue
+    from golf.recipe.techniques import techniques as known
 
     yield from ((technique.name, technique.summary) for technique in known(load_catalogue()).values())
 
 
 def knobs() -> Iterator[Offer]:
-    from golf.catalogue import load_catalogue
+    from golf.recipe.catalogue import load_catalogue
 
     yield from ((knob.name, knob.meaning) for knob in load_catalogue().knobs.values())
 
@@ -50,7 +50,7 @@ def rules() -> Iterator[Offer]:
 
 
 def kinds() -> Iterator[Offer]:
-    from golf.listing import KINDS
+    from golf.cli.pages.ls import KINDS
 
     yield from ((kind, f"golf ls {kind}") for kind in KINDS)
 

@@ -29,7 +29,7 @@ def compose(
 
     $ golf compose mine --diff baseline
     """
-    from golf.compose.command import Request, run
+    from golf.cli.pages.compose import Request, run
 
     form = "dense" if dense else "packed" if pack else "readable" if readable else None
     run(Request(tuple(names or ()), every, form, diff, check, out))

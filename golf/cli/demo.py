@@ -21,7 +21,7 @@ def demo(
     is there. Nothing that it prints is a challenge result.
     """
     from golf.cli.output import talk
-    from golf.journey import Demo, travel
+    from golf.cli.pages.demo import Demo, travel
 
     seconds = travel(Demo(folder, recipe, seeds))
     talk(f"\nthe journey took {seconds:.0f} s; its project is {folder.resolve()}: look around with `cd {folder}`")

@@ -36,12 +36,13 @@ def eval_(
     $ golf eval submissions/mine/runs/1a2b3c4d5e6f/package
     """
     from golf.artifact.api import evaluate_folder
+    from golf.cli.pages.live import view_for_terminal
     from golf.run.plan import Wishes
 
     wishes = Wishes(nproc=nproc, data_path=data_path, tokenizer_path=tokenizer_path, allow=tuple(allow or ()))
     changes = [*(overrides or ()), *([] if stride is None else [f"eval_stride={stride}"])]
     try:
-        score, ships = evaluate_folder(folder, wishes, mode=mode, overrides=changes)
+        score, ships = evaluate_folder(folder, wishes, mode=mode, overrides=changes, view=view_for_terminal())
     except KeyboardInterrupt:
         talk("stopped")
         raise typer.Exit(130) from None

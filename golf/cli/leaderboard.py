@@ -33,7 +33,7 @@ def leaderboard(
 
     $ golf leaderboard --technique xsa --at 2026-04-20
     """
-    from golf.board.command import Query, run
+    from golf.cli.pages.leaderboard import Query, run
 
     code = run(Query(technique, author, at, status, track), wins, tree, techniques, export, json, md)
     if code:

@@ -22,8 +22,8 @@ def show(
     $ golf logs show records/track_10min_16mb/2026-04-09_Mine/train_seed42.log
     """
     from golf.cli.output import print_json
+    from golf.cli.pages.logs import print_log, read_folder
     from golf.logs import read_log
-    from golf.logs.page import print_log, read_folder
 
     logs = [log for given in files for log in (read_folder(given) if given.is_dir() else [read_log(given)])]
     if json:
@@ -45,7 +45,7 @@ def follow(
 
     $ golf logs follow mine --seed 42
     """
-    from golf.logs.page import follow_log
+    from golf.cli.pages.logs import follow_log
     from golf.project import find_submission
 
     follow_log(find_submission(name), seed, wait)

@@ -16,7 +16,7 @@ def ls(
 
     $ golf ls techniques
     """
-    from golf.listing import cells, listing
+    from golf.cli.pages.ls import cells, listing
 
     tables = [listing(word) for word in ([kind] if kind else ["recipes", "submissions"])]
     if json:

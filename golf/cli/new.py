@@ -25,7 +25,7 @@ def new(
 
     $ golf new mine --from pr1809_legal --without ttt_sgd num_layers=10
     """
-    from golf.compose.command import tell_new
+    from golf.cli.pages.compose import tell_new
     from golf.compose.submission import new_submission
 
     tell_new(*new_submission(name, parent, with_ or (), without or (), overrides or ()), with_ or ())

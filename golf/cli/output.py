@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from golf.strangers import json_text
+from golf.files import json_text
 
 SCHEMA = 1
 json_was_printed = False

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from golf.challenge import CAP_BYTES
 from golf.cli.output import print_json, print_table, talk
 from golf.errors import Exit, GolfError
 
@@ -25,7 +26,7 @@ def package(
     ] = False,
     target_bytes: Annotated[
         int, typer.Option(help="With --fit: what script and model may weigh together.", show_default="16,000,000")
-    ] = 16_000_000,
+    ] = CAP_BYTES,
     margin_bytes: Annotated[
         int | None,
         typer.Option(help="With --fit: to leave for seeds to come; default: 2 sd of the kept seeds' models."),
@@ -54,9 +55,10 @@ def package(
     Exit codes: 3 over the cap, 1 a log's score is not its artifact's.
     """
     from golf.artifact.api import fit_submission, package_submission
-    from golf.artifact.fit_seeds import Wish
+    from golf.artifact.fitted import Wish
     from golf.artifact.full_ledger import full_ledger
     from golf.artifact.show import all_remarks, tables_of, to_json
+    from golf.cli.pages.live import view_for_terminal
     from golf.run.plan import Wishes
 
     names, changes = [w for w in words or [] if "=" not in w], [w for w in words or [] if "=" in w]
@@ -71,9 +73,13 @@ def package(
     try:
         if fit:
             wish = Wish(target_bytes, margin_bytes)
-            plan, made = fit_submission(name, wishes, wish, changes, write=not dry_run, again=again)
+            plan, made = fit_submission(
+                name, wishes, wish, changes, write=not dry_run, again=again, view=view_for_terminal()
+            )
         else:
-            plan, made = package_submission(name, wishes, changes, pack=pack, write=not dry_run, again=again)
+            plan, made = package_submission(
+                name, wishes, changes, pack=pack, write=not dry_run, again=again, view=view_for_terminal()
+            )
     except KeyboardInterrupt:
         talk("stopped; nothing was packaged")
         raise typer.Exit(130) from None

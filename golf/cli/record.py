@@ -31,7 +31,7 @@ def record(
 
     $ golf record mine --name "SP1024 baseline"
     """
-    from golf.record.command import Request, run
+    from golf.cli.pages.record import Request, run
 
     code = run(Request(name, check, pr, clone, title, out, date, seeds, set_id, dry_run, json))
     if code:

@@ -43,6 +43,7 @@ def run(
 
     Exit codes: 3 over bytes, 4 over time, 6 a seed has no result, 10 refused before start.
     """
+    from golf.cli.pages.live import view_for_terminal
     from golf.run.api import Wishes, checked_rate, estimate, run_submission
     from golf.run.report import COLUMNS, remarks_of, rows_of, to_json
 
@@ -62,7 +63,7 @@ def run(
         print_json(report) if json else print_table(None, ("seed", "what", "seconds at most", "$"), rows, md=md)
         return
     try:
-        found = run_submission(name, wishes)
+        found = run_submission(name, wishes, view=view_for_terminal())
     except KeyboardInterrupt:
         from golf.project import find_submission, is_adopted
         from golf.run.advice import way_on

@@ -98,10 +98,10 @@ def train(
     As published for Pythia: golf sae train --hf EleutherAI/pythia-410m --expansion 32 --l1 3e-4 --norm none --lr-decay-frac 0
     --tokens 300M --batch-tokens 32768 --buffer-tokens 262144 --snapshots 50M,100M,150M,200M,250M,final
     """
-    from golf.sae.specs import spec_of
+    from golf.models.specs import spec_of
 
     spec = spec_of(submission, hf, glassllm, others=resume and (name or out) is not None)
-    from golf.sae.command import run_training
+    from golf.sae.api import run_training
     from golf.sae.settings import count_of
 
     def count(text: str | None) -> int | None:
@@ -167,7 +167,7 @@ def info(
         facts = describe(dim, levels)
         rows = facts["levels"]
     elif place is not None:
-        from golf.sae.command import info_rows
+        from golf.sae.api import info_rows
 
         rows = info_rows(place, snapshot)
         facts = {"place": str(place), "dictionaries": rows}

@@ -73,8 +73,9 @@ def report(
 
     $ golf sae report sae_runs/mine --vs sae_runs/wider
     """
-    from golf.sae.report import gather, write_report
+    from golf.sae.report import gather
     from golf.sae.tables import sections
+    from golf.sae.write_report import write_report
 
     found = gather(run, students, vs or ())
     written = write_report(found)
@@ -103,7 +104,7 @@ def tasks(
 
     $ golf sae tasks golf:submissions/mine --tasks hellaswag,lambada --data-dir data/tasks
     """
-    from golf.downstream.command import measured_rows, run
+    from golf.downstream.api import measured_rows, run
 
     found = run(source, names, data_dir, limit)
     if json:

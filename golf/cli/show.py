@@ -21,8 +21,8 @@ def show(
 
     $ golf show attn_out
     """
+    from golf.cli.pages.show import show as page_of
     from golf.project import find_submission
-    from golf.showing import show as page_of
 
     wanted = name or str(find_submission(None) / "recipe.toml")
     if params:
@@ -38,8 +38,8 @@ def show(
 def _params(name: str, json: bool, md: bool) -> None:
     from dataclasses import asdict
 
-    from golf.params import COLUMNS, parameters, table
     from golf.recipe import load_recipe
+    from golf.recipe.params import COLUMNS, parameters, table
 
     recipe = load_recipe(name)
     if json:

@@ -20,10 +20,10 @@ def size(
     $ golf size mine --vs baseline
     """
     if memory:
-        from golf.compose.weigh_in import show_memory
+        from golf.cli.pages.size import show_memory
 
         show_memory(name, json=json, md=md)
         return
-    from golf.compose.weigh_in import Request, run
+    from golf.cli.pages.size import Request, run
 
     run(Request(name, versus, definitions, techniques, artifact, json, md))

@@ -14,6 +14,6 @@ def unpack(
 
     $ golf unpack records/track_10min_16mb/2026-04-09_X/train_gpt.py > readable.py
     """
-    from golf.compose.command import show_unpacked
+    from golf.cli.pages.compose import show_unpacked
 
     show_unpacked(file, raw)

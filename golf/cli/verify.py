@@ -39,7 +39,7 @@ def verify(
     $ golf verify records/track_10min_16mb/2026-04-09_Mine --only log,json
     """
     if self_test:
-        from golf.rules.calibrate import print_self_test
+        from golf.cli.pages.self_test import print_self_test
 
         raise typer.Exit(print_self_test(records, write=write, json=json, md=md))
     from golf.rules import verify_folder

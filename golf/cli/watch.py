@@ -16,9 +16,10 @@ def watch(
 
     $ golf watch
     """
+    from golf.cli.pages.live import view_for_terminal
     from golf.project import find_root, find_submission
     from golf.run.status import follow, to_json, to_watch
-    from golf.run.view import describe, view_for_terminal
+    from golf.run.view import describe
 
     standing = to_watch(find_root(), find_submission(name).name if name else None)
     if json:

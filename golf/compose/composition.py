@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from golf.catalogue import Definition, Part
 from golf.errors import GolfError
 from golf.recipe import Recipe, refuse_values
+from golf.recipe.partfile import Definition, Part
 
 
 @dataclass(frozen=True)

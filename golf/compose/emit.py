@@ -7,11 +7,12 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from golf import __version__
-from golf.catalogue import Catalogue, Import, Part
 from golf.compose.shake import Live
 from golf.errors import GolfError
-from golf.knobs import literal
 from golf.recipe import Recipe
+from golf.recipe.catalogue import Catalogue
+from golf.recipe.knobs import literal
+from golf.recipe.partfile import Import, Part
 
 try:
     from ruff.__main__ import find_ruff_bin  # type: ignore[import-untyped,unused-ignore]

@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import libcst as cst
 
-from golf.catalogue import Definition
 from golf.compose.alternatives import alternatives
 from golf.compose.branches import (
     EMPTY,
@@ -38,6 +37,7 @@ from golf.compose.plumbing import (
 from golf.compose.settle import Values, evaluate
 from golf.compose.substitute import Substitute
 from golf.errors import GolfError
+from golf.recipe.partfile import Definition
 
 WORD_H = re.compile(r"\bh\b")
 

@@ -10,10 +10,11 @@ import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from golf.catalogue import Catalogue, Part
 from golf.compose.lint_h import callables, lint_h
 from golf.compose.lint_imports import lint_imports
 from golf.errors import GolfError
+from golf.recipe.catalogue import Catalogue
+from golf.recipe.partfile import Part
 
 LOOKS_UP = ("vars", "locals", "dir", "globals", "eval", "exec", "compile", "__import__")
 

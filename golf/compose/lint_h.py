@@ -4,8 +4,9 @@ import ast
 import builtins
 from collections.abc import Iterator
 
-from golf.catalogue import Catalogue, Part, did_you_mean
 from golf.compose.settle import evaluate_reads
+from golf.recipe.catalogue import Catalogue, did_you_mean
+from golf.recipe.partfile import Part
 
 Broken = tuple[int, ast.AST, str, str]
 

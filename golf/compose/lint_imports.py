@@ -4,7 +4,8 @@ import ast
 import sys
 from collections.abc import Iterator
 
-from golf.catalogue import Catalogue, Part
+from golf.recipe.catalogue import Catalogue
+from golf.recipe.partfile import Part
 
 SHIPPABLE = ("torch", "numpy", "sentencepiece", "brotli", "zstandard", "constriction", "typing_extensions")
 CUDA_ONLY = ("triton", "flash_attn", "flash_attn_interface", "flash_attn_3", "cutlass")

@@ -1,6 +1,5 @@
 """`golf.lock`: what a composed file was made with and from, as TOML beside it; runs and drift checks read it."""
 
-import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
@@ -13,7 +12,8 @@ from typing import Any
 from golf import __version__
 from golf.compose.composition import Composition
 from golf.errors import GolfError
-from golf.knobs import toml
+from golf.files import sha256_of
+from golf.recipe.knobs import toml
 
 COMPOSER = "1"  # raised when the same recipe composes to other text
 TOOLS = ("libcst", "ruff", "python-minifier")
@@ -43,18 +43,14 @@ def lock_of(composed: Composition, script: bytes, form: str) -> Lock:
     """The lock of a script that was just composed."""
     recipe_sha256 = recipe_hash(composed)
     return Lock(
-        __version__, COMPOSER, tool_versions(), composed.recipe.name, form, recipe_sha256, sha256(script), rule_pack_sha256()
+        __version__, COMPOSER, tool_versions(), composed.recipe.name, form, recipe_sha256, sha256_of(script), rule_pack_sha256()
     )  # fmt: skip
 
 
 def recipe_hash(composed: Composition) -> str:
     """sha256 of every value that has an effect on the composed file, and of its entry point."""
     values = {name: composed.recipe.values[name] for name in sorted(composed.read)}
-    return sha256(json.dumps({"entry": composed.recipe.entry, "values": values}, sort_keys=True).encode())
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+    return sha256_of(json.dumps({"entry": composed.recipe.entry, "values": values}, sort_keys=True).encode())
 
 
 def tool_versions() -> dict[str, str]:
@@ -71,7 +67,7 @@ def tool_versions() -> dict[str, str]:
 def rule_pack_sha256() -> str | None:
     """sha256 over the rule packs that ship with this golf, or None without any."""
     packs = sorted(Path(str(files("golf") / "rules" / "packs")).glob("*.toml"))
-    return sha256(b"".join(pack.read_bytes() for pack in packs)) if packs else None
+    return sha256_of(b"".join(pack.read_bytes() for pack in packs)) if packs else None
 
 
 def lock_text(lock: Lock) -> str:

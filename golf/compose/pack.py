@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any
 
-from golf.compose.unpack import unpack
 from golf.errors import GolfError
+from golf.reading.unpack import unpack
 
 __all__ = ["latin1_literal", "minify", "pack", "unpack", "wrap"]
 

@@ -6,10 +6,11 @@ import symtable
 from dataclasses import dataclass
 from typing import Any
 
-from golf.catalogue import Catalogue, Definition
 from golf.compose.fold import fold
 from golf.compose.settle import Choice, Values
 from golf.recipe import Recipe
+from golf.recipe.catalogue import Catalogue
+from golf.recipe.partfile import Definition
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from golf.errors import GolfError
-from golf.knobs import literal
+from golf.recipe.knobs import literal
 
 
 def scalars(text: str) -> Mapping[str, Any]:

@@ -6,9 +6,9 @@ from functools import lru_cache
 from types import CodeType
 from typing import Any
 
-from golf.catalogue import Catalogue
 from golf.errors import GolfError
-from golf.knobs import knob_hint
+from golf.recipe.catalogue import Catalogue
+from golf.recipe.knobs import knob_hint
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     f.__name__: f

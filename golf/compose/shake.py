@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from golf.catalogue import Catalogue, Definition, Import, Part, did_you_mean
 from golf.compose.pieces import Folded, Piece, fold_once, has_body
 from golf.errors import GolfError
 from golf.recipe import Recipe
+from golf.recipe.catalogue import Catalogue, did_you_mean
+from golf.recipe.partfile import Definition, Import, Part
 
 # methods that a base class calls on its own; a test compares them with what torch's classes have
 CALLED_BY_BASE = {

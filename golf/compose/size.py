@@ -15,9 +15,10 @@ from golf.compose.composition import Composition
 from golf.compose.kept import kept, kept_composition
 from golf.compose.pack import minify, pack, side_by_side
 from golf.errors import GolfError
-from golf.partfile import bound
 from golf.recipe import Recipe
-from golf.techniques import techniques, without_technique
+from golf.recipe.exchange import without_technique
+from golf.recipe.partfile import bound
+from golf.recipe.techniques import techniques
 
 # a script is far smaller than this dictionary, so its bytes are the preset's; the preset's own 64 MiB take four times as long to clear
 DICTIONARY_BYTES = 1 << 20

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from golf.challenge import SCRIPT
 from golf.compose.composition import Composition, composition
 from golf.compose.kept import kept_composition
-from golf.compose.lock import Lock, lock_of, lock_text, read_lock, sha256
+from golf.compose.lock import Lock, lock_of, lock_text, read_lock
 from golf.compose.pack import pack
 from golf.errors import Exit, GolfError
-from golf.knobs import toml
+from golf.files import sha256_of, write_atomically
 from golf.project import find_root
 from golf.recipe import Recipe, diff, find_recipe, load_recipe
-
-SCRIPT = "train_gpt.py"
+from golf.recipe.knobs import toml
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,9 @@ def compose_submission(folder: Path, form: str | None = None) -> Written:
 def _write(folder: Path, composed: Composition, form: str) -> Written:
     script, path = script_of(composed, form), folder / SCRIPT
     changed = not path.is_file() or path.read_bytes() != script
-    _replace(path, script)
-    _replace(folder / "golf.lock", lock_text(lock_of(composed, script, form)).encode())
+    write_atomically(path, script)
+    write_atomically(folder / "golf.lock", lock_text(lock_of(composed, script, form)).encode())
     return Written(folder, composed, len(script), form, changed)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write whole or not at all."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
 
 
 def check_submission(folder: Path) -> Drift:
@@ -93,7 +86,7 @@ def check_submission(folder: Path) -> Drift:
     now = lock_of(composed, fresh, lock.form)
     if script == fresh and lock.script_sha256 == now.script_sha256:
         return Drift(name, "same", f"{name}: {len(script):,} bytes, as its recipe says", composed.twin_faults)
-    if sha256(script) != lock.script_sha256:
+    if sha256_of(script) != lock.script_sha256:
         return Drift(
             name, "edited", f"{name}/{SCRIPT} was edited by hand: change recipe.toml, then `golf compose {name}`"
         )

@@ -2,11 +2,11 @@
 
 import libcst as cst
 
-from golf.catalogue import Definition
 from golf.compose.branches import EMPTY
 from golf.compose.plumbing import drop_parameter, is_h, local_names, self_h, without_h
 from golf.compose.settle import Choice, Values
 from golf.errors import GolfError
+from golf.recipe.partfile import Definition
 
 
 class Substitute(cst.CSTTransformer):

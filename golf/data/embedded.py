@@ -20,11 +20,10 @@ from typing import Any
 import numpy as np
 
 from golf.data import factbook
-from golf.data.hashes import hash_file
 from golf.data.shards import SHARD_TOKENS, write_documents
 from golf.errors import Exit, GolfError
+from golf.files import json_text, parse_json, sha256_of_file
 from golf.project import cache_dir
-from golf.strangers import json_text, parse_json
 
 LAYOUT = 1  # raise it when the way of building changes
 DEFAULT_VOCABULARY = 1024
@@ -90,7 +89,7 @@ def open_embedded(folder: Path, settings: dict[str, Any]) -> Embedded | None:
         manifest = parse_json((folder / "manifest.json").read_text())
         files = manifest["files"]
         if manifest["settings"] != settings or any(
-            hash_file(folder / name) != entry["sha256"] for name, entry in files.items()
+            sha256_of_file(folder / name) != entry["sha256"] for name, entry in files.items()
         ):
             return None
         dataset, tokenizer = folder / manifest["dataset"], folder / manifest["tokenizer"]
@@ -139,7 +138,7 @@ def build(folder: Path, settings: dict[str, Any]) -> None:
         "tokenizer": tokenizer.relative_to(folder).as_posix(),
         **{part: _describe(parts[part], _stream(ids[part]), sp) for part in parts},
         "files": {
-            path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": hash_file(path)}
+            path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         },

@@ -1,6 +1,5 @@
 """sha256 of files; those of big files are remembered by path, size and time of change, so that a start never waits twice."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -8,38 +7,32 @@ from contextlib import suppress
 from pathlib import Path
 
 from golf.errors import GolfError
+from golf.files import parse_json, sha256_of, sha256_of_file
 from golf.project import cache_dir
-from golf.strangers import parse_json
 
 REMEMBER_BYTES = 1 << 25  # smaller files are hashed afresh each time: it takes milliseconds and cannot be wrong
 
 
-def sha256_of(path: Path) -> str:
+def remembered_sha256(path: Path) -> str:
     """The sha256 of a file, in hex; GolfError when it cannot be read."""
     try:
         state = path.stat()
         if state.st_size < REMEMBER_BYTES:
-            return hash_file(path)
+            return sha256_of_file(path)
         mark = f"{path.resolve()} {state.st_size} {state.st_mtime_ns}"
         known = _remembered()
         if mark not in known:
-            known[mark] = hash_file(path)
+            known[mark] = sha256_of_file(path)
             _remember({mark: known[mark]})
         return known[mark]
     except OSError as fault:
         raise GolfError(f"{path} cannot be read: {fault.strerror}", "name a readable file") from fault
 
 
-def hash_file(path: Path) -> str:
-    """The sha256 of a file's bytes, read now."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def digest_of(sha256s: Mapping[str, str]) -> str:
     """One sha256 for a set of named files: of the lines `<sha256>  <name>`, sorted by name."""
     lines = "".join(f"{sha256s[name]}  {name}\n" for name in sorted(sha256s))
-    return hashlib.sha256(lines.encode()).hexdigest()
+    return sha256_of(lines.encode())
 
 
 def _memory() -> Path:

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from golf.data.hashes import digest_of, sha256_of
+from golf.data.hashes import digest_of, remembered_sha256
 from golf.data.shards import check_ids, count_tokens, shard_files
 from golf.errors import GolfError
 from golf.project import find_root
@@ -38,7 +38,7 @@ class DataSource:
     def sha256s(self) -> dict[str, str]:
         """sha256 of the tokenizer and every shard, by file name; read when first asked for, big files remembered."""
         shards = [*shard_files(self.data_path, "train"), *shard_files(self.data_path, "val")]
-        return {path.name: sha256_of(path) for path in [self.tokenizer_path, *shards]}
+        return {path.name: remembered_sha256(path) for path in [self.tokenizer_path, *shards]}
 
     @property
     def tokenizer_sha256(self) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from golf.errors import GolfError
-from golf.strangers import parse_json
+from golf.files import parse_json
 
 
 @dataclass(frozen=True)

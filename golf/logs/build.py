@@ -11,7 +11,7 @@ from golf.parts.log import RESULT_FIELDS
 
 if TYPE_CHECKING:
     from golf.logs.grammar import Rule
-    from golf.logs.read import Draft
+    from golf.logs.result import Draft
 
 WHOLE = frozenset(
     (

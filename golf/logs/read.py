@@ -1,17 +1,16 @@
 """Lines → runs: a pass over the log that collects every match of the grammar, cut where another run begins."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from re import Match, Pattern
+from re import Pattern
 from re import compile as regex
 
 from golf.errors import Exit, GolfError
+from golf.files import parse_json
 from golf.logs.build import build
-from golf.logs.grammar import Grammar, Rule, grammar
-from golf.logs.result import LogFile, RunResult
+from golf.logs.grammar import Grammar, grammar
+from golf.logs.result import Draft, LogFile, RunResult
 from golf.logs.text import REMOVED, Text, clean
 from golf.parts.log import RESULT_FIELDS
-from golf.strangers import parse_json
 
 HYPER_LINE: Pattern[str] = regex(r"\s*([a-z_]\w*): ?(.*)$")
 PAIRS: Pattern[str] = regex(r"([A-Za-z_]\w*)=(\S*)")
@@ -20,21 +19,6 @@ COLON_PAIR: Pattern[str] = regex(r"(\w+):(\S+)")
 AFTER_HYPER = ("train_shards", "val_tokens", "model_params")
 MAX_BYTES = 500_000_000
 MEASURES = frozenset(("train", "val", "stop", "score"))
-
-
-@dataclass
-class Draft:
-    """The matches of one run, before they are weighed."""
-
-    first_line: int
-    matches: list[tuple[int, Rule, Match[str]]] = field(default_factory=list)
-    hyperparameters: dict[str, str] = field(default_factory=dict)
-    seen: set[str] = field(default_factory=set)
-    measured: bool = False
-    last_line: int = 0
-    results: list[tuple[int, dict[str, object]]] = field(default_factory=list)
-    phases: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def read_log(path: Path | str) -> LogFile:

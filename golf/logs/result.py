@@ -2,7 +2,10 @@
 
 from dataclasses import asdict, dataclass, field
 from math import isfinite
+from re import Match
 from typing import Any
+
+from golf.logs.grammar import Rule
 
 # how far from the shipped artifact a number was measured; the later stage is the better evidence for a claim
 STAGES = ("train_val", "footer", "pre_quant", "loose", "other", "quantized", "sliding", "ttt", "disallowed")
@@ -153,3 +156,37 @@ class LogFile:
                 if wanted(run):
                     return run
         return None
+
+
+@dataclass
+class Draft:
+    """The matches of one run, before they are weighed."""
+
+    first_line: int
+    matches: list[tuple[int, Rule, Match[str]]] = field(default_factory=list)
+    hyperparameters: dict[str, str] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    measured: bool = False
+    last_line: int = 0
+    results: list[tuple[int, dict[str, object]]] = field(default_factory=list)
+    phases: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def as_result(run: RunResult, seed: int) -> dict[str, Any]:
+    """A log's numbers as the fields of a golf_result line; its own line where it has one."""
+    if run.result:
+        return {**run.result, "device": run.result.get("device") or run.gpu}
+    pre = run.pre_quant
+    values = {
+        "schema": 1, "seed": seed, "phases": ["train", "export", "eval"], "device": run.gpu, "world_size": run.world_size,
+        "torch": run.torch, "params": run.params, "vocab_size": run.vocab_size, "train_seq_len": run.train_seq_len,
+        "train_batch_tokens": run.train_batch_tokens, "max_wallclock_seconds": run.max_wallclock_seconds,
+        "iterations": run.iterations, "steps": run.steps, "stop_reason": run.stop_reason, "train_loss": run.train_loss,
+        "train_seconds": run.train_seconds, "calibration_seconds": run.calibration_seconds, "eval_seconds": run.eval_seconds,
+        "step_ms": run.step_ms, "peak_memory_mib": run.peak_memory_mib, "val_tokens": run.val_tokens,
+        "pre_quant_val_loss": pre.val_loss if pre else None, "pre_quant_val_bpb": pre.val_bpb if pre else None,
+        "val_loss": run.val_loss, "val_bpb": run.val_bpb, "model_bytes": run.model_bytes, "code_bytes": run.code_bytes,
+        "total_bytes": run.total_bytes,
+    }  # fmt: skip
+    return values

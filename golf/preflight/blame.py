@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from golf.catalogue import Catalogue, Part
 from golf.errors import Exit, GolfError
 from golf.recipe import Recipe
+from golf.recipe.catalogue import Catalogue
+from golf.recipe.partfile import Part
 
 LONGEST = 220  # characters of an exception's own words
 

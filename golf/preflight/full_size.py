@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from golf.namespace import namespace
 from golf.preflight.blame import blaming
 from golf.preflight.hooks import watching
 from golf.preflight.world import OneProcess
 from golf.recipe import Recipe
+from golf.recipe.namespace import namespace
 
 
 def check_full_size(recipe: Recipe) -> None:

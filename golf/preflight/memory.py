@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from golf.namespace import namespace
 from golf.preflight.blame import blaming
 from golf.preflight.full_size import build_on_meta, documents_of, optimizers_of, update
 from golf.recipe import Recipe
+from golf.recipe.namespace import namespace
 
 COMPILED_SHARE = (0.64, 0.79)  # of the eager peak: round four public logs
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from golf.errors import Exit, GolfError
-from golf.namespace import namespace
 from golf.preflight.blame import shown_at
 from golf.recipe import Recipe
+from golf.recipe.namespace import namespace
 
 
 @dataclass(frozen=True)

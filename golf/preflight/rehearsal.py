@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from golf.errors import Exit, GolfError
-from golf.namespace import namespace
 from golf.preflight.blame import blaming, shown_at
 from golf.preflight.hooks import watching
 from golf.preflight.world import OneProcess, Quiet, RandomStream
 from golf.recipe import Recipe, changed, smoke_recipe
+from golf.recipe.namespace import namespace
 
 LEAST = {
     "calibration_batches": 1,

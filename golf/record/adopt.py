@@ -1,23 +1,22 @@
 """Adopt what others made: a record folder becomes a submission, its script unpacked, its results in the store."""
 
-import hashlib
 import os
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
-from golf.catalogue import load_catalogue
+from golf.challenge import SCRIPT
 from golf.errors import Exit, GolfError
-from golf.knobs import toml
+from golf.files import copy_folder, sha256_of, write_atomically
 from golf.project import ADOPTED, find_root
+from golf.reading.choice import choose_logs
+from golf.reading.folder import Folder, SeedLog, open_folder
+from golf.reading.script import find_script
+from golf.recipe.catalogue import load_catalogue
+from golf.recipe.knobs import toml
 from golf.record.elsewhere import Adopted, store_results
-from golf.record.folder import Folder, SeedLog, open_folder
 from golf.run.foreign import shipped_beside
-from golf.run.layout import SCRIPT, write_atomically
-from golf.strangers import copy_folder, own_files
-
-SCRIPTS = ("train_gpt.py", "train_gpt*.py", "train*.py")
 
 
 def adopt_folder(path: Path, name: str | None = None, root: Path | None = None) -> Adopted:
@@ -25,7 +24,7 @@ def adopt_folder(path: Path, name: str | None = None, root: Path | None = None) 
 
     Raises GolfError: no folder, no script, a name that is taken, a script that cannot be unpacked.
     """
-    from golf.compose.unpack import unwrap
+    from golf.reading.unpack import unwrap
 
     record = open_folder(path)
     script = find_script(record.path)
@@ -59,31 +58,6 @@ def adopt_folder(path: Path, name: str | None = None, root: Path | None = None) 
     return Adopted(target, tuple(chosen), unwrapped.layers, tuple(notes))
 
 
-def find_script(folder: Path) -> Path | None:
-    """The training script of a record folder; None without any."""
-    return next((found for pattern in SCRIPTS for found in own_files(folder, pattern)), None)
-
-
-def choose_logs(record: Folder) -> tuple[dict[int, SeedLog], list[str]]:
-    """One log per seed: the one that backs the seed's claim, else the last in order of names; and what was left out."""
-    notes, by_seed = [], dict[int, list[SeedLog]]()
-    for log in record.logs:
-        seed = log.run.seed if log.run.seed is not None else log.seed_in_name
-        if seed is None or log.run.score is None:
-            notes.append(f"{log.name} was left out: it names no seed or has no evaluation")
-        else:
-            by_seed.setdefault(seed, []).append(log)
-    chosen = {}
-    for seed, logs in by_seed.items():
-        claim = record.seed_claims.get(str(seed))
-        backed = [log for log in logs if claim and claim.val_bpb is not None and log.run.val_bpb is not None
-                  and abs(log.run.val_bpb - claim.val_bpb) < 1e-4]  # fmt: skip
-        chosen[seed] = (backed or logs)[-1]
-        if len(logs) > 1:
-            notes.append(f"seed {seed} has {len(logs)} logs; {chosen[seed].name} counts")
-    return chosen, notes
-
-
 def recipe_text(name: str, record: Folder, chosen: dict[int, SeedLog]) -> str:
     """recipe.toml of an adopted script: what it is and where it is from; its hyper-parameters as comments, golf has no knobs for them."""
     claims = record.claims or {}
@@ -113,7 +87,7 @@ def recipe_text(name: str, record: Folder, chosen: dict[int, SeedLog]) -> str:
 def lock_text(name: str, script: bytes) -> str:
     """golf.lock of a script that no composer made: bound to its bytes, by a version that is nobody's."""
     rows = {"golf": ADOPTED, "composer": "none", "recipe": name, "form": "readable", "recipe_sha256": "",
-            "script_sha256": hashlib.sha256(script).hexdigest()}  # fmt: skip
+            "script_sha256": sha256_of(script)}  # fmt: skip
     return (
         "# written by `golf import`: an adopted script\n"
         + "".join(f"{key} = {toml(value)}\n" for key, value in rows.items())

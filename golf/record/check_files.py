@@ -1,12 +1,11 @@
 """What lies in the folder: names, required files, required fields, seeds in names."""
 
-import hashlib
 import re
 from collections.abc import Iterator
 
-from golf.record.check import Check, Finding
-from golf.record.folder import Folder
-from golf.strangers import own_files
+from golf.files import own_files, sha256_of_file
+from golf.reading.folder import Folder
+from golf.record.findings import Check, Finding
 
 REQUIRED = ("author", "github_id", "name", "date", "val_bpb")
 NAME = re.compile(r"\d{4}-\d{2}-\d{2}_[A-Za-z0-9._-]+")
@@ -92,7 +91,7 @@ def copies(folder: Folder) -> Iterator[Finding]:
     """Byte copies of one log, several logs of a seed, several runs in a file."""
     by_hash: dict[str, list[str]] = {}
     for log in folder.logs:
-        by_hash.setdefault(hashlib.sha256(log.path.read_bytes()).hexdigest(), []).append(log.name)
+        by_hash.setdefault(sha256_of_file(log.path), []).append(log.name)
     for same in by_hash.values():
         if len(same) > 1:
             yield Finding("duplicate-log", "info", f"{' and '.join(same)} are one file")

@@ -7,9 +7,9 @@ from statistics import fmean
 
 from golf.board import official
 from golf.logs.backing import backing
-from golf.record.check import Check, Finding
+from golf.reading.folder import README_NUMBER, Folder, SeedLog
 from golf.record.check_sizes import shipped_totals
-from golf.record.folder import README_NUMBER, Folder, SeedLog
+from golf.record.findings import Check, Finding
 from golf.stats import BYTES_PER_TOKEN, bytes_per_token_of, sd_convention
 
 CANONICAL_BYTES = 151.08e6  # of the official validation split

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from golf.record.check import Check, Finding
-from golf.record.evidence import CAP_BYTES
-from golf.record.folder import Folder, SeedLog
+from golf.challenge import CAP_BYTES
+from golf.reading.folder import Folder, SeedLog
+from golf.record.findings import Check, Finding
 
 CLOCK_SECONDS = 600.0
 CLOCK_TOLERANCE_SECONDS = 1.0  # the step in flight when the clock ends; the slowest accepted run is at 600.137

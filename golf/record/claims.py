@@ -5,7 +5,8 @@ from statistics import fmean
 from typing import Any
 
 from golf import __version__
-from golf.record.evidence import CAP_BYTES, Evidence, Seed
+from golf.challenge import CAP_BYTES
+from golf.record.evidence import Evidence, Seed
 
 NOT_A_RESULT = "not a challenge result"
 

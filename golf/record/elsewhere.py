@@ -5,12 +5,14 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from golf.challenge import SCRIPT
 from golf.errors import Exit, GolfError
+from golf.files import sha256_of
 from golf.logs import RunResult
+from golf.logs.result import as_result
 from golf.project import find_root
-from golf.run.layout import ARTIFACT, SCRIPT, set_id, sha256_of
+from golf.run.layout import ARTIFACT, set_id
 
 
 @dataclass(frozen=True)
@@ -53,25 +55,6 @@ def store_results(
             row = store.start(folder=place, submission=submission.name, set_id=folder.name, seed=seed, script_sha256=digest,
                               smoke=False, track=track, device=result["device"], world_size=run.world_size)  # fmt: skip
             store.move(row.id, "finished", result=result, stop_reason=run.stop_reason)
-
-
-def as_result(run: RunResult, seed: int) -> dict[str, Any]:
-    """A log's numbers as the fields of a golf_result line; its own line where it has one."""
-    if run.result:
-        return {**run.result, "device": run.result.get("device") or run.gpu}
-    pre = run.pre_quant
-    values = {
-        "schema": 1, "seed": seed, "phases": ["train", "export", "eval"], "device": run.gpu, "world_size": run.world_size,
-        "torch": run.torch, "params": run.params, "vocab_size": run.vocab_size, "train_seq_len": run.train_seq_len,
-        "train_batch_tokens": run.train_batch_tokens, "max_wallclock_seconds": run.max_wallclock_seconds,
-        "iterations": run.iterations, "steps": run.steps, "stop_reason": run.stop_reason, "train_loss": run.train_loss,
-        "train_seconds": run.train_seconds, "calibration_seconds": run.calibration_seconds, "eval_seconds": run.eval_seconds,
-        "step_ms": run.step_ms, "peak_memory_mib": run.peak_memory_mib, "val_tokens": run.val_tokens,
-        "pre_quant_val_loss": pre.val_loss if pre else None, "pre_quant_val_bpb": pre.val_bpb if pre else None,
-        "val_loss": run.val_loss, "val_bpb": run.val_bpb, "model_bytes": run.model_bytes, "code_bytes": run.code_bytes,
-        "total_bytes": run.total_bytes,
-    }  # fmt: skip
-    return values
 
 
 def adopt_results(submission: Path, logs: Sequence[Path], artifacts: Sequence[Path], script: Path | None) -> Adopted:

@@ -1,20 +1,20 @@
 """What a record is written from: the finished runs of one script, their logs, and the submission's recipe."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from golf.challenge import SCRIPT
 from golf.errors import Exit, GolfError
+from golf.files import sha256_of, sha256_of_file
 from golf.logs import RunResult, read_log
 from golf.project import find_root
 from golf.record.weights import Shipped, shipped_of
 from golf.run.advice import way_on
 from golf.run.layout import is_foreign
+from golf.run.sets import set_that_counts
 from golf.stats import Sample
-
-CAP_BYTES = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Evidence:
     @property
     def script_sha256(self) -> str:
         """sha256 of the script that ran."""
-        return hashlib.sha256(self.script).hexdigest()
+        return sha256_of(self.script)
 
     @property
     def bpb(self) -> Sample:
@@ -97,7 +97,7 @@ def gather(submission: Path, set_id: str | None = None, seeds: Sequence[int] | N
     Raises GolfError (exit 10) when there is none, one is unfinished, a seed did not reach the script, or a score is missing.
     """
     found = _stored_runs(submission)
-    folder = _choose_set(submission, set_id)
+    folder = _set(submission, set_id)
     stored = {run.seed: run for run in found if run.set_id == folder.name}
     picked, left_out = [], []
     for path in sorted(folder.glob("seed_*"), key=lambda path: path.name):
@@ -115,7 +115,7 @@ def gather(submission: Path, set_id: str | None = None, seeds: Sequence[int] | N
     _check_distinct(submission.name, picked)
     first = next((stored[seed.seed] for seed in picked if seed.seed in stored), None)
     return Evidence(
-        submission, folder.name, (folder / "train_gpt.py").read_bytes(), shipped_of(folder), tuple(picked), _track(picked, first),
+        submission, folder.name, (folder / SCRIPT).read_bytes(), shipped_of(folder), tuple(picked), _track(picked, first),
         smoke=folder.name.endswith("-smoke"), recipe=_recipe(submission),
         data_sha256=first.data_sha256 if first else None, tokenizer_sha256=first.tokenizer_sha256 if first else None,
         left_out=tuple(name for name in left_out if name.removeprefix("seed_").isdigit()),
@@ -131,33 +131,21 @@ def gather(submission: Path, set_id: str | None = None, seeds: Sequence[int] | N
 
 def _stored_runs(submission: Path) -> list[Any]:
     root = find_root(submission)
-    if not (root / ".golf" / "golf.db").is_file():
+    from golf.run.store import has_store, open_store
+
+    if not has_store(root):
         return []
-    from golf.run.store import open_store
 
     with open_store(root) as store:
         return store.runs(submission=submission.name)
 
 
-def _choose_set(submission: Path, set_id: str | None) -> Path:
-    sets = [
-        path
-        for path in (submission / "runs").glob("*")
-        if any(path.glob("seed_*/*.log")) and (path / "train_gpt.py").is_file()
-    ]
-    if set_id is not None:
-        sets = [path for path in sets if path.name.startswith(set_id)]
-    if not sets:
+def _set(submission: Path, set_id: str | None) -> Path:
+    found = set_that_counts(submission, set_id)
+    if found is None or not (found / SCRIPT).is_file():
         raise GolfError(f"`{submission.name}` has no runs{f' of set `{set_id}`' if set_id else ''}",
                         f"run it first: `golf run {submission.name} --seeds 1337,42,7`", Exit.REFUSED)  # fmt: skip
-    current = submission / "train_gpt.py"
-    digest = hashlib.sha256(current.read_bytes()).hexdigest()[:12] if current.is_file() else ""
-    # the script of today at full size, then its small twin, then whatever ran last
-    return max(sets, key=lambda path: (path.name == digest, _newest(path)))
-
-
-def _newest(folder: Path) -> float:
-    return max(path.stat().st_mtime for path in folder.glob("seed_*/*.log"))
+    return found
 
 
 def _seed(name: str, folder: Path, number: int, stored: Any) -> Seed:
@@ -182,7 +170,7 @@ def _seed(name: str, folder: Path, number: int, stored: Any) -> Seed:
 
 def _check_distinct(name: str, picked: Sequence[Seed]) -> None:
     """Two seeds with one log or one score to the last digit are one run twice."""
-    texts = {hashlib.sha256(seed.log.read_bytes()).hexdigest() for seed in picked}
+    texts = {sha256_of_file(seed.log) for seed in picked}
     curves = {
         tuple((point.step, point.train_loss) for point in seed.run.curve if point.train_loss is not None)
         for seed in picked
@@ -216,8 +204,8 @@ def _notes(submission: Path, folder: Path, picked: Sequence[Seed]) -> tuple[str,
     from golf.project import is_adopted
 
     notes = []
-    current = submission / "train_gpt.py"
-    same = current.is_file() and current.read_bytes() == (folder / "train_gpt.py").read_bytes()
+    current = submission / SCRIPT
+    same = current.is_file() and current.read_bytes() == (folder / SCRIPT).read_bytes()
     # a small twin differs by its sizes, an adopted script by being unpacked
     if not same and not folder.name.endswith("-smoke") and not is_adopted(submission):
         notes.append("the submission's train_gpt.py has changed since these runs; the record ships the script that ran")

@@ -7,12 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from golf.cli.output import print_json, talk
+from golf.challenge import TRACK_FOLDERS
 from golf.errors import Exit, GolfError
+from golf.files import parse_json
 from golf.record.claims import NOT_A_RESULT
-from golf.strangers import parse_json
-
-TRACK_FOLDERS = {"10min_16mb": "track_10min_16mb", "non_record_16mb": "track_non_record_16mb"}
 
 
 @dataclass(frozen=True)
@@ -111,21 +109,3 @@ def _git(folder: Path, *arguments: str) -> str:
         raise GolfError(f"`git {arguments[0]}` failed: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'no message'}",
                         "`--clone` takes the path of a git clone of the upstream repository")  # fmt: skip
     return done.stdout
-
-
-def print_offer(folder: Path, trial: Trial | None, as_json: bool) -> Exit:
-    """Title, body and the trial's outcome; exit code 1 when the addition is not one new folder."""
-    title, body = title_and_body(folder)
-    if as_json:
-        print_json({"title": title, "body": body, "trial": None if trial is None else vars(trial)})
-    else:
-        print(f"{title}\n\n{body}")
-        if trial is None:
-            talk(
-                "not tried against upstream: `--clone PATH` adds the folder in a throw-away clone and looks at the diff"
-            )
-        else:
-            talk(f"git would add {len(trial.changes)} files, {trial.bytes:,} bytes, under {trial.target}")
-            for fault in trial.faults:
-                talk(f"fault: {fault}")
-    return Exit.RULE_BROKEN if trial is not None and trial.faults else Exit.OK

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from golf.board.frontier import frontier, judge
+from golf.challenge import CAP_BYTES
+from golf.figures.curves_png import can_draw
 from golf.project import is_adopted
 from golf.record.claims import NOT_A_RESULT, attribution, blurb, derived_changes, hardware, why_local
-from golf.record.evidence import CAP_BYTES, Evidence, Seed
-from golf.record.plots_png import can_draw
+from golf.record.evidence import Evidence, Seed
 from golf.stats import bpb_of, bytes_per_token_of, confidence, p_text
 
 PLACE_OF_COMPLIANCE = "<!-- compliance -->"

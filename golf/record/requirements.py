@@ -13,7 +13,7 @@ def requirements(script: bytes, local: Collection[str] = ()) -> str:
 
     What is not installed here was not used by the runs: an import that the script does without; it stands as a remark.
     """
-    from golf.compose.unpack import unpack
+    from golf.reading.unpack import unpack
 
     try:
         tree = ast.parse(unpack(script))

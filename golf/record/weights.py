@@ -7,9 +7,10 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from golf.challenge import SCRIPT
 from golf.errors import GolfError
+from golf.files import parse_json
 from golf.project import is_adopted
-from golf.strangers import parse_json
 
 # the head of golf's container (golf.parts.artifact): magic, version, coder, manifest and its unpacked length, payload likewise
 HEADER = struct.Struct("<4sB8sIIQQ")
@@ -78,12 +79,12 @@ class Shipped:
 
 def _of_strangers(submission: Path, set_folder: Path, script: bytes) -> Shipped:
     """An imported script as it ran, with everything that its authors put beside it."""
-    from golf.rules.source import read_source
+    from golf.reading.script import read_source
     from golf.run.foreign import shipped_beside
 
     names = {path.relative_to(submission).as_posix(): path for path in shipped_beside(submission)}
     files = {name: here if (here := set_folder / name).is_file() else path for name, path in names.items()}
-    source = read_source(set_folder / "train_gpt.py", submission)
+    source = read_source(set_folder / SCRIPT, submission)
     read = {path.relative_to(submission).as_posix() for path in (*source.helpers, *source.data)}
     beside = {name: path for name, path in files.items() if name not in read}
     return Shipped(script, {name: path for name, path in files.items() if name in read}, packed=False, beside=beside)
@@ -91,7 +92,7 @@ def _of_strangers(submission: Path, set_folder: Path, script: bytes) -> Shipped:
 
 def shipped_of(set_folder: Path) -> Shipped:
     """What `golf package` put into the set's package, if it did for this very script; else the script that ran, as it is."""
-    readable = (set_folder / "train_gpt.py").read_bytes()
+    readable = (set_folder / SCRIPT).read_bytes()
     if is_adopted(submission := set_folder.parent.parent):
         return _of_strangers(submission, set_folder, readable)
     folder = set_folder / "package"
@@ -100,8 +101,8 @@ def shipped_of(set_folder: Path) -> Shipped:
     try:
         listed = parse_json((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
         names = [str(entry["name"]) for entry in listed]
-        script = (folder / "train_gpt.py").read_bytes()
+        script = (folder / SCRIPT).read_bytes()
     except (OSError, ValueError, KeyError, TypeError) as fault:
         raise GolfError(f"`{folder}` is damaged: {fault}", "package again: `golf package`") from fault
-    files = {name: folder / name for name in names if "/" not in name and name != "train_gpt.py"}
+    files = {name: folder / name for name in names if "/" not in name and name != SCRIPT}
     return Shipped(script, files, packed=script != readable)

@@ -9,19 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from golf.challenge import CAP_BYTES, SCRIPT, TRACK_FOLDERS
 from golf.errors import Exit, GolfError
+from golf.figures import curves as plots
+from golf.figures import curves_png as plots_png
+from golf.files import json_text
 from golf.project import author as who
 from golf.project import find_root, is_adopted
 from golf.recipe import Recipe
-from golf.record import plots, plots_png
 from golf.record.claims import claims_of
-from golf.record.evidence import CAP_BYTES, Evidence, gather
+from golf.record.evidence import Evidence, gather
 from golf.record.readme import readme_of, with_compliance
 from golf.record.requirements import requirements
 from golf.record.weights import largest, read_weights
-from golf.strangers import json_text
 
-TRACK_FOLDERS = {"10min_16mb": "track_10min_16mb", "non_record_16mb": "track_non_record_16mb", "local": "local"}
 CAPTIONS = {
     "loss": "Training loss against wallclock", "stages": "BPB by stage", "bytes": "Bytes of the worst seed",
     "tensors": "Quantized tensors before the coder, layers together",
@@ -129,7 +130,7 @@ def fill(folder: Path, plan: Plan, *, verify: bool) -> None:
     """Put the files of the record into the empty `folder`."""
     evidence = plan.evidence
     techniques = technique_names(evidence.recipe)
-    (folder / "train_gpt.py").write_bytes(evidence.shipped.script)
+    (folder / SCRIPT).write_bytes(evidence.shipped.script)
     for name, path in {**evidence.shipped.files, **evidence.shipped.beside}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, folder / name)

@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from golf.rules.settings import Setting, compare, dotted, literal_of, setting_of
-from golf.rules.source import Module
+from golf.reading.module import Module, dotted
+from golf.rules.settings import Setting, compare, literal_of, setting_of
 
 __all__ = ["Code", "Piece", "dotted", "leaf", "mentions", "ordered"]
 

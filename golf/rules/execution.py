@@ -3,10 +3,11 @@
 import ast
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from golf.rules.subject import Subject
+from golf.rules.local_data import folders
+from golf.rules.ownership import why_not_ours
+from golf.rules.subject import Subject
 
 SECONDS = 240.0  # wall time of the whole suite
 SECONDS_QUICK = 120.0
@@ -46,12 +47,20 @@ def is_composed(text: str) -> bool:
     return {"h", "Trace", "Env", "Stream"} <= classes and {"evaluate", "scored_targets"} <= functions
 
 
-def is_ours(subject: "Subject") -> bool:
+def is_ours(subject: Subject) -> bool:
     """Whether golf composed the script: only then does it run unasked."""
-    return subject.why_not_ours is None
+    return why_not_ours(subject) is None
 
 
-def execute(subject: "Subject") -> Execution | None:
+def execution_of(subject: Subject) -> Execution | None:
+    """The executed checks, run once per subject; None where running was not asked for."""
+    if "execution" not in subject.acts:
+        subject.acts["execution"] = execute(subject)
+    found: Execution | None = subject.acts["execution"]
+    return found
+
+
+def execute(subject: Subject) -> Execution | None:
     """Run the checks; None where running was not asked for (a foreign script without `--execute`) or nothing is there to run."""
     from golf.rules.sandbox import run_sandboxed
 
@@ -61,7 +70,7 @@ def execute(subject: "Subject") -> Execution | None:
     if not (subject.execute or is_ours(subject)):
         if is_composed(source.main.text):
             subject.notes.append(
-                f"not executed, though it looks composed: {subject.why_not_ours}; `--execute` runs it in the sandbox"
+                f"not executed, though it looks composed: {why_not_ours(subject)}; `--execute` runs it in the sandbox"
             )
         return None
     if not source.readable:
@@ -89,10 +98,9 @@ def _short(fault: str | None) -> str | None:
     return fault[:400] if fault else None
 
 
-def _data(subject: "Subject") -> dict[str, Any]:
+def _data(subject: Subject) -> dict[str, Any]:
     """The shards and the tokenizer of the runs, where they are on this machine, for the byte count."""
     from golf.errors import GolfError
-    from golf.rules.local_data import folders
 
     vocabularies = [run.vocab_size for run in subject.scored_runs if run.vocab_size]
     places: list[Path] = folders(subject)

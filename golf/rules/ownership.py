@@ -9,19 +9,24 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from golf.errors import GolfError
-from golf.knobs import assignments
-
-if TYPE_CHECKING:
-    from golf.rules.subject import Subject
+from golf.recipe.knobs import assignments
+from golf.rules.subject import Subject
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-def why_not_ours(subject: "Subject") -> str | None:
-    """Why a script is not one that golf composed; None when composing gives it again."""
+def why_not_ours(subject: Subject) -> str | None:
+    """Why a script is not one that golf composed; None when composing gives it again. Composed once per subject."""
+    if "why_not_ours" not in subject.acts:
+        subject.acts["why_not_ours"] = _why_not_ours(subject)
+    found: str | None = subject.acts["why_not_ours"]
+    return found
+
+
+def _why_not_ours(subject: Subject) -> str | None:
     if subject.source is None:
         return "there is no script"
     if subject.kind == "script":
@@ -63,7 +68,7 @@ def _code(text: str) -> str:
     return ast.dump(tree)
 
 
-def _recipes(subject: "Subject") -> Iterator[tuple[str | Path, list[str]]]:
+def _recipes(subject: Subject) -> Iterator[tuple[str | Path, list[str]]]:
     """(recipe, overrides) that the folder says its script was composed from."""
     from golf.project import is_adopted
 

@@ -16,7 +16,6 @@ from golf.errors import GolfError
 DEFAULT_PACK = "pgolf-2026-05"
 PACKS = Path(__file__).parent / "packs"
 SEVERITIES = ("FATAL", "MAJOR", "WARN", "INFO")
-TRACKS = ("10min_16mb", "non_record_16mb", "local")
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from golf.errors import GolfError
-from golf.strangers import files_below
+from golf.files import files_below, sha256_of_file
 
 if TYPE_CHECKING:
     from golf.logs import RunResult, Score
@@ -105,7 +104,7 @@ def read_runs(base: Path, kind: str) -> list[Run]:
     runs: dict[str, Run] = {}
     for path in _log_files(base, kind):
         try:
-            digest = sha256(path.read_bytes()).hexdigest()
+            digest = sha256_of_file(path)
         except OSError:
             continue  # not ours to read
         rival = next((run for run in runs.values() if run.text_sha256 == digest), None)

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from golf.reading.module import dotted
+
 ENV_CALLS = (
     "os.environ.get",
     "os.getenv",
@@ -94,10 +96,3 @@ def compare(left: Any, op: ast.cmpop, right: Any) -> bool | None:
     except TypeError:
         return None
     return None
-
-
-def dotted(node: ast.AST) -> str:
-    """`a.b.c` of attributes and names; "" for anything else."""
-    if isinstance(node, ast.Attribute):
-        return f"{dotted(node.value)}.{node.attr}"
-    return node.id if isinstance(node, ast.Name) else ""

@@ -2,20 +2,22 @@
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from golf.challenge import TRACKS
 from golf.errors import GolfError
+from golf.files import own_files, read_json, read_text
+from golf.reading.choice import runs_that_count
+from golf.reading.claims import SeedClaim, claimed_track, headline, seed_claims
+from golf.reading.script import Source, read_source
 from golf.rules.code import Code
-from golf.rules.execution import Execution, execute
-from golf.rules.pack import TRACKS, Pack
+from golf.rules.pack import Pack
 from golf.rules.runs import Run, read_runs
-from golf.rules.sets import choose_set, stored_runs, track_of
-from golf.rules.source import Source, read_source
-from golf.strangers import own_files, read_json, read_text
+from golf.run.sets import set_that_counts, stored_runs, track_of
 
 if TYPE_CHECKING:
     from golf.run.schema import Run as StoredRun
@@ -42,6 +44,9 @@ class Subject:
     power: float = 0.8  # of the seeds that R14 asks for
     rate: float | None = None  # dollars an hour
     notes: list[str] = field(default_factory=list)
+    acts: dict[str, Any] = field(
+        default_factory=dict, repr=False
+    )  # answers of what was done once: `execution_of`, `why_not_ours`
 
     @property
     def folder(self) -> Path:
@@ -87,21 +92,9 @@ class Subject:
         return named | (runs[0].config if runs else {})
 
     @cached_property
-    def execution(self) -> Execution | None:
-        """The executed checks, run once; None where running was not asked for."""
-        return execute(self)
-
-    @cached_property
-    def why_not_ours(self) -> str | None:
-        """Why the script is not one that golf composed; None when it is."""
-        from golf.rules.ownership import why_not_ours
-
-        return why_not_ours(self)
-
-    @cached_property
     def run_set(self) -> Path | None:
-        """The set of a submission's runs that is judged, see `choose_set`."""
-        return choose_set(self.folder)
+        """The set of a submission's runs that is judged, see `set_that_counts`."""
+        return set_that_counts(self.folder)
 
     @cached_property
     def stored_runs(self) -> "list[StoredRun]":
@@ -146,15 +139,14 @@ class Subject:
         """The track whose rules apply: asked for, else what the folder, submission.json and the runs' hardware say."""
         if self.wanted_track:
             return self.wanted_track
-        claimed = str((self.claims or {}).get("track", "")).lower()
-        parents = " ".join(self.folder.resolve().parts[-3:]).lower()
-        if "local" in claimed or any(run.not_the_challenge for run in self.runs):
+        claimed = claimed_track(self.claims, self.folder.resolve().parent.name)
+        if claimed == "local" or any(run.not_the_challenge for run in self.runs):
             return "local"
         if self.kind == "submission" and self.run_set is not None:
             if stored := track_of(self.run_set, self.stored_runs, TRACKS):
                 return stored
-        if "non" in claimed or "track_non_record" in parents:
-            return "non_record_16mb"
+        if claimed == "non_record_16mb":
+            return claimed
         if self.kind == "submission" and not self.runs:
             return self._recipe_track or "10min_16mb"
         return "10min_16mb"
@@ -182,50 +174,13 @@ class Subject:
 
     @cached_property
     def scored_runs(self) -> list[Run]:
-        """One run per seed that backs the claim (all seeds when submission.json names none)."""
-        finished = [run for run in self.runs if run.val_bpb is not None]
-        if not self.seed_claims:
-            return self._one_per_seed(finished)
-        chosen: list[Run] = []
-        for seed, entry in self.seed_claims.items():
-            own = [run for run in finished if seed in (str(run.seed), str(run.seed_in_name))]
-            claim = entry.get("val_bpb")
-            if isinstance(claim, int | float):
-                digits = len(repr(float(claim)).partition(".")[2])
-                backed = [run for run in own or finished if run.backing(claim, digits)]
-                elsewhere = [run for run in finished if run.backing(claim, digits)]
-                own = backed or elsewhere or own
-            chosen += [run for run in own[:1] if run not in chosen]
-        return chosen
-
-    def _one_per_seed(self, finished: list[Run]) -> list[Run]:
-        """The run of each seed; the one that the headline claims, where a seed has several."""
-        claim = next(
-            (value for key in ("val_bpb", "mean_val_bpb") if isinstance(value := (self.claims or {}).get(key), float)),
-            None,
-        )
-        best: dict[object, Run] = {}
-        for run in finished:
-            key = run.seed if run.seed is not None else run.seed_in_name if run.seed_in_name is not None else run.file
-            rival = best.get(key)
-            if rival is None or (claim is not None and _distance(run, claim) < _distance(rival, claim)):
-                best[key] = run
-        return list(best.values())
+        """One run per seed that backs the claim (all seeds when submission.json names none), see `runs_that_count`."""
+        return list(runs_that_count(self.runs, self.seed_claims, headline(self.claims)).values())
 
     @cached_property
-    def seed_claims(self) -> dict[str, dict[str, Any]]:
-        """submission.json's per-seed entries, whatever their form: seed → {val_bpb, val_loss, artifact_bytes, …}."""
-        table = self.claims or {}
-        entries = table.get("seed_results") or table.get("seeds")
-        if isinstance(entries, list):
-            entries = {str(entry.get("seed")): entry for entry in entries if isinstance(entry, dict)}
-        if not isinstance(entries, dict):
-            return {}
-        return {str(seed): entry if isinstance(entry, dict) else {"val_bpb": entry} for seed, entry in entries.items()}
-
-
-def _distance(run: Run, claim: float) -> float:
-    return abs((run.val_bpb or 0.0) - claim)
+    def seed_claims(self) -> Mapping[str, SeedClaim]:
+        """What submission.json says per seed, whatever its form."""
+        return seed_claims(self.claims)
 
 
 def find_subject(path: str | Path, pack: Pack, **options: Any) -> Subject:

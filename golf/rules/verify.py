@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from golf.challenge import TRACKS
 from golf.errors import GolfError
 from golf.rules.checks import KINDS, NEEDS, find_detector, kind_of
 from golf.rules.findings import Finding, Result, State, Verdict, settle
-from golf.rules.pack import DEFAULT_PACK, TRACKS, Rule, load_pack
+from golf.rules.pack import DEFAULT_PACK, Rule, load_pack
 from golf.rules.rates import measured_rate
 from golf.rules.subject import Subject, find_subject
 

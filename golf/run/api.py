@@ -10,11 +10,11 @@ from golf.run.launch import Launcher, torchrun
 from golf.run.machine import this_machine
 from golf.run.plan import Plan, Wishes, find_data, make_plan
 from golf.run.report import Report, make_report
-from golf.run.session import Session, View, nowhere
+from golf.run.session import Session, nowhere
 from golf.run.source import read_source
 from golf.run.steps import decide
 from golf.run.store import has_store, open_store
-from golf.run.view import view_for_terminal
+from golf.run.view import Silent, View
 
 __all__ = ["Wishes", "checked_rate", "estimate", "plan_run", "run_submission"]
 
@@ -37,10 +37,10 @@ def run_submission(
 ) -> Report:
     """Run a submission over seeds and judge what came out.
 
-    name: of the submission (None: of the current folder). view: who shows progress (None: the terminal). Raises GolfError as
+    name: of the submission (None: of the current folder). view: who shows progress (None: nobody). Raises GolfError as
     `Session.run`, KeyboardInterrupt after Ctrl-C.
     """
-    plan, shown = plan_run(name, wishes), view or view_for_terminal()
+    plan, shown = plan_run(name, wishes), view or Silent()
     if plan.source.remark is not None:
         shown.say(plan.source.remark)
     check_before(plan, shown.say)

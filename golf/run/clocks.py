@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-TRAIN_CAP_SECONDS = 600.0
-EVAL_CAP_SECONDS = 600.0
+from golf.challenge import EVAL_CAP_SECONDS, TRAIN_CAP_SECONDS
+
 LAST_STEP_SECONDS = 0.2
 
 PASS, FAIL, UNKNOWN, NA = "PASS", "FAIL", "UNKNOWN", "N/A"

@@ -7,9 +7,9 @@ H100. Other machines are scaled by the number of GPUs alone, which only says how
 from dataclasses import dataclass
 from typing import Any
 
+from golf.challenge import EVAL_CAP_SECONDS
 from golf.project import find_root, find_submission
 from golf.recipe import Recipe, load_recipe
-from golf.run.clocks import EVAL_CAP_SECONDS
 from golf.run.machine import Machine, machine_of
 from golf.run.plan import (
     ARTIFACT_BYTES,

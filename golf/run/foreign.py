@@ -10,11 +10,12 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from golf.challenge import SCRIPT
 from golf.errors import GolfError
+from golf.files import files_below, write_atomically
 from golf.run.launch import Inputs
-from golf.run.layout import SCRIPT, SeedFolder, write_atomically
+from golf.run.layout import SeedFolder
 from golf.run.schema import Run
-from golf.strangers import files_below
 
 if TYPE_CHECKING:
     from golf.logs import RunResult
@@ -78,8 +79,8 @@ def hear(run: Run, exit_code: int | None) -> Heard:
 
 def _result(run: Run, found: "RunResult", exit_code: int | None) -> dict[str, Any]:
     """The log's numbers as the fields of a golf_result line, the code weighed on disk, and what to know about them."""
-    from golf.record.elsewhere import as_result
-    from golf.rules.source import read_source
+    from golf.logs.result import as_result
+    from golf.reading.script import read_source
 
     result = as_result(found, run.seed)
     script = read_source(run.folder.parent / SCRIPT)

@@ -4,31 +4,17 @@ A set is one script: the first 12 digits of its sha256, with `-smoke` for the sm
 runs on other machines are the set without it: their seeds are not one sample. A former run of the same seed is moved aside to `seed_<seed>.1`, `.2`, …: nothing is overwritten.
 """
 
-import hashlib
-import os
-import shutil
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-SCRIPT = "train_gpt.py"
+from golf.challenge import SCRIPT
+
 CHECKPOINT = "float.golf"
 CHECKPOINTS = (CHECKPOINT, "hessians.golf")  # what export reads
 TRAINING = "resume.golf"  # where a training without a clock stands
 ARTIFACT = "model.golf"
 HERE = "-here"
 TWIN = "-smoke"
-
-
-def sha256_of(content: bytes) -> str:
-    """The sha256 of bytes, in hex."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def sha256_of_file(path: Path) -> str:
-    """The sha256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def set_id(script_sha256: str, *, smoke: bool, foreign: bool = False) -> str:
@@ -84,30 +70,3 @@ class SeedFolder:
         while self.path.with_name(f"seed_{self.seed}.{number}").exists() or f"seed_{self.seed}.{number}" in taken:
             number += 1
         return f"seed_{self.seed}.{number}"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = _scratch(path)
-    with scratch.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Put a file under a second name, whole or not at all; no second copy on disk where the system can."""
-    scratch = _scratch(target)
-    scratch.unlink(missing_ok=True)
-    try:
-        scratch.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, scratch)
-    scratch.replace(target)
-
-
-def _scratch(path: Path) -> Path:
-    """A name beside `path` that no other process and no other thread uses."""
-    return path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")

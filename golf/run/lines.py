@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from golf.files import parse_json
 from golf.parts.log import RESULT_FIELDS
-from golf.strangers import parse_json
 
 _NUMBER = r"(-?[\d.]+(?:[eE][-+]?\d+)?|nan|-?inf)"
 _STEP = re.compile(rf"step:(\d+)/(\d+) train_loss:{_NUMBER} train_time:(\d+)ms step_avg:([\d.]+)ms")

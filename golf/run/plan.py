@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from golf.challenge import EVAL_CAP_SECONDS, TRAIN_CAP_SECONDS
 from golf.errors import Exit, GolfError
-from golf.run.clocks import TRAIN_CAP_SECONDS, Limits, limits_for
+from golf.run.clocks import Limits, limits_for
 from golf.run.launch import Inputs
 from golf.run.layout import SeedFolder
 from golf.run.machine import Machine, free_bytes
@@ -85,7 +86,7 @@ class Plan:
     def seconds_per_seed(self) -> float:
         """An upper estimate of a full-size seed: set-up, the training cap, the evaluation cap."""
         cap = self.inputs.max_wallclock_seconds
-        return SETUP_SECONDS + (600.0 if cap is None else cap) + 600.0
+        return SETUP_SECONDS + (TRAIN_CAP_SECONDS if cap is None else cap) + EVAL_CAP_SECONDS
 
 
 def make_plan(

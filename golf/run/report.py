@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from golf.challenge import CAP_BYTES
 from golf.errors import Exit
 from golf.run.clocks import Verdict, as_json, clocks_of, is_overrun, judge, readings_differ
 from golf.run.schema import Run
 from golf.run.store import Store
 from golf.stats import Sample
 
-CAP_BYTES = 16_000_000
 NOT_A_RESULT = "not a challenge result"
 COLUMNS = ("seed", "steps", "ms/step", "pre-quant bpb", "final bpb", "bytes", "train s", "eval s")
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from golf.artifact.container import fault_of, read_meta
+from golf.reading.container import fault_of, read_meta
 from golf.run.layout import ARTIFACT, CHECKPOINT, SeedFolder, is_foreign
 from golf.run.lines import Progress, read_log
 from golf.run.processes import Lock, is_locked

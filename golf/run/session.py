@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 
 from golf.errors import Exit, GolfError
+from golf.files import link_or_copy, write_atomically
 from golf.run.advice import advice_for, concerns_every_seed, reason_of, tail
 from golf.run.foreign import DATA_DIR, Heard, hear, lay_out
 from golf.run.launch import ELASTIC, PHASES, Launcher, Script, environment, torchrun
-from golf.run.layout import ARTIFACT, CHECKPOINT, CHECKPOINTS, TRAINING, SeedFolder, link_or_copy, write_atomically
+from golf.run.layout import ARTIFACT, CHECKPOINT, CHECKPOINTS, TRAINING, SeedFolder
 from golf.run.lines import Follower, Progress, heard_before, merge_results
 from golf.run.machine import slots_of
 from golf.run.plan import Plan, refuse_disk
@@ -23,26 +24,10 @@ from golf.run.resume import incomplete, phases_left, reached, settle
 from golf.run.schema import Run
 from golf.run.steps import Step, decide, recipe_of, refuse_twins, watched_elsewhere
 from golf.run.store import Store, open_store
-from golf.run.view import PlainView
+from golf.run.view import View
 from golf.run.watch import Ending, Interrupts, Watch, interrupts
 
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
-
-
-class View(Protocol):
-    """Whoever shows a session to the user."""
-
-    def begin(self, run: Run, number: int, count: int, where: str) -> None:
-        """A seed starts or goes on, on the machine that `where` names."""
-
-    def progress(self, progress: Progress) -> None:
-        """New lines were read."""
-
-    def say(self, sentence: str) -> None:
-        """A remark that stays."""
-
-    def close(self) -> None:
-        """The seed is over."""
 
 
 def nowhere(point: str) -> None:
@@ -109,7 +94,7 @@ class Session:
             gpus = slots.get()
             try:
                 with open_store(self.plan.root) as store:
-                    own = replace(self, store=store, view=PlainView(), gpus=gpus)
+                    own = replace(self, store=store, view=self.view.beside(), gpus=gpus)
                     outcome = own._carry_out(step, number, len(steps), stop)
             finally:
                 slots.put(gpus)

@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from golf.challenge import SCRIPT
 from golf.errors import Exit, GolfError
-from golf.run.layout import SCRIPT, set_id, sha256_of
+from golf.files import sha256_of
+from golf.run.layout import set_id
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def source_that_ran(folder: Path, script: bytes, *, smoke: bool) -> Source:
 def _imported(folder: Path, *, smoke: bool) -> Source:
     """An imported script as its authors ran it, packed where they packed it. GolfError (10): a small twin, an edited script."""
     from golf.compose.lock import read_lock
-    from golf.record.adopt import find_script
+    from golf.reading.script import find_script
 
     name, own, lock = folder.name, own_script(folder), read_lock(folder)
     if smoke:
@@ -135,7 +137,7 @@ def check_drift(folder: Path, *, smoke: bool = False) -> str | None:
 
 def readable_of(script: bytes) -> str:
     """The script's text, unpacked without running it."""
-    from golf.compose.unpack import unpack
+    from golf.reading.unpack import unpack
 
     return unpack(script)
 

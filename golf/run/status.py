@@ -13,7 +13,7 @@ from golf.run.lines import Follower, Progress, read_log
 from golf.run.resume import is_alive, is_current, is_watched
 from golf.run.schema import UNFINISHED, Run
 from golf.run.store import has_store, open_store
-from golf.run.view import PlainView, describe
+from golf.run.view import View, describe
 
 COLUMNS = ("submission", "set", "seed", "state", "track", "step", "bpb", "started (UTC)", "note")
 POLL_SECONDS = 0.2
@@ -104,7 +104,7 @@ def to_watch(root: Path, submission: str | None) -> Standing:
     return next((standing for standing in reversed(found) if standing.is_live), found[-1])
 
 
-def follow(standing: Standing, view: PlainView, wait: Callable[[float], None] = time.sleep) -> Standing:
+def follow(standing: Standing, view: View, wait: Callable[[float], None] = time.sleep) -> Standing:
     """Show a living run until its script ends; how it stands then. Only reads: Ctrl-C ends the watching, not the run."""
     run, progress, follower = standing.run, Progress(), Follower(standing.run.log)
     view.begin(run, 1, 1, f"{run.world_size} x {run.device}")

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Self
 
 from golf.errors import Exit, GolfError
+from golf.files import json_text
 from golf.run.schema import MIGRATIONS, NEXT_STATES, SCHEMA_VERSION, Run, now
-from golf.strangers import json_text
 
 BUSY_SECONDS = 30.0
 _COLUMNS = tuple(Run.__dataclass_fields__)

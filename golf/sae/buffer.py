@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from golf.sae.corpus import Windows
-from golf.sae.source import Source
+from golf.models.corpus import Windows
+from golf.models.source import Source
 
 FORWARD_TOKENS = 8192  # of one forward of the language model
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from golf.errors import Exit, GolfError
+from golf.models.source import Ids, Source, Swap
 from golf.sae.measure import Snapshot
 from golf.sae.metrics import split_signs
-from golf.sae.source import Ids, Source, Swap
 
 CLASS = "CayleySAE"
 

@@ -7,16 +7,17 @@ from typing import Any
 
 from golf.downstream.rows import STORIES, read_rows
 from golf.errors import Exit, GolfError
-from golf.run.layout import write_atomically
+from golf.files import json_text, parse_json, write_atomically
+from golf.models.open import open_source
+from golf.models.source import Source
 from golf.sae.builtin import BuiltInSource
 from golf.sae.cayley import diagnose
 from golf.sae.ce_bench import BASELINES, Baseline, Stories
 from golf.sae.files import NAME, load_dictionary, named_files
-from golf.sae.measure import Coder, HeldOut, Snapshot, Streams, held_out, measure_layer
+from golf.sae.measure import Snapshot, measure_layer
 from golf.sae.measured import write_table
 from golf.sae.settings import count_of
-from golf.sae.source import Source, open_source
-from golf.strangers import json_text, parse_json
+from golf.sae.streams import Coder, HeldOut, Streams, held_out
 
 DIAGNOSED_TOKENS = 8192  # of which the use of a built-in dictionary's levels is told
 

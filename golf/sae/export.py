@@ -15,11 +15,10 @@ from typing import Any
 import torch
 
 from golf.errors import Exit, GolfError
-from golf.run.layout import write_atomically
-from golf.sae.command import dictionaries_in
+from golf.files import json_text, write_atomically
+from golf.sae.api import dictionaries_in
 from golf.sae.dictionary import Dictionary
 from golf.sae.files import file_name, load_dictionary, save_dictionary, save_plain
-from golf.strangers import json_text
 
 LAYOUTS = ("saelens", "dictionary_learning", "sparsify", "golf")
 CLASSES = {"relu": ("AutoEncoder", "StandardTrainer"), "topk": ("AutoEncoderTopK", "TopKTrainer"),

@@ -24,9 +24,9 @@ from typing import Any
 import torch
 
 from golf.errors import Exit, GolfError
+from golf.files import parse_json
 from golf.sae.dictionary import Dictionary
 from golf.sae.layouts import State, translated
-from golf.strangers import parse_json
 
 FORMAT = "golf-sae/1"
 NAME = re.compile(r"sae_layer(\d+)_(.+)\.pt")

@@ -4,82 +4,21 @@ The held-out tokens are the first ones of the validation split (or of the text t
 same for every layer and snapshot: two snapshots differ by what they learned, not by what they were shown.
 """
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from golf.errors import GolfError
+from golf.models.source import Swap
 from golf.sae.fits import forecast
 from golf.sae.floors import floors_of, student_widths
 from golf.sae.metrics import DEAD_THRESHOLD, Losses, Quality, density_histogram, divergence, weight_cosines
-from golf.sae.source import Ids, Swap
+from golf.sae.streams import Coder, HeldOut, Streams, rebuilt
 
 FORMAT = "golf-sae-measurements/1"
 CODE_ELEMENTS = 1 << 24  # of a code in memory at once
-
-
-class Coder(Protocol):
-    """What is measured: a dictionary, or anything that encodes and decodes."""
-
-    def encode(self, x: Tensor) -> Tensor:
-        """(N, d) -> (N, F)."""
-
-    def decode(self, z: Tensor) -> Tensor:
-        """(N, F) -> (N, d)."""
-
-
-class Streams(Protocol):
-    """What is asked of a model: `golf.sae.source.Source`, or one whose dictionaries are built in."""
-
-    name: str
-    spec: str
-    model_dim: int
-    seq_len: int
-    facts: dict[str, Any]
-    device: torch.device
-
-    def tokens(self, split: str, data: Path | None = None, limit: int | None = None) -> Ids:
-        """Ids (N,) of a split."""
-
-    def residuals(self, ids: Tensor, layers: Iterable[int]) -> dict[int, Tensor]:
-        """{layer: (B, T, d)}."""
-
-    def logits(self, ids: Tensor, swap: Mapping[int, Swap] | None = None) -> Tensor:
-        """(B, T, V)."""
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Windows (W, T + 1) of token ids that no dictionary was trained on, and where they come from."""
-
-    ids: Tensor
-    origin: str
-
-    @property
-    def tokens(self) -> int:
-        """Positions whose activations are measured."""
-        return int(self.ids.shape[0] * (self.ids.shape[1] - 1))
-
-    def facts(self) -> dict[str, Any]:
-        """What identifies the text; two measurements compare when their sha256 agree."""
-        digest = hashlib.sha256(self.ids.to(torch.int32).contiguous().numpy().tobytes()).hexdigest()
-        return {"tokens": self.tokens, "seq_len": self.ids.shape[1] - 1, "origin": self.origin, "sha256": digest}
-
-
-def held_out(source: Streams, tokens: int, data: Path | None = None, seq_len: int | None = None) -> HeldOut:
-    """The first `tokens` validation tokens of `source` as windows of its own length; GolfError where there is not one window."""
-    width = seq_len or source.seq_len
-    ids = torch.from_numpy(source.tokens("val", data, tokens + 1).astype("int64"))
-    count = (len(ids) - 1) // width
-    if count < 1:
-        raise GolfError(f"{len(ids):,} held-out tokens are less than one window of {width:,} + 1", "give more text")
-    rows = torch.stack([ids[row * width : (row + 1) * width + 1] for row in range(count)])
-    return HeldOut(rows, str(data) if data else "validation split")
 
 
 def measure_quality(source: Streams, layer: int, coders: Mapping[str, Coder], text: HeldOut) -> dict[str, Quality]:
@@ -101,11 +40,6 @@ def measure_quality(source: Streams, layer: int, coders: Mapping[str, Coder], te
 def _chunks(x: Tensor, features: int) -> Sequence[Tensor]:
     """Parts of (N, d) whose codes fit into memory; one row first where the width of the code is not known yet."""
     return x.split(max(1, CODE_ELEMENTS // features)) if features else [x[:1], *x[1:].split(256)]
-
-
-def rebuilt(coder: Coder, x: Tensor) -> Tensor:
-    """(B, T, d) through the dictionary and back."""
-    return torch.cat([coder.decode(coder.encode(part)) for part in x.flatten(0, 1).split(512)]).view_as(x)
 
 
 def measure_losses(source: Streams, layer: int, coder: Coder, text: HeldOut, tokens: int) -> Losses:

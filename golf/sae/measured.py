@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from golf.errors import GolfError
-from golf.run.layout import write_atomically
-from golf.strangers import parse_json
+from golf.files import parse_json, write_atomically
 
 CSV_NAME = "metrics.csv"
 COLUMNS = (

@@ -5,10 +5,10 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from golf import __version__
-from golf.board.page_style import SCRIPT, STYLE
-from golf.sae.charts import Figure
+from golf.figures.charts import Figure
+from golf.figures.page_style import SCRIPT, STYLE
+from golf.figures.svg import draw
 from golf.sae.measured import COLUMNS, table_rows
-from golf.sae.svg import draw
 from golf.sae.tables import Table, sections
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from golf.sae.charts import Chart, Column, Figure, Heatmap, Panel
+from golf.figures.charts import Chart, Column, Figure, Heatmap, Panel
 from golf.sae.floors import calibrate
 
 Measured = Mapping[int, Mapping[str, Any]]

@@ -6,14 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from golf.errors import GolfError
-from golf.run.layout import write_atomically
+from golf.files import parse_json
 from golf.sae.floors import measured_points
 from golf.sae.measured import read_measurements
-from golf.sae.plots import figures
-from golf.sae.tables import sections
-from golf.strangers import parse_json
-
-PLOTS = "plots"
 
 
 @dataclass(frozen=True)
@@ -69,40 +64,3 @@ def _json(path: Path) -> Any:
         return parse_json(path.read_text())
     except (OSError, ValueError) as fault:
         raise GolfError(f"{path} cannot be read: {fault}", "expected a JSON file") from None
-
-
-def markdown(report: Report, pictures: Sequence[str]) -> str:
-    """The report as Markdown, with the pictures that were drawn."""
-    parts = [f"# {report.title}\n", *(f"- {name}: {text}" for name, text in report.facts()), ""]
-    for title, remark, (columns, rows) in sections(report):
-        parts += [f"## {title}\n", *([remark, ""] if remark else [])]
-        parts += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-        parts += ["| " + " | ".join(row) + " |" for row in rows]
-        parts.append("")
-    parts += ["## Pictures\n", *(f"![{name}]({PLOTS}/{name}.svg)\n" for name in pictures)]
-    return "\n".join(parts)
-
-
-def write_report(report: Report) -> list[Path]:
-    """report.md, report.html and plots/ in the run's folder; SVG always, PNG where matplotlib is. Returns what was written."""
-    from golf.record.plots_png import can_draw
-    from golf.sae.page import page
-    from golf.sae.png import save
-    from golf.sae.svg import draw
-
-    drawn = figures(report.measured, report.stats, report.students)
-    folder = report.folder / PLOTS
-    folder.mkdir(exist_ok=True)
-    written = []
-    for old in (path for path in folder.iterdir() if path.suffix in (".svg", ".png") and path.stem not in drawn):
-        old.unlink()  # of an earlier report, with data that is no longer there
-    for name, figure in drawn.items():
-        write_atomically(folder / f"{name}.svg", draw(figure).encode())
-        written.append(folder / f"{name}.svg")
-        if can_draw():
-            save(figure, folder / f"{name}.png")
-            written.append(folder / f"{name}.png")
-    for name, text in (("report.md", markdown(report, list(drawn))), ("report.html", page(report, drawn))):
-        write_atomically(report.folder / name, text.encode())
-        written.append(report.folder / name)
-    return written

@@ -22,14 +22,13 @@ from typing import Any
 import torch
 
 from golf.errors import Exit, GolfError
-from golf.run.layout import write_atomically
+from golf.files import json_text, parse_json, write_atomically
+from golf.models.corpus import Windows
+from golf.models.source import Ids, Source
 from golf.sae.buffer import MixingBuffer
-from golf.sae.corpus import Windows
 from golf.sae.files import file_name, load_plain, save_dictionary, save_plain
 from golf.sae.layer import LayerTraining
 from golf.sae.settings import Settings, snapshot_points
-from golf.sae.source import Ids, Source
-from golf.strangers import json_text, parse_json
 
 RUN_FORMAT = "golf-sae-run/1"
 STATE, STATE_FORMAT = "state.pt", "golf-sae-state/1"

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from golf.sae.measure import Coder, HeldOut, Streams, rebuilt
+from golf.sae.streams import Coder, HeldOut, Streams, rebuilt
 
 
 class Truncated:

@@ -39,7 +39,7 @@ class Knobs:
 
 class Smoke:
     cayley_levels = ((6, 4, 0), (8, 8, 16))
-    cayley_chunk_tokens = 64
+    cayley_chunk_tokens = 1024  # two in evaluation
 
 
 EPS = 1e-5  # of a score's variance

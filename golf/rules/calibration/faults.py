@@ -58,7 +58,7 @@ def judge_folder(folder: Path, toy: str = LEGAL_TOY, pack: str = DEFAULT_PACK) -
     from golf.rules.verify import judge
 
     subject = Subject(folder, load_pack(pack), "record")
-    subject.__dict__["execution"] = execution_of(toy)
+    subject.acts["execution"] = execution_of(toy)
     return [judge(rule, subject, frozenset(KINDS)) for rule in subject.pack.rules.values()]
 
 

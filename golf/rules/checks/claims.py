@@ -58,11 +58,10 @@ def mean(subject: Subject) -> Iterable[Result]:
     """val_bpb is the mean of the per-seed results that the file itself lists."""
     claims, scores = subject.claims or {}, []
     score = claimed_bpb(claims)
-    for entry in subject.seed_claims.values():
-        value = entry.get("val_bpb")
-        if not isinstance(value, int | float):
+    for claim in subject.seed_claims.values():
+        if claim.val_bpb is None:
             return
-        scores.append(float(value))
+        scores.append(claim.val_bpb)
     if score is None or not scores or subject.claims_path is None:
         return
     average = statistics.fmean(scores)
@@ -80,8 +79,8 @@ def against_logs(subject: Subject) -> Iterable[Result]:
     if claims is None or subject.claims_path is None or not runs:
         return
     if subject.seed_claims:
-        for seed, entry in subject.seed_claims.items():
-            yield from _seed_against_logs(seed, entry, runs)
+        for seed, claim in subject.seed_claims.items():
+            yield from _seed_against_logs(seed, claim.val_bpb, runs)
         return
     score = claimed_bpb(claims)
     if score is None:
@@ -90,10 +89,9 @@ def against_logs(subject: Subject) -> Iterable[Result]:
     yield _headline(score, runs, subject.claims_path.name)
 
 
-def _seed_against_logs(seed: str, entry: dict[str, Any], runs: list[Run]) -> Iterable[Result]:
-    claim = entry.get("val_bpb")
+def _seed_against_logs(seed: str, claim: float | None, runs: list[Run]) -> Iterable[Result]:
     own = [run for run in runs if seed in (str(run.seed), str(run.seed_in_name))]
-    if not isinstance(claim, int | float):
+    if claim is None:
         return
     if not own:
         yield Result(State.UNKNOWN, f"no log of seed {seed}, which claims {claim}", strict=State.FAIL)
@@ -180,8 +178,7 @@ def spread(subject: Subject) -> Iterable[Result]:
     from golf.stats import sd_convention
 
     claimed = (subject.claims or {}).get("val_bpb_std")
-    scores = [entry.get("val_bpb") for entry in subject.seed_claims.values()]
-    values = [float(score) for score in scores if isinstance(score, int | float)]
+    values = [claim.val_bpb for claim in subject.seed_claims.values() if claim.val_bpb is not None]
     if not isinstance(claimed, float) or len(values) < 2 or subject.claims_path is None:
         return
     convention = sd_convention(claimed, values, _decimals(claimed))

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 
-from golf.rules.execution import Execution
+from golf.rules.execution import Execution, execution_of
 from golf.rules.findings import Result, State
 from golf.rules.subject import Subject
 
 
 def _ran(subject: Subject) -> tuple[Execution | None, list[Result]]:
     """(the execution with outcomes, what to say when there are none)."""
-    ran = subject.execution
+    ran = execution_of(subject)
     if ran is None:
         return None, []
     if ran.suite is None:
@@ -37,7 +37,7 @@ def _from_checks(subject: Subject, *checks: str, says: str) -> Iterable[Result]:
 
 def future(subject: Subject) -> Iterable[Result]:
     """D1: later tokens move no earlier score. Seen from outside only, valid code lengths (D2) say the same."""
-    ran = subject.execution
+    ran = execution_of(subject)
     if ran is not None and ran.suite is not None and ran.outcome("D1") is None:
         yield from clears(subject)
     else:
@@ -60,7 +60,7 @@ def clears(subject: Subject) -> Iterable[Result]:
 
 def score_first(subject: Subject) -> Iterable[Result]:
     """D3 and D1: a chunk's scores come from what was known before it; D2 alone leaves it open."""
-    ran = subject.execution
+    ran = execution_of(subject)
     adapts = ran is not None and ran.outcome("D3") is not None
     if adapts:
         yield from _from_checks(subject, "D3", "D1", says="scores before it learns")
@@ -121,10 +121,11 @@ def common_order(subject: Subject) -> Iterable[Result]:
 def network(subject: Subject) -> Iterable[Result]:
     """D8: nothing but the evaluator's own folder was touched; sockets and processes are refused and told."""
     ran, faults = _ran(subject)
-    if subject.execution is not None:
+    execution = execution_of(subject)
+    if execution is not None:
         tried = [
             f"{kind}: {what}"
-            for kind, found in subject.execution.touched.items()
+            for kind, found in execution.touched.items()
             if kind in ("network", "process")
             for what in found
         ]
@@ -138,18 +139,20 @@ def network(subject: Subject) -> Iterable[Result]:
 
 def files(subject: Subject) -> Iterable[Result]:
     """D8: no training shard is opened while scoring."""
-    if subject.execution is None:
+    execution = execution_of(subject)
+    if execution is None:
         return
-    opened = [path for path in subject.execution.touched.get("read", []) if "fineweb_train" in path]
+    opened = [path for path in execution.touched.get("read", []) if "fineweb_train" in path]
     if opened:
         yield Result(State.FAIL, f"opened {opened[0]} while scoring", tuple(opened[:10]))
-    elif subject.execution.suite is not None:
+    elif execution.suite is not None:
         yield Result(State.PASS, "opened no training shard while scoring")
 
 
 def byte_count(subject: Subject) -> Iterable[Result]:
     """D6: the script's own byte count of the run's validation shards against the decoded text."""
-    counted = subject.execution.byte_count if subject.execution is not None else None
+    execution = execution_of(subject)
+    counted = execution.byte_count if execution is not None else None
     if not counted:
         return
     line = (f"{counted['tokens']:,} tokens: {counted['counted']:,} bytes by its table, {counted['decoded']:,} decoded",)

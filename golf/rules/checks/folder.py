@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterable
 
+from golf.challenge import TRACK_FOLDERS
+from golf.files import own_files
 from golf.rules.findings import Result, State
 from golf.rules.subject import Subject, names
-from golf.strangers import own_files
 
 NAME = re.compile(r"^\d{4}-\d\d-\d\d_[A-Za-z0-9._-]+$")
-TRACK_FOLDERS = {"10min_16mb": "track_10min_16mb", "non_record_16mb": "track_non_record_16mb"}
 
 
 def shape(subject: Subject) -> Iterable[Result]:

@@ -10,12 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from golf.challenge import SCRIPT
 from golf.errors import GolfError
+from golf.files import parse_json
 from golf.rules.execution import is_ours
 from golf.rules.findings import Result, State
 from golf.rules.runs import Run
 from golf.rules.subject import Subject
-from golf.strangers import parse_json
 
 MODEL = "model.golf"
 
@@ -45,7 +46,7 @@ class Package:
     @cached_property
     def hashes(self) -> dict[str, str]:
         """Name → sha256, of the files that still are what the manifest says."""
-        from golf.run.layout import sha256_of_file
+        from golf.files import sha256_of_file
 
         named = {str(file["name"]): str(file["sha256"]) for file in self.table["files"]}
         whole = {name: self.path.parent / name for name in named if (self.path.parent / name).is_file()}
@@ -53,12 +54,12 @@ class Package:
 
     def is_of(self, script_sha256: str) -> bool:
         """Whether it ships this script, readable or packed."""
-        shipped = self.hashes.get("train_gpt.py")
+        shipped = self.hashes.get(SCRIPT)
         return shipped is not None and script_sha256 in (shipped, self.table.get("script_sha256"))
 
     def proof(self, run: Run, model: Path | None) -> Proof | None:
         """What it measured of a run; None where it has another artifact."""
-        from golf.run.layout import sha256_of_file
+        from golf.files import sha256_of_file
 
         kept = self.hashes.get(f"seed_{run.seed}/{MODEL}")
         if kept is None or run.val_bpb is None or (model is not None and sha256_of_file(model) != kept):
@@ -117,8 +118,8 @@ def _models(subject: Subject) -> Iterator[tuple[str, Path]]:
 
 def _packages(subject: Subject) -> Iterator[Package]:
     """The packages of this project that ship the subject's script; a manifest that a stranger brings along proves nothing."""
+    from golf.files import sha256_of_file
     from golf.project import find_root
-    from golf.run.layout import sha256_of_file
 
     if subject.kind == "submission":
         places = [subject.run_set / "package" / "manifest.json"] if subject.run_set else []

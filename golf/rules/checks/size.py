@@ -49,7 +49,9 @@ def cap_in_json(subject: Subject) -> Iterable[Result]:
     claimed = [
         claims.get(key) for key in ("bytes_total", "artifact_bytes_max", "artifact_bytes", "artifact_size_bytes")
     ]
-    claimed += [entry.get(key) for entry in subject.seed_claims.values() for key in ("artifact_bytes", "bytes_total")]
+    claimed += [
+        claim.entry.get(key) for claim in subject.seed_claims.values() for key in ("artifact_bytes", "bytes_total")
+    ]
     numbers = [int(value) for value in claimed if isinstance(value, int | float) and value > 0]
     if not numbers or subject.claims_path is None:
         return
@@ -173,9 +175,9 @@ def _minified(path: Path) -> bytes:
 def claimed_code(subject: Subject) -> Iterable[Result]:
     """submission.json totals that leave code out: a claimed artifact equal to the model alone."""
     for run in _judged(subject):
-        entry = subject.seed_claims.get(str(run.seed)) or subject.seed_claims.get(str(run.seed_in_name)) or {}
-        claimed = entry.get("artifact_bytes") or entry.get("bytes_total")
-        if isinstance(claimed, int) and run.model_bytes == claimed and run.total_bytes not in (None, claimed):
+        claim = subject.seed_claims.get(str(run.seed)) or subject.seed_claims.get(str(run.seed_in_name))
+        claimed = claim.artifact_bytes if claim is not None else None
+        if claimed and run.model_bytes == claimed and run.total_bytes not in (None, claimed):
             yield Result(
                 State.FAIL, f"submission.json counts the model alone for seed {run.seed}: {claimed:,} of {run.total_bytes:,} bytes",
                 file=run.file, line=run.total_line,

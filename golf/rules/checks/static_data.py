@@ -4,11 +4,11 @@ import ast
 import re
 from collections.abc import Iterable
 
+from golf.files import own_files, read_text
+from golf.reading.script import MAX_READ_BYTES
 from golf.rules.code import Code, Piece, leaf
 from golf.rules.findings import Result, State
-from golf.rules.source import MAX_READ_BYTES
 from golf.rules.subject import Subject
-from golf.strangers import own_files, read_text
 
 
 def coverage_options(subject: Subject) -> Iterable[Result]:
@@ -144,7 +144,7 @@ def _divides_bpb(piece: Piece, constant: ast.Constant) -> bool:
 def lossy_text(subject: Subject) -> Iterable[Result]:
     """Lower-casing of the text before tokenization, without a way back."""
     pages = list(subject.code.modules) if subject.code else []
-    from golf.rules.source import parse
+    from golf.reading.script import parse
 
     if subject.kind != "script" and subject.source is not None:
         used = {module.path.name for module in pages}

@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterable
 
+from golf.reading.module import dotted
 from golf.rules.checks.adapting import (
     DRIVERS,
     VAL_ARGUMENT,
@@ -12,7 +13,7 @@ from golf.rules.checks.adapting import (
     reads_val_arguments,
     result_at,
 )
-from golf.rules.code import Code, Piece, dotted, leaf
+from golf.rules.code import Code, Piece, leaf
 from golf.rules.findings import Result, State
 from golf.rules.subject import Subject
 

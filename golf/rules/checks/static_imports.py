@@ -4,11 +4,10 @@ import ast
 import re
 from collections.abc import Iterable
 
-from golf.rules.code import dotted
+from golf.files import is_own, read_text
+from golf.reading.module import Module, dotted
 from golf.rules.findings import Result, State
-from golf.rules.source import Module
 from golf.rules.subject import Subject, names
-from golf.strangers import is_own, read_text
 
 PRETRAINED = re.compile(r"(?:^|\.)from_pretrained$|^torch\.hub\.load|^timm\.create_model$|^openai\.|^kenlm\.")
 ALWAYS_THERE = {

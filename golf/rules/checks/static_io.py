@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from golf.rules.code import Code, Piece, dotted, leaf
+from golf.reading.module import dotted
+from golf.rules.code import Code, Piece, leaf
 from golf.rules.findings import Result, State
 from golf.rules.subject import Subject
 

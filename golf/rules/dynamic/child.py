@@ -48,10 +48,7 @@ def _load(mode: str) -> None:
     import golf.rules.dynamic.timer
 
     if mode == "foreign":
-        import golf.rules.code
-        import golf.rules.dynamic.foreign
-        import golf.rules.dynamic.stub_foreign
-        import golf.rules.source  # noqa: F401
+        import golf.reading.script  # noqa: F401
 
 
 def _check(job: dict[str, Any], folder: Path) -> dict[str, Any]:

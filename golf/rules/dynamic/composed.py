@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from golf.challenge import SCRIPT
 from golf.rules.dynamic.scores import Evaluator, Ids, Scores
 from golf.rules.dynamic.suite import run_suite
 
@@ -100,7 +101,7 @@ def _is(node: ast.expr, names: set[str]) -> bool:
 
 def load(text: str, folder: Path) -> types.ModuleType:
     """The script's definitions as a module (its `main` is not called)."""
-    path = folder / "train_gpt.py"
+    path = folder / SCRIPT
     path.write_text(text, encoding="utf-8")
     module = types.ModuleType("submission")
     module.__file__ = str(path)

@@ -82,8 +82,8 @@ def find_evaluators(
     text: str, module: types.ModuleType, overrides: dict[str, str] | None = None
 ) -> list[Callable[..., Any]]:
     """Live functions of the script that score validation tokens, in the order in which the main flow calls them."""
+    from golf.reading.script import parse
     from golf.rules.code import Code, leaf
-    from golf.rules.source import parse
 
     code = Code([parse(Path("train_gpt.py"), text)], overrides)
     called = [

@@ -14,7 +14,7 @@ ALPHA = 0.3
 
 def model_probs(stream: Ids) -> Floats:
     """(N, V): the model's distribution for every target, windows of 32 with stride 8 as in the plain evaluation."""
-    from golf.rules.dynamic.toys import windows
+    from golf.rules.dynamic.windows import windows
 
     model = Toy.make()
     probs = np.empty((len(stream) - 1, VOCAB))

@@ -3,7 +3,7 @@
 Each is our own reading of a family of the contest (rules reference, part 2): windows of 32 ids with stride 8, chunks of 64.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,8 +12,7 @@ import numpy as np
 from golf.rules.dynamic.scores import BOS, Evaluator, Ids, Scores
 from golf.rules.dynamic.toy_mixing import MIXERS
 from golf.rules.dynamic.toy_model import VOCAB, Floats, Toy, log_softmax
-
-WINDOW, STRIDE, CHUNK, RATE = 32, 8, 64, 0.4
+from golf.rules.dynamic.windows import CHUNK, RATE, WINDOW, windows
 
 
 class Sheet:
@@ -33,18 +32,6 @@ class Sheet:
 
     def done(self) -> Scores:
         return Scores(self.nll, self.visits, self.order)
-
-
-def windows(targets: int, first: int = 0, end: int | None = None) -> Iterator[tuple[int, int, int]]:
-    """(start, stop, first scored) in prediction indices: the first window scores all, every other its last `STRIDE`."""
-    end = targets if end is None else end
-    for start in range(0, targets, STRIDE):
-        stop = min(start + WINDOW, targets)
-        scored = start if start == 0 else start + WINDOW - STRIDE
-        if scored >= targets:
-            return
-        if first <= scored < end:
-            yield start, stop, scored
 
 
 def score_windows(model: Toy, stream: Ids, sheet: Sheet, first: int = 0, end: int | None = None) -> None:

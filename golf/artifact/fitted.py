@@ -1,0 +1,38 @@
+"""What is asked of a fit, and what it found."""
+
+from dataclasses import dataclass
+
+from golf.artifact.fit import Fit, Tried
+from golf.challenge import CAP_BYTES
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What `--fit` was asked: the whole artifact's bytes, the margin (None: from the seeds' spread), tokens that choose."""
+
+    total_bytes: int = CAP_BYTES
+    margin_bytes: int | None = None
+    tokens: int = 65_536
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fit and what it was held to. seed: the one that it was found on; overrides: `key=value` for `golf package`."""
+
+    fit: Fit
+    seed: int
+    total_bytes: int
+    margin_bytes: int
+    margin_basis: str
+    overrides: tuple[str, ...]
+
+    @property
+    def winner(self) -> Tried:
+        """The artifact that was chosen."""
+        won = (self.fit.plan, self.fit.model_bytes)
+        return next(one for one in self.fit.tried if (one.plan, one.model_bytes) == won)
+
+    @property
+    def goal_bytes(self) -> int:
+        """What the largest kept seed's script and model may weigh together."""
+        return self.total_bytes - self.margin_bytes

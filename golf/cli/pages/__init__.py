@@ -1,0 +1,1 @@
+"""What each verb shows: the only modules beside the verbs that print."""

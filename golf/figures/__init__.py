@@ -1,0 +1,1 @@
+"""Charts and page style, as data and drawn to SVG and PNG."""

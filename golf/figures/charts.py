@@ -1,0 +1,159 @@
+"""Charts as plain data, drawn by `golf.figures.svg` without any library and by `golf.figures.png` where matplotlib is installed."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from golf.figures.curves import ticks
+
+Points = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes. lines: name → points; dots draws their points too, without_line only them; marks: vertical lines.
+
+    guides: dashed lines in the order, and so in the colours, of `lines`; they have no entry in the legend.
+    """
+
+    x_name: str
+    y_name: str
+    lines: Mapping[str, Points]
+    x_log: bool = False
+    y_log: bool = False
+    dots: bool = False
+    without_line: bool = False
+    guides: Mapping[str, Points] = field(default_factory=dict)
+    marks: Mapping[str, float] = field(default_factory=dict)
+    y_range: tuple[float, float] | None = None
+
+    def shown(self) -> dict[str, list[tuple[float, float]]]:
+        """The points of `lines` that the axes can show."""
+        return {name: self.drawable(points) for name, points in self.lines.items()}
+
+    def drawable(self, points: Points) -> list[tuple[float, float]]:
+        """Those that are finite, and positive where the axis is logarithmic."""
+        return [
+            (x, y)
+            for x, y in points
+            if math.isfinite(x) and math.isfinite(y) and (x > 0 or not self.x_log) and (y > 0 or not self.y_log)
+        ]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Panels side by side under one title; lines of one name share a colour, `note` says what the picture cannot."""
+
+    title: str
+    panels: Sequence[Panel]
+    note: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        """Every line's name once, in order."""
+        return list(dict.fromkeys(name for panel in self.panels for name in panel.lines))
+
+    @property
+    def empty(self) -> bool:
+        """Whether no panel has a point to show."""
+        return not any(points for panel in self.panels for points in panel.shown().values())
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a heatmap: its values, how they are written, and whether more is better (+1), worse (−1) or neither (0)."""
+
+    name: str
+    values: Sequence[float | None]
+    digits: int = 3
+    better: int = 0
+    percent: bool = False
+
+    def text(self, value: float | None) -> str:
+        """A value as the cell shows it."""
+        if value is None:
+            return "–"
+        if self.percent:
+            return f"{100 * value:.{self.digits}f}%"
+        if value != 0 and not 1e-3 <= abs(value) < 1e6:
+            return f"{value:.2e}"
+        whole = max(math.floor(math.log10(abs(value))), 0) if value else 0
+        return f"{value:,.{max(self.digits - whole, 0)}f}"
+
+    def shades(self) -> list[float | None]:
+        """Where each value lies between the column's worst (0) and best (1); None for no value, ½ where all are equal."""
+        known = [value for value in self.values if value is not None]
+        low, high = min(known, default=0.0), max(known, default=0.0)
+        return [
+            None if value is None else 0.5 if high == low else _flip((value - low) / (high - low), self.better)
+            for value in self.values
+        ]
+
+
+def _flip(share: float, better: int) -> float:
+    return 1 - share if better < 0 else share
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """Rows by columns, each column on its own scale."""
+
+    title: str
+    rows: Sequence[str]
+    columns: Sequence[Column]
+    note: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether no cell has a value."""
+        return all(value is None for column in self.columns for value in column.values)
+
+
+Figure = Chart | Heatmap
+
+
+def colours(count: int) -> list[str]:
+    """`count` colours along one path of hues at even lightness, so that the order of layers can be seen on white and on black."""
+    hues = [250 - 235 * index / max(count - 1, 1) for index in range(count)]
+    return [_oklch(0.64, 0.15, hue) for hue in hues]
+
+
+def _oklch(light: float, chroma: float, hue: float) -> str:
+    """The nearest sRGB hex of a colour in OKLCH."""
+    a, b = chroma * math.cos(math.radians(hue)), chroma * math.sin(math.radians(hue))
+    cone = (light + 0.3963377774 * a + 0.2158037573 * b, light - 0.1055613458 * a - 0.0638541728 * b)
+    long, medium, short = cone[0] ** 3, cone[1] ** 3, (light - 0.0894841775 * a - 1.2914855480 * b) ** 3
+    linear = (
+        4.0767416621 * long - 3.3077115913 * medium + 0.2309699292 * short,
+        -1.2684380046 * long + 2.6097574011 * medium - 0.3413193965 * short,
+        -0.0041960863 * long - 0.7034186147 * medium + 1.7076147010 * short,
+    )
+    return "#" + "".join(f"{round(255 * _gamma(min(max(value, 0.0), 1.0))):02x}" for value in linear)
+
+
+def _gamma(value: float) -> float:
+    return 12.92 * value if value <= 0.0031308 else 1.055 * float(value ** (1 / 2.4)) - 0.055
+
+
+def decades(low: float, high: float) -> list[float]:
+    """Ticks of a logarithmic axis: powers of ten, thinned where they are many, with 2 and 5 between where they are few.
+
+    Where even those are too few, round numbers at equal distances.
+    """
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    steps: Sequence[float] = (1, 2, 5) if last - first <= 2 else (1,)
+    every = max(1, math.ceil((last - first) / 7))
+    found = [step * 10.0**power for power in range(first, last + 1, every) for step in steps]
+    shown = [tick for tick in found if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+    return shown if len(shown) >= 3 or last - first > 2 else ticks(low, high, 5)
+
+
+def short(value: float) -> str:
+    """A tick's label: 50M, 0.002, 1e-5."""
+    size = abs(value)
+    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if size >= unit:
+            return f"{value / unit:.4g}{name}"
+    if size and size < 1e-3:
+        return f"{value:.0e}".replace("e-0", "e-")
+    return f"{value:.4g}"

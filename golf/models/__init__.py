@@ -1,0 +1,1 @@
+"""Open any language model behind one interface."""

@@ -1,0 +1,75 @@
+"""What a record's submission.json claims: of its headline, and seed by seed, in any of the forms in use."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+PER_SEED = ("seed_results", "per_seed", "seeds", "val_bpb_seeds")
+HEADLINE = ("val_bpb", "mean_val_bpb", "mean_bpb")
+
+
+@dataclass(frozen=True)
+class SeedClaim:
+    """What submission.json says of one seed; digits: decimals of val_bpb as it is written there. entry: the JSON itself."""
+
+    val_bpb: float | None
+    val_loss: float | None
+    artifact_bytes: int | None
+    steps: int | None
+    digits: int
+    entry: Mapping[str, Any]
+
+
+def seed_claims(claims: Mapping[str, Any] | None) -> dict[str, SeedClaim]:
+    """Seed → claim: a table or a list of rows under any name in use, a table of bare scores, or two lists side by side."""
+    return {str(seed): _claim(entry) for seed, entry in _entries(claims or {})}
+
+
+def headline(claims: Mapping[str, Any] | None) -> float | None:
+    """The claimed bits per byte of the whole record."""
+    return number(claims or {}, *HEADLINE)
+
+
+def claimed_track(claims: Mapping[str, Any] | None, place: str = "") -> str:
+    """10min_16mb, non_record_16mb or local, by `track` in the claims, else by the name of the folder that records lie in (`place`)."""
+    words = str((claims or {}).get("track", "")).lower()
+    if "local" in words or place == "local":
+        return "local"
+    return "non_record_16mb" if "non" in words or "non_record" in place else "10min_16mb"
+
+
+def number(table: Mapping[str, Any], *names: str) -> float | None:
+    """The first of the named entries that is a number."""
+    values = (table.get(name) for name in names)
+    return next((float(value) for value in values if _is_number(value)), None)
+
+
+def _is_number(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _entries(claims: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    for key in PER_SEED:
+        value = claims.get(key)
+        if isinstance(value, dict):
+            found = [(seed, entry) for seed, entry in value.items() if isinstance(entry, dict) or _is_number(entry)]
+        elif isinstance(value, list):
+            found = [(entry["seed"], entry) for entry in value if isinstance(entry, dict) and "seed" in entry]
+        else:
+            continue
+        if found:
+            yield from found
+            return
+    scores, seeds = claims.get("seed_scores"), claims.get("seeds")
+    if isinstance(scores, list) and isinstance(seeds, list) and len(scores) == len(seeds):
+        yield from ((seed, score) for seed, score in zip(seeds, scores, strict=True) if _is_number(score))
+
+
+def _claim(entry: Any) -> SeedClaim:
+    table = entry if isinstance(entry, dict) else {"val_bpb": float(entry)}
+    bpb, steps = number(table, "val_bpb", "bpb"), number(table, "steps")
+    size = number(table, "artifact_bytes", "bytes_total")
+    return SeedClaim(
+        bpb, number(table, "val_loss"), None if size is None else int(size), None if steps is None else int(steps),
+        len(repr(bpb).partition(".")[2]) if bpb is not None else 0, table,
+    )  # fmt: skip

@@ -1,0 +1,47 @@
+"""Code that a script makes while it runs: what the static checks cannot see, they must not pass."""
+
+import ast
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from golf.reading.module import dotted
+
+if TYPE_CHECKING:
+    from golf.reading.module import Module
+
+RUNS = frozenset(("exec", "builtins.exec", "__builtins__.exec"))
+EVALUATES = frozenset(("eval", "builtins.eval", "__builtins__.eval"))
+MAKES = frozenset(("compile", "decompress", "b64decode", "b85decode", "a85decode", "unhexlify", "loads"))
+
+
+def hidden_code(module: "Module", seen: Collection[str], unwrapped: int = 0) -> Iterator[str]:
+    """Why not all code of `module` can be seen: one sentence for each place that runs text of its own making.
+
+    seen: names of files that are analysed anyway. unwrapped: how many of its `exec` calls were undone.
+    """
+    own = {node.name for node in module.nodes if isinstance(node, ast.FunctionDef)}
+    called = {node.func for node in module.nodes if isinstance(node, ast.Call)}
+    for node in module.nodes:
+        if isinstance(node, ast.Call) and node.args and dotted(node.func) not in own:
+            if not _runs_text(node) or _reads(node.args[0], seen):
+                continue
+            if unwrapped > 0:
+                unwrapped -= 1
+                continue
+            yield f"{module.path.name} runs text that it makes itself (line {node.lineno})"
+        elif isinstance(node, ast.Name) and node.id == "exec" and node not in called and isinstance(node.ctx, ast.Load):
+            yield f"{module.path.name} hands `exec` on (line {node.lineno})"
+
+
+def _runs_text(call: ast.Call) -> bool:
+    name = dotted(call.func)
+    made = {dotted(inner.func).rpartition(".")[2] for inner in ast.walk(call.args[0]) if isinstance(inner, ast.Call)}
+    return name in RUNS or (name in EVALUATES and bool(made & MAKES))
+
+
+def _reads(argument: ast.expr, seen: Collection[str]) -> bool:
+    """Whether it is the text of a file that is looked at anyway."""
+    texts = (
+        node.value for node in ast.walk(argument) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    return any(len(text) < 200 and text.rpartition("/")[2] in seen for text in texts)

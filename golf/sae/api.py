@@ -1,0 +1,220 @@
+"""The calls that `golf sae train` and `info` make."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from golf.errors import Exit, GolfError
+from golf.files import parse_json
+from golf.models.open import open_source
+from golf.models.source import Source
+from golf.sae.files import NAME, load_dictionary, named_files
+from golf.sae.settings import Settings
+from golf.sae.train import FINAL, SAVE_SECONDS, Outcome, Progress, train
+
+TALK_SECONDS = 5.0
+EMBEDDED = "the model's own training split"
+INFO = ("layer", "snapshot", "layout", "arch", "d", "features", "k", "tokens", "penalty", "L0", "FVU", "dead")
+
+
+def run_training(
+    spec: str | None,
+    name: str | None,
+    choices: dict[str, Any],
+    *,
+    layers: str | None = None,
+    data: Path | None = None,
+    out: Path | None = None,
+    device: str | None = None,
+    resume: bool = False,
+    dry_run: bool = False,
+    save_seconds: float = SAVE_SECONDS,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Outcome | None:
+    """Train, or with `dry_run` only say what would be trained. choices: fields of Settings; None means its default.
+
+    resume: what is None comes from the run's own config, the model (spec) too where `name` or `out` tell the run.
+    Ctrl-C ends after the step that runs and saves; the outcome then is not finished.
+    """
+    from golf.project import find_root
+    from golf.run.watch import interrupts
+
+    runs = find_root() / "sae_runs"
+    before = read_config(out or runs / str(name)) if resume and (out or name) else {}
+    source = open_source(spec if spec is not None else _spec_before(before, out or runs / str(name)), device)
+    given = {key: value for key, value in choices.items() if value is not None}
+    settings = Settings(**{"seq_len": source.seq_len, **before.get("settings", {}), **given})
+    folder = out or runs / (name or default_name(source.name, settings))
+    chosen = before["layers"] if before and layers is None else parse_layers(layers or "all", source.num_layers)
+    text = _text_before(before) if data is None else data
+    tokens = source.tokens("train", text, settings.tokens + settings.buffer_tokens)
+    describe(source, settings, chosen, len(tokens), folder, tell)
+    if dry_run:
+        return None
+    show = _Shown(tell)
+    try:
+        with interrupts() as stopped:
+            made = train(
+                source, tokens, folder, settings, chosen, data=str(text.resolve()) if text else EMBEDDED, resume=resume,
+                save_seconds=save_seconds, on_progress=show, stop=lambda tokens: stopped.asked,
+            )  # fmt: skip
+        for remark in remarks_of(show.rows, settings, settings.expansion * source.model_dim) if made.finished else []:
+            tell(remark)
+        return made
+    except OSError as fault:
+        raise GolfError(f"{folder} cannot be written: {fault.strerror or fault}",
+                        "make room or name another folder with `--out`; a run that saved goes on with `--resume`", Exit.REFUSED) from fault  # fmt: skip
+
+
+def remarks_of(rows: dict[int, dict[str, Any]], settings: Settings, features: int) -> list[str]:
+    """What a finished run's last rows (by layer) say against it; the thresholds are those of the published runs."""
+    target, found = settings.target, []
+    for layers, sentence in (
+        ([n for n, row in rows.items() if target and not 0.75 < row["l0"] / target < 1.33],
+         f"more than a quarter off the target of {target or 0:g} active features: train longer"),
+        ([n for n, row in rows.items() if row["l0"] < 1], "less than one active feature: lower the penalty"),
+        ([n for n, row in rows.items() if row["dead"] > 0.85 * features], "more than 85 % of the features dead: lower the penalty"),
+    ):  # fmt: skip
+        if layers:
+            found.append(f"layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))}: {sentence}")
+    return found
+
+
+def describe(
+    source: Source, settings: Settings, layers: list[int], there: int, folder: Path, tell: Callable[[str], None]
+) -> None:
+    """Say what will be trained, on how much text (`there` tokens), with how much memory, and where it goes."""
+    width, features = source.model_dim, settings.expansion * source.model_dim
+    tell(
+        f"{source.name}: {len(layers)} of {source.num_layers} layers, width {width}, {features:,} features each ({settings.arch})"
+    )
+    passes = settings.tokens / there
+    again = f"; the text has {there:,}: {passes:.1f} passes" if passes > 1 else ""
+    tell(f"{settings.tokens:,} tokens, {settings.steps:,} steps{again}")
+    buffer_bytes = 4 * 2 * settings.half_buffer * width * len(layers)
+    weight_bytes = (
+        4 * 2 * features * width * len(layers)
+    )  # and as much again for gradients and each of Adam's two means
+    tell(
+        f"memory {(buffer_bytes + 4 * weight_bytes) / 2**20:,.0f} MiB (buffer {buffer_bytes / 2**20:,.0f}); into {folder}"
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config of a run; GolfError (10) where there is none to go on with."""
+    try:
+        found = parse_json((folder / "config.json").read_text())
+    except FileNotFoundError:
+        raise GolfError(f"{folder} holds no run to go on with", "leave out `--resume`", Exit.REFUSED) from None
+    except ValueError as fault:
+        raise GolfError(
+            f"{folder}/config.json is not JSON: {fault}", "restore it, or start anew elsewhere", Exit.REFUSED
+        ) from fault
+    return found if isinstance(found, dict) else {}
+
+
+def _spec_before(config: dict[str, Any], folder: Path) -> str:
+    spec = config.get("source", {}).get("spec")
+    if not spec:
+        raise GolfError(
+            f"{folder} does not say of which model it is", "name it: `--submission`, `--hf` or `--glassllm`"
+        )
+    return str(spec)
+
+
+def _text_before(config: dict[str, Any]) -> Path | None:
+    name = config.get("data", {}).get("name", EMBEDDED)
+    return None if name == EMBEDDED else Path(name)
+
+
+def default_name(source: str, settings: Settings) -> str:
+    """`glassllm-en-x8-relu`."""
+    return f"{source}-x{settings.expansion}-{settings.arch}"
+
+
+def parse_layers(text: str, there: int) -> list[int]:
+    """`all`, `0,6,12` or `3-8`, among `there` layers."""
+    if text.strip() == "all":
+        return list(range(there))
+    try:
+        spans = [[int(end) for end in word.split("-")] for word in text.split(",")]
+        chosen = sorted({layer for span in spans for layer in range(span[0], span[-1] + 1)})
+    except (ValueError, IndexError):
+        raise GolfError(f"`{text}` names no layers", "write `all`, `0,6,12` or `3-8`") from None
+    if not chosen or chosen[0] < 0 or chosen[-1] >= there:
+        raise GolfError(f"`{text}` names a layer that is not there", f"its layers are 0 to {there - 1}")
+    return chosen
+
+
+class _Shown:
+    """A progress line every few seconds, and the last one."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.tell, self.last = tell, 0.0
+        self.rows: dict[int, dict[str, Any]] = {}
+
+    def __call__(self, progress: Progress) -> None:
+        self.rows = progress.rows
+        if time.monotonic() - self.last < TALK_SECONDS and progress.tokens < progress.total:
+            return
+        self.last = time.monotonic()
+        self.tell(line_of(progress))
+
+
+def line_of(progress: Progress) -> str:
+    """`1,200,128 of 2,000,000 tokens  60 %  7,310 tok/s  2 min left  FVU 0.12  L0 31.9  dead 3 of 4,096`, means over the layers."""
+    rows = list(progress.rows.values())
+    fvus = [row["fvu"] for row in rows if row["fvu"] is not None]
+    left = (
+        f"{progress.seconds_left / 60:.1f} min left"
+        if progress.seconds_left >= 60
+        else f"{progress.seconds_left:.0f} s left"
+    )
+    parts = [f"{progress.tokens:,} of {progress.total:,} tokens", f"{100 * progress.tokens / progress.total:.0f} %",
+             f"{progress.tokens_per_second:,.0f} tok/s", left]  # fmt: skip
+    if fvus:
+        parts.append(f"FVU {sum(fvus) / len(fvus):.3f}")
+    parts.append(f"L0 {sum(row['l0'] for row in rows) / len(rows):.1f}")
+    parts.append(f"dead {sum(row['dead'] for row in rows):,} in {len(rows)} layers")
+    return "  ".join(parts)
+
+
+def dictionaries_in(place: Path, snapshot: str | None = None) -> list[Path]:
+    """The files of a run's folder, by layer and then by tokens; or the one dictionary that `place` is. snapshot: only these."""
+    if not place.exists():
+        raise GolfError(f"no {place}", "name a folder of `golf sae train`, or the file of one dictionary")
+    named = list(named_files(place))
+    found = sorted(
+        (layer, label == FINAL, _order(label), path) for layer, label, path in named if snapshot in (None, label)
+    )
+    if found:
+        return [path for *_, path in found]
+    if named:
+        labels = ", ".join(sorted({label for _, label, _ in named}, key=_order))
+        raise GolfError(f"{place} has no snapshot `{snapshot}`", f"it has {labels}", Exit.USAGE)
+    return [place]
+
+
+def _order(label: str) -> tuple[int, str]:
+    from golf.sae.settings import count_of
+
+    try:
+        return count_of(label), label
+    except GolfError:
+        return 0, label
+
+
+def info_rows(place: Path, snapshot: str | None = None) -> list[dict[str, Any]]:
+    """What each dictionary of a folder or file says of itself, by the names of INFO; None where it says nothing."""
+    rows = []
+    for path in dictionaries_in(place, snapshot):
+        made = load_dictionary(path)
+        name, last = NAME.fullmatch(path.name), made.stats[-1] if made.stats else {}
+        values = (
+            made.config.get("target_layer", int(name[1]) if name else None), name[2] if name else None,
+            made.config["layout"], made.arch, made.model_dim, made.features, made.k or None, made.config.get("tokens_seen"),
+            made.config.get("l1_coeff"), last.get("l0"), last.get("fvu"), last.get("dead"),
+        )  # fmt: skip
+        rows.append(dict(zip(INFO, values, strict=True)))
+    return rows
