@@ -1,9 +1,11 @@
 """`golf demo`, the front door: two processes over and over on a busy machine, and on from whatever an earlier demo left."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from golf.cli.pages.demo import Demo, call, travel
 from golf.cli.pages.live import PlainView
 from golf.compose import compose
 from golf.run.plan import Wishes, make_plan
+from golf.run.processes import tree
 from golf.run.session import Session
 from golf.run.store import open_store
 
@@ -59,7 +62,11 @@ def test_a_demo_goes_on_from_a_seed_that_was_killed_after_training(tmp_path, mon
     wait_for_checkpoint(folder)
     first.kill()
     first.wait()
-    subprocess.run(["pkill", "-9", "-f", "train_gpt.py"], check=False)
+    with open_store(tmp_path / "golf-demo") as store:
+        (left,) = store.runs("demo")
+    for pid in tree(left.pid) if left.pid else ():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     # what follows the runs is measured elsewhere, and takes its time
     monkeypatch.setattr("golf.cli.pages.demo.call", only_compose_and_run)
     monkeypatch.setattr("golf.cli.pages.demo.record", lambda name: None)
