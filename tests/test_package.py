@@ -164,12 +164,12 @@ def test_a_submission_without_finished_runs_is_refused(folder):
     assert caught.value.code == Exit.REFUSED
 
 
-def test_a_script_that_cannot_evaluate_alone_says_why(folder, monkeypatch, capsys):
+def test_a_script_that_cannot_evaluate_alone_says_why(folder, monkeypatch):
     run_fake(folder)
     monkeypatch.setenv("FAKE", "crash:eval")
     with pytest.raises(GolfError, match="could not be evaluated alone: its script ended with exit code 1") as caught:
         package_of(folder)
-    assert caught.value.code == Exit.UNKNOWN and "told to crash in eval" in capsys.readouterr().err
+    assert caught.value.code == Exit.UNKNOWN and "told to crash in eval" in caught.value.message
 
 
 def no_launch(script, nproc, cuda, phases):

@@ -83,7 +83,7 @@ def test_the_recycled_core_runs_between_the_halves():
 def test_shuffled_sequences_draw_the_published_order(tmp_path):
     write_shard(tmp_path / "fineweb_train_000000.bin", np.arange(100))
     env = SimpleNamespace(data_path=str(tmp_path), rank=0, world_size=1, device="cpu")
-    loader = ShuffledSequences(SimpleNamespace(train_seq_len=8, train_batch_tokens=64), env)
+    loader = ShuffledSequences(SimpleNamespace(train_seq_len=8, train_batch_tokens=64, micro_batches=0), env)
     assert loader.starts == [[38, 54, 62, 22, 6, 30, 46, 86, 78, 70, 14]]
     ids, targets = loader.next_batch()
     assert (ids[0, 0], targets[0, 0]) == (14, 15)

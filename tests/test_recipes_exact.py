@@ -73,6 +73,8 @@ def test_long_sequences_run_as_a_model_made_with_the_grown_base(name: str) -> No
         "loop_first": 1,
         "loop_last": 2,
         "ve_layers": (2, 3),
+        "xsa_last_n": 4,
+        "parallel_from": 2,
     }
     grows = changed(smoke_recipe(load_recipe(name)), {**sizes, "rope_train_len": 24})
     written = changed(

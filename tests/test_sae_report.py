@@ -477,7 +477,7 @@ def test_png_is_written_beside_svg_where_matplotlib_is(
     shutil.copytree(run, tmp_path / "copy", ignore=shutil.ignore_patterns("plots"))
     assert {path.suffix for path in write_report(gather(tmp_path / "copy"))} == {".svg", ".md", ".html"}
     monkeypatch.setattr("golf.figures.curves_png.find_spec", find_spec)
-    monkeypatch.setattr("golf.sae.report.figures", lambda *given: dict(list(figures(*given).items())[1:2]))
+    monkeypatch.setattr("golf.sae.write_report.figures", lambda *given: dict(list(figures(*given).items())[1:2]))
     monkeypatch.setattr("golf.sae.page.ORDER", ())
     written = write_report(gather(tmp_path / "copy"))
     assert [path.name for path in written[:2]] == ["2_metrics_heatmap.svg", "2_metrics_heatmap.png"]

@@ -91,11 +91,7 @@ def _best(group: Sequence[AnyRun], order: Sequence[AnyRun], claim: SeedClaim | N
 
 def choose_logs(record: Folder) -> tuple[dict[int, SeedLog], list[str]]:
     """One log per seed of a record folder, see `runs_that_count`; and what was left out, in words."""
-    chosen = {
-        int(seed): log
-        for seed, log in runs_that_count(record.logs, record.seed_claims, record.headline).items()
-        if seed.isdecimal()
-    }
+    chosen = {int(seed): log for seed, log in _counted(record).items() if seed.isdecimal()}
     notes, counted = [], list(chosen.values())
     for log in record.logs:
         seed = log.seed if log.seed is not None else log.seed_in_name
@@ -116,5 +112,10 @@ def choose_logs(record: Folder) -> tuple[dict[int, SeedLog], list[str]]:
 
 def folder_runs(folder: Path) -> dict[str, RunResult]:
     """Seed → the run that backs it, for the record folder at `folder`. Logs that cannot be read are passed over."""
-    record = open_folder(folder)
-    return {seed: log.run for seed, log in runs_that_count(record.logs, record.seed_claims, record.headline).items()}
+    return {seed: log.run for seed, log in _counted(open_folder(folder)).items()}
+
+
+def _counted(record: Folder) -> dict[str, SeedLog]:
+    """Seed → log, in order of the logs' names."""
+    found = runs_that_count(record.logs, record.seed_claims, record.headline)
+    return dict(sorted(found.items(), key=lambda item: item[1].name))

@@ -4,6 +4,7 @@
 here, unless the short form is asked for. A stranger's script is never run outside the sandbox, which has no data.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,7 +67,12 @@ class Package:
             return None
         for one in self.table["alone"]:
             if one["seed"] == run.seed:
-                return Proof(run.seed, float(one["val_bpb"]), run.val_bpb, "by its package's manifest")
+                return Proof(
+                    run.seed,
+                    math.nan if one["val_bpb"] is None else float(one["val_bpb"]),
+                    run.val_bpb,
+                    "by its package's manifest",
+                )
         return None
 
 
