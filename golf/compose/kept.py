@@ -7,7 +7,6 @@ choice of the recipe and the text of every part that it chooses from. So an entr
 import hashlib
 import json
 import platform
-import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from golf.compose.composition import Composition, composition
+from golf.files import sha256_of, write_atomically
 from golf.project import cache_dir
 from golf.recipe import Recipe, refuse_values
 
@@ -85,7 +85,7 @@ def _path(kind: str, recipe: Recipe, more: Iterable[object]) -> Path:
     )
     chain = [recipe.published, recipe.track, sorted(recipe.own), recipe.full]
     made_of = (kind, *more, _golf_sha256(), _versions(), parts, chosen, chain, sorted(recipe.values.items()))
-    return cache_dir() / FOLDER / f"{hashlib.sha256(repr(made_of).encode()).hexdigest()}.json"
+    return cache_dir() / FOLDER / f"{sha256_of(repr(made_of).encode())}.json"
 
 
 @lru_cache(maxsize=1)
@@ -120,14 +120,11 @@ def _read(path: Path) -> Any:
 
 def _write(path: Path, content: Any) -> None:
     """Write whole or not at all, and let the oldest entries go."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
-        json.dump({"sha256": _sha256(content), "content": content}, file)
-    Path(file.name).replace(path)
+    write_atomically(path, json.dumps({"sha256": _sha256(content), "content": content}).encode())
     entries = sorted(path.parent.glob("*.json"), key=lambda entry: entry.stat().st_mtime_ns)
     for entry in entries[:-ENTRIES]:
         entry.unlink(missing_ok=True)
 
 
 def _sha256(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return sha256_of(json.dumps(content).encode())

@@ -1,7 +1,8 @@
 """Which run backs a seed of a record folder: one rule, asked by verify, import, compare, record and the board.
 
 Of a claimed seed: a run whose log shows a score that rounds to the claim's digits; of several the nearest to the claim, then the
-nearest to the headline, then one whose name states its seed, then a complete one, then the last by name. A log with another label counts where only it backs the claim.
+nearest to the headline, then one whose name states its seed, then a complete one, then the last by name. A log with another label
+counts where only it backs the claim.
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,9 +64,7 @@ def runs_that_count(
     chosen: dict[str, AnyRun] = {}
     for seed, claim in claims.items():
         own = [run for run in finished if seed in (str(run.seed), str(run.seed_in_name))]
-        backed = [run for run in own or finished if _backs(run, claim)] or [
-            run for run in finished if _backs(run, claim)
-        ]
+        backed = [run for run in own if _backs(run, claim)] or [run for run in finished if _backs(run, claim)]
         if backed or own:
             run = _best(backed or own, finished, claim, headline)
             if not any(run is other for other in chosen.values()):

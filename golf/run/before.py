@@ -1,11 +1,12 @@
 """Before a start: the recipe's code has run once at no cost (golf.preflight), and the data are enough for it."""
 
-import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from golf.errors import Exit, GolfError
+from golf.files import sha256_of, write_atomically
 from golf.recipe import Recipe, load_recipe, smoke_recipe
 from golf.run.plan import Plan
 
@@ -60,13 +61,8 @@ def refuse_short_clock(recipe: Recipe, cap_seconds: float) -> None:
 
 def remember(memory: Path, keys: list[str]) -> None:
     """Write what has passed, whole or not at all; where that is impossible it is asked again next time."""
-    part = memory.with_name(f"{memory.name}.part")
-    try:
-        memory.parent.mkdir(exist_ok=True)
-        part.write_text("\n".join(keys) + "\n", encoding="utf-8")
-        part.replace(memory)
-    except OSError:
-        part.unlink(missing_ok=True)
+    with suppress(OSError):
+        write_atomically(memory, ("\n".join(keys) + "\n").encode())
 
 
 def _key(plan: Plan) -> str:
@@ -75,4 +71,4 @@ def _key(plan: Plan) -> str:
     from golf import __version__
 
     made_of: tuple[Any, ...] = (plan.source.of_sha256, __version__, version("torch"), plan.source.smoke)
-    return hashlib.sha256(repr(made_of).encode()).hexdigest()[:32]
+    return sha256_of(repr(made_of).encode())[:32]
