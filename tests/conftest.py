@@ -1,10 +1,12 @@
 """Fixtures that every test may use."""
 
 import os
+import sys
 from pathlib import Path
 
 import hypothesis
 import pytest
+from places import SHARED_DATA
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # a busy machine is no fault of the code under test
@@ -12,8 +14,6 @@ hypothesis.settings.register_profile(
     "golf", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
 )
 hypothesis.settings.load_profile("golf")
-
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +41,26 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_shard(folder / "fineweb_train_000001.bin", tokens[3000:5000])
     write_shard(folder / "fineweb_val_000000.bin", tokens[5000:7000])
     return folder
+
+
+@pytest.fixture
+def golf(tmp_path, monkeypatch, capsysbinary):
+    """golf("new mine") → (exit code, stdout, stderr), in an empty project."""
+    (tmp_path / "submissions").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    from golf.cli import main
+
+    def call(line: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["golf", *line.split()])
+        capsysbinary.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsysbinary.readouterr()
+        return code, out.decode(), err.decode()
+
+    call.root = tmp_path
+    return call

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import ROOT
 
-GPU = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu"
+GPU = ROOT / "benchmarks" / "gpu"
 sys.path.insert(0, str(GPU))
 
 import probe as gpu_probe  # noqa: E402

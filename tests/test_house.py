@@ -6,8 +6,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 GOLF = ROOT / "golf"
 # from the ground up; a room may import what stands below it, and within itself
 FLOORS = (

@@ -1,16 +1,16 @@
 """The README is true: its commands exist, its technique is the shipped one, its walk works as written."""
 
 import re
-from pathlib import Path
 
 import torch
+from places import ROOT
 from worlds import TINY, run_generated
 
 from golf.cli import VERBS
 from golf.parts.artifact import RawCoder, read_container
 from golf.recipe import changed, load_recipe, shipped_recipes, smoke_recipe
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
@@ -31,7 +31,7 @@ def test_every_recipe_is_in_the_readme_with_its_parameters():
 
 
 def test_the_technique_in_the_readme_is_the_shipped_one():
-    shipped = (Path(__file__).parents[1] / "golf/parts/techniques/sparse_gate.py").read_text()
+    shipped = (ROOT / "golf/parts/techniques/sparse_gate.py").read_text()
     shown = next(block for block in blocks("python") if "SparseGate" in block)
     for line in shown.splitlines():
         assert line in shipped.splitlines()

@@ -1,0 +1,94 @@
+"""`--fit` lands just under its target on real bytes, whatever the checkpoint, quantizer, coder and cap."""
+
+import random
+from typing import Any
+
+import pytest
+from checkpoints import SDCLIP, checkpoint
+
+from golf.artifact.dials import Checkpoint, Plan, StepDial, container_bytes, make_tensors
+from golf.artifact.fit import PLANS, TRELLIS_PLANS, fit, plans_for
+from golf.errors import Exit, GolfError
+from golf.recipe import Recipe, load_recipe
+
+
+def recipe(*overrides: str) -> Recipe:
+    return load_recipe("baseline", [*SDCLIP, *overrides])
+
+
+@pytest.mark.parametrize(
+    "seed", [0, 4, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3, 5, 6, 7, 8, 9))]
+)
+def test_it_lands_within_the_tolerance_and_never_above(seed: int) -> None:
+    rng = random.Random(seed)
+    coder = ["RansCoder", "ZlibCoder", "LzmaCoder", "ZstdCoder", "BrotliCoder"][seed % 5]
+    target = rng.randrange(42_000, 78_000)
+    found = fit(recipe(f"coder={coder}"), checkpoint(seed), target, plans=PLANS[:2], tolerance_bytes=300)
+    assert target - 300 <= found.model_bytes <= target
+    h, tensors = make_tensors(recipe(f"coder={coder}"), found.values, checkpoint(seed))
+    assert container_bytes(h, tensors) == found.model_bytes
+    assert all(one.fits == (one.model_bytes <= target) and one.target_bytes == target for one in found.tried)
+
+
+def test_a_recipe_without_steps_is_pruned_until_it_fits() -> None:
+    plain = load_recipe(
+        "baseline", ["keep_float_numel=256", "attn_bits=5", "mlp_bits=5", "embed_bits=6", "coder=RansCoder"]
+    )
+    whole = fit(plain, checkpoint(1), 10**9, plans=PLANS[:1])
+    assert "prune" not in whole.values and len(whole.tried) == 1
+    target = whole.model_bytes - 3000
+    found = fit(plain, checkpoint(1), target, plans=PLANS[:1], tolerance_bytes=200)
+    assert found.values["prune"] == "prune.prune_cheapest" and target - 200 <= found.model_bytes <= target
+
+
+def test_the_plan_with_the_least_measured_loss_wins() -> None:
+    def evaluate(weights: dict[str, Any]) -> float:
+        return float((weights["embed"] - start.weights["embed"]).square().sum())
+
+    start = checkpoint(2)
+    found = fit(recipe("coder=RansCoder"), start, 60_000, plans=PLANS[:3], tolerance_bytes=300, evaluate=evaluate)
+    assert found.plan == "embedding finer"
+    assert sum(one.loss is not None for one in found.tried) == 3
+
+
+def test_without_an_evaluation_the_first_plan_that_fits_wins_and_each_plan_pays_for_its_code() -> None:
+    found = fit(recipe("coder=RansCoder"), checkpoint(2), lambda values: 60_000 - 2000 * ("corrections" in values),
+                plans=(PLANS[-1], PLANS[0]), tolerance_bytes=300)  # fmt: skip
+    assert found.plan == "low-rank corrections" and 57_700 <= found.model_bytes <= 58_000 == found.target_bytes
+
+
+def test_a_recipe_without_steps_may_also_take_sdclips_grids() -> None:
+    plain = load_recipe("baseline", ["keep_float_numel=256", "coder=RansCoder"])
+    for hessians, grid in (({}, "sdclip.sdclip_rtn"), (checkpoint(1).hessians, "gptq.gptq_sdclip")):
+        start = Checkpoint(checkpoint(1).tagged, checkpoint(1).weights, hessians)
+        plans = plans_for(plain, start)
+        found = fit(plain, start, 50_000, plans=plans[:2], tolerance_bytes=300, on_tried=(seen := []).append)
+        assert found.plan == "SDClip grids" and found.values == {
+            **{f"{role}_quantizer": grid for role in ("embed", "attn", "mlp")},
+            **{key: value for key, value in found.values.items() if key.endswith(("_bits", "_clip_sigmas"))},
+        }
+        assert 49_700 <= found.model_bytes <= 50_000 and [one.plan for one in seen if one.fits][-1] == found.plan
+    assert {plan.name for plan in plans_for(recipe(), start)} >= {"as the recipe", "cheapest codes pruned"}
+
+
+def test_a_trellis_is_fitted_like_any_grid() -> None:
+    found = fit(recipe("coder=RansCoder"), checkpoint(2), 50_000, plans=TRELLIS_PLANS[1:], tolerance_bytes=300)
+    assert 49_700 <= found.model_bytes <= 50_000
+    assert found.values["levels"] == "trellis.trellis_levels" and found.values["corrections"] == ("lqer.LQER",)
+
+
+def test_what_cannot_fit_is_refused_with_the_bytes_that_are_too_many() -> None:
+    with pytest.raises(GolfError, match=r"bytes over its target of 2,000") as fault:
+        fit(recipe("coder=RansCoder"), checkpoint(0), 2000, plans=PLANS[:1])
+    assert fault.value.code == Exit.OVER_BYTES
+
+
+def test_predicted_bytes_are_the_real_ones_within_two_percent_of_even_small_matrices() -> None:
+    start = checkpoint(3)
+    for overrides in ([], ["attn_quantizer=gptq_trellis", "mlp_quantizer=gptq_trellis", "levels=trellis_levels"]):
+        base = recipe("coder=RansCoder", *overrides)
+        dial = StepDial(base, start, Plan("as is"))
+        for at in (0.7, 1.0, 1.6):
+            h, tensors = make_tensors(base, dial.settings(at), start)
+            real = container_bytes(h, tensors)
+            assert abs(dial.predicted_bytes(at) / real - 1) < 0.02, (overrides, at)

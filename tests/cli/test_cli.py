@@ -1,0 +1,128 @@
+"""The command line as a whole: quick, documented, plain, and its errors are sentences."""
+
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from places import ROOT
+
+from golf.cli import VERBS, load_verb, module_of
+from golf.errors import Exit
+
+GOLDEN = Path(__file__).with_name("golden_help.txt")
+CONSTRAINTS = (ROOT / "constraints.txt").read_text()
+PINNED_TYPER = CONSTRAINTS.split("typer==")[1].split()[0]
+QUICK = (
+    ("--help",), ("--version",), ("ls",), ("ls", "techniques"), ("ls", "rules"), ("ls", "knobs"), ("show", "pr1809"), ("show", "attn_out"), ("show", "technique:xsa"),
+    ("explain", "R01"), ("leaderboard",), ("status",), ("verify", "--only", "static", "SCRIPT"),
+)  # fmt: skip
+
+
+def golf(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    plain = os.environ | {"COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"} | env
+    return subprocess.run(
+        [sys.executable, "-m", "golf", *words], cwd=cwd, env=plain, check=False, capture_output=True, text=True
+    )
+
+
+def verbs_there() -> list[str]:
+    return [verb for verb in VERBS if find_spec(module_of(verb)) is not None]
+
+
+def help_pages(cwd: Path) -> str:
+    """The root's help and every verb's, one after the other."""
+    pages = [golf("--help", cwd=cwd).stdout]
+    for verb in verbs_there():
+        pages.append(golf(verb, "--help", cwd=cwd).stdout)
+        pages += [golf(verb, name, "--help", cwd=cwd).stdout for name in getattr(load_verb(verb), "commands", {})]
+    return "\n".join(line.rstrip() for line in "\n".join(pages).splitlines()) + "\n"
+
+
+def test_an_option_is_added_or_changed_on_purpose(tmp_path):
+    """The command line grows only with this file: `GOLF_WRITE_HELP=1 pytest tests/cli/test_cli.py` writes it anew."""
+    if version("typer") != PINNED_TYPER:
+        pytest.skip(f"the pages are those of typer {PINNED_TYPER}, this is {version('typer')}")
+    pages = help_pages(tmp_path)
+    if os.environ.get("GOLF_WRITE_HELP"):
+        GOLDEN.write_text(pages)
+    assert pages == GOLDEN.read_text()
+
+
+@pytest.mark.parametrize("words", QUICK, ids=" ".join)
+def test_reading_commands_import_neither_torch_nor_pandas_nor_datasets(words, tmp_path):
+    script = tmp_path / "train_gpt.py"
+    script.write_text("print('hello')\n")
+    words = [str(script) if word == "SCRIPT" else word for word in words]
+    code = (
+        "import sys; sys.argv = ['golf', *sys.argv[1:]]\n"
+        "from golf.cli import main\n"
+        "try:\n    main()\nexcept SystemExit: pass\n"
+        "heavy = sorted({'torch', 'pandas', 'datasets', 'matplotlib', 'scipy'} & sys.modules.keys())\n"
+        "print('HEAVY', heavy)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "HEAVY []", done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("verb", verbs_there())
+def test_every_verb_has_a_help_page_with_an_example_and_helpful_options(verb):
+    command = load_verb(verb)
+    commands = list(getattr(command, "commands", {}).values()) or [command]
+    for one in commands:
+        assert one.help, f"{verb} {one.name} has no help"
+        assert "$ golf" in one.help, f"{verb} {one.name} shows no example"
+        for param in one.params:
+            assert getattr(param, "help", "") or param.name in ("help", "version"), f"{verb}: {param.name} has no help"
+
+
+def test_the_root_lists_every_verb_and_says_where_to_start(tmp_path):
+    page = golf("--help", cwd=tmp_path).stdout
+    assert "golf demo" in page
+    assert all(f"\n  {verb}" in page for verb in verbs_there())
+
+
+def test_the_version_names_golf_composer_and_rules(tmp_path):
+    from golf import __version__
+
+    line = golf("--version", cwd=tmp_path).stdout
+    assert __version__ in line and "composer" in line and "pgolf-" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("frobnicate",), Exit.USAGE, "frobnicate"),
+        (("new", "mine", "--from", "pr1890"), Exit.USAGE, "pr1809"),
+        (("new", "mine", "--from", "baseline", "num_layer=3"), Exit.USAGE, "num_layers"),
+        (("new", "mine", "--from", "baseline", "--with", "pr1809:xsb"), Exit.USAGE, "xsa"),
+        (("new", "mine", "--from", "baseline", "num_layers=many"), Exit.USAGE, "num_layers"),
+        (("run",), Exit.USAGE, "golf new"),
+        (("run", "nothing"), Exit.USAGE, "golf new"),
+        (("show", "technique:xsaa"), Exit.USAGE, "xsa"),
+        (("explain", "R99"), Exit.USAGE, "R"),
+        (("verify", "no-such-folder"), Exit.USAGE, "no-such-folder"),
+    ],
+)
+def test_a_users_mistake_is_one_sentence_with_the_way_out(words, code, says, tmp_path):
+    done = golf(*words, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert says in done.stderr
+
+
+def test_a_submission_is_found_from_inside_its_folder_and_never_overwritten(tmp_path):
+    assert golf("new", "mine", "--from", "baseline", cwd=tmp_path).returncode == 0
+    inside = tmp_path / "submissions" / "mine"
+    before = (inside / "train_gpt.py").read_bytes()
+    assert golf("compose", "--check", cwd=inside).returncode == 0
+    assert golf("new", "mine", "--from", "pr1394", cwd=tmp_path).returncode != 0
+    assert (inside / "train_gpt.py").read_bytes() == before
+    refused = golf("run", "--seeds", "1337", cwd=inside)
+    assert refused.returncode == Exit.REFUSED
+    assert "--smoke" in refused.stderr
