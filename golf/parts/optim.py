@@ -22,7 +22,7 @@ def build_optimizers(h, tagged, env):
     groups = {"embed": (h.tied_embed_lr, h.embed_wd), "scalar": (h.scalar_lr, h.adam_wd)}
     if h.mlp_in:
         groups["bias"] = (h.scalar_lr, 0.0)  # never decayed
-        tagged = [entry for entry in tagged if entry.tag.group != "measured"]  # statistics learn nothing
+    tagged = [entry for entry in tagged if entry.tag.group not in ("measured", "untrained")]  # these no optimizer steps
     params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
     assert sum(len(group) for group in params.values()) == len(tagged), "a parameter's group has no optimizer"
     adam = torch.optim.AdamW(

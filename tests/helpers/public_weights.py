@@ -28,6 +28,13 @@ RENAMED = (
     (r"recycle_mods\.(\d+)\.(scale|bias)", r"route.core.RecycledCore.\2.\1"),
     (r"(blocks\.\d+\.attn)\.vr_lambda", r"\1.value.ValueResidual.mix"),
     (r"(blocks\.\d+\.attn)\.attn_gate\.(weight|bias)", r"\1.head_gate.\2"),
+    (r"(blocks\.\d+\.attn)\.(attn_gate_proj\.weight|attn_gate_w)", r"\1.head_gate.w"),
+    (r"parallel_post_lambdas", r"route.lane_add"),
+    (r"parallel_resid_lambdas", r"route.lane_keep"),
+    (r"smear_gate\.weight", r"embed_pre.SmearInput.w"),
+    (r"smear_lambda", r"embed_pre.SmearInput.strength"),
+    (r"softcap_pos", r"eval_cap.up"),
+    (r"softcap_neg", r"eval_cap.down"),
 )
 
 
