@@ -46,6 +46,6 @@ def warmdown_after_changes(h, clock):
     """A slot for `lr_at`: the fractional warmdown, times the rise after the last change of the context."""
     assert "growing_bounds" in str(h.documents), 'the context does not grow: set documents = "growing_context.growing_bounds"'
     factor = warmdown_by_fraction(h, clock)
-    if clock.context is None or not h.context_warmup_steps:
+    if not h.context_warmup_steps or clock.context is None:
         return factor
     return factor * min((clock.step - clock.context[1] + 1) / h.context_warmup_steps, 1.0)
