@@ -34,6 +34,8 @@ def tiny(name: str, **values: Any) -> Recipe:
     recipe = smoke_recipe(load_recipe(name))
     if "cayley_sae.CayleySAE" in recipe.values["mlp_in"]:  # its first level has log2(model_dim) bits
         values = {"cayley_levels": ((5, 4, 0), (7, 8, 16)), **values}
+    if recipe.values["loop_whole_from"]:  # a step of each order
+        values = {"iterations": 4, **values}
     if "growing" in recipe.values["documents"]:  # the longest context is the training length
         values = {"context_tokens": (8, 16, 32), **values}
     return changed(recipe, {k: v for k, v in {**TINY, **values}.items() if k in recipe.values})
