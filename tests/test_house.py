@@ -94,6 +94,16 @@ def test_only_the_command_line_prints():
             assert not [n.lineno for n in calls if isinstance(n.func, ast.Name) and n.func.id == "print"], path
 
 
+@pytest.mark.parametrize("call", ["fcntl.flock", "os.fsync", ".hexdigest()"])
+def test_one_room_locks_writes_whole_and_hashes(call):
+    """Exempt: what ships; a run's log, which is flushed as it grows; hashes over many pieces, and keys of in-memory tables."""
+    exempt = {"golf.run.session", "golf.compose.kept", "golf.compose.pieces"}
+    found = {
+        name for name, path in MODULES.items() if name != "golf" and room(name) != "parts" and call in path.read_text()
+    }
+    assert found - exempt == {"golf.files"}
+
+
 def test_the_ground_floor_is_small():
     """Five loose modules at most, each a word of the field."""
     loose = {path.stem for path in GOLF.glob("*.py")} - {"__init__", "__main__"}

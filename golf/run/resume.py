@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from pathlib import Path
 
+from golf.files import Lock, is_locked
 from golf.reading.container import fault_of, read_meta
 from golf.run.layout import ARTIFACT, CHECKPOINT, SeedFolder, is_foreign
 from golf.run.lines import Progress, read_log
-from golf.run.processes import Lock, is_locked
 from golf.run.schema import UNFINISHED, Run
 from golf.run.store import Store
 
