@@ -136,3 +136,24 @@ def test_modules_that_are_named_in_texts_exist():
             if module in ("golf.lock", "golf.db", "golf.toml"):  # names of files
                 continue
             assert module in MODULES or (GOLF / module.removeprefix("golf.").replace(".", "/")).is_dir(), (name, text)
+
+
+def test_no_text_cites_a_paper_that_is_not_in_the_repository():
+    own = {
+        *MODULES.values(),
+        *(ROOT / "tests").rglob("*.py"),
+        *(ROOT / "benchmarks").rglob("*.py"),
+        *GOLF.rglob("*.toml"),
+    }
+    for path in own - {Path(__file__)}:
+        found = re.findall(r"(?:design|reference|techniques|formats|baseline),? (?:§|part \d)[^\n]*", path.read_text())
+        assert not found, (path.name, found)
+
+
+def test_the_table_of_executable_checks_names_the_rules_that_ask_for_them():
+    from golf.rules import dynamic
+    from golf.rules.pack import load_pack
+
+    of_rule = {code: rule.detectors for code, rule in load_pack().rules.items()}
+    asked = {code for code, names in of_rule.items() if any(n.startswith(("executed.", "roundtrip.")) for n in names)}
+    assert asked - {"R23"} == set(re.findall(r"R\d\d", dynamic.__doc__)), "R23 is a look at the order, no property"

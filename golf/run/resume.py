@@ -112,7 +112,8 @@ def holds(checkpoint: Path, seed: int) -> bool:
 
 
 def phases_left(state: str) -> tuple[str, ...]:
-    """What a run that reached `state` has still to do; training itself is never taken up in the middle (design §10.6)."""
+    """What a run that reached `state` has still to do; training itself is never taken up in the middle,
+    since a clock that was stopped measures nothing."""
     return {"exported": ("eval",), "trained": ("export", "eval")}.get(state, ("train", "export", "eval"))
 
 
