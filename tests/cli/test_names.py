@@ -17,9 +17,9 @@ from golf.cli.output import folded, table_lines
 from golf.cli.pages.knobs import facts_of, lines_of
 from golf.cli.pages.show import show
 from golf.errors import GolfError
+from golf.files import toml
 from golf.recipe import load_recipe, shipped_recipes
 from golf.recipe.catalogue import load_catalogue
-from golf.recipe.knobs import toml
 from golf.recipe.places import places_of, points, reads, signature
 from golf.recipe.techniques import techniques
 

@@ -18,9 +18,9 @@ from golf.compose.composition import composition
 from golf.compose.emit import RUFF, STYLE
 from golf.compose.pack import minify, pack
 from golf.errors import GolfError
+from golf.files import toml
 from golf.reading.unpack import unpack
 from golf.recipe import load_recipe, smoke_recipe, smoke_sizes
-from golf.recipe.knobs import toml
 from golf.recipe.namespace import namespace
 
 GOLDEN = HELPERS / "toy_parts" / "golden.txt"
