@@ -29,8 +29,8 @@ class Ratio:
 class Agreement:
     """ratios: of every evaluation that prints loss and BPB, in order. common: the bytes per token that most of them share.
 
-    departing: those beyond LIMIT (or beyond their rounding) from it. excepted: evaluations whose label says that they are of a mixture
-    or of part of the text, whatever their ratio.
+    departing: those beyond LIMIT (or beyond their rounding) from it. excepted: those beyond it whose label says that they are of a
+    mixture or of part of the text.
     """
 
     ratios: tuple[Ratio, ...] = ()
@@ -65,11 +65,12 @@ class Agreement:
 def agreement(run: RunResult) -> Agreement:
     """Whether loss and BPB of all evaluations of `run` imply one number of bytes per token, to LIMIT."""
     found = [ratio for score in run.scores if (ratio := _ratio(score)) is not None]
-    excepted = tuple(one for one in found if EXCEPTED.search(one.score.label))
+    plain = [one for one in found if not EXCEPTED.search(one.score.label)]
+    if not plain:
+        return Agreement(excepted=tuple(found))
+    common = max(plain, key=lambda one: (sum(_same(one, other) for other in plain), -one.rounding))
+    excepted = tuple(one for one in found if one not in plain and not _same(common, one))
     ratios = tuple(one for one in found if one not in excepted)
-    if not ratios:
-        return Agreement(excepted=excepted)
-    common = max(ratios, key=lambda one: (sum(_same(one, other) for other in ratios), -one.rounding))
     departing = tuple(one for one in ratios if not _same(common, one))
     return Agreement(ratios, common.bytes_per_token, departing, excepted)
 

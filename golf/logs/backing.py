@@ -219,7 +219,10 @@ def _best(usable: Sequence[Score]) -> tuple[Score, str]:
             )
         if plain and best.stage == "disallowed":
             legal = most_exact(plain[-1], plain)
-            return best, f"{_reason(best, usable)}; the last one before it is {legal.val_bpb} (line {legal.line}, `{legal.label}`)"
+            return (
+                best,
+                f"{_reason(best, usable)}; the last one before it is {legal.val_bpb} (line {legal.line}, `{legal.label}`)",
+            )
     if best.stage in OF_THE_ARTIFACT:
         later = [
             score

@@ -38,7 +38,17 @@ WHOLE = frozenset(
         ),
     )
 )
-REAL = frozenset(("footer_train_s", "footer_memory_mib", "footer_params_m", "max_wallclock_seconds", "calibration_s", "eval_compile_s", "total_eval_s"))
+REAL = frozenset(
+    (
+        "footer_train_s",
+        "footer_memory_mib",
+        "footer_params_m",
+        "max_wallclock_seconds",
+        "calibration_s",
+        "eval_compile_s",
+        "total_eval_s",
+    )
+)
 WORDS = frozenset(
     ("dataset", "val_files", "python", "torch", "gpu", "model_format", "total_format", "stop_reason", "crash")
 )
@@ -52,7 +62,9 @@ ARTIFACT_STAGES = (
     "ttt",
     "disallowed",
 )  # an evaluation of these after the last step: training was over
-ARTIFACT_SIZES = frozenset(("model", "total", "total_short", "budget", "artifact_mb", "total_mb", "model_v4", "total_v4"))
+ARTIFACT_SIZES = frozenset(
+    ("model", "total", "total_short", "budget", "artifact_mb", "total_mb", "model_v4", "total_v4")
+)
 CHECKPOINT_SIZES = frozenset(("raw_model", "total_raw", "raw_model_v4"))
 FROM_HYPER = ("seed", "world_size", "vocab_size", "train_seq_len", "train_batch_tokens", "iterations")
 
@@ -105,8 +117,15 @@ def build(index: int, draft: Draft) -> RunResult:
         index=index, first_line=draft.first_line, last_line=draft.last_line, dialect=_dialect(draft),
         **{**known, **stages}, scores=tuple(scores), score=score, score_why=why, curve=tuple(curve),
         hyperparameters=draft.hyperparameters, result=table, sources=sources, notes=tuple(notes),
-        complete=bool(finals or (table and table.get("val_bpb") is not None)) and (bool(trained) or not curve),
+        complete=_has_end(finals, table, scores, curve) and (bool(trained) or not curve),
     )  # fmt: skip
+
+
+def _has_end(finals: list[Score], table: dict[str, Any] | None, scores: list[Score], curve: list[Point]) -> bool:
+    """Whether there is an evaluation after training; a log that prints no BPB at all ends with the loss of its last step."""
+    if finals or (table and table.get("val_bpb") is not None):
+        return True
+    return not scores and bool(curve) and curve[-1].val_loss is not None
 
 
 def _exported(draft: Draft) -> int | None:
@@ -218,7 +237,9 @@ def _footer(facts: dict[str, Any], sources: dict[str, int], notes: list[str]) ->
         if name in facts and field not in facts:
             facts[field], sources[field] = value(facts[name]), sources[name]
             if field == "params":
-                notes.append(f"line {sources[name]}: the parameters are those of the footer, in millions with one decimal")
+                notes.append(
+                    f"line {sources[name]}: the parameters are those of the footer, in millions with one decimal"
+                )
     if "step_ms" not in facts and facts.get("footer_steps") and facts.get("footer_train_s"):
         facts["step_ms"] = 1000 * facts["footer_train_s"] / facts["footer_steps"]
 
@@ -267,7 +288,7 @@ def _dialect(draft: Draft) -> str:
         return "golf"
     for dialect, marks in (
         ("v2", {"train_v2", "val_v2"}), ("v4", {"val_v4", "train_v4"}), ("v3", {"train_v3", "budget"}),
-        ("v1", {"train_v1", "val_v1", "val_loader"}),
+        ("v1", {"train_v1", "val_v1", "val_only_v1", "val_loader"}), ("footer", {"footer", "footer_steps"}),
     ):  # fmt: skip
         if ids & marks:
             return dialect

@@ -66,7 +66,9 @@ def read_bytes(raw: bytes, name: str) -> LogFile:
     printed = len(runs)
     runs = tuple(replace(run, index=index) for index, run in enumerate(distinct(runs)))
     if len(runs) < printed:
-        notes.append(f"{printed - len(runs) + 1} prints of one run in the file, of the standard output and of the log: one run")
+        notes.append(
+            f"{printed - len(runs) + 1} prints of one run in the file, of the standard output and of the log: one run"
+        )
     if len(runs) > 1:
         notes.append(f"{len(runs)} runs in one file; {_which_count(runs)}")
     return LogFile(name, text.encoding, text.total_lines, len(raw), runs, tuple(notes), len(text.dumps))
@@ -107,7 +109,11 @@ def split_runs(text: Text, rules: Grammar) -> list[Draft]:
         if kind == "launched":
             launched[groups["run"]] = {name: text.strip("'\"") for name, text in DICT_ITEM.findall(groups["hparams"])}
             continue
-        if kind == "launch" and draft.measured and ("launch_result" in draft.seen or not _same_seed(draft, launched.get(groups["run"]))):
+        if (
+            kind == "launch"
+            and draft.measured
+            and ("launch_result" in draft.seen or not _same_seed(draft, launched.get(groups["run"])))
+        ):
             drafts.append(draft := Draft(number))
         if (kind in ("begin", "hyper") or rule.id == "seed") and draft.measured and rule.id in draft.seen:
             drafts.append(draft := Draft(number))
