@@ -6,7 +6,7 @@ from dataclasses import replace
 from re import Match
 from typing import Any
 
-from golf.logs.result import STAGES, Point, Score
+from golf.logs.result import STAGES, Point, RunResult, Score
 
 # the first that matches the label decides; order matters ("pre-quantization post-ema" before "quantized")
 LABELS = (
@@ -64,9 +64,8 @@ def stage_scores(
     evaluations = [score for one in found if (score := _score(*one)) is not None]
     begins = _artifact_begins(evaluations, exported)
     for score in evaluations:
-        if score.line < begins and score.stage != "footer":
-            score = replace(score, stage="pre_quant")
-        scores.append(_unalias(score, scores))
+        early = score.line < begins and score.stage != "footer"
+        scores.append(_unalias(replace(score, stage="pre_quant") if early else score, scores))
     return scores
 
 
@@ -282,3 +281,19 @@ def backing(scores: Sequence[Score], claim: float, digits: int) -> Score | None:
         score for score in scores if abs(score.val_bpb - claim) <= 0.5 * 10.0 ** -min(digits, score.digits) * 1.0001
     ]
     return max(hits, key=lambda score: (score.digits >= digits, STAGES.index(score.stage), score.digits), default=None)
+
+
+def as_claimed(run: RunResult, claims: Sequence[tuple[float, int]]) -> RunResult:
+    """`run` with the score that the record claims, where the last one is of an excluded family and no claim is of it.
+
+    claims: (BPB, decimals) of the record. A run that ends with an n-gram cache and claims its legal number is judged by that number.
+    """
+    if run.score is None or run.score.stage != "disallowed":
+        return run
+    hits = [hit for claim, digits in claims if (hit := backing(run.scores, claim, digits)) is not None]
+    legal = [hit for hit in hits if hit.stage in OF_THE_ARTIFACT[:-1]]
+    if not legal or len(legal) < len(hits):
+        return run
+    score = legal[0]
+    why = f"line {score.line}: `{score.label}`, as claimed; the {run.score.val_bpb} of line {run.score.line}, `{run.score.label}`, is not"
+    return replace(run, score=score, score_why=why)

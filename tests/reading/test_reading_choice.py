@@ -74,6 +74,7 @@ class Log:
     seed_in_name: int | None = None
     complete: bool = True
     scores: tuple[Score, ...] = field(default=())
+    configuration: dict[str, str] = field(default_factory=dict)
 
 
 def log(name: str, seed: int | None, bpb: float, **more: object) -> Log:

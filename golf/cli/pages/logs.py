@@ -48,12 +48,10 @@ def print_run(run: RunResult, claim: float | None, md: bool) -> None:
         print(
             f"loss:  {last.val_loss} nats per token at step {last.step:,}, line {last.line}: the last validation of a log without BPB"
         )
-    found = agreement(run)
-    if found.agrees is False:
-        print(f"fault: {found.why}")
-    elif found.agrees:
-        print(f"agree: {found.why}")
-    for one in found.excepted:
+    ratios = agreement(run)
+    if ratios.agrees is not None:
+        print(f"{'agree' if ratios.agrees else 'fault'}: {ratios.why}")
+    for one in ratios.excepted:
         print(
             f"note:  line {one.score.line}: `{one.score.label}` has {one.bytes_per_token:.5f}; by its label a mixture or a part of the text"
         )
