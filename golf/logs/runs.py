@@ -2,32 +2,33 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from math import isnan
 
 from golf.logs.result import LogFile, RunResult, same_run
 
-# printed by every log and different from run to run or from machine to machine: no configuration
-NOT_CONFIGURATION = frozenset(
-    (
-        *("seed", "run_id", "logfile", "rank", "local_rank", "is_main_process", "artifact_dir", "datasets_dir", "name"),
-        *("data_path", "data_dir", "train_files", "val_files", "tokenizer_path", "model_path", "quantized_model_path"),
-    )
+# names of hyper-parameters that every log prints and that differ from run to run or from machine to machine
+RUN_ONLY = re.compile(
+    r"seed|^s$|run_id|run_name|uuid|^(?:local_|global_)?rank$|logfile|log_|_dir$|path|files$|name$|port$|is_main|artifact|wandb"
+    r"|(?:^|_)date$|time$|every$|host|device|distributed"
 )
-PLACES = ("_path", "_dir", "_file", "_files", "_logfile")
+NOT_THE_MODEL = (
+    "code_bytes",
+    "gpu",
+)  # an edit of a comment and another card of one kind do not make another configuration
 
 
 def is_configuration(name: str) -> bool:
-    """Whether a hyper-parameter of this name says what was trained, not where its files lay."""
-    return name not in NOT_CONFIGURATION and not name.endswith(PLACES)
+    """Whether a hyper-parameter of this name says what was trained, not where its files lay or how often it printed."""
+    return RUN_ONLY.search(name) is None
 
 
 def configuration(run: RunResult) -> dict[str, str]:
     """What was run, whatever the seed: parameters, vocabulary, code bytes, GPU, ranks, hyper-parameters; only what the log states."""
     facts = {
         "parameters": run.params, "vocabulary": run.vocab_size, "code_bytes": run.code_bytes, "gpu": run.gpu,
-        "world_size": run.world_size, "max_wallclock_seconds": run.max_wallclock_seconds, "iterations": run.iterations,
-        "train_batch_tokens": run.train_batch_tokens, "train_seq_len": run.train_seq_len,
+        "world_size": run.world_size, "train_batch_tokens": run.train_batch_tokens, "train_seq_len": run.train_seq_len,
     }  # fmt: skip
     table = {name: str(value) for name, value in facts.items() if value is not None}
     return table | {name: text for name, text in run.hyperparameters.items() if is_configuration(name)}
@@ -39,22 +40,9 @@ def fingerprint(run: RunResult) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def one_configuration(one: RunResult, two: RunResult) -> bool:
-    """Whether no fact that both logs state differs; a fact that one of them leaves out says nothing."""
-    left, right = configuration(one), configuration(two)
-    return all(left[name] == right[name] for name in left.keys() & right.keys())
-
-
-def groups(runs: Iterable[RunResult]) -> list[list[RunResult]]:
-    """The runs by configuration, in order of first appearance."""
-    found: list[list[RunResult]] = []
-    for run in runs:
-        home = next((group for group in found if all(one_configuration(run, other) for other in group)), None)
-        if home is None:
-            found.append([run])
-        else:
-            home.append(run)
-    return found
+def differing(one: Mapping[str, str], two: Mapping[str, str]) -> list[str]:
+    """Names that two configurations both state, and differently, so that another model was trained; what one leaves out says nothing."""
+    return [name for name in one if name in two and one[name] != two[name] and name not in NOT_THE_MODEL]
 
 
 def counting(file: LogFile) -> tuple[RunResult, ...]:

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 from golf.logs import RunResult, Score
 from golf.logs.backing import backing
 from golf.logs.result import same_run
+from golf.logs.runs import differing
 from golf.reading.claims import SeedClaim, claimed_seeds
 from golf.reading.folder import Folder, SeedLog, open_folder
 
@@ -83,24 +84,21 @@ def label_of(run: Scored) -> str:
     return run.name if seed is None else str(seed)
 
 
-def differing(one: Scored, two: Scored) -> list[str]:
-    """The facts and hyper-parameters that both logs state, and differently."""
-    return [
-        name
-        for name in one.configuration
-        if name in two.configuration and one.configuration[name] != two.configuration[name]
-    ]
-
-
 def _of_one_configuration(runs: Sequence[AnyRun], headline: float | None) -> list[AnyRun]:
-    """The runs of the configuration with the most seeds; of several the one nearest to the headline, then the last."""
+    """The runs of the configuration with the most seeds; of several the one nearest to the headline, then the last.
+
+    All of them where each is of another seed and of another configuration: nothing says which one is meant.
+    """
     groups: list[list[AnyRun]] = []
     for run in runs:
-        home = next((group for group in groups if not any(differing(run, other) for other in group)), None)
+        home = next((group for group in groups if not any(_differ(run, other) for other in group)), None)
         if home is None:
             groups.append([run])
         else:
             home.append(run)
+
+    if len({label_of(run) for run in runs}) == len(runs) == len(groups):
+        return list(runs)
 
     def rank(place: int) -> tuple[int, float, int]:
         group = groups[place]
@@ -109,6 +107,10 @@ def _of_one_configuration(runs: Sequence[AnyRun], headline: float | None) -> lis
         return len({label_of(run) for run in group}), -round(away, 12), place
 
     return groups[max(range(len(groups)), key=rank)] if groups else []
+
+
+def _differ(one: Scored, two: Scored) -> list[str]:
+    return differing(one.configuration, two.configuration)
 
 
 def _backs(run: Scored, claim: SeedClaim) -> bool:
@@ -170,7 +172,7 @@ def _pooled(found: Mapping[str, SeedLog], logs: Sequence[SeedLog]) -> dict[str, 
         mine = [one for one in pooled.values() if one is log or same_run(one.run, log.run)]
         if mine or not log.complete or log.val_bpb is None:
             continue
-        if not any(differing(log, one) for one in found.values()):
+        if not any(_differ(log, one) for one in found.values()):
             pooled[f"{label_of(log)} ({log.name})"] = log
     return pooled
 
@@ -188,7 +190,7 @@ def _why_not(log: SeedLog, found: Mapping[str, SeedLog], record: Folder) -> str:
     if record.seed_claims:
         return f"{log.name} was left out: seed {seed} is not among the claimed ones"
     first = next(iter(found.values()), None)
-    names = [] if first is None else differing(log, first)
+    names = [] if first is None else _differ(log, first)
     if names:
         shown = ", ".join(
             f"{name} {log.configuration[name]} against {first.configuration[name]}" for name in names[:3] if first

@@ -73,9 +73,13 @@ class Run:
     crash: str | None = None
     several_runs: bool = False
     config: dict[str, str] = field(default_factory=dict)
-    configuration: dict[str, str] = field(default_factory=dict)
     gates: dict[str, int] = field(default_factory=dict)
     text_sha256: str = ""
+
+    @property
+    def configuration(self) -> dict[str, str]:
+        """Nothing: a verdict is on all runs of a folder, and says itself where their configurations differ."""
+        return {}
 
     @property
     def not_the_challenge(self) -> bool:
@@ -154,8 +158,6 @@ def _read(path: Path, name: str, digest: str, claims: Sequence[tuple[float, int]
 
 
 def _run(result: RunResult, path: Path, name: str, digest: str, text: str, *, several: bool) -> Run:
-    from golf.logs.runs import configuration
-
     table = result.result or {}
     started = CALIBRATION_STARTED.search(text)
     after = [
@@ -205,7 +207,6 @@ def _run(result: RunResult, path: Path, name: str, digest: str, text: str, *, se
         crash=result.crash,
         several_runs=several,
         config=result.hyperparameters,
-        configuration=configuration(result),
         gates={gate: int(count.replace(",", "")) for gate, count in GATES.findall(text)},
         text_sha256=digest,
     )

@@ -9,7 +9,8 @@ import pytest
 
 from golf.logs import RunResult, counting, read_log, read_text
 from golf.logs.grammar import grammar
-from golf.logs.runs import fingerprint, groups, one_configuration, same_run
+from golf.logs.result import same_run
+from golf.logs.runs import configuration, differing, fingerprint
 
 HEADER = "model_params:26993756\nworld_size:8 grad_accum_steps:1\nseed:{seed}\n"
 TRAINED = (
@@ -218,8 +219,8 @@ def test_a_configuration_is_what_was_run_whatever_the_seed() -> None:
 
     first, second, other = run("/a", 11, 42), run("/b", 11, 7), run("/a", 10, 1337)
     assert fingerprint(first) == fingerprint(second) != fingerprint(other)
-    assert one_configuration(first, second) and not one_configuration(first, other)
-    assert [[one.seed for one in group] for group in groups([first, other, second])] == [[42, 7], [1337]]
+    assert not differing(configuration(first), configuration(second))
+    assert differing(configuration(first), configuration(other)) == ["num_layers"]
 
 
 def test_every_rule_of_the_grammar_matches_a_real_line(shared: Path) -> None:
