@@ -62,12 +62,12 @@ def claimed_track(claims: Mapping[str, Any] | None, place: str = "") -> str:
 
 def number(table: Mapping[str, Any], *names: str) -> float | None:
     """The first of the named entries that is a number, or the text of one."""
-    values = (table.get(name) for name in names)
-    return next((float(value) for value in values if _is_number(value) or _is_text_of_one(value)), None)
-
-
-def _is_text_of_one(value: Any) -> bool:
-    return isinstance(value, str) and NUMBER.fullmatch(value) is not None
+    for value in (table.get(name) for name in names):
+        if _is_number(value):
+            return float(value)
+        if isinstance(value, str) and NUMBER.fullmatch(value):
+            return float(value)
+    return None
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:
