@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from golf.data import factbook
-from golf.data.shards import SHARD_TOKENS, write_documents
+from golf.data import caseops, factbook
+from golf.data.accounting import byte_tables, count_bytes
+from golf.data.shards import SHARD_TOKENS, write_documents, write_shard
 from golf.errors import Exit, GolfError
 from golf.files import json_text, parse_json, sha256_of_file
 from golf.project import cache_dir
@@ -41,12 +42,14 @@ class Embedded:
     proof: dict[str, Any]
 
 
-def make_embedded(vocab_size: int = DEFAULT_VOCABULARY) -> Embedded:
+def make_embedded(vocab_size: int = DEFAULT_VOCABULARY, transform: str = "none") -> Embedded:
     """The embedded corpus with a tokenizer of `vocab_size` pieces: from the cache when its hashes hold, else built.
+
+    transform: "caseops" for the text after CaseOps, with a side-car.
 
     Two processes may ask at once: one builds, the other waits. GolfError on a full or read-only disk; nothing half-built stays.
     """
-    settings = recipe_of(vocab_size)
+    settings = recipe_of(vocab_size, transform)
     folder = cache_dir() / "data" / key_of(settings)
     found = open_embedded(folder, settings)
     if found is not None:
@@ -65,7 +68,7 @@ def make_embedded(vocab_size: int = DEFAULT_VOCABULARY) -> Embedded:
     return found
 
 
-def recipe_of(vocab_size: int) -> dict[str, Any]:
+def recipe_of(vocab_size: int, transform: str = "none") -> dict[str, Any]:
     """Everything that the content depends on."""
     from golf.data.tokenizer import OPTIONS
 
@@ -75,6 +78,7 @@ def recipe_of(vocab_size: int) -> dict[str, Any]:
         "sentencepiece": metadata.version("sentencepiece"),
         "vocab_size": vocab_size,
         "options": OPTIONS,
+        **({} if transform == "none" else {"transform": transform}),
     }
 
 
@@ -115,17 +119,35 @@ def _build_into(folder: Path, settings: dict[str, Any]) -> None:
 
 def build(folder: Path, settings: dict[str, Any]) -> None:
     """Write tokenizer, shards, proof and manifest into the new folder `folder`."""
+    from golf.data.make import encode_document
     from golf.data.tokenizer import load_tokenizer, train_tokenizer
 
-    vocab_size = settings["vocab_size"]
+    vocab_size, transform = settings["vocab_size"], settings.get("transform", "none")
+    changed, suffix = transform != "none", f"_{caseops.NAME}" if transform != "none" else ""
     split = factbook.split_corpus(factbook.load_documents())
-    tokenizer = folder / "tokenizers" / f"golf_factbook_{vocab_size}_bpe.model"
-    dataset = folder / "datasets" / f"golf_factbook_sp{vocab_size}"
+    tokenizer = folder / "tokenizers" / f"golf_factbook_{vocab_size}_bpe{suffix}.model"
+    dataset = folder / "datasets" / f"golf_factbook_sp{vocab_size}{suffix}"
     tokenizer.parent.mkdir(parents=True)
-    tokenizer.write_bytes(train_tokenizer((line for document in split.train for line in document.lines), vocab_size))
+    lines = (line for document in split.train for line in document.lines)
+    tokenizer.write_bytes(
+        train_tokenizer(map(caseops.encode, lines), vocab_size, caseops.MARKERS)
+        if changed
+        else train_tokenizer(lines, vocab_size)
+    )
     sp = load_tokenizer(tokenizer, vocab_size)
     parts = {"train": split.train, "val": split.val}
-    ids = {part: sp.encode([document.text for document in documents]) for part, documents in parts.items()}
+    if changed:
+        encoded = {
+            part: [encode_document(sp, n, one.text, transform) for n, one in enumerate(parts[part])] for part in parts
+        }
+        ids = {part: [one.ids[1:].tolist() for one in encoded[part]] for part in parts}
+        sizes = {part: np.concatenate([one.sizes for one in encoded[part]]) for part in parts}
+        dataset.mkdir(parents=True)
+        write_shard(dataset / "fineweb_val_bytes_000000.bin", sizes["val"])
+    else:
+        ids = {part: sp.encode([document.text for document in documents]) for part, documents in parts.items()}
+        tables = byte_tables(sp)
+        sizes = {part: np.asarray([count_bytes(tables, _stream(ids[part]))]) for part in parts}
     for part in parts:
         write_documents(dataset, ids[part], part, shard_tokens=SHARD_TOKENS)
     proof = prove_split(split, {part: _stream(ids[part]) for part in parts})
@@ -136,7 +158,7 @@ def build(folder: Path, settings: dict[str, Any]) -> None:
         "settings": settings,
         "dataset": dataset.relative_to(folder).as_posix(),
         "tokenizer": tokenizer.relative_to(folder).as_posix(),
-        **{part: _describe(parts[part], _stream(ids[part]), sp) for part in parts},
+        **{part: _describe(parts[part], _stream(ids[part]), int(sizes[part].sum())) for part in parts},
         "files": {
             path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
             for path in sorted(folder.rglob("*"))
@@ -183,14 +205,12 @@ def prove_split(split: factbook.Split, ids: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _describe(documents: list[factbook.Document], stream: Any, sp: Any) -> dict[str, int]:
-    from golf.data.accounting import byte_tables, count_bytes
-
+def _describe(documents: list[factbook.Document], stream: Any, text_bytes: int) -> dict[str, int]:
     return {
         "documents": len(documents),
         "lines": sum(len(document.lines) for document in documents),
         "tokens": len(stream),
-        "text_bytes": count_bytes(byte_tables(sp), stream),
+        "text_bytes": text_bytes,
     }
 
 
