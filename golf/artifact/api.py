@@ -21,7 +21,7 @@ from golf.run.machine import Machine, this_machine
 from golf.run.plan import Plan, Wishes, default_nproc, find_data, make_plan, refuse_world_size
 from golf.run.resume import settle
 from golf.run.schema import Run
-from golf.run.source import source_that_ran, vocabulary_of
+from golf.run.source import reads_side_car, source_that_ran, vocabulary_of
 from golf.run.store import Store, has_store, open_store
 from golf.run.view import Silent, View, describe
 
@@ -113,7 +113,12 @@ def _kept_runs(name: str | None, wishes: Wishes, view: View) -> Iterator[tuple[S
         wishes = _by_as_many(wishes, runs, this_machine())
         source = source_that_ran(folder, (runs[0].folder.parent / SCRIPT).read_bytes(), smoke=wishes.smoke)
         plan = make_plan(
-            root, source, wishes, this_machine(), lambda: find_data(source.vocab_size, wishes, root), trains=False
+            root,
+            source,
+            wishes,
+            this_machine(),
+            lambda: find_data(source.vocab_size, wishes, root, source.side_car),
+            trains=False,
         )
         refuse_other_data(plan, runs)
         yield store, plan, runs
@@ -178,7 +183,7 @@ def evaluate_folder(
     wishes = _by_as_many(wishes, _rows_of(folder), machine)
     nproc = wishes.nproc or default_nproc(wishes, machine)
     refuse_world_size(nproc, machine)
-    data = find_data(vocabulary_of(content, {}), wishes, find_root())
+    data = find_data(vocabulary_of(content, {}), wishes, find_root(), reads_side_car(content))
     seed = int(read_meta(artifact).get("seed", 1337))  # evaluation draws no random numbers that reach the score
     score = evaluate_alone(
         content, artifact, Inputs(data.path, data.tokenizer), seed=seed, nproc=nproc, machine=machine,

@@ -33,6 +33,8 @@ class Knobs:
     activation: Slot = "relu2"  # (h, z) -> z of the MLP
     mlp: Slot = "MLP"  # class (h, layer): (u) -> y, from the normed stream
     mlp_in: Chain = ()  # members change the MLP's normed input: (u, flow) -> u
+    training_mlp: Slot = ""  # (h, u, up, down) -> y: an MLP's two products while its weights train, in one kernel
+    training_nats: Slot = ""  # (h, logits, targets) -> nats while the weights train, from logits before the softcap
     adapters: bool = False  # test-time training may add low-rank adapters to every matrix
     block: Slot = "Block"  # class or function (h, layer), of a module: (x, flow) -> x, flow
     route: Slot = "UNet"  # class (h): (x, blocks, flow, loop) -> x
@@ -79,6 +81,9 @@ class MLP(nn.Module):
         self.proj = CastedLinear(hidden, h.model_dim, role="mlp", init=None)
 
     def forward(self, u):
+        if self.h.training_mlp:
+            if torch.is_grad_enabled() and self.fc.weight.requires_grad:
+                return self.h.training_mlp(self.h, u, self.fc.weight.to(u.dtype), self.proj.weight.to(u.dtype))
         return self.proj(self.h.activation(self.h, self.fc(u)))
 
 
@@ -159,6 +164,9 @@ class GPT(nn.Module):
         logits = F.linear(x, self.tok_emb.weight.to(x.dtype))
         if self.h.adapters:
             logits = adapt(flow, "head", x, logits)
+        if self.h.training_nats:
+            if targets is not None and torch.is_grad_enabled() and self.tok_emb.weight.requires_grad:
+                return self.h.training_nats(self.h, logits, targets)
         if self.h.cap_logits:
             logits = self.h.softcap * torch.tanh(logits / self.h.softcap)
         if targets is None:
