@@ -15,10 +15,10 @@ class Knobs:
 
 def sdclip_scale(h, w, hessian, bits, role):
     """(rows,) fp32 as the decoder will read it. hessian: (columns, columns) or None."""
-    sigmas = {"embed": h.embed_clip_sigmas, "attn": h.attn_clip_sigmas, "mlp": h.mlp_clip_sigmas}
+    sigmas = {"attn": h.attn_clip_sigmas, "mlp": h.mlp_clip_sigmas}
     if h.table_quantizer or h.gate_quantizer:
-        sigmas["table"] = sigmas["gate"] = h.table_clip_sigmas
-    scale = sigmas[role] * w.std(dim=1) / (2 ** (bits - 1) - 1)
+        sigmas |= {"table": h.table_clip_sigmas, "gate": h.table_clip_sigmas}
+    scale = sigmas.get(role, h.embed_clip_sigmas) * w.std(dim=1) / (2 ** (bits - 1) - 1)
     if h.hessian_clip_lambda:
         assert h.calibrate, "hessian_clip_lambda needs Hessians, and nothing collects them: set calibrate"
         if hessian is not None:
