@@ -136,7 +136,7 @@ class GPT(nn.Module):
         if h.output_norm:
             self.output_norm = h.output_norm(h)
 
-    def forward(self, ids, targets=None, docs=None, loop=True, lora=None):
+    def forward(self, ids, targets=None, *, docs=None, loop=True, lora=None):
         """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets."""
         x = self.tok_emb(ids)
         if self.h.embed_pre:
