@@ -160,7 +160,7 @@ def prove(
 ) -> None:
     """Prove that train and validation share no document and no run of 64 tokens (rule R22); exit 1 where they do.
 
-    $ golf data prove --train data/datasets/mine --val data/datasets/fineweb10B_sp1024
+    $ golf data prove --train data/datasets/mine
     """
     from golf.data.overlap import find_overlap
     from golf.data.source import split_paths

@@ -38,7 +38,7 @@ class Unigram:
 
 
 def byte_tables(sp: SentencePieceProcessor, vocab_size: int | None = None) -> ByteTables:
-    """The look-up tables of the challenge (evaluation reference §1.2), for max(pieces of `sp`, `vocab_size`) ids."""
+    """The look-up tables of the challenge (`build_sentencepiece_luts` of its train_gpt.py), for max(pieces of `sp`, `vocab_size`) ids."""
     pieces = sp.vocab_size()
     size = max(pieces, vocab_size or 0)
     base_bytes = np.zeros(size, dtype=np.int16)

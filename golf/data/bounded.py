@@ -5,7 +5,6 @@ new shard with the first documents. A single train shard becomes two, for loader
 processes. The script reads it as it reads any other; nothing in it knows of the bound.
 """
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from golf.data.shards import BOS, Tokens, count_tokens, read_shard, shard_files,
 from golf.data.side_car import SPLIT as SIDE_CAR
 from golf.data.source import DataSource
 from golf.errors import Exit, GolfError
+from golf.files import sha256_of
 from golf.project import cache_dir
 
 LAYOUT = 2  # raised when the same source is laid out otherwise
@@ -38,7 +38,7 @@ def bounded(source: DataSource, val_tokens: int = TWIN_VAL_TOKENS) -> DataSource
         counts = shard_files(source.data_path, SIDE_CAR)
         states += [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in counts]
     states += [(str(path.resolve()), 0, 0) for path in shard_files(source.data_path, "train")]
-    key = hashlib.sha256(repr((LAYOUT, states, str(source.tokenizer_path), val_tokens)).encode()).hexdigest()[:16]
+    key = sha256_of(repr((LAYOUT, states, str(source.tokenizer_path), val_tokens)).encode())[:16]
     folder = cache_dir() / "data" / f"first-{key}"
     dataset = folder / "datasets" / source.data_path.name
     tokenizer = folder / "tokenizers" / source.tokenizer_path.name

@@ -5,13 +5,9 @@ that the content depends on. It is built beside its place and renamed into it, s
 """
 
 import errno
-import fcntl
-import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,7 +19,7 @@ from golf.data import caseops, factbook
 from golf.data.accounting import byte_tables, count_bytes
 from golf.data.shards import SHARD_TOKENS, write_documents, write_shard
 from golf.errors import Exit, GolfError
-from golf.files import json_text, parse_json, sha256_of_file
+from golf.files import Lock, json_text, parse_json, sha256_of, sha256_of_file
 from golf.project import cache_dir
 
 LAYOUT = 1  # raise it when the way of building changes
@@ -57,7 +53,7 @@ def make_embedded(vocab_size: int = DEFAULT_VOCABULARY, transform: str = "none")
         return found
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
+        with Lock(folder.with_name(f"{folder.name}.lock")):
             found = open_embedded(folder, settings)
             if found is None:
                 _build_into(folder, settings)
@@ -85,7 +81,7 @@ def recipe_of(vocab_size: int, transform: str = "none") -> dict[str, Any]:
 
 def key_of(settings: dict[str, Any]) -> str:
     """The folder's name: the first 16 hex digits of the sha256 of the settings."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    return sha256_of(json.dumps(settings, sort_keys=True).encode())[:16]
 
 
 def open_embedded(folder: Path, settings: dict[str, Any]) -> Embedded | None:
@@ -225,14 +221,6 @@ def _stream(documents: list[list[int]]) -> Any:
 
 def _write_json(path: Path, report: dict[str, Any]) -> None:
     path.write_text(json_text(report, 1) + "\n")
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the lock of `folder`; the system frees it when a process dies."""
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _disk_fault(fault: OSError, folder: Path) -> GolfError:

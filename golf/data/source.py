@@ -17,7 +17,7 @@ from golf.data.tokenizer import load_tokenizer
 from golf.errors import Exit, GolfError
 from golf.project import find_root
 
-# Validation tokens of the whole official split as logs give them (evaluation reference §1.3), cut to whole sequences; the
+# Validation tokens of the whole official split as the published logs give them, cut to whole sequences; the
 # split itself is longer by less than one sequence.
 CANONICAL_VAL_TOKENS = {1024: 62_021_632, 4096: 45_508_608, 8192: 40_540_160}
 TRIM_TOKENS = 8192  # more than any recipe's sequence length cuts off

@@ -9,7 +9,7 @@ class Knobs:
     seed: "0 <= int < 4294967296" = 1337  # used when SEED is not set
     iterations: "1 <= int <= 1000000000" = 20_000  # steps, the cap that holds when the clock does not
     max_wallclock_seconds: "0 <= float <= 1e7" = 600.0  # training clock; 0 counts in steps
-    micro_batches: "0 <= int <= 65536 and int % 8 == 0" = 0  # of a step, over all ranks; 0 for the contest's 8
+    micro_batches: "0 <= int <= 65536 and int % 8 == 0" = 0  # of a step, over all ranks | 0 for the contest's 8
     vocab_size: "4 <= int <= 65536" = 1024  # of the SentencePiece model
     data_suffix: str = ""  # of the names of data set and tokenizer: how the text was transformed
 

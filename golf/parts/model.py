@@ -22,7 +22,7 @@ class Knobs:
     mlp_mult: "0 < float <= 64" = 2.0  # MLP hidden width / model_dim
     tied_embed_init_std: "0 < float <= 10" = 0.005
     softcap: "0 < float <= 1e4" = 30.0  # logits are bounded by softcap · tanh(z / softcap)
-    cap_logits: bool = True  # off: the logits as they are
+    cap_logits: bool = True  # bound the logits by the softcap | off: as they are
     embed_norm: bool = True  # norm the embedding
     output_norm: Slot = ""  # (h) -> module in place of the norm before the head
     ln_scale: bool = False  # scale every normed block input by 1 / √(layer + 1)
@@ -141,7 +141,7 @@ class GPT(nn.Module):
         if h.output_norm:
             self.output_norm = h.output_norm(h)
 
-    def forward(self, ids, targets=None, docs=None, loop=True, lora=None):
+    def forward(self, ids, targets=None, *, docs=None, loop=True, lora=None):
         """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets."""
         x = self.tok_emb(ids)
         if self.h.embed_pre:
