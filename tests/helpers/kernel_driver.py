@@ -1,7 +1,7 @@
 """The Triton kernels of the parts, or of a composed file, run by Triton's interpreter on the CPU or compiled for a GPU that is not here.
 
-    TRITON_INTERPRET=1 python kernel_driver.py values [train_gpt.py]    largest differences to the plain twins, as JSON
-    python kernel_driver.py compile [train_gpt.py]                      bytes of the code for compute capability 9.0, as JSON
+TRITON_INTERPRET=1 python kernel_driver.py values [train_gpt.py]    largest differences to the plain twins, as JSON
+python kernel_driver.py compile [train_gpt.py]                      bytes of the code for compute capability 9.0, as JSON
 """
 
 import json
@@ -11,7 +11,15 @@ import sys
 import torch
 import torch.nn.functional as F
 
-NEEDED = ("FusedMLP", "FusedNats", "dual_gather_kernel", "mlp_up_kernel", "mlp_down_kernel", "capped_nats_kernel", "capped_grad_kernel")
+NEEDED = (
+    "FusedMLP",
+    "FusedNats",
+    "dual_gather_kernel",
+    "mlp_up_kernel",
+    "mlp_down_kernel",
+    "capped_nats_kernel",
+    "capped_grad_kernel",
+)
 
 
 def kernels(path):
@@ -40,7 +48,9 @@ def mlp_values(FusedMLP, rows, inputs, hidden, slope, dtype):
     z = F.leaky_relu(F.linear(plain[0], plain[1]), slope).square()
     expected = F.linear(z, plain[2])
     expected.backward(g.to(dtype).float())
-    return max(furthest(a, b) for a, b in [(y, expected), *((a.grad, b.grad) for a, b in zip(ours, plain, strict=True))])
+    return max(
+        furthest(a, b) for a, b in [(y, expected), *((a.grad, b.grad) for a, b in zip(ours, plain, strict=True))]
+    )
 
 
 def nats_values(FusedNats, rows, vocabulary, softcap, dtype):
