@@ -129,7 +129,7 @@ def _sample_spans(tokens: int) -> Iterator[tuple[int, int]]:
 
 def shard_files(folder: Path, split: str) -> list[Path]:
     """The shards `fineweb_<split>_*.bin` of a folder in loading order; GolfError when there is none."""
-    files = sorted(folder.glob(f"fineweb_{split}_*.bin"))
+    files = sorted(folder.glob(f"fineweb_{split}_[0-9]*.bin"))
     if not files:
         state = "has no" if folder.is_dir() else "is no folder, so it has no"
         raise GolfError(f"{folder} {state} fineweb_{split}_*.bin",

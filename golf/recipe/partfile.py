@@ -20,7 +20,9 @@ NOT_SHIPPED = ("Knobs", "Smoke")
 class Knob:
     """One choice that a recipe makes. kind: int, float, bool, str, tuple, Slot or Chain. smoke: the small twin's value, or None.
 
-    bound: what the value must be, where the part says it; line: where in the part's file it is declared.
+    meaning: its comment; of `# meaning | 0 for off` both halves, joined by a semicolon. off: the second half, which speaks of values
+    that a branch tells apart, and is only true where that branch stands. bound: what the value must be, where the part says it;
+    line: where in the part's file it is declared.
     """
 
     name: str
@@ -31,6 +33,12 @@ class Knob:
     smoke: Any = None
     bound: Bound | None = None
     line: int = 0
+    off: str = ""
+
+    @property
+    def plain_meaning(self) -> str:
+        """The first half of its comment: what it means whatever the value."""
+        return self.meaning.removesuffix(self.off).removesuffix("; ") if self.off else self.meaning
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +184,17 @@ def _knobs(tree: ast.Module, path: Path, lines: list[str]) -> Iterator[Knob]:
                 continue
             raise GolfError(f"{path}:{node.lineno} is not a knob", "write `name: type = default  # meaning` [rule 3]")
         kind, bound = _kind(node, path)
+        meaning, _, off = (_meaning(_after(node.value, lines)) or _meaning(_after(node, lines))).partition(" | ")
         yield Knob(
             node.target.id,
             kind,
             _literal(node.value, path),
-            _meaning(_after(node.value, lines)) or _meaning(_after(node, lines)),
+            f"{meaning}; {off}" if off else meaning,
             path.stem,
             smoke.pop(node.target.id, None),
             bound,
             node.lineno,
+            off,
         )
     if smoke:
         raise GolfError(
