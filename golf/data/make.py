@@ -5,7 +5,6 @@ written in order, so the files do not depend on how many; every one is decoded a
 making that was stopped goes on from its last whole shard.
 """
 
-import fcntl
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -24,7 +23,7 @@ from golf.data import caseops
 from golf.data.shards import BOS, HEADER_BYTES, MAX_VOCABULARY, SHARD_TOKENS, write_shard
 from golf.data.tokenizer import load_tokenizer, train_tokenizer
 from golf.errors import Exit, GolfError
-from golf.files import json_text, parse_json, sha256_of_file, write_atomically
+from golf.files import Lock, json_text, parse_json, sha256_of_file, write_atomically
 
 VAL_DOCUMENTS = 50_000  # of the challenge's validation split
 TRANSFORMS = ("none", "caseops")
@@ -329,13 +328,14 @@ def _lines(documents: Iterator[str], transform: str) -> Iterator[str]:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; GolfError where another process makes a data set there. The system frees it when we die."""
-    with (folder / ".making.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise GolfError(f"another process makes a data set in {folder}", "wait for it", Exit.REFUSED) from None
+    lock = Lock(folder / ".making.lock")
+    if not lock.take():
+        raise GolfError(f"another process makes a data set in {folder}", "wait for it", Exit.REFUSED)
+    try:
         yield
-    (folder / ".making.lock").unlink(missing_ok=True)
+        lock.path.unlink(missing_ok=True)
+    finally:
+        lock.release()
 
 
 def _write_json(path: Path, report: dict[str, Any]) -> None:
