@@ -41,7 +41,7 @@ class _Plain(cst.CSTTransformer):
         self, original_node: cst.ConcatenatedString, updated_node: cst.ConcatenatedString
     ) -> cst.BaseExpression:
         plain = [part.visit(self) for part in _parts(original_node)]
-        parts = [cst.Element(cst.ensure_type(part, cst.BaseExpression)) for part in plain]
+        parts = [cst.Element(part) for part in plain if isinstance(part, cst.BaseExpression)]
         return cst.Call(cst.Name("str"), [cst.Arg(cst.List(parts))]).with_changes(
             lpar=updated_node.lpar, rpar=updated_node.rpar
         )
