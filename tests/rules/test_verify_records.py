@@ -9,7 +9,7 @@ from golf.rules.checks.significance import frontier
 from golf.stats import Sample, one_sample, welch
 
 TRACKS = ("track_10min_16mb", "track_non_record_16mb")
-# folder → rule → why it is rightly broken (rules reference part 5, formats reference §7)
+# folder → rule → why it is rightly broken
 REAL_FAULTS = {
     "2026-03-19_WarmdownQuantization": {"R15": "merged (#61) but never a leaderboard row: #65 was better on its day"},
     "2026-04-18_PR1626_CaseOps_Taper": {"R12": "train_seed0.log ran seed 1337"},

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from golf.errors import Exit
+from golf.files import toml_text
 from golf.rules.calibration.measure import Tally, measure
 from golf.rules.pack import load_pack
 from golf.rules.rates import RATES, rates
@@ -62,8 +63,4 @@ def _rows(tallies: dict[str, Tally]) -> list[list[str]]:
 
 def as_toml(tallies: dict[str, Tally]) -> str:
     """The rates file."""
-    blocks = [HEADER]
-    for code, tally in tallies.items():
-        lines = [f"{name} = {value}" for name, value in tally.as_dict().items()]
-        blocks.append("\n".join([f"[rule.{code}]", *lines, ""]))
-    return "\n".join(blocks)
+    return toml_text({"rule": {code: tally.as_dict() for code, tally in tallies.items()}}, HEADER)
