@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from golf.data.accounting import count_bytes
 from golf.data.shards import BOS, write_shard
 from golf.harness.vocabulary import Vocabulary
 
@@ -17,11 +16,17 @@ REPEATED = 0.85  # share of ids that repeat in a text with a period
 
 @dataclass(frozen=True)
 class Text:
-    """Token ids (n + 1,), the first one BOS; the targets are ids[1:]. law_nats: what the targets' law takes to code them."""
+    """Token ids (n + 1,), the first one BOS; the targets are ids[1:]. law_nats: what the targets' law takes to code them;
+    target_bytes (n,): UTF-8 bytes of every target after its predecessor."""
 
     ids: Ids
     law_nats: float
-    text_bytes: int
+    target_bytes: Ids
+
+    @property
+    def text_bytes(self) -> int:
+        """Bytes of all targets."""
+        return int(self.target_bytes.sum())
 
     @property
     def targets(self) -> int:
@@ -38,7 +43,10 @@ def uniform_text(vocabulary: Vocabulary, targets: int, seed: int) -> Text:
 def text_of(vocabulary: Vocabulary, ids: Ids) -> Text:
     """`ids` as a text, with the uniform law over `vocabulary.ids`."""
     nats = (len(ids) - 1) * math.log(len(vocabulary.ids))
-    return Text(np.asarray(ids, dtype=np.int64), nats, count_bytes(vocabulary.tables, ids))
+    tables = vocabulary.tables
+    before, target = ids[:-1], ids[1:]
+    spaces = tables.has_space[target] & ~tables.is_boundary[before]
+    return Text(np.asarray(ids, dtype=np.int64), nats, tables.base_bytes[target].astype(np.int64) + spaces)
 
 
 def periodic_ids(vocabulary: Vocabulary, targets: int, seed: int, period: int = 41) -> Ids:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 MILLISECOND = 0.001
+MOST_TWINS = 3
+TWIN_MARK = "== twin of "
 STAND_INS = ("nvidia-smi", "pip", "pyminify", "git", "uname", "hostname", "lscpu")
 
 
@@ -172,10 +174,10 @@ def _files(watch: Watch, job: Mapping[str, Any], twin_output: int) -> None:
 
     def _twin(watch: Watch, state: dict[str, Any], path: str, output: int) -> Any:
         """None in the play itself; in its twin, a stream of garbage as long as the file."""
-        if state["twin"] != "garbage":
+        if state["twin"] != "garbage" or len(state["read"]) > MOST_TWINS:
             return None
-        state["twin"] = None
         sys.stdout.flush()
+        os.write(output, f"\n{TWIN_MARK}{os.path.basename(path)}\n".encode())
         child = os.fork()
         if child:
             watch.tell("twin", path=path)
@@ -186,6 +188,7 @@ def _files(watch: Watch, job: Mapping[str, Any], twin_output: int) -> None:
                 pass
             return None
         sys.stdout = sys.stderr = os.fdopen(output, "w", encoding="utf-8", errors="replace", buffering=1)
+        state["twin"] = None
         watch.count = 2000  # the twin's events are not the play's
         return io.BytesIO(_spoil(path))
 

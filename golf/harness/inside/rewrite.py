@@ -13,6 +13,7 @@ DIGITS_SPEC = re.compile(r"^([+ ]?\d*)\.(\d+)([fg])$")
 WIDE = r"\1.12f"
 TABLE_SIZES = frozenset((1 << 22, 1 << 23, 1 << 24, 1 << 25))  # slots of hashed tables in the contest's scripts
 SMALL_TABLE = 1024
+BOUND_NAME = re.compile(r"(?i)max|limit|bytes|cap(?:_|$)")
 SLOT_NAME = re.compile(r"(?i)bucket|(?:^|_)slots?$|n_?slots|table_size|hash_size|cache_size|(?:^|_)bins?$")
 
 
@@ -22,6 +23,7 @@ class ForCPU(ast.NodeTransformer):
     def __init__(self, sizes: Mapping[str, Any], *, wide: bool = True) -> None:
         self.sizes, self.wide = sizes, wide
         self.depth = 0
+        self.tables = True  # whether a number of the size of a table is one
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         value: Any = node.value
@@ -32,7 +34,7 @@ class ForCPU(ast.NodeTransformer):
                 value = "cpu"
             elif value == "nccl":
                 value = "gloo"
-        elif type(value) is int and value in TABLE_SIZES:
+        elif type(value) is int and value in TABLE_SIZES and self.tables:
             value = SMALL_TABLE
         return ast.copy_location(ast.Constant(value), node) if value is not node.value else node
 
@@ -55,7 +57,7 @@ class ForCPU(ast.NodeTransformer):
         if self.wide and isinstance(node.op, ast.Mod) and _is_text(node.left):
             node.left = _widened(node.left)
         if isinstance(node.op, ast.LShift) and isinstance(node.left, ast.Constant) and isinstance(node.right, ast.Constant):
-            if node.left.value == 1 and node.right.value in (22, 23, 24, 25):
+            if self.tables and node.left.value == 1 and node.right.value in (22, 23, 24, 25):
                 return ast.copy_location(ast.Constant(SMALL_TABLE), node)
         self.generic_visit(node)
         return node
@@ -106,8 +108,20 @@ class ForCPU(ast.NodeTransformer):
         self.depth -= 1
         return node
 
-    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        return self._without_tables(node)  # a bound is no table
+
+    def _without_tables(self, node: Any) -> ast.AST:
+        self.tables, before = False, self.tables
         self.generic_visit(node)
+        self.tables = before
+        return node  # type: ignore[no-any-return]
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        if any(isinstance(each, ast.Name) and BOUND_NAME.search(each.id) for each in node.targets):
+            self._without_tables(node)
+        else:
+            self.generic_visit(node)
         if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             node.value = _slots(node.targets[0].id, node.value)
             if self.depth == 0:

@@ -12,7 +12,7 @@ import numpy as np
 
 from golf.harness.texts import Ids, Text, text_of
 from golf.harness.vocabulary import Vocabulary
-from golf.rules.experiments.law import COVERAGE_TOLERANCE, implied_bytes
+from golf.rules.experiments.law import Kind, covered, implied_bytes
 from golf.rules.experiments.printed import Printed
 
 TOLERANCE = 1e-3  # of the sum: totals of some hundred targets are summed in float32
@@ -51,10 +51,7 @@ def total_nats(score: Printed | None, text: Text) -> float | None:
     """
     if score is None or score.loss is None or score.bpb is None:
         return None
-    implied = implied_bytes(score, text)
-    if implied is None or abs(implied / text.text_bytes - 1.0) > COVERAGE_TOLERANCE:
-        return None
-    return score.loss * text.targets
+    return score.loss * text.targets if covered(score, text).kind is Kind.WHOLE else None
 
 
 def sums(

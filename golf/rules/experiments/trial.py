@@ -13,20 +13,19 @@ import numpy as np
 
 from golf.errors import GolfError
 from golf.harness.box import Box
-from golf.harness.settings import SEQ
+from golf.harness.inside.play import TWIN_MARK
 from golf.harness.texts import Ids, Text, periodic_ids, uniform_text
 from golf.harness.vocabulary import Vocabulary, mixed, of_model, words
 from golf.harness.whole import Played, Whole, Wish
 from golf.rules.experiments.kraft import Sums, sums
-from golf.rules.experiments.law import DOUBTFUL_NATS, Gain, bits_gain_of, covers, gain_of, implied_bytes
+from golf.rules.experiments.law import DOUBTFUL_NATS, MOST_REPEATED_TARGETS, Covered, Gain, Kind, bits_gain_of, covered, gain_of
 from golf.rules.experiments.printed import Printed, printed_scores
 
-SMALL_VOCABULARY, LARGE_VOCABULARY, KRAFT_VOCABULARY = 64, 1024, 32
+SMALL_VOCABULARY, LARGE_VOCABULARY, KRAFT_VOCABULARY = 64, 1024, 16
 TARGETS, TRAIN_TARGETS, KRAFT_TARGETS = 8192, 24_000, 190
 BUDGET_SECONDS: Mapping[str, float] = {"quick": 30.0, "default": 120.0, "deep": 600.0}
 AMPLIFIED, QUIET = 30.0, 0.3
 OVERHEAD_SECONDS = 0.02  # of a play, outside it
-REPEATS = SEQ  # targets of the last window that legacy sliding evaluations score twice, at most
 
 
 @dataclass(frozen=True)
@@ -40,21 +39,20 @@ class Gained:
 
 @dataclass(frozen=True)
 class Coverage:
-    """E4 of one printed score: bytes that it implies and those of the text."""
+    """E4 of one printed score on a text of so many targets and bytes."""
 
     score: Printed
-    implied_bytes: float
-    text_bytes: int
+    covered: Covered
     targets: int
-    holds: bool
+    text_bytes: int
 
 
 @dataclass(frozen=True)
 class Reading:
     """E3: whether the run read back what it wrote, and what its twin did that read garbage there.
 
-    wrote: files; read: of these, read back; used: whether tensors were unpacked or loaded at all afterwards; twin_scores: what
-    the twin printed all the same.
+    wrote: files; read: of these, read back; used: whether tensors were unpacked or loaded at all; twin_scores: what the twin of the
+    last file printed all the same.
     """
 
     wrote: tuple[str, ...]
@@ -192,14 +190,14 @@ class _Course:
             return
         deep, quick = self.trial.depth == "deep", self.trial.depth == "quick"
         steps: list[tuple[str, float, Callable[[], None]]] = []
-        if self._bits_are_another(first):
+        if self._bits_are_another():
             steps.append(("E1 on bytes", 1, self._bytes))
-        cheap = 2 * (KRAFT_VOCABULARY + 1)
+        cuts = 1 if quick else 4 if deep else 2
         steps += [
             (f"E1 with {SMALL_VOCABULARY} tokens", 1, lambda: self._random("small vocabulary", mixed(SMALL_VOCABULARY), Wish(seed=self.trial.seed, quiet=QUIET))),
             ("E1 amplified", 1, self._amplified),
             ("E2 blind artifact", 3, self._blind),
-            ("E5 one more token", cheap / 4, lambda: self._kraft(2)),
+            ("E5 one more token", 2, lambda: self._kraft(cuts)),
         ]
         if deep:
             steps += [("E1 hidden in a known text", 2, self._suffix), ("E1 four times as long", 4, self._longer)]
@@ -242,31 +240,23 @@ class _Course:
         trial.own_text = bool(played.happened("drew its text"))
         trial.reads_tokenizer = any(str(each.get("path", "")).endswith(".model") for each in played.happened("open"))
         self._gains("random text", text, trial.scores)
-        self._cover(text, trial.scores)
+        if not trial.own_text:
+            trial.coverage = [Coverage(score, covered(score, text), text.targets, text.text_bytes) for score in trial.scores]
         read = tuple(Path(str(each["path"])).name for each in played.happened("read back"))
         used = any(played.happened(event) for event in ("unpacked", "loaded"))
-        twin = bool(played.happened("twin"))
-        trial.reading = Reading(tuple(played.files), read, used, tuple(printed_scores(played.twin_text)), twin)
+        last = played.twin_text.rpartition(TWIN_MARK)[2]
+        trial.reading = Reading(tuple(played.files), read, used, tuple(printed_scores(last)), bool(played.happened("twin")))
         return played
 
     def _gains(self, setting: str, text: Text, scores: Sequence[Printed]) -> list[Gain]:
-        whole = True if self.trial.own_text else None
-        found = [gain for score in scores if (gain := gain_of(score, text, len(scores), REPEATS, whole=whole))]
+        known = text.targets if self.trial.own_text else None
+        found = [gain for score in scores if (gain := gain_of(score, text, len(scores), targets=known))]
         self.trial.gained.append(Gained(setting, text.targets, tuple(found)))
         return found
 
-    def _cover(self, text: Text, scores: Sequence[Printed]) -> None:
-        for score in scores:
-            implied = implied_bytes(score, text)
-            if implied is not None and not self.trial.own_text:
-                self.trial.coverage.append(Coverage(score, implied, text.text_bytes, text.targets, bool(covers(score, text, REPEATS))))
-
-    def _bits_are_another(self, first: Played) -> bool:
+    def _bits_are_another(self) -> bool:
         """Whether some printed bits are not those of the printed loss: a mixture of bytes, or bits alone."""
-        return not self.trial.own_text and any(
-            score.bpb is not None and (score.loss is None or not covers(score, uniform_text(self.large, TARGETS, self.trial.seed), REPEATS))
-            for score in self.trial.scores
-        )
+        return any(each.covered.kind in (Kind.OTHER, Kind.UNTOLD) and each.score.bpb is not None for each in self.trial.coverage)
 
     def _random(self, setting: str, vocabulary: Vocabulary, wish: Wish, targets: int = TARGETS) -> list[Gain]:
         text = uniform_text(vocabulary, targets, self.trial.seed + 2)
@@ -285,7 +275,7 @@ class _Course:
             self.trial.left_out.append(f"E1 on bytes ({played.fault})")
             return
         scores = printed_scores(played.text)
-        found = [gain for score in scores if (gain := bits_gain_of(score, text, len(scores), REPEATS))]
+        found = [gain for score in scores if (gain := bits_gain_of(score, text, len(scores)))]
         self.trial.gained.append(Gained("bits on uniquely spelled words", text.targets, tuple(found)))
 
     def _amplified(self) -> None:
@@ -359,7 +349,7 @@ class _Course:
         for label, score in both.items():
             if label in before and score.loss is not None and (first := before[label].loss) is not None:
                 nats = len(rest) * math.log(vocabulary.size) - ((len(known) + len(rest) - 1) * score.loss - (len(known) - 1) * first)
-                gains.append(Gain(score, "loss", nats, 20.0 + math.log(len(both)) + REPEATS * math.log(vocabulary.size)))
+                gains.append(Gain(score, "loss", nats, 20.0 + math.log(len(both)) + MOST_REPEATED_TARGETS * math.log(vocabulary.size)))
         trial.gained.append(Gained("random text behind a text with repeats", len(rest), tuple(gains)))
 
     def _longer(self) -> None:
