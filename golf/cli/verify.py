@@ -17,10 +17,12 @@ def verify(
     pack: str = typer.Option("pgolf-2026-05", help="The rule pack: a contest state."),
     only: str = typer.Option("", help="Kinds of checks, comma-separated: folder,json,log,static,stats,execute."),
     track: str | None = typer.Option(None, help="Judge by this track: 10min_16mb, non_record_16mb or local."),
-    quick: bool = typer.Option(False, "--quick", help="Fewer positions in executed checks; scores no artifact alone."),
+    quick: bool = typer.Option(False, "--quick", help="The short form: fewer experiments (30 s); scores no artifact alone."),
+    deep: bool = typer.Option(False, "--deep", help="With --execute: every experiment (ten minutes)."),
     execute: bool = typer.Option(
-        False, "--execute", help="Run a foreign script's evaluation on a stub model, in a sandbox."
+        False, "--execute", help="Run a foreign script whole and small in the box, and judge what it prints."
     ),
+    unsafe: bool = typer.Option(False, "--unsafe", help="With --execute: run it although a wall of the box is missing here."),
     power: float = typer.Option(0.8, help="R14: the power for which it says how many seeds are needed."),
     rate: float | None = typer.Option(None, help="R14: dollars per hour, to say what these seeds cost."),
     verbose: bool = typer.Option(
@@ -32,7 +34,9 @@ def verify(
     records: str | None = typer.Option(None, help="With --self-test: official record folders to measure on too."),
     write: bool = typer.Option(False, "--write", help="With --self-test: keep the measured rates with the pack."),
 ) -> None:
-    """Judge a submission by the rules: PASS, FAIL, UNKNOWN or N/A per rule, with evidence, file:line and source.
+    """Judge a submission by the rules: FAIL, UNKNOWN, CLEAN SO FAR, PASS or N/A per rule, with evidence, file:line and source.
+
+    PASS says by what a rule is proven to be kept; CLEAN SO FAR that nothing was found, and what was tried.
 
     Ends with 1 when a deciding rule is broken, 6 when one could not be told, 0 otherwise.
 
@@ -45,7 +49,7 @@ def verify(
     from golf.rules import verify_folder
 
     kinds = only.split(",") if only else None
-    verdict = verify_folder(_here(path), pack, kinds, quick=quick, execute=execute, track=track, power=power, rate=rate)
+    verdict = verify_folder(_here(path), pack, kinds, quick=quick, execute=execute, track=track, power=power, rate=rate, deep=deep, unsafe=unsafe)
     _print(verdict, json=json, md=md, verbose=verbose)
     raise typer.Exit(verdict.exit)
 

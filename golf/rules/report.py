@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from golf.rules.findings import Finding, State, Verdict
 
-ORDER = (State.FAIL, State.UNKNOWN, State.PASS, State.NA)
+ORDER = (State.FAIL, State.UNKNOWN, State.CLEAN, State.PASS, State.NA)
+SHORT = {State.CLEAN: "CLEAN"}
 MAX_EVIDENCE = 6
 
 
@@ -37,7 +38,7 @@ def text(verdict: Verdict, *, verbose: bool = False) -> Iterator[str]:
 
 def _finding(finding: Finding, *, verbose: bool) -> Iterator[str]:
     strict = f" (strictly {finding.strict})" if finding.strict is not finding.state else ""
-    yield f"{finding.state:<8}{finding.code} {finding.severity:<6}{finding.title}: {finding.message}{strict}"
+    yield f"{SHORT.get(finding.state, finding.state):<8}{finding.code} {finding.severity:<6}{finding.title}: {finding.message}{strict}"
     pad = " " * 8
     where = place(finding)
     if where and (verbose or finding.state is not State.NA):

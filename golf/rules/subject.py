@@ -43,6 +43,8 @@ class Subject:
     only: frozenset[str] | None = None
     power: float = 0.8  # of the seeds that R14 asks for
     rate: float | None = None  # dollars an hour
+    deep: bool = False  # every experiment
+    unsafe: bool = False  # run a stranger's script although a wall is missing
     notes: list[str] = field(default_factory=list)
     acts: dict[str, Any] = field(
         default_factory=dict, repr=False
