@@ -25,6 +25,7 @@ SMALL_VOCABULARY, LARGE_VOCABULARY, KRAFT_VOCABULARY = 64, 1024, 16
 TARGETS, TRAIN_TARGETS, KRAFT_TARGETS = 8192, 24_000, 190
 BUDGET_SECONDS: Mapping[str, float] = {"quick": 30.0, "default": 120.0, "deep": 600.0}
 AMPLIFIED, QUIET = 30.0, 0.3
+DEFICIT_NATS = 20.0
 OVERHEAD_SECONDS = 0.02  # of a play, outside it
 
 
@@ -182,6 +183,7 @@ class _Course:
     def __init__(self, trial: Trial, whole: Whole, budget: Budget, tokenizer: bytes | None) -> None:
         self.trial, self.whole, self.budget = trial, whole, budget
         self.last_seconds = 0.0
+        self.quiet = 1.0
         self.large = of_model(tokenizer, LARGE_VOCABULARY) if tokenizer else mixed(LARGE_VOCABULARY)
 
     def run(self) -> None:
@@ -194,7 +196,7 @@ class _Course:
             steps.append(("E1 on bytes", 1, self._bytes))
         cuts = 1 if quick else 4 if deep else 2
         steps += [
-            (f"E1 with {SMALL_VOCABULARY} tokens", 1, lambda: self._random("small vocabulary", mixed(SMALL_VOCABULARY), Wish(seed=self.trial.seed, quiet=QUIET))),
+            (f"E1 with {SMALL_VOCABULARY} tokens", 1, lambda: self._random("small vocabulary", mixed(SMALL_VOCABULARY), Wish(seed=self.trial.seed, quiet=self.quiet))),
             ("E1 amplified", 1, self._amplified),
             ("E2 blind artifact", 3, self._blind),
             ("E5 one more token", 2, lambda: self._kraft(cuts)),
@@ -232,14 +234,16 @@ class _Course:
         """E1, E3 and E4 in one run."""
         trial = self.trial
         text = uniform_text(self.large, TARGETS, trial.seed)
-        played = self._play(self.large, text.ids, Wish(seed=trial.seed, quiet=QUIET, twin="garbage"))
+        played = self._play(self.large, text.ids, Wish(seed=trial.seed, twin="garbage"))
         trial.scores = tuple(printed_scores(played.text))
         if not played.ran or not trial.scores:
             trial.fault = played.fault or "it prints no score of a form that is known"
             return None
         trial.own_text = bool(played.happened("drew its text"))
         trial.reads_tokenizer = any(str(each.get("path", "")).endswith(".model") for each in played.happened("open"))
-        self._gains("random text", text, trial.scores)
+        gains = self._gains("random text", text, trial.scores)
+        if max((gain.nats for gain in gains if trial.rests_on(gain.score)), default=0.0) < -DEFICIT_NATS:
+            self.quiet = QUIET  # what the untrained model lacks would hide a gain
         if not trial.own_text:
             trial.coverage = [Coverage(score, covered(score, text), text.targets, text.text_bytes) for score in trial.scores]
         read = tuple(Path(str(each["path"])).name for each in played.happened("read back"))
@@ -285,10 +289,10 @@ class _Course:
             for name, value in {**self._default_rates(), **self.whole.shown}.items()
             if name in self.whole.names and name.endswith("LR") and name.startswith(("TTT", "SLOT", "EVAL", "ADAPT", "LORA")) and _is_rate(value)
         }
-        if not self.trial.late_optimizers and not rates:
+        if not self.trial.late_optimizers and not rates and self.quiet == 1.0:
             return
         factor = 1.0 if rates else AMPLIFIED
-        self._random("adaptation amplified", self.large, Wish(seed=self.trial.seed, quiet=QUIET, late_rate=factor, extra=rates))
+        self._random("adaptation amplified", self.large, Wish(seed=self.trial.seed, quiet=self.quiet, late_rate=factor, extra=rates))
 
     def _default_rates(self) -> dict[str, str]:
         return {name: "0.01" for name in self.whole.names if name in ("TTT_LR", "SLOT_LR")}
@@ -319,7 +323,7 @@ class _Course:
         cuts = tuple(sorted(int(each) for each in rng.choice(np.arange(KRAFT_TARGETS - 50, KRAFT_TARGETS), count, replace=False)))
         extra = {"TRAIN_SEQ_LEN": "32", "EVAL_SEQ_LEN": "32", "EVAL_STRIDE": "8", "TTT_CHUNK_TOKENS": "64", "TTT_CHUNK_SIZE": "64"}
         extra |= {"TRAIN_BATCH_TOKENS": "256", "VAL_BATCH_SIZE": "256", "VAL_BATCH_TOKENS": "256"}
-        wish = Wish(seed=trial.seed, train_rate=1.0, late_rate=10.0, extra=extra)
+        wish = Wish(seed=trial.seed, train_rate=1.0, late_rate=AMPLIFIED, extra=extra)
 
         def score_of(text: Ids) -> Printed | None:
             played = self._play(vocabulary, text, wish)
@@ -355,7 +359,7 @@ class _Course:
     def _longer(self) -> None:
         worst = max((gain.nats for run in self.trial.gained for gain in run.gains if self.trial.rests_on(gain.score)), default=0.0)
         if worst > DOUBTFUL_NATS:
-            self._random("four times as long", self.large, Wish(seed=self.trial.seed + 7, quiet=QUIET), 4 * TARGETS)
+            self._random("four times as long", self.large, Wish(seed=self.trial.seed + 7, quiet=self.quiet), 4 * TARGETS)
 
 
 def _is_rate(text: str) -> bool:
