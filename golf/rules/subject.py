@@ -91,7 +91,22 @@ class Subject:
         named = {
             name.lower(): value.strip("'\"") for name, value in re.findall(r"\b([A-Z][A-Z0-9_]{2,})=(\S+)", command)
         }
-        return named | (runs[0].config if runs else {})
+        return self._shown_settings | named | (runs[0].config if runs else {})
+
+    @cached_property
+    def _shown_settings(self) -> dict[str, str]:
+        """What run scripts, README tables, families' log lines and settings files beside the script set."""
+        if self.kind == "script" or self.source is None:
+            return {}
+        from golf.harness.settings import names_read, published
+
+        texts = [module.text for module in self.source.modules]
+        found = {name.lower(): value for name, value in published(self.folder, names_read(texts)).items()}
+        for path in own_files(self.folder, "*.json"):
+            if path.name in " ".join(texts) and not path.name.startswith("submission"):
+                table = read_json(path)[0] or {}
+                found |= {str(key).lower(): str(value) for key, value in table.items() if isinstance(value, int | float | str)}
+        return found
 
     @cached_property
     def run_set(self) -> Path | None:

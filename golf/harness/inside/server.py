@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import traceback
-from typing import Any
+from typing import Any, TextIO
 
 from golf.harness.inside import walls
 
@@ -26,9 +26,14 @@ def main() -> None:
     walls.adopt_orphans()
     walls.hide()
     _load()
-    print(json.dumps({"ready": True}), file=answers, flush=True)
+    _say(answers, {"ready": True})
     for line in jobs:
-        print(json.dumps(_answer(json.loads(line))), file=answers, flush=True)
+        _say(answers, _answer(json.loads(line)))
+
+
+def _say(answers: TextIO, table: dict[str, Any]) -> None:
+    answers.write(json.dumps(table) + "\n")
+    answers.flush()
 
 
 def _load() -> None:

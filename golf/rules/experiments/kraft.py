@@ -27,11 +27,12 @@ class Sums:
     cuts: tuple[int, ...] = ()
     fault: str | None = None
     score: Printed | None = None
+    by_bits: bool = False
 
     @property
     def holds(self) -> bool:
-        """Whether every sum is one within the tolerance."""
-        return bool(self.sums) and max(abs(total - 1.0) for total in self.sums) <= TOLERANCE
+        """Whether every sum is one within the tolerance; what is bounded by one only never shows it."""
+        return bool(self.sums) and not self.by_bits and max(abs(total - 1.0) for total in self.sums) <= TOLERANCE
 
     @property
     def convicts(self) -> bool:
@@ -75,6 +76,23 @@ def sums(
             totals.append(total)
         found.append(float(np.exp(totals[0] - np.array(totals[1:])).sum()))
     return Sums(tuple(found), cuts, None, last)
+
+
+def byte_sums(vocabulary: Vocabulary, ids: Ids, cuts: tuple[int, ...], score_of: Callable[[Ids], Printed | None]) -> Sums:
+    """The same by the printed bits, over the words of a vocabulary that no word of begins another: at most one for any code of bytes."""
+    found: list[float] = []
+    last = None
+    for cut in cuts:
+        before = ids[:cut]
+        totals = []
+        for token in (None, *(int(each) for each in vocabulary.ids)):
+            text = text_of(vocabulary, before if token is None else np.append(before, token))
+            last = score_of(text.ids)
+            if last is None or last.bpb is None or not math.isfinite(last.bpb):
+                return Sums(tuple(found), cuts, "a short text gives no bits", last)
+            totals.append(last.bpb * math.log(2.0) * text.text_bytes)
+        found.append(float(np.exp(totals[0] - np.array(totals[1:])).sum()))
+    return Sums(tuple(found), cuts, None, last, by_bits=True)
 
 
 def _why(score: Printed | None, text: Text) -> str:

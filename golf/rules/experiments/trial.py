@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from golf.harness.inside.play import TWIN_MARK
 from golf.harness.texts import Ids, Text, periodic_ids, uniform_text
 from golf.harness.vocabulary import Vocabulary, mixed, of_model, words
 from golf.harness.whole import Played, Whole, Wish
-from golf.rules.experiments.kraft import Sums, sums
+from golf.rules.experiments.kraft import Sums, byte_sums, sums
 from golf.rules.experiments.law import DOUBTFUL_NATS, MOST_REPEATED_TARGETS, Covered, Gain, Kind, bits_gain_of, covered, gain_of
 from golf.rules.experiments.printed import Printed, printed_scores
 
@@ -26,6 +27,12 @@ TARGETS, TRAIN_TARGETS, KRAFT_TARGETS = 8192, 24_000, 190
 BUDGET_SECONDS: Mapping[str, float] = {"quick": 30.0, "default": 120.0, "deep": 600.0}
 AMPLIFIED, QUIET = 30.0, 0.3
 DEFICIT_NATS = 20.0
+BYTE_CUTS = (48, 64, 32, 96, 128)  # tokens: byte contexts are seen some times, not often, so that mixtures still mix
+MOST_NATS = 12.0  # a target: beyond, what adapts has run away
+SHORT: Mapping[str, str] = MappingProxyType({
+    "TRAIN_SEQ_LEN": "32", "EVAL_SEQ_LEN": "32", "EVAL_STRIDE": "8", "TTT_CHUNK_TOKENS": "64", "TTT_CHUNK_SIZE": "64",
+    "TRAIN_BATCH_TOKENS": "256", "VAL_BATCH_SIZE": "256", "VAL_BATCH_TOKENS": "256",
+})  # fmt: skip
 OVERHEAD_SECONDS = 0.02  # of a play, outside it
 
 
@@ -199,7 +206,7 @@ class _Course:
             (f"E1 with {SMALL_VOCABULARY} tokens", 1, lambda: self._random("small vocabulary", mixed(SMALL_VOCABULARY), Wish(seed=self.trial.seed, quiet=self.quiet))),
             ("E1 amplified", 1, self._amplified),
             ("E2 blind artifact", 3, self._blind),
-            ("E5 one more token", 2, lambda: self._kraft(cuts)),
+            ("E5 one more token", 2, lambda: (self._kraft_of_bits if self._bits_are_another() else self._kraft)(cuts)),
         ]
         if deep:
             steps += [("E1 hidden in a known text", 2, self._suffix), ("E1 four times as long", 4, self._longer)]
@@ -293,6 +300,9 @@ class _Course:
             return
         factor = 1.0 if rates else AMPLIFIED
         self._random("adaptation amplified", self.large, Wish(seed=self.trial.seed, quiet=self.quiet, late_rate=factor, extra=rates))
+        if self.trial.late_optimizers and not self.trial.convicted and self.budget.allows(2):
+            wish = Wish(seed=self.trial.seed, quiet=self.quiet, late_rate=AMPLIFIED**2)
+            self._random("adaptation amplified more", self.large, wish)
 
     def _default_rates(self) -> dict[str, str]:
         return {name: "0.01" for name in self.whole.names if name in ("TTT_LR", "SLOT_LR")}
@@ -316,25 +326,35 @@ class _Course:
         trial.blind = Blind(tuple(sorted(first.files)), differing, unstable)
 
     def _kraft(self, count: int) -> None:
-        """E5 on a text with repeats, at cuts drawn by the seed; first one play tells what it costs."""
+        """E5 on a text with repeats, at cuts drawn by the seed; a first play tells what it costs and how fast it may adapt."""
         trial, vocabulary = self.trial, mixed(KRAFT_VOCABULARY)
-        rng = np.random.default_rng(trial.seed)
         ids = periodic_ids(vocabulary, KRAFT_TARGETS, trial.seed)
-        cuts = tuple(sorted(int(each) for each in rng.choice(np.arange(KRAFT_TARGETS - 50, KRAFT_TARGETS), count, replace=False)))
-        extra = {"TRAIN_SEQ_LEN": "32", "EVAL_SEQ_LEN": "32", "EVAL_STRIDE": "8", "TTT_CHUNK_TOKENS": "64", "TTT_CHUNK_SIZE": "64"}
-        extra |= {"TRAIN_BATCH_TOKENS": "256", "VAL_BATCH_SIZE": "256", "VAL_BATCH_TOKENS": "256"}
-        wish = Wish(seed=trial.seed, train_rate=1.0, late_rate=AMPLIFIED, extra=extra)
-
-        def score_of(text: Ids) -> Printed | None:
-            played = self._play(vocabulary, text, wish)
-            scores = printed_scores(played.text) if played.ran else []
-            return next((score for score in reversed(scores) if trial.rests_on(score)), None)
-
-        score_of(ids)
+        for rate in (AMPLIFIED**2, AMPLIFIED, 1.0) if trial.late_optimizers else (1.0,):
+            score = self._short(vocabulary, ids, rate)
+            if score is not None and score.loss is not None and math.isfinite(score.loss) and score.loss < MOST_NATS:
+                break
         if self.last_seconds * count * (vocabulary.size + 1) > self.budget.left:
             trial.left_out.append("E5 one more token")
             return
-        trial.kraft = sums(vocabulary, ids, cuts, score_of, trial.own_text)
+        trial.kraft = sums(vocabulary, ids, self._cuts(count), lambda text: self._short(vocabulary, text, rate), trial.own_text)
+
+    def _kraft_of_bits(self, count: int) -> None:
+        """E5 by the printed bits, where these are not those of the printed loss."""
+        trial, vocabulary = self.trial, words(KRAFT_VOCABULARY)
+        ids = uniform_text(vocabulary, KRAFT_TARGETS, trial.seed).ids
+        cuts = BYTE_CUTS[: count + 1]
+        trial.kraft = byte_sums(vocabulary, ids, cuts, lambda text: self._short(vocabulary, text, 1.0))
+
+    def _cuts(self, count: int) -> tuple[int, ...]:
+        rng = np.random.default_rng(self.trial.seed)
+        return tuple(sorted(int(each) for each in rng.choice(np.arange(KRAFT_TARGETS - 50, KRAFT_TARGETS), count, replace=False)))
+
+    def _short(self, vocabulary: Vocabulary, text: Ids, rate: float) -> Printed | None:
+        """The claimed score of a short text, in windows of 32."""
+        wish = Wish(seed=self.trial.seed, train_rate=1.0, late_rate=rate, extra=SHORT)
+        played = self._play(vocabulary, text, wish)
+        scores = printed_scores(played.text) if played.ran else []
+        return next((score for score in reversed(scores) if self.trial.rests_on(score)), None)
 
     def _suffix(self) -> None:
         """Random ids behind a text with repeats: G = n_U · ln V - [N · L(RU) - n_R · L(R)] keeps the same bound for what never looks ahead."""
