@@ -2,7 +2,8 @@
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from golf.rules.checks.adapting import DRIVERS
 from golf.rules.code import Code, Piece, leaf
@@ -75,13 +76,18 @@ def hashed_target(subject: Subject) -> Iterable[Result]:
         yield absent(code, "no table is keyed by the target")
 
 
-def ratios_of_tables(code: Code) -> Iterable[tuple[Piece, int, tuple[str, str]]]:
+@lru_cache(maxsize=8)
+def ratios_of_tables(code: Code) -> tuple[tuple[Piece, int, tuple[str, str]], ...]:
     """Where an entry of one hashed count table is divided by an entry of another, at another key, and the ratio is not only compared.
 
     By structure alone: tables are what is counted up by index anywhere in the code; a key is hashed where it, or the function that
     makes it, takes a remainder or masks bits.
     """
-    counted = {name for piece in code for node in piece.nodes if (name := _counted_up(node))}
+    return tuple(_ratios(code))
+
+
+def _ratios(code: Code) -> Iterator[tuple[Piece, int, tuple[str, str]]]:
+    counted = {name for module in code.modules for node in module.nodes if (name := _counted_up(node))}
     hashing = {piece.name for piece in code if any(_takes_remainder(node) for node in piece.nodes)}
     if len(counted) < 2:
         return

@@ -183,6 +183,13 @@ def _learning_loops(piece: Piece) -> list[ast.AST]:
     return [loop for loop in learning if not any(other is not loop and other in ast.walk(loop) for other in learning)]
 
 
+def _straight_line(piece: Piece) -> list[ast.AST]:
+    """Statements of a driver outside every loop, where some of these go backward."""
+    straight = [node for node in piece.node.body if not isinstance(node, ast.For | ast.While)]
+    learns = any(isinstance(each, ast.Call) and leaf(each.func) == "backward" for node in straight for each in ast.walk(node))
+    return list(straight) if learns else []
+
+
 def warmup_on_val(subject: Subject) -> Iterable[Result]:
     """A warm-up that goes backward on validation tokens, even if the state is thrown away."""
     code = subject.code
@@ -192,7 +199,7 @@ def warmup_on_val(subject: Subject) -> Iterable[Result]:
         main = piece.name in DRIVERS
         if not (WARM.search(piece.name) or main) or not piece.backward or not code.is_live(piece):
             continue
-        around = _learning_loops(piece) if main else [piece.node]
+        around = [*_learning_loops(piece), *_straight_line(piece)] if main else [piece.node]
         handed = [
             node for outer in around for call in ast.walk(outer) if isinstance(call, ast.Call)
             for argument in call.args for node in ast.walk(argument)
