@@ -29,9 +29,10 @@ def verify(
         False, "--verbose", "-v", help="Evidence and source of every rule, not only of those broken."
     ),
     json: bool = typer.Option(False, "--json", help="The verdict as JSON."),
-    md: bool = typer.Option(False, "--md", help="A table for a pull request."),
+    md: bool = typer.Option(False, "--md", help="A comment for the pull request: what fails, why, what would settle the rest."),
     self_test: bool = typer.Option(False, "--self-test", help="Measure the checks on the calibration corpus instead."),
     records: str | None = typer.Option(None, help="With --self-test: official record folders to measure on too."),
+    specimens: str | None = typer.Option(None, help="With --self-test: a folder of specimens (index.json); --execute runs them."),
     write: bool = typer.Option(False, "--write", help="With --self-test: keep the measured rates with the pack."),
 ) -> None:
     """Judge a submission by the rules: FAIL, UNKNOWN, CLEAN SO FAR, PASS or N/A per rule, with evidence, file:line and source.
@@ -45,7 +46,7 @@ def verify(
     if self_test:
         from golf.cli.pages.self_test import print_self_test
 
-        raise typer.Exit(print_self_test(records, write=write, json=json, md=md))
+        raise typer.Exit(print_self_test(records, specimens, execute=execute, write=write, json=json, md=md))
     from golf.rules import verify_folder
 
     kinds = only.split(",") if only else None
@@ -63,14 +64,13 @@ def _here(path: str | None) -> str:
 
 
 def _print(verdict: Verdict, *, json: bool, md: bool, verbose: bool) -> None:
-    from golf.cli.output import print_json, print_table
-    from golf.rules.report import figures, summary, table, text
+    from golf.cli.output import print_json
+    from golf.rules.report import figures, review, text
 
     if json:
         print_json(verdict.as_dict())
     elif md:
-        print_table(None, ["state", "rule", "found", "where", "source"], table(verdict), md=True)
-        print(f"\n{summary(verdict)}")
+        print("\n".join(review(verdict)))
         for line in figures(verdict):
             print(f"- {line}")
     else:
