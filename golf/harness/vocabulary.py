@@ -18,6 +18,7 @@ from golf.data.accounting import META_SPACE, ByteTables, byte_tables
 NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
 SPECIALS = (("<pad>", CONTROL), ("<s>", CONTROL), ("</s>", CONTROL), ("<unk>", UNKNOWN))  # the official order: BOS is 1
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+WORD_LETTERS = 7
 WIDER = "éßøñжλ中日€≤"  # letters of two and three bytes
 
 
@@ -55,10 +56,12 @@ def mixed(size: int) -> Vocabulary:
 
 @cache
 def words(size: int) -> Vocabulary:
-    """`size` ids: four controls, else "▁" and three letters each, so that bytes spell tokens in one way only; texts draw from these."""
-    spelled = ["".join(three) for three in product(LETTERS, repeat=3)]
-    step = max(len(spelled) // size, 1)
-    pieces = [*SPECIALS, *((META_SPACE + piece, NORMAL) for piece in spelled[::step][: size - len(SPECIALS)])]
+    """`size` ids: four controls, else "▁" and seven letters each, so that bytes spell tokens in one way only; texts draw from these."""
+    rng = np.random.default_rng(0)
+    spelled: dict[str, None] = {}
+    while len(spelled) < size - len(SPECIALS):
+        spelled[META_SPACE + "".join(rng.choice(list(LETTERS), WORD_LETTERS))] = None
+    pieces = [*SPECIALS, *((piece, NORMAL) for piece in spelled)]
     return Vocabulary(f"words{size}", size, model_file(pieces, byte_fallback=False), np.arange(len(SPECIALS), size))
 
 

@@ -27,7 +27,6 @@ TARGETS, TRAIN_TARGETS, KRAFT_TARGETS = 8192, 24_000, 190
 BUDGET_SECONDS: Mapping[str, float] = {"quick": 30.0, "default": 120.0, "deep": 600.0}
 AMPLIFIED, QUIET = 30.0, 0.3
 DEFICIT_NATS = 20.0
-BYTE_CUTS = (64, 48, 96, 32, 128)  # tokens: byte contexts are seen some times, not often, so that mixtures still mix
 MOST_NATS = 12.0  # a target: beyond, what adapts has run away
 SHORT: Mapping[str, str] = MappingProxyType({
     "TRAIN_SEQ_LEN": "32", "EVAL_SEQ_LEN": "32", "EVAL_STRIDE": "8", "TTT_CHUNK_TOKENS": "64", "TTT_CHUNK_SIZE": "64",
@@ -339,11 +338,13 @@ class _Course:
         trial.kraft = sums(vocabulary, ids, self._cuts(count), lambda text: self._short(vocabulary, text, rate), trial.own_text)
 
     def _kraft_of_bits(self, count: int) -> None:
-        """E5 by the printed bits, where these are not those of the printed loss."""
-        trial, vocabulary = self.trial, words(2 * KRAFT_VOCABULARY)
-        ids = uniform_text(vocabulary, KRAFT_TARGETS, trial.seed).ids
-        for cut in BYTE_CUTS[: count + 1]:
-            trial.kraft = byte_sums(vocabulary, ids, (cut,), lambda text: self._short(vocabulary, text, 1.0))
+        """E5 by the printed bits, where these are not those of the printed loss: behind a word that has not been seen before, so that
+        what mixes bytes leans on the network for the next first byte."""
+        trial, vocabulary = self.trial, words(KRAFT_VOCABULARY)
+        rare, common = vocabulary.ids[:1], replace(vocabulary, ids=vocabulary.ids[1:])
+        for turn in range(count):
+            ids = np.append(uniform_text(common, KRAFT_TARGETS - 30 * turn, trial.seed + turn).ids, rare)
+            trial.kraft = byte_sums(vocabulary, ids, (len(ids),), lambda text: self._short(vocabulary, text, 1.0))
             if trial.kraft.convicts or not self.budget.allows(10):
                 break
 
