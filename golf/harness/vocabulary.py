@@ -56,9 +56,12 @@ def mixed(size: int) -> Vocabulary:
 
 @cache
 def words(size: int) -> Vocabulary:
-    """`size` ids: four controls, else "▁" and seven letters each, so that bytes spell tokens in one way only; texts draw from these."""
+    """`size` ids: four controls, else "▁" and seven letters each, so that bytes spell tokens in one way only; texts draw from these.
+
+    The first word shares no letter with the others: what comes after it comes in a context of bytes that was never seen.
+    """
     rng = np.random.default_rng(0)
-    spelled: dict[str, None] = {}
+    spelled: dict[str, None] = {f"{META_SPACE}QXZQXZJ": None}  # no letter of it stands in another word
     while len(spelled) < size - len(SPECIALS):
         spelled[META_SPACE + "".join(rng.choice(list(LETTERS), WORD_LETTERS))] = None
     pieces = [*SPECIALS, *((piece, NORMAL) for piece in spelled)]
