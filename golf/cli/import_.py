@@ -27,7 +27,7 @@ def import_(
 ) -> None:
     """Adopt anyone's record folder as a submission: script unpacked, results in the store.
 
-    $ golf import ~/parameter-golf/records/track_10min_16mb/2026-04-09_SP8192_Legal --name legal
+    $ golf import records/track_10min_16mb/2026-04-09_Mine --name legal
     """
     from golf.cli.output import print_json, talk
     from golf.project import find_submission

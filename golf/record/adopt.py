@@ -8,13 +8,12 @@ from typing import Any
 
 from golf.challenge import SCRIPT
 from golf.errors import Exit, GolfError
-from golf.files import copy_folder, sha256_of, write_atomically
+from golf.files import copy_folder, sha256_of, toml_text, write_atomically
 from golf.project import ADOPTED, find_root
 from golf.reading.choice import choose_logs
 from golf.reading.folder import Folder, SeedLog, open_folder
 from golf.reading.script import find_script
 from golf.recipe.catalogue import load_catalogue
-from golf.recipe.knobs import toml
 from golf.record.elsewhere import Adopted, store_results
 from golf.run.foreign import shipped_beside
 
@@ -66,16 +65,16 @@ def recipe_text(name: str, record: Folder, chosen: dict[int, SeedLog]) -> str:
         "seeds": list(chosen) or [1337], "authors": [str(claims["author"])] if claims.get("author") else [],
         "source": f"adopted from {record.path.resolve().name}",
     }  # fmt: skip
-    text = "# An adopted script: train_gpt.py is its authors' own and is not composed from this file; original/ keeps what came.\n"
-    text += "".join(f"{key} = {toml(value)}\n" for key, value in rows.items())
     published = {
         key: claims[key] for key in ("val_bpb", "val_loss", "bytes_total") if isinstance(claims.get(key), int | float)
     }
     if published:
-        text += "\n[published]\n" + "".join(f"{key} = {toml(value)}\n" for key, value in published.items())
+        rows["published"] = published
     vocab_size = next((log.run.vocab_size for log in chosen.values() if log.run.vocab_size), None)
     if vocab_size:
-        text += f"\n[{load_catalogue().knobs['vocab_size'].part}]\nvocab_size = {vocab_size}\n"  # which data it reads
+        rows[load_catalogue().knobs["vocab_size"].part] = {"vocab_size": vocab_size}  # which data it reads
+    about = "# An adopted script: train_gpt.py is its authors' own and is not composed from this file; original/ keeps what came."
+    text = toml_text(rows, about)
     config = next(iter(chosen.values())).run.hyperparameters if chosen else {}
     if config:
         text += "\n# hyper-parameters that its log prints:\n" + "".join(
@@ -86,13 +85,9 @@ def recipe_text(name: str, record: Folder, chosen: dict[int, SeedLog]) -> str:
 
 def lock_text(name: str, script: bytes) -> str:
     """golf.lock of a script that no composer made: bound to its bytes, by a version that is nobody's."""
-    rows = {"golf": ADOPTED, "composer": "none", "recipe": name, "form": "readable", "recipe_sha256": "",
+    rows: dict[str, Any] = {"golf": ADOPTED, "composer": "none", "recipe": name, "form": "readable", "recipe_sha256": "",
             "script_sha256": sha256_of(script)}  # fmt: skip
-    return (
-        "# written by `golf import`: an adopted script\n"
-        + "".join(f"{key} = {toml(value)}\n" for key, value in rows.items())
-        + "\n[tools]\n"
-    )
+    return toml_text({**rows, "tools": {}}, "# written by `golf import`: an adopted script")
 
 
 def report_of(adopted: Adopted) -> dict[str, Any]:

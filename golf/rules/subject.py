@@ -12,7 +12,7 @@ from golf.challenge import TRACKS
 from golf.errors import GolfError
 from golf.files import own_files, read_json, read_text
 from golf.reading.choice import runs_that_count
-from golf.reading.claims import SeedClaim, claimed_track, headline, seed_claims
+from golf.reading.claims import SeedClaim, claimed_scores, claimed_track, headline, seed_claims
 from golf.reading.script import Source, read_source
 from golf.rules.code import Code
 from golf.rules.pack import Pack
@@ -124,7 +124,7 @@ class Subject:
         if self.kind == "script":
             return []
         base = self.run_set if self.kind == "submission" else self.folder
-        return read_runs(base, self.kind) if base else []
+        return read_runs(base, self.kind, claimed_scores(self.claims)) if base else []
 
     @cached_property
     def claims_path(self) -> Path | None:

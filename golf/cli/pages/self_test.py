@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from golf.errors import Exit
+from golf.files import toml_text
 from golf.rules.calibration.measure import Tally, measure
 from golf.rules.calibration.specimens import (
     Outcome,
@@ -100,8 +101,4 @@ def _rows(tallies: dict[str, Tally]) -> list[list[str]]:
 
 def as_toml(outcomes: list[Outcome]) -> str:
     """The rates file."""
-    blocks = [HEADER]
-    for code, counts in rates_by_rule(outcomes).items():
-        lines = [f"{name} = {value}" for name, value in counts.items()]
-        blocks.append("\n".join([f"[unseen.{code}]", *lines, ""]))
-    return "\n".join(blocks)
+    return toml_text({"unseen": rates_by_rule(outcomes)}, HEADER)

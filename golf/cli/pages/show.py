@@ -7,10 +7,11 @@ from typing import Any
 from golf.cli.pages.knobs import KINDS, facts_of, kind_of, lines_of
 from golf.cli.pages.ls import project_recipes, user_catalogues
 from golf.errors import GolfError
+from golf.files import toml
 from golf.project import submission_names
 from golf.recipe import Recipe, load_recipe, shipped_recipes
 from golf.recipe.catalogue import Catalogue, did_you_mean, load_catalogue
-from golf.recipe.knobs import knob_hint, toml
+from golf.recipe.knobs import knob_hint
 from golf.recipe.places import Place, places_of
 from golf.recipe.techniques import Technique, entries, find_technique, rows, techniques
 

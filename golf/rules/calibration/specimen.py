@@ -6,10 +6,10 @@ Its numbers are invented, but consistent: three seeds on 8xH100, SP8192, a score
 import json
 import math
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from golf.files import sha256_of
 from golf.rules.calibration.scripts import LEGAL
 
 VAL_BYTES = 151_078_000
@@ -130,7 +130,7 @@ def write_package(record: Path, alone: dict[int, float]) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     manifest = {
-        "files": [{"name": name, "sha256": sha256(content).hexdigest()} for name, content in contents.items()],
+        "files": [{"name": name, "sha256": sha256_of(content)} for name, content in contents.items()],
         "alone": [{"seed": seed, "val_bpb": bpb} for seed, bpb in alone.items()],
     }
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")

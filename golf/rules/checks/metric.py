@@ -148,6 +148,24 @@ def token_count(subject: Subject) -> Iterable[Result]:
             yield _by_bytes(run, subject, line)
 
 
+def agreement(subject: Subject) -> Iterable[Result]:
+    """Every evaluation of a log implies the same bytes per token: loss over BPB is one number, to 2e-4."""
+    from golf.logs.agreement import agreement as agreement_of
+
+    for run in subject.scored_runs or subject.runs:
+        found = agreement_of(run)  # type: ignore[arg-type]  # it asks for the scores alone
+        if found.agrees is False:
+            odd = found.departing[0].score
+            yield Result(State.FAIL, f"the log does not agree with itself: {found.why}", (run.name,), run.file, odd.line)
+        elif found.agrees:
+            yield Result(State.PASS, f"the log agrees with itself: {found.why}", (run.name,), run.file, weak=True)
+        for each in found.excepted:
+            yield Result(
+                State.UNKNOWN, f"`{each.score.label}` has bytes per token of its own ({each.bytes_per_token:.4f}): a mixture, or part of the text",
+                (run.name,), run.file, each.score.line, weak=True,
+            )  # fmt: skip
+
+
 def _sequence(run: Run) -> int:
     """The longest sequence that the log names; 0 where it names none."""
     named = [run.config.get(key, "") for key in ("train_seq_len", "eval_seq_len", "seq_len", "val_seq_len", "ttt_eval_seq_len")]

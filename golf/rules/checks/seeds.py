@@ -4,15 +4,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+from golf.logs.runs import RUN_ONLY
 from golf.rules.findings import Result, State
 from golf.rules.runs import Run
 from golf.rules.subject import Subject, names
 
-# what may differ between seeds: who and where, not what
-RUN_ONLY = re.compile(
-    r"seed|^s$|run_id|run_name|uuid|^(?:local_|global_)?rank$|logfile|log_|_dir$|path|files$|name$|port$|is_main|artifact|wandb"
-    r"|(?:^|_)date$|time$|every$|host|device|distributed"
-)
 UNUSED = re.compile(r"ttt_|slot_|etlb_|ngram_")  # stages that a score from before them does not use
 
 
