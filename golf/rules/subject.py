@@ -148,7 +148,7 @@ class Subject:
 
     @cached_property
     def readme(self) -> str | None:
-        found = own_files(self.folder, "README*") if self.kind != "script" else []
+        found = [] if self.kind == "script" else [*own_files(self.folder, "README*"), *own_files(self.folder, "*[Rr][Ee][Aa][Dd][Mm][Ee]*.md")]
         return next((text for path in found if (text := read_text(path, MAX_TEXT_BYTES)) is not None), None)
 
     @cached_property

@@ -179,7 +179,9 @@ def claimed_code(subject: Subject) -> Iterable[Result]:
         claim = subject.seed_claims.get(str(run.seed)) or subject.seed_claims.get(str(run.seed_in_name))
         claimed = claim.artifact_bytes if claim is not None else None
         if claimed and run.model_bytes == claimed and run.total_bytes not in (None, claimed):
+            fits = run.total_bytes is not None and run.total_bytes <= int(subject.limits["cap_bytes"])
             yield Result(
-                State.FAIL, f"submission.json counts the model alone for seed {run.seed}: {claimed:,} of {run.total_bytes:,} bytes",
-                file=run.file, line=run.total_line,
+                State.UNKNOWN if fits else State.FAIL,
+                f"submission.json counts the model alone for seed {run.seed}: {claimed:,} of {run.total_bytes:,} bytes",
+                file=run.file, line=run.total_line, weak=fits,
             )  # fmt: skip
