@@ -81,12 +81,15 @@ def _group(name: str) -> str:
 
 def read_tensors(path: Path, coder: Any = None) -> dict[str, Any]:
     """{name: tensor} of a container; coder: what wrote it, the raw one without. GolfError: not there, or damaged."""
-    from golf.parts.artifact import RawCoder, read_container
+    from golf.parts.artifact import RawCoder, parse_container
 
+    coder = coder or RawCoder
     try:
-        tensors: dict[str, Any] = read_container(str(path), coder or RawCoder)[0]
-    except (OSError, ValueError) as fault:
-        raise GolfError(str(fault), "`golf run --resume` and `golf package` write it again") from fault
+        tensors: dict[str, Any] = parse_container(path.read_bytes(), {coder.name: coder})[0]
+    except (OSError, ValueError, RecursionError) as fault:
+        raise GolfError(
+            f"{path} is damaged or no golf container: {fault}", "`golf run --resume` and `golf package` write it again"
+        ) from fault
     return tensors
 
 

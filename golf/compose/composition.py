@@ -2,11 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from golf.errors import GolfError
 from golf.recipe import Recipe, refuse_values
 from golf.recipe.partfile import Definition, Part
+
+if TYPE_CHECKING:
+    from golf.compose.shake import Live
+
+# what golf's own tools ask of a composed module by name (golf.rules.dynamic, golf.models): these keep their parameters, and so does
+# every member of these chains
+OPEN = ("build", "Env", "Stream", "load_artifact", "load_weights", "read_container")
+OPEN_KNOBS = ("reports",)
 
 
 @dataclass(frozen=True)
@@ -29,10 +37,10 @@ def composition(recipe: Recipe) -> Composition:
     """The composed file with what it is made of. Raises GolfError, see `golf.compose.compose`."""
     from golf.compose.emit import render  # what is kept (golf.compose.kept) is read without libcst
     from golf.compose.lint import lint, refuse
-    from golf.compose.shake import module_order, shake
+    from golf.compose.shake import module_order
 
     refuse_values(recipe)
-    live = shake(recipe)
+    live = trimmed(recipe)
     mine = tuple(part.stem for part in recipe.catalogue.parts.values() if part.user)
     if mine:
         refuse(lint(recipe.catalogue, mine))
@@ -45,6 +53,24 @@ def composition(recipe: Recipe) -> Composition:
     definitions.sort(key=lambda pair: (order[pair[0].part], pair[0].line))
     kept = {name: recipe.values[name] for name in sorted(live.knobs)}
     return Composition(recipe, text, tuple(parts), tuple(definitions), kept, frozenset(read), tuple(live.twin_faults))
+
+
+def trimmed(recipe: Recipe) -> "Live":
+    """What the entry point reaches, trimmed; what this leaves unreached is shaken off, until nothing changes."""
+    from golf.compose.shake import shake
+    from golf.compose.trim import trim
+
+    open_names = {*OPEN, recipe.entry.partition(":")[2]}
+    for knob in OPEN_KNOBS:
+        open_names |= {recipe.catalogue.find(name, knob).names[0] for name in recipe.values.get(knob, ())}
+    values = {name: (value, recipe.twin.get(name, value)) for name, value in recipe.values.items()}
+    live = shake(recipe)
+    while True:
+        texts = {name: live.text_of(name) for name in live.definitions}
+        fewer = trim(texts, frozenset(open_names), values)
+        if fewer == texts:
+            return live
+        live = shake(recipe, fewer)
 
 
 def _refuse_unread(recipe: Recipe, read: set[str]) -> None:

@@ -3,7 +3,7 @@
 import ast
 import hashlib
 import symtable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from golf.compose.fold import fold
@@ -59,6 +59,14 @@ def fold_once(catalogue: Catalogue, definition: Definition, recipe: Recipe) -> F
     folded = Folded(text, pieces, bases, values.consulted, frozenset(values.decided), chosen, tuple(values.twin_faults))
     _MEMO[key].append(folded)
     return folded
+
+
+def with_text(folded: Folded, text: str, known: frozenset[str]) -> Folded:
+    """The same definition with other text, cut anew; known: the definitions that this may name, of whatever part."""
+    if text == folded.text:
+        return folded
+    bases, pieces = _cut(text)
+    return replace(folded, text=text, bases=bases, pieces=pieces, chosen=folded.chosen | known)
 
 
 def _cut(text: str) -> tuple[tuple[str, ...], tuple[Piece, ...]]:

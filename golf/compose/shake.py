@@ -2,11 +2,11 @@
 
 import ast
 import builtins
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from golf.compose.pieces import Folded, Piece, fold_once, has_body
+from golf.compose.pieces import Folded, Piece, fold_once, has_body, with_text
 from golf.errors import GolfError
 from golf.recipe import Recipe
 from golf.recipe.catalogue import Catalogue, did_you_mean
@@ -66,8 +66,8 @@ class Live:
         return text if has_body(text) else text.rstrip("\n") + "\n    pass\n"
 
 
-def shake(recipe: Recipe) -> Live:
-    """Everything that the recipe's entry point reaches.
+def shake(recipe: Recipe, texts: Mapping[str, str] | None = None) -> Live:
+    """Everything that the recipe's entry point reaches; with texts (first name → text), in these instead of the folded ones.
 
     Raises GolfError for what the fold refuses, an undefined name, and two different things of one name.
     """
@@ -83,6 +83,8 @@ def shake(recipe: Recipe) -> Live:
         if definition.names[0] in live.folded:
             continue
         folded = fold_once(catalogue, definition, recipe)
+        if texts is not None:
+            folded = with_text(folded, texts[definition.names[0]], frozenset(texts))
         live.folded[definition.names[0]], live.definitions[definition.names[0]] = folded, definition
         live.decided |= folded.decided
         live.twin_faults += folded.twin_faults

@@ -1,4 +1,4 @@
-"""The container of every file that golf writes: magic, coder, manifest, payload, checksum. No pickle; every length is checked.
+"""The container of every file that golf writes: magic, coder, manifest, payload, checksum. No pickle.
 
     "GOLF" · version u8 · coder 8 bytes · manifest bytes u32, unpacked u32 · payload bytes u64, unpacked u64 · manifest · payload · CRC-32
 
@@ -101,17 +101,27 @@ def write_atomically(path, data):
     os.replace(f"{path}.tmp", path)
 
 
-def read_container(path, *coders):
-    """({name: tensor}, meta) of a container that one of `coders` wrote. ValueError says what is wrong with any other file."""
+def read_container(path, coder):
+    """({name: tensor}, meta) of a container that `coder` wrote; ValueError for any other file, and for a damaged one."""
     with open(path, "rb") as file:
         data = file.read()
     try:
-        return parse_container(data, {coder.name: coder for coder in coders})
-    except (ValueError, RecursionError) as fault:
+        magic, _, name, manifest_bytes, _, _, unpacked_bytes = HEADER.unpack_from(data)
+        check(
+            magic == b"GOLF" and zlib.crc32(data[:-4]) == struct.unpack("<I", data[-4:])[0],
+            "its checksum does not hold",
+        )
+        check(name.rstrip(b"\0") == coder.name.encode(), f"written by the coder {name!r}, not by {coder.name}")
+        payload_at = HEADER.size + manifest_bytes
+        manifest = json.loads(zlib.decompress(data[HEADER.size : payload_at]))
+        tensors = coder.decode(data[payload_at:-4], manifest["tensors"], unpacked_bytes)
+    except (ValueError, RecursionError, struct.error) as fault:
         raise ValueError(f"{path} is damaged or no golf container: {fault}") from fault
+    return dict(zip([name for name, _, _ in manifest["tensors"]], tensors)), manifest["meta"]
 
 
 def parse_container(data, coders):
+    """What `read_container` gives, of bytes that anybody may have made: every length is checked before it is believed."""
     check(len(data) >= HEADER.size + 4, "shorter than a header")
     magic, version, name, manifest_bytes, text_bytes, payload_bytes, unpacked_bytes = HEADER.unpack_from(data)
     check(magic == b"GOLF" and version == 1, f"magic {magic!r}, version {version}")

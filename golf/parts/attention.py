@@ -19,9 +19,9 @@ class Knobs:
     num_kv_heads: "1 <= int <= 256" = 4  # key and value heads, each shared by num_heads / num_kv_heads query heads
     qk_gain: "0 < float <= 100" = 1.5  # start of the learned gain on the queries
     rope_base: "1 < float <= 1e9" = 10_000.0
-    rope_dims: "0 <= int <= 4096 and int % 2 == 0" = 0  # rotated dims per head, 0 for all
-    rope_train_len: "0 <= int <= 1048576" = 0  # beyond this many tokens the base grows (NTK); 0 never
-    rotary: bool = True  # make the tables of rotary positions; off where positions are learned
+    rope_dims: "0 <= int <= 4096 and int % 2 == 0" = 0  # rotated dims per head | 0 for all
+    rope_train_len: "0 <= int <= 1048576" = 0  # beyond this many tokens the base grows (NTK) | 0 for never
+    rotary: bool = True  # make the tables of rotary positions | off where positions are learned
     attend: Slot = "causal_attention"  # (q, k, v, docs) -> y
     linear_init: Slot = "kaiming_uniform"  # (h, weight, rng) of every linear that does not start at zero
     value: Chain = ()  # members change the values: (v, u, flow) -> v
@@ -58,9 +58,8 @@ def rotary_tables(h, tokens, device):
     """cos and sin of every position's angles, fp32: (1, T, 1, dims / 2)."""
     dims = h.rope_dims if h.rope_dims else h.model_dim // h.num_heads
     base = h.rope_base
-    if h.rope_train_len:
-        if tokens > h.rope_train_len:
-            base = base * (tokens / h.rope_train_len) ** (dims / (dims - 2))
+    if h.rope_train_len and tokens > h.rope_train_len:
+        base = base * (tokens / h.rope_train_len) ** (dims / (dims - 2))
     frequency = 1.0 / base ** (torch.arange(0, dims, 2, dtype=torch.float32, device=device) / dims)
     angle = torch.outer(torch.arange(tokens, dtype=torch.float32, device=device), frequency)[None, :, None, :]
     return angle.cos(), angle.sin()
@@ -124,9 +123,8 @@ class Attention(nn.Module):
         if self.h.value:
             for hook in self.value.values():
                 v = hook(v, u, flow)
-        if self.h.keep_first_value:
-            if flow.v0 is None:
-                flow = flow._replace(v0=v)
+        if self.h.keep_first_value and flow.v0 is None:
+            flow = flow._replace(v0=v)
         q, k = rotate(norm(q), flow.rope), rotate(norm(k), flow.rope)
         q = q * self.q_gain.to(q.dtype)[:, None]
         y = self.h.attend(q, k, v, flow.docs)

@@ -80,9 +80,7 @@ def build(h, env):
 
 def describe(h, env, log, model, phases):
     """The header of the log, in the challenge's words, and what the result line says of the set-up."""
-    params = sum(p.numel() for p in model.parameters())
-    if h.mlp_in:
-        params = sum(p.numel() for p in model.parameters() if p.requires_grad)  # without statistics
+    params = sum(p.numel() for p in model.parameters() if p.requires_grad)  # statistics learn nothing
     device = torch.cuda.get_device_name() if env.cuda else "cpu"
     log(f"model_params:{params}")
     log(f"world_size:{env.world_size} grad_accum_steps:{env.grad_accum_steps}")

@@ -10,11 +10,12 @@ import time
 import torch
 import torch.distributed as dist
 
-from golf.parts.knobs import Chain
+from golf.parts.knobs import Chain, Slot
 
 
 class Knobs:
     reports: Chain = ("plain",)  # evaluators; the last one is the score
+    tilt: Slot = ""  # class (h, env, stream): (logits, targets, at) -> nats to learn from, nats to score
     eval_seq_len: "2 <= int <= 1048576" = 1024  # tokens
     val_batch_tokens: "8 <= int <= 1073741824" = 524_288  # over all ranks
     eval_tail: bool = False  # score the targets after the last whole window, too

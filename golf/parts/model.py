@@ -22,7 +22,7 @@ class Knobs:
     mlp_mult: "0 < float <= 64" = 2.0  # MLP hidden width / model_dim
     tied_embed_init_std: "0 < float <= 10" = 0.005
     softcap: "0 < float <= 1e4" = 30.0  # logits are bounded by softcap · tanh(z / softcap)
-    cap_logits: bool = True  # off: the logits as they are
+    cap_logits: bool = True  # bound the logits by the softcap | off: as they are
     eval_cap: Slot = ""  # (h) -> module (z) -> logits, the cap outside training: without targets and with adapters
     embed_norm: bool = True  # norm the embedding
     output_norm: Slot = ""  # (h) -> module in place of the norm before the head
@@ -34,6 +34,8 @@ class Knobs:
     activation: Slot = "relu2"  # (h, z) -> z of the MLP
     mlp: Slot = "MLP"  # class (h, layer): (u) -> y, from the normed stream
     mlp_in: Chain = ()  # members change the MLP's normed input: (u, flow) -> u
+    training_mlp: Slot = ""  # (h, u, up, down) -> y: an MLP's two products while its weights train, in one kernel
+    training_nats: Slot = ""  # (h, logits, targets) -> nats while the weights train, from logits before the softcap
     adapters: bool = False  # test-time training may add low-rank adapters to every matrix
     embed_adapter: bool = False  # test-time training may add a table's rows to the normed embedding
     block: Slot = "Block"  # class or function (h, layer), of a module: (x, flow) -> x, flow
@@ -81,6 +83,9 @@ class MLP(nn.Module):
         self.proj = CastedLinear(hidden, h.model_dim, role="mlp", init=None)
 
     def forward(self, u):
+        if self.h.training_mlp:
+            if torch.is_grad_enabled() and self.fc.weight.requires_grad:
+                return self.h.training_mlp(self.h, u, self.fc.weight.to(u.dtype), self.proj.weight.to(u.dtype))
         return self.proj(self.h.activation(self.h, self.fc(u)))
 
 
@@ -149,7 +154,7 @@ class GPT(nn.Module):
         if h.eval_cap:
             self.eval_cap = h.eval_cap(h)
 
-    def forward(self, ids, targets=None, docs=None, loop=True, lora=None):
+    def forward(self, ids, targets=None, *, docs=None, loop=True, lora=None):
         """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
 
         docs: bounds for `attend`. loop: True for the looped order, False for the plain one, a number for so many extra passes.
@@ -177,6 +182,9 @@ class GPT(nn.Module):
         logits = F.linear(x, self.tok_emb.weight.to(x.dtype))
         if self.h.adapters:
             logits = adapt(flow, "head", x, logits)
+        if self.h.training_nats:
+            if targets is not None and torch.is_grad_enabled() and self.tok_emb.weight.requires_grad:
+                return self.h.training_nats(self.h, logits, targets)
         if self.h.eval_cap and (targets is None or lora is not None):
             logits = self.eval_cap(logits)
         elif self.h.cap_logits:

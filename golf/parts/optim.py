@@ -3,6 +3,7 @@
 import torch
 
 from golf.parts.muon import Muon
+from golf.parts.tags import has_group
 
 
 class Knobs:
@@ -14,17 +15,16 @@ class Knobs:
     adam_eps: "0 < float <= 1" = 1e-8
     adam_wd: "0 <= float < 10" = 0.0  # decoupled weight decay of the scalars
     embed_wd: "0 <= float < 10" = 0.0  # … of the tables
-    grad_clip_norm: "0 <= float <= 1e6" = 0.0  # of all gradients together, 0 for off
+    grad_clip_norm: "0 <= float <= 1e6" = 0.0  # of all gradients together | 0 for off
 
 
 def build_optimizers(h, tagged, env):
     """[Adam, Muon] over every tagged parameter, each exactly once."""
     groups = {"embed": (h.tied_embed_lr, h.embed_wd), "scalar": (h.scalar_lr, h.adam_wd)}
-    if h.mlp_in:
+    if has_group(tagged, "bias"):
         groups["bias"] = (h.scalar_lr, 0.0)  # never decayed
-    tagged = [entry for entry in tagged if entry.tag.group not in ("measured", "untrained")]  # these no optimizer steps
     params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
-    assert sum(len(group) for group in params.values()) == len(tagged), "a parameter's group has no optimizer"
+    assert {entry.tag.group for entry in tagged} <= {*params, "measured", "untrained"}, "a parameter's group has no optimizer"
     adam = torch.optim.AdamW(
         [
             {"params": params[name], "lr": lr, "base_lr": lr, "weight_decay": wd}

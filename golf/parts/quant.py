@@ -33,9 +33,9 @@ class Knobs:
     table_clip_sigmas: "0 < float <= 1000" = 20.0
     assign_bits: Slot = ""  # (h, tagged, hessians) -> {name: bits}, for mixed precision; "" by role
     keep_float_numel: "0 <= int <= 1000000000" = 65_536  # tensors up to this many values are stored as fp16
-    half_controls: bool = False  # control tensors as fp16 (#162 and after), else fp32 (the baseline, #65, #740)
+    half_controls: bool = False  # control tensors as fp16 (#162 and after) | off: fp32 (the baseline, #65, #740)
     wide_groups: Slot = ""  # class: choose(h, tagged, weights, hessians), code, rescale: columns with more bits than their matrix
-    log_scales: bool = False  # scales as 8 bits, sixteen steps an octave, else fp16
+    log_scales: bool = False  # scales as 8 bits, sixteen steps an octave | off: fp16
     prune: Slot = ""  # (h, tensors) -> None zeroes codes in place
     corrections: Chain = ()  # classes: add(h, tensors, weights) to the artifact, apply(tensors, weights) when it is read
     levels: Slot = ""  # (codes) -> levels of codes that are indices (uint8); "" for none
@@ -58,21 +58,16 @@ def int8_rows(h, w, hessian, bits, role):
 
 def quantizer_of(h, role):
     """(quantizer, bits) of a role; a role without a quantizer stays fp16."""
-    if h.embed_quantizer:
-        if role == "embed":
-            return h.embed_quantizer, h.embed_bits
-    if h.attn_quantizer:
-        if role == "attn":
-            return h.attn_quantizer, h.attn_bits
-    if h.mlp_quantizer:
-        if role == "mlp":
-            return h.mlp_quantizer, h.mlp_bits
-    if h.table_quantizer:
-        if role == "table":
-            return h.table_quantizer, h.table_bits
-    if h.gate_quantizer:
-        if role == "gate":
-            return h.gate_quantizer, h.gate_bits
+    if h.embed_quantizer and role == "embed":
+        return h.embed_quantizer, h.embed_bits
+    if h.attn_quantizer and role == "attn":
+        return h.attn_quantizer, h.attn_bits
+    if h.mlp_quantizer and role == "mlp":
+        return h.mlp_quantizer, h.mlp_bits
+    if h.table_quantizer and role == "table":
+        return h.table_quantizer, h.table_bits
+    if h.gate_quantizer and role == "gate":
+        return h.gate_quantizer, h.gate_bits
     return None, 16
 
 
@@ -146,9 +141,8 @@ def rows_of(h, tensors, name):
 def scaled(h, codes, scale):
     """The fp32 weight (rows, columns) that codes and their stored scale stand for."""
     codes = codes.view(len(scale), -1)
-    if h.levels:
-        if codes.dtype == torch.uint8:
-            codes = h.levels(codes)
+    if h.levels and codes.dtype == torch.uint8:
+        codes = h.levels(codes)
     return codes.float() * (log_values(scale) if h.log_scales else scale.float())[:, None]
 
 

@@ -45,10 +45,9 @@ class UNet(nn.Module):
         for layer in encoder:
             x, flow = blocks[layer](x, flow.next())
             skips.append(x)
-        if self.h.core:
-            if loop:
-                for core in self.core.values():
-                    x, flow = core(x, blocks, flow)
+        if self.h.core and loop:
+            for core in self.core.values():
+                x, flow = core(x, blocks, flow)
         return self.decode(x, flow, blocks, decoder, skips)[0]
 
     def decode(self, x, flow, blocks, decoder, skips):

@@ -7,7 +7,8 @@ import torch
 
 
 class Tag(NamedTuple):
-    group: str  # optimizer: "matrix" (Muon), "scalar", "embed", "head" (Adam), "untrained" (none)
+    # optimizer: "matrix" (Muon), "scalar", "embed", "bias" (Adam); "measured": statistics, which learn nothing; "untrained": none
+    group: str
     role: str  # quantizer: "attn", "mlp", "embed", "table", "gate", "control"
     master: str  # "fp32", or "compute": the optimizer updates it in the dtype of the activations
     init: object  # (h, weight, rng) -> None fills the weight in place; None keeps the value it was made with
@@ -30,6 +31,11 @@ def collect(model):
     untagged = [entry.name for entry in tagged if entry.tag is None]
     assert not untagged, f"parameters without a tag: {', '.join(untagged)}"
     return tagged
+
+
+def has_group(tagged, group):
+    """Whether any parameter's tag names this group."""
+    return any(entry.tag.group == group for entry in tagged)
 
 
 def initialize(h, model, seed):

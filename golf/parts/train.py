@@ -12,14 +12,14 @@ from golf.parts.data import Stream
 from golf.parts.knobs import Chain, Slot
 from golf.parts.optim import build_optimizers
 from golf.parts.schedule import Clock
-from golf.parts.tags import collect
+from golf.parts.tags import collect, has_group
 
 
 class Knobs:
     warmup_steps: "0 <= int <= 10000" = (
         20  # real steps before the clock starts, undone after: they compile and allocate
     )
-    val_loss_every: "0 <= int <= 1000000000" = 1000  # steps; 0 only at the end
+    val_loss_every: "0 <= int <= 1000000000" = 1000  # steps | 0 only at the end
     train_log_every: "1 <= int <= 1000000000" = 200  # steps
     after_step: Chain = ()  # members (h, model) are called with the clock after every step: averages
     export_weights: Slot = "raw_weights"  # (model, averages): puts the weights to export into the model
@@ -150,7 +150,7 @@ def train(h, env, log, model):
         'export_weights exports an average that nothing takes: add what takes it to after_step, as in ["ema.EMA"]'
     )
     stream = Stream(h, env)
-    if h.mlp_in:
+    if has_group(collect(model), "measured"):
         model.train()
     scored = compiled(env, model)
     trained = h.parallel(env, scored)
@@ -203,7 +203,7 @@ def train(h, env, log, model):
                 f"train_time:{milliseconds:.0f}ms step_avg:{milliseconds / clock.step:.2f}ms"
             )
     clock.pause()
-    if h.mlp_in:
+    if has_group(collect(model), "measured"):
         model.eval()
     if h.after_step:
         h.export_weights(model, averages)

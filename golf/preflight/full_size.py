@@ -43,13 +43,13 @@ def build_on_meta(recipe: Recipe, dtype: Any = None) -> Any:
     import torch
 
     from golf.parts.model import GPT
-    from golf.parts.tags import cast_masters
+    from golf.parts.tags import cast_masters, collect, has_group
 
     h = namespace(recipe)
     with torch.device("meta"):
         model = GPT(h)
     cast_masters(model, dtype or torch.float32)
-    if recipe.values["mlp_in"]:
+    if has_group(collect(model), "measured"):
         model.train()
     return model
 

@@ -93,7 +93,7 @@ def _train(twin: Recipe, h: Any, env: OneProcess, log: Quiet, model: Any) -> Any
 
     from golf.parts.optim import build_optimizers
     from golf.parts.schedule import Clock
-    from golf.parts.tags import collect
+    from golf.parts.tags import collect, has_group
     from golf.parts.train import take_step
 
     with blaming(twin, "the loader"):
@@ -108,7 +108,7 @@ def _train(twin: Recipe, h: Any, env: OneProcess, log: Quiet, model: Any) -> Any
         ):
             raise _fault(twin, "loader", h.loader, "gives batches that are not (sequences, train_seq_len) int64, or one row of many")
     with blaming(twin, "one step of the small twin"):
-        if twin.values["mlp_in"]:
+        if has_group(collect(model), "measured"):
             model.train()
         optimizers = build_optimizers(h, collect(model), env)
         trained, clock = h.parallel(env, model), Clock(env, 0.0)
@@ -128,7 +128,7 @@ def _train(twin: Recipe, h: Any, env: OneProcess, log: Quiet, model: Any) -> Any
             checkpoint.remove()
         if averages:
             h.export_weights(model, averages)
-        if twin.values["mlp_in"]:
+        if has_group(collect(model), "measured"):
             model.eval()
     if not math.isfinite(float(loss)):
         raise GolfError(f"the first loss of the small twin of {twin.name} is {float(loss)}",

@@ -1,7 +1,6 @@
 """One file of the parts, read without importing it: its knobs, definitions and imports."""
 
 import ast
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from golf.errors import GolfError
+from golf.files import sha256_of
 from golf.recipe.bounds import Bound, bound_of
 
 KINDS = ("int", "float", "bool", "str", "tuple", "Slot", "Chain")
@@ -20,7 +20,9 @@ NOT_SHIPPED = ("Knobs", "Smoke")
 class Knob:
     """One choice that a recipe makes. kind: int, float, bool, str, tuple, Slot or Chain. smoke: the small twin's value, or None.
 
-    bound: what the value must be, where the part says it; line: where in the part's file it is declared.
+    meaning: its comment; of `# meaning | 0 for off` both halves, joined by a semicolon. off: the second half, which speaks of values
+    that a branch tells apart, and is only true where that branch stands. bound: what the value must be, where the part says it;
+    line: where in the part's file it is declared.
     """
 
     name: str
@@ -31,6 +33,12 @@ class Knob:
     smoke: Any = None
     bound: Bound | None = None
     line: int = 0
+    off: str = ""
+
+    @property
+    def plain_meaning(self) -> str:
+        """The first half of its comment: what it means whatever the value."""
+        return self.meaning.removesuffix(self.off).removesuffix("; ") if self.off else self.meaning
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,7 @@ def read_part(path: Path, module: str, package: str, user: bool, _mtime_ns: int)
         module=module,
         path=path,
         text=text,
-        sha256=hashlib.sha256(text.encode()).hexdigest(),
+        sha256=sha256_of(text.encode()),
         doc=doc,
         knobs=tuple(_knobs(tree, path, text.splitlines())),
         definitions=tuple(_definitions(tree, path.stem, text.splitlines(keepends=True))),
@@ -176,15 +184,17 @@ def _knobs(tree: ast.Module, path: Path, lines: list[str]) -> Iterator[Knob]:
                 continue
             raise GolfError(f"{path}:{node.lineno} is not a knob", "write `name: type = default  # meaning` [rule 3]")
         kind, bound = _kind(node, path)
+        meaning, _, off = (_meaning(_after(node.value, lines)) or _meaning(_after(node, lines))).partition(" | ")
         yield Knob(
             node.target.id,
             kind,
             _literal(node.value, path),
-            _meaning(_after(node.value, lines)) or _meaning(_after(node, lines)),
+            f"{meaning}; {off}" if off else meaning,
             path.stem,
             smoke.pop(node.target.id, None),
             bound,
             node.lineno,
+            off,
         )
     if smoke:
         raise GolfError(

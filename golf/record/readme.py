@@ -5,7 +5,7 @@ from typing import Any
 
 from golf.board.frontier import frontier, judge
 from golf.challenge import CAP_BYTES
-from golf.figures.curves_png import can_draw
+from golf.figures.png import can_draw
 from golf.project import is_adopted
 from golf.record.claims import NOT_A_RESULT, attribution, blurb, derived_changes, hardware, why_local
 from golf.record.evidence import Evidence, Seed

@@ -93,7 +93,7 @@ def test_of_two_logs_of_a_seed_the_one_that_backs_the_claim_counts(record: Path,
     text = (record / "train_seed42.log").read_text()
     (record / "train_seed42_rerun.log").write_text(text.replace("1.08100000", "1.07000000"))
     adopted = adopt_folder(record, root=tmp_path)
-    assert any("seed 42 has several logs; train_seed42.log counts" in note for note in adopted.notes)
+    assert any("seed 42 has several runs; train_seed42.log counts" in note for note in adopted.notes)
 
 
 def elsewhere(tmp_path: Path, seed: int, **changes: object) -> Path:

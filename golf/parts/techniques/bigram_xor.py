@@ -16,7 +16,7 @@ class Knobs:
     bigram_buckets: "2 <= int <= 16777216" = 2048
     bigram_dim: "1 <= int <= 16384" = 128
     bigram_scale: "0 <= float <= 100" = 0.05  # start of the learned factor
-    bigram_proj_group: str = "matrix"  # optimizer of the projection; the banked scripts leave it to Adam: "scalar"
+    bigram_proj_group: str = "matrix"  # optimizer of the projection | "scalar": Adam, as in the banked scripts
 
 
 class Smoke:

@@ -24,16 +24,16 @@ class Knobs:
     cayley_levels: tuple = (
         (9, 16, 0),
         (13, 32, 256),
-    )  # (bits of a feature's index, kept a token, children opened; 0 all)
-    cayley_per_parent: bool = True  # that many children for each parent, else for all parents together
+    )  # (bits of a feature's index, kept a token, children opened; 0 for all)
+    cayley_per_parent: bool = True  # that many children for each parent | off: for all parents together
     cayley_route: str = "cayley"  # "full" looks at every feature of every level
-    cayley_standardize: str = "feature"  # scores by running statistics; "token" by the token's own, or "none"
-    cayley_forward: str = "z"  # what a kept feature contributes: its standardized score, or the "raw" one
+    cayley_standardize: str = "feature"  # scores by running statistics | "token": by the token's own, or "none"
+    cayley_forward: str = "z"  # what a kept feature contributes: its standardized score | "raw": the score itself
     cayley_signed: bool = True  # select by |u|, so that a feature and its opposite are two
     cayley_bias: bool = True  # of every feature
     cayley_out_bias: bool = True  # of every channel
     cayley_momentum: "0 < float <= 1" = 0.01  # of the statistics, a micro-batch of all ranks together
-    cayley_layers: "0 <= tuple[int] < 256" = ()  # layers that have it, () for all
+    cayley_layers: "0 <= tuple[int] < 256" = ()  # layers that have it | () for all
     cayley_chunk_tokens: "1 <= int <= 1073741824" = 4096  # tokens whose scores are in memory at once
 
 
@@ -140,10 +140,9 @@ class CayleySAE(nn.Module):
         for part in x.split(self.h.cayley_chunk_tokens):
             scores = self.parity.scores(part)
             kept.append(self.keep(scores))
-            if self.h.cayley_standardize == "feature":
-                if observe:
-                    scores = scores.to(self.score_mean.dtype)
-                    sums.append(torch.stack((scores.sum(0), scores.square().sum(0))))
+            if self.h.cayley_standardize == "feature" and observe:
+                scores = scores.to(self.score_mean.dtype)
+                sums.append(torch.stack((scores.sum(0), scores.square().sum(0))))
         if sums:
             self.measure(sum(sums), len(x))
         return [torch.cat(parts) for parts in zip(*kept)]

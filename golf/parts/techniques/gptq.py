@@ -11,10 +11,10 @@ from golf.parts.techniques.sdclip import sdclip_scale
 
 class Knobs:
     gptq_block: "1 <= int <= 65536" = (
-        128  # columns whose errors are passed on together; 64 is worse, 256 no better (PR #1935)
+        128  # columns whose errors are passed on together | 64 is worse, 256 no better (PR #1935)
     )
     gptq_damp: "0 <= float <= 100" = 0.01  # of the mean diagonal, added to the diagonal
-    gptq_descending: bool = True  # columns with the largest diagonal first; #740 took the smallest first
+    gptq_descending: bool = True  # columns with the largest diagonal first | off: the smallest first, as #740
 
 
 def gptq(h, w, hessian, scale, nearest):

@@ -12,7 +12,7 @@ from golf.parts.quant import rows_of
 class Knobs:
     lqer_rank: "1 <= int <= 4096" = 4
     lqer_top_k: "1 <= int <= 1000" = 3  # tensors, by the Frobenius norm of their error
-    lqer_asymmetric: bool = True  # else both factors by rows in lqer_factor_bits
+    lqer_asymmetric: bool = True  # 2 and 4 bits for the two factors | off: both by rows in lqer_factor_bits
     lqer_group: "1 <= int <= 16384" = 64  # values of the right factor that share a scale
     lqer_factor_bits: "2 <= int <= 8" = 4
 

@@ -10,13 +10,17 @@ from golf.parts.quant import readable_scale
 
 
 class Knobs:
-    hessian_clip_lambda: "0 <= float <= 100" = 0.0  # 0: rows are alike; #1412 used 0.175
+    hessian_clip_lambda: "0 <= float <= 100" = (
+        0.0  # how much larger the clip of a row that matters more | 0: rows are alike; #1412 used 0.175
+    )
 
 
 def sdclip_scale(h, w, hessian, bits, role):
     """(rows,) fp32 as the decoder will read it. hessian: (columns, columns) or None."""
-    sigmas = {"embed": h.embed_clip_sigmas, "attn": h.attn_clip_sigmas, "mlp": h.mlp_clip_sigmas}
-    scale = sigmas.get(role, h.table_clip_sigmas) * w.std(dim=1) / (2 ** (bits - 1) - 1)
+    sigmas = {"attn": h.attn_clip_sigmas, "mlp": h.mlp_clip_sigmas}
+    if h.table_quantizer or h.gate_quantizer:
+        sigmas |= {"table": h.table_clip_sigmas, "gate": h.table_clip_sigmas}
+    scale = sigmas.get(role, h.embed_clip_sigmas) * w.std(dim=1) / (2 ** (bits - 1) - 1)
     if h.hessian_clip_lambda:
         assert h.calibrate, "hessian_clip_lambda needs Hessians, and nothing collects them: set calibrate"
         if hessian is not None:

@@ -15,7 +15,7 @@ class Knobs:
     ve_dim: "1 <= int <= 16384" = 128
     ve_layers: "0 <= tuple[int] < 256" = (9, 10)
     ve_scale: "0 <= float <= 100" = 0.1  # start of the learned factor
-    ve_proj_group: str = "matrix"  # optimizer of the projection; the banked scripts leave it to Adam: "scalar"
+    ve_proj_group: str = "matrix"  # optimizer of the projection | "scalar": Adam, as in the banked scripts
 
 
 class Smoke:
