@@ -32,6 +32,8 @@ def ttt_phased(h, env, model, stream, keep=False):
         f"phased_docs = {h.phased_docs} documents are fewer than phased_phases = {h.phased_phases}"
     )
     trace = Trace(env, stream, "ttt_phased", "quantized_ttt_phased", keep)
+    if h.tilt:
+        trace.tilt = h.tilt(h, env, stream)
     queue, params, done = document_queue(h, stream), trainable(h, model), 0
     scored = list(accumulate(len(starts) for starts, _ in queue))  # documents, after each batch
     boundaries = [h.phased_docs * (phase + 1) // h.phased_phases for phase in range(h.phased_phases)]
