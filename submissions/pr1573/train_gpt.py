@@ -77,9 +77,6 @@ class h:
     mlp_bits = 5
     table_bits = 8
     keep_float_numel = 65_536  # tensors up to this many values are stored as fp16
-    # evaluate
-    eval_seq_len = 2048  # tokens
-    val_batch_tokens = 524_288  # over all ranks
     # muon
     ns_steps = 5
     muon_wd = 0.04  # decoupled weight decay
@@ -104,6 +101,9 @@ class h:
     # swa
     swa_start = 0.2  # factor on the base learning rates
     swa_every = 50  # steps
+    # evaluate
+    eval_seq_len = 2048  # tokens
+    val_batch_tokens = 524_288  # over all ranks
     # train
     warmup_steps = 20  # real steps before the clock starts, undone after: they compile and allocate
     val_loss_every = 4000  # steps; 0 only at the end
@@ -201,9 +201,8 @@ def read_container(path, coder):
 
 # ---- golf/parts/tags.py: Tags: a parameter says at its birth how it starts, who optimises it and how it is stored.
 class Tag(NamedTuple):
-    group: (
-        str  # optimizer: "matrix" (Muon), "scalar", "embed", "bias" (Adam); "measured": statistics, which learn nothing
-    )
+    # optimizer: "matrix" (Muon), "scalar", "embed", "bias" (Adam); "measured": statistics, which learn nothing; "untrained": none
+    group: str
     role: str  # quantizer: "attn", "mlp", "embed", "table", "gate", "control"
     master: str  # "fp32", or "compute": the optimizer updates it in the dtype of the activations
     init: object  # (h, weight, rng) -> None fills the weight in place; None keeps the value it was made with
@@ -701,11 +700,14 @@ class UNet(nn.Module):
             skips.append(x)
         for core in self.core.values():
             x, flow = core(x, blocks, flow)
+        return self.decode(x, flow, blocks, decoder, skips)[0]
+
+    def decode(self, x, flow, blocks, decoder, skips):
         for row, layer in enumerate(decoder):
             if skips:
                 x = self.merge(x, skips.pop(), row)
             x, flow = blocks[layer](x, flow)
-        return x
+        return x, flow
 
 
 # ---- golf/parts/techniques/leaky_relu2.py: LeakyReLU²: square the MLP's hidden values, with a slope on the negative
@@ -761,14 +763,23 @@ class Block(nn.Module):
     def read(self, x):
         return norm(x) * self.ln_gain
 
-    def forward(self, x, flow):
+    def mixed(self, x, flow):
         mix = self.resid_mix.to(x.dtype)
-        x = mix[0] * x + mix[1] * flow.x0
-        y, flow = self.attn(self.read(x), flow)
-        x = x + self.attn_scale.to(x.dtype) * y
-        u = self.read(x)
+        return mix[0] * x + mix[1] * flow.x0
+
+    def attention_of(self, u, flow):
+        y, flow = self.attn(u, flow)
+        return self.attn_scale.to(y.dtype) * y, flow
+
+    def mlp_of(self, u):
         y = self.mlp(u)
-        return x + self.mlp_scale.to(x.dtype) * y, flow
+        return self.mlp_scale.to(y.dtype) * y
+
+    def forward(self, x, flow):
+        x = self.mixed(x, flow)
+        y, flow = self.attention_of(self.read(x), flow)
+        x = x + y
+        return x + self.mlp_of(self.read(x)), flow
 
 
 class GPT(nn.Module):
@@ -782,7 +793,10 @@ class GPT(nn.Module):
         self.route = UNet()
 
     def forward(self, ids, targets=None):
-        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets."""
+        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
+
+        docs: bounds for `attend`. loop: True for the looped order, False for the plain one, a number for so many extra passes.
+        """
         x = self.tok_emb(ids)
         for hook in self.embed_pre.values():
             x = hook(x, ids)
@@ -947,8 +961,14 @@ def dequantize(tensors):
         if not kind:
             weights[name] = tensor.float()
         elif kind == "q":
-            weights[base] = scaled(tensor, tensors[f"{base}:s"])
+            weights[base] = rows_of(tensors, base)
     return weights
+
+
+def rows_of(tensors, name):
+    """The fp32 weight (rows, columns) of a quantized tensor, before corrections."""
+    rows = scaled(tensors[f"{name}:q"], tensors[f"{name}:s"])
+    return rows
 
 
 def scaled(codes, scale):
@@ -983,113 +1003,6 @@ def load_artifact(path, model):
         load_weights(model, dequantize(tensors))
     except (KeyError, IndexError, RuntimeError) as fault:
         raise ValueError(f"{path} does not hold this model: {fault}") from fault
-
-
-# ---- golf/parts/evaluate.py: Scoring: nats and bytes of every target, summed in float64 and divided once.
-PROGRESS_SECONDS = 10  # between two lines of progress
-
-
-class Trace:
-    """What an evaluator scored. With `keep`: nats, visits and time stamp of every target of the stream."""
-
-    def __init__(self, env, stream, name, label, keep):
-        self.name = name  # of the result line
-        self.label = label  # of the log line
-        self.stream = stream
-        self.env = env
-        self.sums = torch.zeros(3, dtype=torch.float64, device=env.device)  # nats, tokens, bytes
-        self.nats = torch.zeros(len(stream.target_bytes), dtype=torch.float64) if keep else None
-        self.visits = torch.zeros(len(stream.target_bytes), dtype=torch.int32) if keep else None
-        self.order = torch.full((len(stream.target_bytes),), -1, dtype=torch.int64) if keep else None
-        self.clock = 0
-        self.begun = self.told = time.perf_counter()
-
-    def add(self, nats, at):
-        """nats: any shape; at: prediction indices of the same shape, on the CPU."""
-        nats = nats.double()
-        self.sums += torch.stack(
-            (nats.sum(), nats.new_tensor(nats.numel()), self.stream.target_bytes[at].sum().to(nats))
-        )
-        if self.nats is not None:
-            self.nats[at], self.order[at] = nats.cpu(), self.clock
-            self.visits[at] += 1
-        self.clock += 1
-        self.tell()
-
-    def tell(self):
-        """Say how far rank 0 is, and what remains if the rest takes as long."""
-        now = time.perf_counter()
-        if self.env.rank == 0 and now - self.told > PROGRESS_SECONDS:
-            self.told, elapsed_seconds = now, now - self.begun
-            share = self.tokens * self.env.world_size / len(self.stream.target_bytes)
-            print(
-                f"eval_progress {self.name} {100 * share:.1f}% running_bpb:{self.bpb:.4f} elapsed:{elapsed_seconds:.0f}s "
-                f"eta:{max(elapsed_seconds / share - elapsed_seconds, 0):.0f}s",
-                flush=True,
-            )
-
-    def reduce(self):
-        """Sum over the ranks, each of which scored its own targets."""
-        if self.env.world_size > 1:
-            dist.all_reduce(self.sums)
-            if self.nats is not None:
-                self.nats = gather(self.env, self.nats)
-                self.visits, self.order = gather(self.env, self.visits), gather(self.env, self.order + 1) - 1
-        return self
-
-    @property
-    def tokens(self):
-        return int(self.sums[1])
-
-    @property
-    def bytes(self):
-        return int(self.sums[2])
-
-    @property
-    def loss(self):
-        """Nats per token."""
-        return float(self.sums[0] / self.sums[1])
-
-    @property
-    def bpb(self):
-        """Bits per byte."""
-        return float(self.sums[0] / self.sums[2] / math.log(2))
-
-
-def gather(env, tensor):
-    """The sum over the ranks of a tensor that lies on the CPU."""
-    if env.world_size == 1:
-        return tensor
-    tensor = tensor.to(env.device)
-    dist.all_reduce(tensor)
-    return tensor.cpu()
-
-
-def share(env, count):
-    """This rank's contiguous part of `count` things, as a range."""
-    return range(count * env.rank // env.world_size, count * (env.rank + 1) // env.world_size)
-
-
-def scored_targets(stream):
-    """How many targets every evaluator scores: the stream without a tail shorter than a window, as the challenge counts them."""
-    windows = (len(stream.tokens) - 1) // h.eval_seq_len
-    if not windows:
-        raise ValueError(f"{len(stream.tokens)} validation tokens are fewer than one window of {h.eval_seq_len} + 1")
-    return windows * h.eval_seq_len
-
-
-def plain(env, model, stream, keep=False):
-    """Windows of `eval_seq_len` side by side; attention runs over document boundaries."""
-    trace = Trace(env, stream, "roundtrip", f"final_int{h.mlp_bits}_{BitpackCoder.name}_roundtrip", keep)
-    windows = share(env, scored_targets(stream) // h.eval_seq_len)
-    batch = max(h.val_batch_tokens // 8 // h.eval_seq_len, 1)
-    with torch.no_grad(), env.autocast():
-        for first in windows[::batch]:
-            start, end = first * h.eval_seq_len, min(first + batch, windows.stop) * h.eval_seq_len
-            ids = stream.tokens[start:end].to(env.device).view(-1, h.eval_seq_len)
-            targets = stream.tokens[start + 1 : end + 1].to(env.device).view(-1, h.eval_seq_len)
-            trace.add(model(ids, targets), torch.arange(start, end).view(-1, h.eval_seq_len))
-    return trace.reduce()
 
 
 # ---- golf/parts/techniques/banked_ns.py: Newton–Schulz in the order of operations of the banked scripts (PR #399
@@ -1129,7 +1042,8 @@ class Muon(torch.optim.Optimizer):
             if self.env.world_size > 1:
                 dist.all_reduce(flat)
             for p, slot in zip(params, slots):
-                p.mul_(1 - group["lr"] * h.muon_wd)
+                decay = group["lr"] * h.muon_wd
+                p.mul_(1 - decay)
                 p.add_(slot.view_as(p).to(p.dtype), alpha=-group["lr"])
 
     def update(self, p, momentum):
@@ -1151,7 +1065,9 @@ def build_optimizers(tagged, env):
     """[Adam, Muon] over every tagged parameter, each exactly once."""
     groups = {"embed": (h.tied_embed_lr, h.embed_wd), "scalar": (h.scalar_lr, h.adam_wd)}
     params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
-    assert {entry.tag.group for entry in tagged} <= {*params, "measured"}, "a parameter's group has no optimizer"
+    assert {entry.tag.group for entry in tagged} <= {*params, "measured", "untrained"}, (
+        "a parameter's group has no optimizer"
+    )
     adam = torch.optim.AdamW(
         [
             {"params": params[name], "lr": lr, "base_lr": lr, "weight_decay": wd}
@@ -1178,6 +1094,7 @@ class Clock:
         self.elapsed_seconds = 0.0
         self.running_since = None
         self.lr_factor = 1.0  # of the step last taken
+        self.context = None  # where documents are cut at a growing length: the length and the step it came with
 
     def start(self):
         self.env.synchronize()
@@ -1266,7 +1183,8 @@ def average_all(env, model):
     """A slot for `average_gradients`: one flat all-reduce per dtype, after each rank has clipped its own gradients."""
     if not env.distributed:
         return
-    grads = [param.grad for param in model.parameters() if param.grad is not None]
+    trained = [param for param in model.parameters()]
+    grads = [param.grad for param in trained if param.grad is not None]
     for dtype in {grad.dtype for grad in grads}:
         same = [grad for grad in grads if grad.dtype == dtype]
         flat = torch.cat([grad.flatten() for grad in same])
@@ -1274,6 +1192,114 @@ def average_all(env, model):
         flat /= env.world_size
         for grad, piece in zip(same, flat.split([grad.numel() for grad in same])):
             grad.copy_(piece.view_as(grad))
+
+
+# ---- golf/parts/evaluate.py: Scoring: nats and bytes of every target, summed in float64 and divided once.
+PROGRESS_SECONDS = 10  # between two lines of progress
+
+
+class Trace:
+    """What an evaluator scored. With `keep`: nats, visits and time stamp of every target of the stream."""
+
+    def __init__(self, env, stream, name, label, keep):
+        self.name = name  # of the result line
+        self.label = label  # of the log line
+        self.stream = stream
+        self.env = env
+        self.sums = torch.zeros(3, dtype=torch.float64, device=env.device)  # nats, tokens, bytes
+        self.nats = torch.zeros(len(stream.target_bytes), dtype=torch.float64) if keep else None
+        self.visits = torch.zeros(len(stream.target_bytes), dtype=torch.int32) if keep else None
+        self.order = torch.full((len(stream.target_bytes),), -1, dtype=torch.int64) if keep else None
+        self.clock = 0
+        self.begun = self.told = time.perf_counter()
+
+    def add(self, nats, at):
+        """nats: any shape; at: prediction indices of the same shape, on the CPU."""
+        nats = nats.double()
+        self.sums += torch.stack(
+            (nats.sum(), nats.new_tensor(nats.numel()), self.stream.target_bytes[at].sum().to(nats))
+        )
+        if self.nats is not None:
+            self.nats[at], self.order[at] = nats.cpu(), self.clock
+            self.visits[at] += 1
+        self.clock += 1
+        self.tell()
+
+    def tell(self):
+        """Say how far rank 0 is, and what remains if the rest takes as long."""
+        now = time.perf_counter()
+        if self.env.rank == 0 and now - self.told > PROGRESS_SECONDS:
+            self.told, elapsed_seconds = now, now - self.begun
+            share = self.tokens * self.env.world_size / len(self.stream.target_bytes)
+            print(
+                f"eval_progress {self.name} {100 * share:.1f}% running_bpb:{self.bpb:.4f} elapsed:{elapsed_seconds:.0f}s "
+                f"eta:{max(elapsed_seconds / share - elapsed_seconds, 0):.0f}s",
+                flush=True,
+            )
+
+    def reduce(self):
+        """Sum over the ranks, each of which scored its own targets."""
+        if self.env.world_size > 1:
+            dist.all_reduce(self.sums)
+            if self.nats is not None:
+                self.nats = gather(self.env, self.nats)
+                self.visits, self.order = gather(self.env, self.visits), gather(self.env, self.order + 1) - 1
+        return self
+
+    @property
+    def tokens(self):
+        return int(self.sums[1])
+
+    @property
+    def bytes(self):
+        return int(self.sums[2])
+
+    @property
+    def loss(self):
+        """Nats per token."""
+        return float(self.sums[0] / self.sums[1])
+
+    @property
+    def bpb(self):
+        """Bits per byte."""
+        return float(self.sums[0] / self.sums[2] / math.log(2))
+
+
+def gather(env, tensor):
+    """The sum over the ranks of a tensor that lies on the CPU."""
+    if env.world_size == 1:
+        return tensor
+    tensor = tensor.to(env.device)
+    dist.all_reduce(tensor)
+    return tensor.cpu()
+
+
+def share(env, count):
+    """This rank's contiguous part of `count` things, as a range."""
+    return range(count * env.rank // env.world_size, count * (env.rank + 1) // env.world_size)
+
+
+def scored_targets(stream):
+    """How many targets every evaluator scores: the stream, and without `eval_tail` no tail shorter than a window, as the challenge counts."""
+    windows = (len(stream.tokens) - 1) // h.eval_seq_len
+    if not windows:
+        raise ValueError(f"{len(stream.tokens)} validation tokens are fewer than one window of {h.eval_seq_len} + 1")
+    return windows * h.eval_seq_len
+
+
+def plain(env, model, stream, keep=False):
+    """Windows of `eval_seq_len` side by side; attention runs over document boundaries."""
+    trace = Trace(env, stream, "roundtrip", f"final_int{h.mlp_bits}_{BitpackCoder.name}_roundtrip", keep)
+    total = scored_targets(stream)
+    windows = share(env, total // h.eval_seq_len)
+    batch = max(h.val_batch_tokens // 8 // h.eval_seq_len, 1)
+    with torch.no_grad(), env.autocast():
+        for first in windows[::batch]:
+            start, end = first * h.eval_seq_len, min(first + batch, windows.stop) * h.eval_seq_len
+            ids = stream.tokens[start:end].to(env.device).view(-1, h.eval_seq_len)
+            targets = stream.tokens[start + 1 : end + 1].to(env.device).view(-1, h.eval_seq_len)
+            trace.add(model(ids, targets), torch.arange(start, end).view(-1, h.eval_seq_len))
+    return trace.reduce()
 
 
 # ---- golf/parts/train.py: Training: warm-up with restore, then steps until the clock or the step count says stop.

@@ -68,9 +68,6 @@ class h:
     attn_clip_sigmas = 12.85
     mlp_clip_sigmas = 12.85
     keep_float_numel = 65_536  # tensors up to this many values are stored as fp16
-    # evaluate
-    eval_seq_len = 2048  # tokens
-    val_batch_tokens = 524_288  # over all ranks
     # muon
     ns_steps = 4
     muon_wd = 0.095  # decoupled weight decay
@@ -94,6 +91,9 @@ class h:
     ema_decay = 0.9965
     # calibrate
     calibration_batches = 64  # micro-batches a rank, of training text
+    # evaluate
+    eval_seq_len = 2048  # tokens
+    val_batch_tokens = 524_288  # over all ranks
     # warmdown_frac
     warmdown_frac = 0.72  # share of the budget
     min_lr = 0.1  # floor, as a factor on the base learning rates
@@ -209,9 +209,8 @@ def read_container(path, coder):
 
 # ---- golf/parts/tags.py: Tags: a parameter says at its birth how it starts, who optimises it and how it is stored.
 class Tag(NamedTuple):
-    group: (
-        str  # optimizer: "matrix" (Muon), "scalar", "embed", "bias" (Adam); "measured": statistics, which learn nothing
-    )
+    # optimizer: "matrix" (Muon), "scalar", "embed", "bias" (Adam); "measured": statistics, which learn nothing; "untrained": none
+    group: str
     role: str  # quantizer: "attn", "mlp", "embed", "table", "gate", "control"
     master: str  # "fp32", or "compute": the optimizer updates it in the dtype of the activations
     init: object  # (h, weight, rng) -> None fills the weight in place; None keeps the value it was made with
@@ -533,11 +532,14 @@ class UNet(nn.Module):
         for layer in encoder:
             x, flow = blocks[layer](x, flow)
             skips.append(x)
+        return self.decode(x, flow, blocks, decoder, skips)[0]
+
+    def decode(self, x, flow, blocks, decoder, skips):
         for row, layer in enumerate(decoder):
             if skips:
                 x = self.merge(x, skips.pop(), row)
             x, flow = blocks[layer](x, flow)
-        return x
+        return x, flow
 
 
 # ---- golf/parts/techniques/leaky_relu2.py: LeakyReLU²: square the MLP's hidden values, with a slope on the negative
@@ -591,14 +593,23 @@ class Block(nn.Module):
     def read(self, x):
         return norm(x) * self.ln_gain
 
-    def forward(self, x, flow):
+    def mixed(self, x, flow):
         mix = self.resid_mix.to(x.dtype)
-        x = mix[0] * x + mix[1] * flow.x0
-        y, flow = self.attn(self.read(x), flow)
-        x = x + self.attn_scale.to(x.dtype) * y
-        u = self.read(x)
+        return mix[0] * x + mix[1] * flow.x0
+
+    def attention_of(self, u, flow):
+        y, flow = self.attn(u, flow)
+        return self.attn_scale.to(y.dtype) * y, flow
+
+    def mlp_of(self, u):
         y = self.mlp(u)
-        return x + self.mlp_scale.to(x.dtype) * y, flow
+        return self.mlp_scale.to(y.dtype) * y
+
+    def forward(self, x, flow):
+        x = self.mixed(x, flow)
+        y, flow = self.attention_of(self.read(x), flow)
+        x = x + y
+        return x + self.mlp_of(self.read(x)), flow
 
 
 class GPT(nn.Module):
@@ -609,7 +620,10 @@ class GPT(nn.Module):
         self.route = UNet()
 
     def forward(self, ids, targets=None, *, loop=True):
-        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets."""
+        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
+
+        docs: bounds for `attend`. loop: True for the looped order, False for the plain one, a number for so many extra passes.
+        """
         x = self.tok_emb(ids)
         x = norm(x)
         flow = Flow(x0=x, rope=rotary_tables(ids.size(1), ids.device))
@@ -711,8 +725,14 @@ def dequantize(tensors):
         if not kind:
             weights[name] = tensor.float()
         elif kind == "q":
-            weights[base] = scaled(tensor, tensors[f"{base}:s"])
+            weights[base] = rows_of(tensors, base)
     return weights
+
+
+def rows_of(tensors, name):
+    """The fp32 weight (rows, columns) of a quantized tensor, before corrections."""
+    rows = scaled(tensors[f"{name}:q"], tensors[f"{name}:s"])
+    return rows
 
 
 def scaled(codes, scale):
@@ -747,113 +767,6 @@ def load_artifact(path, model):
         load_weights(model, dequantize(tensors))
     except (KeyError, IndexError, RuntimeError) as fault:
         raise ValueError(f"{path} does not hold this model: {fault}") from fault
-
-
-# ---- golf/parts/evaluate.py: Scoring: nats and bytes of every target, summed in float64 and divided once.
-PROGRESS_SECONDS = 10  # between two lines of progress
-
-
-class Trace:
-    """What an evaluator scored. With `keep`: nats, visits and time stamp of every target of the stream."""
-
-    def __init__(self, env, stream, name, label, keep):
-        self.name = name  # of the result line
-        self.label = label  # of the log line
-        self.stream = stream
-        self.env = env
-        self.sums = torch.zeros(3, dtype=torch.float64, device=env.device)  # nats, tokens, bytes
-        self.nats = torch.zeros(len(stream.target_bytes), dtype=torch.float64) if keep else None
-        self.visits = torch.zeros(len(stream.target_bytes), dtype=torch.int32) if keep else None
-        self.order = torch.full((len(stream.target_bytes),), -1, dtype=torch.int64) if keep else None
-        self.clock = 0
-        self.begun = self.told = time.perf_counter()
-
-    def add(self, nats, at):
-        """nats: any shape; at: prediction indices of the same shape, on the CPU."""
-        nats = nats.double()
-        self.sums += torch.stack(
-            (nats.sum(), nats.new_tensor(nats.numel()), self.stream.target_bytes[at].sum().to(nats))
-        )
-        if self.nats is not None:
-            self.nats[at], self.order[at] = nats.cpu(), self.clock
-            self.visits[at] += 1
-        self.clock += 1
-        self.tell()
-
-    def tell(self):
-        """Say how far rank 0 is, and what remains if the rest takes as long."""
-        now = time.perf_counter()
-        if self.env.rank == 0 and now - self.told > PROGRESS_SECONDS:
-            self.told, elapsed_seconds = now, now - self.begun
-            share = self.tokens * self.env.world_size / len(self.stream.target_bytes)
-            print(
-                f"eval_progress {self.name} {100 * share:.1f}% running_bpb:{self.bpb:.4f} elapsed:{elapsed_seconds:.0f}s "
-                f"eta:{max(elapsed_seconds / share - elapsed_seconds, 0):.0f}s",
-                flush=True,
-            )
-
-    def reduce(self):
-        """Sum over the ranks, each of which scored its own targets."""
-        if self.env.world_size > 1:
-            dist.all_reduce(self.sums)
-            if self.nats is not None:
-                self.nats = gather(self.env, self.nats)
-                self.visits, self.order = gather(self.env, self.visits), gather(self.env, self.order + 1) - 1
-        return self
-
-    @property
-    def tokens(self):
-        return int(self.sums[1])
-
-    @property
-    def bytes(self):
-        return int(self.sums[2])
-
-    @property
-    def loss(self):
-        """Nats per token."""
-        return float(self.sums[0] / self.sums[1])
-
-    @property
-    def bpb(self):
-        """Bits per byte."""
-        return float(self.sums[0] / self.sums[2] / math.log(2))
-
-
-def gather(env, tensor):
-    """The sum over the ranks of a tensor that lies on the CPU."""
-    if env.world_size == 1:
-        return tensor
-    tensor = tensor.to(env.device)
-    dist.all_reduce(tensor)
-    return tensor.cpu()
-
-
-def share(env, count):
-    """This rank's contiguous part of `count` things, as a range."""
-    return range(count * env.rank // env.world_size, count * (env.rank + 1) // env.world_size)
-
-
-def scored_targets(stream):
-    """How many targets every evaluator scores: the stream without a tail shorter than a window, as the challenge counts them."""
-    windows = (len(stream.tokens) - 1) // h.eval_seq_len
-    if not windows:
-        raise ValueError(f"{len(stream.tokens)} validation tokens are fewer than one window of {h.eval_seq_len} + 1")
-    return windows * h.eval_seq_len
-
-
-def plain(env, model, stream, keep=False):
-    """Windows of `eval_seq_len` side by side; attention runs over document boundaries."""
-    trace = Trace(env, stream, "roundtrip", f"final_int{h.mlp_bits}_{BrotliCoder.name}_roundtrip", keep)
-    windows = share(env, scored_targets(stream) // h.eval_seq_len)
-    batch = max(h.val_batch_tokens // 8 // h.eval_seq_len, 1)
-    with torch.no_grad(), env.autocast():
-        for first in windows[::batch]:
-            start, end = first * h.eval_seq_len, min(first + batch, windows.stop) * h.eval_seq_len
-            ids = stream.tokens[start:end].to(env.device).view(-1, h.eval_seq_len)
-            targets = stream.tokens[start + 1 : end + 1].to(env.device).view(-1, h.eval_seq_len)
-            trace.add(model(ids, targets), torch.arange(start, end).view(-1, h.eval_seq_len))
-    return trace.reduce()
 
 
 # ---- golf/parts/techniques/row_norm.py: MuonEq-R: normalise every row of Muon's update before it is orthogonalised
@@ -942,7 +855,8 @@ class Muon(torch.optim.Optimizer):
             if self.env.world_size > 1:
                 dist.all_reduce(flat)
             for p, slot in zip(params, slots):
-                p.mul_(1 - group["lr"] * h.muon_wd)
+                decay = group["lr"] * h.muon_wd
+                p.mul_(1 - decay)
                 p.add_(slot.view_as(p).to(p.dtype), alpha=-group["lr"])
 
     def update(self, p, momentum):
@@ -964,7 +878,9 @@ def build_optimizers(tagged, env):
     """[Adam, Muon] over every tagged parameter, each exactly once."""
     groups = {"embed": (h.tied_embed_lr, h.embed_wd), "scalar": (h.scalar_lr, h.adam_wd)}
     params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
-    assert {entry.tag.group for entry in tagged} <= {*params, "measured"}, "a parameter's group has no optimizer"
+    assert {entry.tag.group for entry in tagged} <= {*params, "measured", "untrained"}, (
+        "a parameter's group has no optimizer"
+    )
     adam = torch.optim.AdamW(
         [
             {"params": params[name], "lr": lr, "base_lr": lr, "weight_decay": wd}
@@ -991,6 +907,7 @@ class Clock:
         self.elapsed_seconds = 0.0
         self.running_since = None
         self.lr_factor = 1.0  # of the step last taken
+        self.context = None  # where documents are cut at a growing length: the length and the step it came with
 
     def start(self):
         self.env.synchronize()
@@ -1092,10 +1009,12 @@ class InputGram:
 
     def __init__(self, width, device):
         self.total = torch.zeros(width, width, device=device)
+        self.rows = torch.zeros((), device=device)
 
     def add(self, x):
         x = x.detach().float().flatten(0, -2)
         self.total.addmm_(x.T, x)
+        self.rows += len(x)
 
     def before(self, module, inputs):
         self.add(inputs[0])
@@ -1127,8 +1046,10 @@ def collect_hessians(env, log, model, batches, begun):
     for hook in hooks:
         hook.remove()
     if env.world_size > 1:
-        for total in (count, *(gram.total for gram in grams.values())):
-            dist.all_reduce(total)
+        for gram in grams.values():
+            dist.all_reduce(gram.total)
+            dist.all_reduce(gram.rows)
+        dist.all_reduce(count)
     if env.rank == 0:
         hessians = {name: gram.total / count for name, gram in grams.items()}
         write_container("hessians.golf", hessians, {"seed": env.seed, "batches": int(count)}, RawCoder)
@@ -1136,6 +1057,114 @@ def collect_hessians(env, log, model, batches, begun):
     seconds = time.perf_counter() - begun
     log(f"GPTQ:collected {len(grams)} Hessians in {seconds:.1f}s")
     log.record(calibration_seconds=seconds)
+
+
+# ---- golf/parts/evaluate.py: Scoring: nats and bytes of every target, summed in float64 and divided once.
+PROGRESS_SECONDS = 10  # between two lines of progress
+
+
+class Trace:
+    """What an evaluator scored. With `keep`: nats, visits and time stamp of every target of the stream."""
+
+    def __init__(self, env, stream, name, label, keep):
+        self.name = name  # of the result line
+        self.label = label  # of the log line
+        self.stream = stream
+        self.env = env
+        self.sums = torch.zeros(3, dtype=torch.float64, device=env.device)  # nats, tokens, bytes
+        self.nats = torch.zeros(len(stream.target_bytes), dtype=torch.float64) if keep else None
+        self.visits = torch.zeros(len(stream.target_bytes), dtype=torch.int32) if keep else None
+        self.order = torch.full((len(stream.target_bytes),), -1, dtype=torch.int64) if keep else None
+        self.clock = 0
+        self.begun = self.told = time.perf_counter()
+
+    def add(self, nats, at):
+        """nats: any shape; at: prediction indices of the same shape, on the CPU."""
+        nats = nats.double()
+        self.sums += torch.stack(
+            (nats.sum(), nats.new_tensor(nats.numel()), self.stream.target_bytes[at].sum().to(nats))
+        )
+        if self.nats is not None:
+            self.nats[at], self.order[at] = nats.cpu(), self.clock
+            self.visits[at] += 1
+        self.clock += 1
+        self.tell()
+
+    def tell(self):
+        """Say how far rank 0 is, and what remains if the rest takes as long."""
+        now = time.perf_counter()
+        if self.env.rank == 0 and now - self.told > PROGRESS_SECONDS:
+            self.told, elapsed_seconds = now, now - self.begun
+            share = self.tokens * self.env.world_size / len(self.stream.target_bytes)
+            print(
+                f"eval_progress {self.name} {100 * share:.1f}% running_bpb:{self.bpb:.4f} elapsed:{elapsed_seconds:.0f}s "
+                f"eta:{max(elapsed_seconds / share - elapsed_seconds, 0):.0f}s",
+                flush=True,
+            )
+
+    def reduce(self):
+        """Sum over the ranks, each of which scored its own targets."""
+        if self.env.world_size > 1:
+            dist.all_reduce(self.sums)
+            if self.nats is not None:
+                self.nats = gather(self.env, self.nats)
+                self.visits, self.order = gather(self.env, self.visits), gather(self.env, self.order + 1) - 1
+        return self
+
+    @property
+    def tokens(self):
+        return int(self.sums[1])
+
+    @property
+    def bytes(self):
+        return int(self.sums[2])
+
+    @property
+    def loss(self):
+        """Nats per token."""
+        return float(self.sums[0] / self.sums[1])
+
+    @property
+    def bpb(self):
+        """Bits per byte."""
+        return float(self.sums[0] / self.sums[2] / math.log(2))
+
+
+def gather(env, tensor):
+    """The sum over the ranks of a tensor that lies on the CPU."""
+    if env.world_size == 1:
+        return tensor
+    tensor = tensor.to(env.device)
+    dist.all_reduce(tensor)
+    return tensor.cpu()
+
+
+def share(env, count):
+    """This rank's contiguous part of `count` things, as a range."""
+    return range(count * env.rank // env.world_size, count * (env.rank + 1) // env.world_size)
+
+
+def scored_targets(stream):
+    """How many targets every evaluator scores: the stream, and without `eval_tail` no tail shorter than a window, as the challenge counts."""
+    windows = (len(stream.tokens) - 1) // h.eval_seq_len
+    if not windows:
+        raise ValueError(f"{len(stream.tokens)} validation tokens are fewer than one window of {h.eval_seq_len} + 1")
+    return windows * h.eval_seq_len
+
+
+def plain(env, model, stream, keep=False):
+    """Windows of `eval_seq_len` side by side; attention runs over document boundaries."""
+    trace = Trace(env, stream, "roundtrip", f"final_int{h.mlp_bits}_{BrotliCoder.name}_roundtrip", keep)
+    total = scored_targets(stream)
+    windows = share(env, total // h.eval_seq_len)
+    batch = max(h.val_batch_tokens // 8 // h.eval_seq_len, 1)
+    with torch.no_grad(), env.autocast():
+        for first in windows[::batch]:
+            start, end = first * h.eval_seq_len, min(first + batch, windows.stop) * h.eval_seq_len
+            ids = stream.tokens[start:end].to(env.device).view(-1, h.eval_seq_len)
+            targets = stream.tokens[start + 1 : end + 1].to(env.device).view(-1, h.eval_seq_len)
+            trace.add(model(ids, targets), torch.arange(start, end).view(-1, h.eval_seq_len))
+    return trace.reduce()
 
 
 # ---- golf/parts/techniques/warmdown_frac.py: Warmdown over the last share of the training budget, down to a floor
@@ -1187,9 +1216,10 @@ def warm_up(env, log, model, trained, optimizers):
     for i in range(h.warmup_steps):
         take_step(env, trained, loader, optimizers, clock)
         log(f"warmup_step:{i + 1}/{h.warmup_steps}")
-    for i in range(h.warmup_steps):
-        take_step(env, trained, loader, optimizers, clock, loop=False)
-        log(f"loop_warmup_step:{i + 1}/{h.warmup_steps}")
+    for loop in (False,):
+        for i in range(h.warmup_steps):
+            take_step(env, trained, loader, optimizers, clock, loop=loop)
+            log(f"loop_warmup_step:{i + 1}/{h.warmup_steps}")
     with torch.no_grad():
         for name, param, _ in collect(model):
             param.copy_(start[name])
@@ -1320,8 +1350,12 @@ def sdclip_scale(w, bits, role):
 # ---- golf/parts/techniques/gptq.py: GPTQ: round column after column and let the columns still to come make up for
 #      each error, weighted by the Hessian of the layer's inputs (Frantar et al., arXiv:2210.17323).
 def gptq(w, hessian, scale, nearest):
-    """Levels (rows, columns) of w in steps of `scale` (rows,); nearest: a column in steps -> its levels. hessian: Σ xᵀx."""
+    """Levels (rows, columns) of w in steps of `scale`, (rows,) or (rows, columns). hessian: Σ xᵀx.
+
+    nearest: a column in steps, and its number, -> its levels.
+    """
     order, u, dead = error_feedback(hessian)
+    scale = scale.view(len(w), -1).expand_as(w)[:, order]
     w = w.masked_fill(dead, 0.0)[:, order]
     levels = torch.empty_like(w)
     for start in range(0, w.size(1), h.gptq_block):
@@ -1329,8 +1363,8 @@ def gptq(w, hessian, scale, nearest):
         errors = torch.empty_like(block)
         for i in range(block.size(1)):
             column = start + i
-            levels[:, column] = nearest(block[:, i] / scale)
-            errors[:, i] = (block[:, i] - levels[:, column] * scale) / feed[i, column]
+            levels[:, column] = nearest(block[:, i] / scale[:, column], order[column])
+            errors[:, i] = (block[:, i] - levels[:, column] * scale[:, column]) / feed[i, column]
             block[:, i:] -= torch.outer(errors[:, i], feed[i, column : start + block.size(1)])
         w[:, start + block.size(1) :] -= errors @ feed[:, start + block.size(1) :]
     return levels[:, order.argsort()]
@@ -1364,7 +1398,7 @@ def coded(w, hessian, scale, low, high):
     """int8 codes in [low, high]."""
     if hessian is None:
         return torch.round(w / scale[:, None]).clamp(low, high).to(torch.int8)
-    return gptq(w, hessian, scale, lambda column: torch.round(column).clamp(low, high)).to(torch.int8)
+    return gptq(w, hessian, scale, lambda column, at: torch.round(column).clamp(low, high)).to(torch.int8)
 
 
 # ---- golf/parts/techniques/loops.py: Depth recurrence: a segment of layers runs several times with the same weights
@@ -1372,8 +1406,9 @@ def coded(w, hessian, scale, low, high):
 def looped(loop):
     if not loop:
         return halves()
+    extra = h.loop_extra
     segment = list(range(h.loop_first, h.loop_last + 1))
-    layers = list(range(h.loop_first)) + (h.loop_extra + 1) * segment + list(range(h.loop_last + 1, h.num_layers))
+    layers = list(range(h.loop_first)) + (extra + 1) * segment + list(range(h.loop_last + 1, h.num_layers))
     half = len(layers) // 2
     return layers[:half], layers[half:]
 
@@ -1382,12 +1417,10 @@ def looped(loop):
 #      same input (GPT-J; PR #1412, Robby Sneiderman).
 class ParallelBlock(Block):
     def forward(self, x, flow):
-        mix = self.resid_mix.to(x.dtype)
-        x = mix[0] * x + mix[1] * flow.x0
+        x = self.mixed(x, flow)
         u = self.read(x)
-        y, flow = self.attn(u, flow)
-        z = self.mlp(u)
-        return x + self.attn_scale.to(x.dtype) * y + self.mlp_scale.to(x.dtype) * z, flow
+        y, flow = self.attention_of(u, flow)
+        return x + y + self.mlp_of(u), flow
 
 
 def parallel_block(layer):
@@ -1442,10 +1475,14 @@ def sliding(env, model, stream, keep=False):
 #      train every weight on it (PR #549).
 def ttt_window(env, model, stream, total):
     """This rank's windows in batches, chunk by chunk; who has scored a chunk's finds the model trained on it before the next."""
+    yield from learning_windows(env, model, stream, total, trainable(model))
+    model.requires_grad_(True)
+
+
+def learning_windows(env, model, stream, total, params):
     starts, first = full_windows(total)
     chunks = math.ceil(total / h.ttt_chunk_tokens)
     chunk_of = ((starts + first) // h.ttt_chunk_tokens).clamp(max=chunks - 1)
-    params = trainable(model)
     optimizer = torch.optim.SGD(params, lr=h.ttt_lr, momentum=h.ttt_momentum)
     for chunk in range(chunks):
         mine = torch.nonzero(chunk_of == chunk).flatten()
@@ -1455,7 +1492,6 @@ def ttt_window(env, model, stream, total):
         if chunk < chunks - 1:
             learn_chunk(env, model, stream.tokens, params, optimizer, chunk, chunks)
     optimizer.zero_grad(set_to_none=True)
-    model.requires_grad_(True)
 
 
 def ttt_sgd(env, model, stream, keep=False):

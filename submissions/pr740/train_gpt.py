@@ -65,9 +65,6 @@ class h:
     mlp_bits = 8
     table_bits = 8
     keep_float_numel = 65_536  # tensors up to this many values are stored as fp16
-    # evaluate
-    eval_seq_len = 2048  # tokens
-    val_batch_tokens = 524_288  # over all ranks
     # muon
     ns_steps = 5
     muon_wd = 0.04  # decoupled weight decay
@@ -87,6 +84,9 @@ class h:
     momentum_warmup_start = 0.92
     momentum_warmup_steps = 1500
     reserve_seconds = 0.0  # kept off the training clock for calibration
+    # evaluate
+    eval_seq_len = 2048  # tokens
+    val_batch_tokens = 524_288  # over all ranks
     # train
     warmup_steps = 20  # real steps before the clock starts, undone after: they compile and allocate
     val_loss_every = 1000  # steps; 0 only at the end
@@ -190,9 +190,8 @@ def read_container(path, coder):
 
 # ---- golf/parts/tags.py: Tags: a parameter says at its birth how it starts, who optimises it and how it is stored.
 class Tag(NamedTuple):
-    group: (
-        str  # optimizer: "matrix" (Muon), "scalar", "embed", "bias" (Adam); "measured": statistics, which learn nothing
-    )
+    # optimizer: "matrix" (Muon), "scalar", "embed", "bias" (Adam); "measured": statistics, which learn nothing; "untrained": none
+    group: str
     role: str  # quantizer: "attn", "mlp", "embed", "table", "gate", "control"
     master: str  # "fp32", or "compute": the optimizer updates it in the dtype of the activations
     init: object  # (h, weight, rng) -> None fills the weight in place; None keeps the value it was made with
@@ -568,11 +567,14 @@ class UNet(nn.Module):
         for layer in encoder:
             x, flow = blocks[layer](x, flow)
             skips.append(x)
+        return self.decode(x, flow, blocks, decoder, skips)[0]
+
+    def decode(self, x, flow, blocks, decoder, skips):
         for row, layer in enumerate(decoder):
             if skips:
                 x = self.merge(x, skips.pop(), row)
             x, flow = blocks[layer](x, flow)
-        return x
+        return x, flow
 
 
 # ---- golf/parts/techniques/leaky_relu2.py: LeakyReLU²: square the MLP's hidden values, with a slope on the negative
@@ -626,14 +628,23 @@ class Block(nn.Module):
     def read(self, x):
         return norm(x) * self.ln_gain
 
-    def forward(self, x, flow):
+    def mixed(self, x, flow):
         mix = self.resid_mix.to(x.dtype)
-        x = mix[0] * x + mix[1] * flow.x0
-        y, flow = self.attn(self.read(x), flow)
-        x = x + self.attn_scale.to(x.dtype) * y
-        u = self.read(x)
+        return mix[0] * x + mix[1] * flow.x0
+
+    def attention_of(self, u, flow):
+        y, flow = self.attn(u, flow)
+        return self.attn_scale.to(y.dtype) * y, flow
+
+    def mlp_of(self, u):
         y = self.mlp(u)
-        return x + self.mlp_scale.to(x.dtype) * y, flow
+        return self.mlp_scale.to(y.dtype) * y
+
+    def forward(self, x, flow):
+        x = self.mixed(x, flow)
+        y, flow = self.attention_of(self.read(x), flow)
+        x = x + y
+        return x + self.mlp_of(self.read(x)), flow
 
 
 class GPT(nn.Module):
@@ -645,7 +656,10 @@ class GPT(nn.Module):
         self.route = UNet()
 
     def forward(self, ids, targets=None):
-        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets."""
+        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
+
+        docs: bounds for `attend`. loop: True for the looped order, False for the plain one, a number for so many extra passes.
+        """
         x = self.tok_emb(ids)
         for hook in self.embed_pre.values():
             x = hook(x, ids)
@@ -768,8 +782,14 @@ def dequantize(tensors):
         if not kind:
             weights[name] = tensor.float()
         elif kind == "q":
-            weights[base] = scaled(tensor, tensors[f"{base}:s"])
+            weights[base] = rows_of(tensors, base)
     return weights
+
+
+def rows_of(tensors, name):
+    """The fp32 weight (rows, columns) of a quantized tensor, before corrections."""
+    rows = scaled(tensors[f"{name}:q"], tensors[f"{name}:s"])
+    return rows
 
 
 def scaled(codes, scale):
@@ -799,6 +819,125 @@ def load_artifact(path, model):
         load_weights(model, dequantize(tensors))
     except (KeyError, IndexError, RuntimeError) as fault:
         raise ValueError(f"{path} does not hold this model: {fault}") from fault
+
+
+# ---- golf/parts/muon.py: Muon: momentum, then every matrix's update is replaced by the nearest orthogonal matrix
+#      (Keller Jordan, 2024).
+def newton_schulz(g, steps, eps=1e-7):
+    """Five quintic steps move every singular value of g near 1, in bf16. g: (rows, cols)."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = g.bfloat16()
+    x = x / (x.norm() + eps)
+    tall = x.size(0) > x.size(1)
+    if tall:
+        x = x.T
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + (c * gram) @ gram) @ x
+    return x.T if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Rank r of `world_size` orthogonalises every world_size-th matrix; one all-reduce hands the updates to everybody."""
+
+    def __init__(self, params, lr, momentum, env):
+        super().__init__([{"params": params}], {"lr": lr, "base_lr": lr, "momentum": momentum})
+        self.env = env
+        self.orthogonalize = torch.compile(newton_schulz) if env.cuda else newton_schulz
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            params = group["params"]
+            flat = torch.zeros(sum(p.numel() for p in params), dtype=torch.bfloat16, device=params[0].device)
+            slots = flat.split([p.numel() for p in params])
+            for i, (p, slot) in enumerate(zip(params, slots)):
+                if i % self.env.world_size == self.env.rank:
+                    slot.copy_(self.update(p, group["momentum"]).flatten())
+            if self.env.world_size > 1:
+                dist.all_reduce(flat)
+            for p, slot in zip(params, slots):
+                decay = group["lr"] * h.muon_wd
+                p.mul_(1 - decay)
+                p.add_(slot.view_as(p).to(p.dtype), alpha=-group["lr"])
+
+    def update(self, p, momentum):
+        """The orthogonalised Nesterov update of one matrix, scaled so that tall matrices move as far as wide ones."""
+        g = p.grad
+        if "momentum" not in self.state[p]:
+            self.state[p]["momentum"] = torch.zeros_like(g)
+        buffer = self.state[p]["momentum"]
+        buffer.mul_(momentum).add_(g)
+        g = g.add(buffer, alpha=momentum)
+        g = self.orthogonalize(g, h.ns_steps)
+        return g * max(1, g.size(0) / g.size(1)) ** 0.5
+
+
+# ---- golf/parts/optim.py: Optimizers from tags: Muon for the matrices, Adam for tables and scalars; every group
+#      keeps its base learning rate.
+def build_optimizers(tagged, env):
+    """[Adam, Muon] over every tagged parameter, each exactly once."""
+    groups = {"embed": (h.tied_embed_lr, h.embed_wd), "scalar": (h.scalar_lr, h.adam_wd)}
+    params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
+    assert {entry.tag.group for entry in tagged} <= {*params, "measured", "untrained"}, (
+        "a parameter's group has no optimizer"
+    )
+    adam = torch.optim.AdamW(
+        [
+            {"params": params[name], "lr": lr, "base_lr": lr, "weight_decay": wd}
+            for name, (lr, wd) in groups.items()
+            if params[name]
+        ],
+        betas=(h.beta1, h.beta2),
+        eps=h.adam_eps,
+        fused=env.cuda,
+    )
+    return [adam, Muon(params["matrix"], h.matrix_lr, 0.0, env)]
+
+
+# ---- golf/parts/schedule.py: Time and what follows from it. `Clock` is the only source of time in training: seconds
+#      under the cap, or steps without one.
+class Clock:
+    """Seconds of training so far (paused during validation) and steps; `cap_seconds` 0 means that steps count."""
+
+    def __init__(self, env, cap_seconds):
+        self.env = env
+        self.cap_seconds = cap_seconds
+        self.now = time.perf_counter
+        self.step = 0
+        self.elapsed_seconds = 0.0
+        self.running_since = None
+        self.lr_factor = 1.0  # of the step last taken
+        self.context = None  # where documents are cut at a growing length: the length and the step it came with
+
+    def start(self):
+        self.env.synchronize()
+        self.running_since = self.now()
+
+    def pause(self):
+        self.env.synchronize()
+        self.tick()
+        self.running_since = None
+
+    def tick(self):
+        """Read the clock. The device is not waited for: a step's end is seen when the next one needs its result."""
+        now = self.now()
+        self.elapsed_seconds += now - self.running_since
+        self.running_since = now
+
+
+def warmdown_by_iterations(clock):
+    """1, then linearly to 0 over `warmdown_iters` steps; under a cap the steps are turned into seconds by their mean so far."""
+    if clock.cap_seconds > 0:
+        warmdown_seconds = h.warmdown_iters * clock.elapsed_seconds / max(clock.step, 1)
+        left_seconds = max(clock.cap_seconds - clock.elapsed_seconds, 0.0)
+        return left_seconds / warmdown_seconds if left_seconds <= warmdown_seconds else 1.0
+    return min((clock.env.iterations - clock.step) / h.warmdown_iters, 1.0)
+
+
+def momentum_warmup(clock):
+    share = min(clock.step / h.momentum_warmup_steps, 1.0)
+    return (1 - share) * h.momentum_warmup_start + share * h.momentum
 
 
 # ---- golf/parts/evaluate.py: Scoring: nats and bytes of every target, summed in float64 and divided once.
@@ -887,7 +1026,7 @@ def share(env, count):
 
 
 def scored_targets(stream):
-    """How many targets every evaluator scores: the stream without a tail shorter than a window, as the challenge counts them."""
+    """How many targets every evaluator scores: the stream, and without `eval_tail` no tail shorter than a window, as the challenge counts."""
     windows = (len(stream.tokens) - 1) // h.eval_seq_len
     if not windows:
         raise ValueError(f"{len(stream.tokens)} validation tokens are fewer than one window of {h.eval_seq_len} + 1")
@@ -897,7 +1036,8 @@ def scored_targets(stream):
 def plain(env, model, stream, keep=False):
     """Windows of `eval_seq_len` side by side; attention runs over document boundaries."""
     trace = Trace(env, stream, "roundtrip", f"final_int{h.mlp_bits}_{ZstdCoder.name}_roundtrip", keep)
-    windows = share(env, scored_targets(stream) // h.eval_seq_len)
+    total = scored_targets(stream)
+    windows = share(env, total // h.eval_seq_len)
     batch = max(h.val_batch_tokens // 8 // h.eval_seq_len, 1)
     with torch.no_grad(), env.autocast():
         for first in windows[::batch]:
@@ -906,121 +1046,6 @@ def plain(env, model, stream, keep=False):
             targets = stream.tokens[start + 1 : end + 1].to(env.device).view(-1, h.eval_seq_len)
             trace.add(model(ids, targets), torch.arange(start, end).view(-1, h.eval_seq_len))
     return trace.reduce()
-
-
-# ---- golf/parts/muon.py: Muon: momentum, then every matrix's update is replaced by the nearest orthogonal matrix
-#      (Keller Jordan, 2024).
-def newton_schulz(g, steps, eps=1e-7):
-    """Five quintic steps move every singular value of g near 1, in bf16. g: (rows, cols)."""
-    a, b, c = 3.4445, -4.7750, 2.0315
-    x = g.bfloat16()
-    x = x / (x.norm() + eps)
-    tall = x.size(0) > x.size(1)
-    if tall:
-        x = x.T
-    for _ in range(steps):
-        gram = x @ x.T
-        x = a * x + (b * gram + (c * gram) @ gram) @ x
-    return x.T if tall else x
-
-
-class Muon(torch.optim.Optimizer):
-    """Rank r of `world_size` orthogonalises every world_size-th matrix; one all-reduce hands the updates to everybody."""
-
-    def __init__(self, params, lr, momentum, env):
-        super().__init__([{"params": params}], {"lr": lr, "base_lr": lr, "momentum": momentum})
-        self.env = env
-        self.orthogonalize = torch.compile(newton_schulz) if env.cuda else newton_schulz
-
-    @torch.no_grad()
-    def step(self):
-        for group in self.param_groups:
-            params = group["params"]
-            flat = torch.zeros(sum(p.numel() for p in params), dtype=torch.bfloat16, device=params[0].device)
-            slots = flat.split([p.numel() for p in params])
-            for i, (p, slot) in enumerate(zip(params, slots)):
-                if i % self.env.world_size == self.env.rank:
-                    slot.copy_(self.update(p, group["momentum"]).flatten())
-            if self.env.world_size > 1:
-                dist.all_reduce(flat)
-            for p, slot in zip(params, slots):
-                p.mul_(1 - group["lr"] * h.muon_wd)
-                p.add_(slot.view_as(p).to(p.dtype), alpha=-group["lr"])
-
-    def update(self, p, momentum):
-        """The orthogonalised Nesterov update of one matrix, scaled so that tall matrices move as far as wide ones."""
-        g = p.grad
-        if "momentum" not in self.state[p]:
-            self.state[p]["momentum"] = torch.zeros_like(g)
-        buffer = self.state[p]["momentum"]
-        buffer.mul_(momentum).add_(g)
-        g = g.add(buffer, alpha=momentum)
-        g = self.orthogonalize(g, h.ns_steps)
-        return g * max(1, g.size(0) / g.size(1)) ** 0.5
-
-
-# ---- golf/parts/optim.py: Optimizers from tags: Muon for the matrices, Adam for tables and scalars; every group
-#      keeps its base learning rate.
-def build_optimizers(tagged, env):
-    """[Adam, Muon] over every tagged parameter, each exactly once."""
-    groups = {"embed": (h.tied_embed_lr, h.embed_wd), "scalar": (h.scalar_lr, h.adam_wd)}
-    params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
-    assert {entry.tag.group for entry in tagged} <= {*params, "measured"}, "a parameter's group has no optimizer"
-    adam = torch.optim.AdamW(
-        [
-            {"params": params[name], "lr": lr, "base_lr": lr, "weight_decay": wd}
-            for name, (lr, wd) in groups.items()
-            if params[name]
-        ],
-        betas=(h.beta1, h.beta2),
-        eps=h.adam_eps,
-        fused=env.cuda,
-    )
-    return [adam, Muon(params["matrix"], h.matrix_lr, 0.0, env)]
-
-
-# ---- golf/parts/schedule.py: Time and what follows from it. `Clock` is the only source of time in training: seconds
-#      under the cap, or steps without one.
-class Clock:
-    """Seconds of training so far (paused during validation) and steps; `cap_seconds` 0 means that steps count."""
-
-    def __init__(self, env, cap_seconds):
-        self.env = env
-        self.cap_seconds = cap_seconds
-        self.now = time.perf_counter
-        self.step = 0
-        self.elapsed_seconds = 0.0
-        self.running_since = None
-        self.lr_factor = 1.0  # of the step last taken
-
-    def start(self):
-        self.env.synchronize()
-        self.running_since = self.now()
-
-    def pause(self):
-        self.env.synchronize()
-        self.tick()
-        self.running_since = None
-
-    def tick(self):
-        """Read the clock. The device is not waited for: a step's end is seen when the next one needs its result."""
-        now = self.now()
-        self.elapsed_seconds += now - self.running_since
-        self.running_since = now
-
-
-def warmdown_by_iterations(clock):
-    """1, then linearly to 0 over `warmdown_iters` steps; under a cap the steps are turned into seconds by their mean so far."""
-    if clock.cap_seconds > 0:
-        warmdown_seconds = h.warmdown_iters * clock.elapsed_seconds / max(clock.step, 1)
-        left_seconds = max(clock.cap_seconds - clock.elapsed_seconds, 0.0)
-        return left_seconds / warmdown_seconds if left_seconds <= warmdown_seconds else 1.0
-    return min((clock.env.iterations - clock.step) / h.warmdown_iters, 1.0)
-
-
-def momentum_warmup(clock):
-    share = min(clock.step / h.momentum_warmup_steps, 1.0)
-    return (1 - share) * h.momentum_warmup_start + share * h.momentum
 
 
 # ---- golf/parts/train.py: Training: warm-up with restore, then steps until the clock or the step count says stop.
