@@ -100,6 +100,8 @@ def ttt_lora(h, env, model, stream, keep=False):
     """Documents apart, each scored by the model with adapters that learned from the document's earlier chunks."""
     assert h.lora_chunk_tokens <= h.eval_seq_len, "a chunk of adapters' training is longer than a window"
     trace = Trace(env, stream, "ttt_lora", "quantized_ttt_lora", keep)
+    if h.tilt:
+        trace.tilt = h.tilt(h, env, stream)
     adapters = Adapters(h, env, model)
     model.requires_grad_(False)
     for starts, lengths in document_queue(h, stream)[env.rank :: env.world_size]:
@@ -119,8 +121,12 @@ def adapt_documents(h, env, model, stream, trace, adapters, starts, lengths):
         ids, targets, mask, at = chunk_batch(h, stream, starts, lengths, chunk)
         scored = mask.to(env.device)
         with env.autocast():
-            nats = model(ids.to(env.device), targets.to(env.device), lora=adapters)
-        trace.add(nats.detach()[scored], at[mask])
+            if h.tilt:
+                nats, scores = trace.tilt(model(ids.to(env.device), lora=adapters), targets.to(env.device), at)
+            else:
+                nats = model(ids.to(env.device), targets.to(env.device), lora=adapters)
+                scores = nats.detach()
+        trace.add(scores[scored], at[mask])
         goes_on = (lengths[:, 0] > (chunk + 1) * h.lora_chunk_tokens).to(env.device)
         if chunk < chunks - 1:
             optimizer.zero_grad(set_to_none=True)

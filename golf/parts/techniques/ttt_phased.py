@@ -30,6 +30,8 @@ def ttt_phased(h, env, model, stream, keep=False):
         f"phased_docs = {h.phased_docs} documents are fewer than phased_phases = {h.phased_phases}"
     )
     trace = Trace(env, stream, "ttt_phased", "quantized_ttt_phased", keep)
+    if h.tilt:
+        trace.tilt = h.tilt(h, env, stream)
     adapters, queue = Adapters(h, env, model), document_queue(h, stream)
     params, done = trainable(h, model), 0
     boundaries = [h.phased_docs * (phase + 1) // h.phased_phases for phase in range(h.phased_phases)]
