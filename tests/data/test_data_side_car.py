@@ -173,6 +173,8 @@ def test_the_referee_counts_by_the_side_car_and_fails_one_that_is_wrong(project:
     assert _lossless(dataset(project), 384).state == State.FAIL
     for path in dataset(project).glob("*bytes*"):
         path.unlink()
-    (project / "data/tokenizers/x_384_bpe.model").write_bytes(next((project / "data/tokenizers").iterdir()).read_bytes())
+    (project / "data/tokenizers/x_384_bpe.model").write_bytes(
+        next((project / "data/tokenizers").iterdir()).read_bytes()
+    )
     _lossless.cache_clear()
     assert "no side-car counts their bytes" in _lossless(dataset(project), 384).message
