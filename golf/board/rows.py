@@ -70,7 +70,11 @@ class Row:
 @cache
 def official() -> tuple[Row, ...]:
     """The official rows in the order of the tables, then those without a rank."""
-    table = json.loads(files("golf.board").joinpath("official.json").read_text(encoding="utf-8"))
+    return rows_of_table(json.loads(files("golf.board").joinpath("official.json").read_text(encoding="utf-8")))
+
+
+def rows_of_table(table: Mapping[str, Any]) -> tuple[Row, ...]:
+    """The rows of a table as `official.json` holds one."""
     raw = {entry["key"]: entry for entry in table["rows"]}
     return tuple(_row(entry, raw) for entry in table["rows"])
 
@@ -91,7 +95,7 @@ def _row(entry: dict[str, Any], raw: dict[str, dict[str, Any]]) -> Row:
 
 def _techniques(entry: dict[str, Any], raw: dict[str, dict[str, Any]]) -> set[str]:
     """All techniques of an entry: its base's, without what it drops, with what it adds."""
-    inherited = _techniques(raw[entry["base"]], raw) if entry["base"] else set()
+    inherited = _techniques(raw[entry["base"]], raw) if entry["base"] in raw else set()
     return (inherited - set(entry["drops"])) | set(entry["adds"])
 
 

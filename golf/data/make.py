@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from multiprocessing import get_context
@@ -135,20 +134,37 @@ def make_dataset(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
-            manifest = folder / "manifest.json"
-            if manifest.is_file():
-                return _same(parse_json(manifest.read_text()), settings, folder)
-            writer = _Writer(folder, settings, tell)
-            try:
-                for document in _encode_all(writer, read, tokenizer, settings, processes):
-                    writer.add(document)
-            except BrokenProcessPool as fault:
-                raise GolfError(f"a process that encodes for {folder} died", "call it again to go on") from fault
-            return writer.finish()
+        lock = Lock(folder / ".making.lock")
+        if not lock.take():
+            raise GolfError(f"another process makes a data set in {folder}", "wait for it", Exit.REFUSED)
+        try:
+            return _made(folder, read, tokenizer, settings, processes, tell)
+        finally:
+            lock.path.unlink(missing_ok=True)
+            lock.release()
     except OSError as fault:
         raise GolfError(f"{folder} cannot be written: {fault.strerror or fault}",
                         "free some disk or name another folder; call it again to go on", Exit.REFUSED) from fault  # fmt: skip
+
+
+def _made(
+    folder: Path,
+    read: Callable[[int], Iterator[str]],
+    tokenizer: Path,
+    settings: Settings,
+    processes: int,
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    manifest = folder / "manifest.json"
+    if manifest.is_file():
+        return _same(parse_json(manifest.read_text()), settings, folder)
+    writer = _Writer(folder, settings, tell)
+    try:
+        for document in _encode_all(writer, read, tokenizer, settings, processes):
+            writer.add(document)
+    except BrokenProcessPool as fault:
+        raise GolfError(f"a process that encodes for {folder} died", "call it again to go on") from fault
+    return writer.finish()
 
 
 class _Writer:
@@ -323,19 +339,6 @@ def _lines(documents: Iterator[str], transform: str) -> Iterator[str]:
         read += len(text)
         if read >= TOKENIZER_TEXT:
             return
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; GolfError where another process makes a data set there. The system frees it when we die."""
-    lock = Lock(folder / ".making.lock")
-    if not lock.take():
-        raise GolfError(f"another process makes a data set in {folder}", "wait for it", Exit.REFUSED)
-    try:
-        yield
-        lock.path.unlink(missing_ok=True)
-    finally:
-        lock.release()
 
 
 def _write_json(path: Path, report: dict[str, Any]) -> None:

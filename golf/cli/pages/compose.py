@@ -59,7 +59,10 @@ def targets(name: str | None, every: bool) -> list[Path]:
 
 
 def recipe_of(name: str | None, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of a submission or, where none has that name, the recipe itself."""
+    """The recipe of a submission or, where none has that name, the recipe itself. GolfError (10) for an imported submission."""
+    from golf.record.imported import refuse_imported
+
+    refuse_imported(name, "the composition")
     return load_recipe(name if name else find_submission(None) / "recipe.toml", overrides)
 
 

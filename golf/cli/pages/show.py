@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from golf.cli.pages.imported import lines_of as lines_of_import
 from golf.cli.pages.knobs import KINDS, facts_of, kind_of, lines_of
 from golf.cli.pages.ls import project_recipes, user_catalogues
 from golf.errors import GolfError
@@ -14,6 +15,7 @@ from golf.recipe.catalogue import Catalogue, did_you_mean, load_catalogue
 from golf.recipe.knobs import knob_hint
 from golf.recipe.places import Place, places_of
 from golf.recipe.techniques import Technique, entries, find_technique, rows, techniques
+from golf.record.imported import imported
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ def show(name: str, every: bool = False) -> Page:
         if kind == "recipe":
             return recipe_page(load_recipe(bare), every)
         return technique_page(bare) if kind == "technique" else knob_page(bare)
+    if (adopted := imported(name)) is not None and not colon:
+        return Page(adopted.facts(), tuple(lines_of_import(adopted)))
     known = [*shipped_recipes(), *submission_names()]
     if name in known or "/" in name or name.endswith(".toml"):
         return recipe_page(load_recipe(name), every)
