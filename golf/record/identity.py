@@ -1,8 +1,10 @@
 """Whether a log is of a submission: by what the log itself states, not by what its user says."""
 
+from functools import lru_cache
 from pathlib import Path
 
 from golf.errors import GolfError
+from golf.files import read_text
 from golf.logs import RunResult
 from golf.project import is_adopted
 from golf.recipe import Recipe, load_recipe
@@ -44,7 +46,11 @@ def why_foreign(submission: Path, script: bytes, run: RunResult) -> list[str]:
             + ", ".join(f"{name}={run.hyperparameters[name]} (here {mine[name]})" for name in sorted(other)[:4])
             + (f" and {len(other) - 4} more" if len(other) > 4 else "")
         )
-    if not found and run.params is not None and (params := _parameters(recipe)) not in (None, run.params):
+    if (
+        not found
+        and run.params is not None
+        and (params := _parameters(submission, _text(submission))) not in (None, run.params)
+    ):
         found.append(f"it counts {run.params:,} parameters, the recipe's model has {params:,}")
     return found
 
@@ -66,11 +72,17 @@ def _recipe(submission: Path) -> Recipe | None:
         return None
 
 
-def _parameters(recipe: Recipe) -> int | None:
-    """How many parameters the recipe's model has; None where that cannot be told here."""
+@lru_cache(maxsize=8)
+def _parameters(submission: Path, text: str) -> int | None:
+    """How many parameters the model of a submission's recipe has, as its file reads now; None where that cannot be told here."""
     from golf.artifact.predict import predict
 
+    recipe = _recipe(submission)
     try:
-        return predict(recipe).params
+        return predict(recipe).params if recipe is not None and text else None
     except (GolfError, ImportError):
         return None
+
+
+def _text(submission: Path) -> str:
+    return read_text(submission / "recipe.toml", 1_000_000) or ""
