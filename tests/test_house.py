@@ -15,7 +15,7 @@ FLOORS = (
     ("files", "project"),
     ("logs", "data", "recipe"),
     ("reading",),
-    ("compose", "preflight"),
+    ("compose", "preflight", "harness"),
     ("run",),
     ("artifact", "board", "models"),
     ("rules", "downstream"),

@@ -33,7 +33,10 @@ class Tree:
         return tuple(
             n
             for n in self.nodes
-            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and n not in annotations and self.scope_of(n) is None
+            if isinstance(n, ast.Name)
+            and isinstance(n.ctx, ast.Load)
+            and n not in annotations
+            and self.scope_of(n) is None
         )
 
     @cached_property
@@ -174,7 +177,9 @@ class Target:
         """Parameter → its default."""
         args = self.node.args
         positional = [*args.posonlyargs, *args.args]
-        found = dict(zip([a.arg for a in positional[len(positional) - len(args.defaults) :]], args.defaults, strict=True))
+        found = dict(
+            zip([a.arg for a in positional[len(positional) - len(args.defaults) :]], args.defaults, strict=True)
+        )
         return found | {a.arg: d for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None}
 
     @property
@@ -333,7 +338,9 @@ class Program:
             return None
         if is_super(func.value):
             kind = tree.class_of(call)
-            bases = [b for b in self.bases(kind.name) if b in self.classes] if kind and kind.name in self.classes else []
+            bases = (
+                [b for b in self.bases(kind.name) if b in self.classes] if kind and kind.name in self.classes else []
+            )
             found = [self.method_of(base, func.attr) for base in bases]
             return [target for target in found if target]
         root = root_of(func)
@@ -410,7 +417,12 @@ class Program:
         family = set(self.heirs(target.owner, name))
         for tree, node in self.attributes.get(name, ()):
             kind = tree.class_of(node)
-            own = isinstance(node.value, ast.Name) and node.value.id == "self" and kind is not None and kind.name in family
+            own = (
+                isinstance(node.value, ast.Name)
+                and node.value.id == "self"
+                and kind is not None
+                and kind.name in family
+            )
             if not (own and is_called(tree, node)):
                 return False
         return True
@@ -422,7 +434,9 @@ class Program:
 
     # values -----------------------------------------------------------------------------------------------------------
 
-    def values_of(self, tree: Tree, node: ast.AST, asked: frozenset[tuple[int, str]] = frozenset()) -> frozenset[object] | None:
+    def values_of(
+        self, tree: Tree, node: ast.AST, asked: frozenset[tuple[int, str]] = frozenset()
+    ) -> frozenset[object] | None:
         """Every value that an expression can have, where the file shows it: texts, numbers, flags; None where it does not."""
         match node:
             case ast.Constant():
@@ -438,7 +452,9 @@ class Program:
                 return self._parameter_values(tree, node, asked)
         return None
 
-    def _parameter_values(self, tree: Tree, node: ast.Name, asked: frozenset[tuple[int, str]]) -> frozenset[object] | None:
+    def _parameter_values(
+        self, tree: Tree, node: ast.Name, asked: frozenset[tuple[int, str]]
+    ) -> frozenset[object] | None:
         function = tree.scope_of(node)
         target = next((t for t in self.targets if t.node is function), None)
         if target is None or node.id not in {a.arg for a in target.parameters} or is_set(tree, target.node, node.id):

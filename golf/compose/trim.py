@@ -86,7 +86,11 @@ def constant_parameters(program: Program) -> Iterator[Change]:
             reads = tree.names_in(target.node, parameter.arg)
             if any(not isinstance(read.ctx, ast.Load) for read in reads):
                 continue
-            yield [without_parameter(tree, target.node, parameter.arg), *change, *(replaced(tree, read, text) for read in reads)]
+            yield [
+                without_parameter(tree, target.node, parameter.arg),
+                *change,
+                *(replaced(tree, read, text) for read in reads),
+            ]
 
 
 def _constant(program: Program, target: Target, parameter: ast.arg) -> tuple[str, Change] | None:
@@ -97,7 +101,10 @@ def _constant(program: Program, target: Target, parameter: ast.arg) -> tuple[str
     if not closed:
         if not (optional and target.is_plain and _is_forward(target)):
             return None
-        if any(t is not target and name in {a.arg for a in t.parameters} and not program.is_closed(t) for t in program.targets):
+        if any(
+            t is not target and name in {a.arg for a in t.parameters} and not program.is_closed(t)
+            for t in program.targets
+        ):
             return None  # a call that is not known may mean that one
         calls = [*calls, *program.reached[1]]
     own = _default_text(program.trees[target.owner], default) if default is not None else None
@@ -208,9 +215,7 @@ def needless_methods(program: Program) -> Iterator[Change]:
             if only == "return self" and program.is_tuple(target.owner) and len(methods) == 1 and not target.parameters:
                 mentions = program.attributes.get(name, [])
                 if name not in program.instances and all(is_called(where, node) for where, node in mentions):
-                    yield [
-                        replaced(where, where.parents[node], source(where, node.value)) for where, node in mentions
-                    ]
+                    yield [replaced(where, where.parents[node], source(where, node.value)) for where, node in mentions]
 
 
 # tests ----------------------------------------------------------------------------------------------------------------
@@ -366,7 +371,9 @@ def loops_of_one(program: Program) -> Iterator[Change]:
             if not isinstance(node, ast.DictComp | ast.ListComp) or len(node.generators) != 1:
                 continue
             each = node.generators[0]
-            if not (isinstance(each.iter, ast.Tuple) and len(each.iter.elts) == 1 and isinstance(each.target, ast.Name)):
+            if not (
+                isinstance(each.iter, ast.Tuple) and len(each.iter.elts) == 1 and isinstance(each.target, ast.Name)
+            ):
                 continue
             member, name = source(tree, each.iter.elts[0]), each.target.id
             if not isinstance(each.iter.elts[0], ast.Name) or len(each.ifs) > 1:
@@ -417,7 +424,11 @@ def _is_removable(tree: Tree, function: ast.FunctionDef, name: str) -> bool:
     """Whether every statement that sets a local only does that, without effect."""
     stores = [n for n in tree.names_in(function, name) if not isinstance(n.ctx, ast.Load)]
     settings = _settings(tree, function, name)
-    return bool(stores) and len(settings) == len(stores) and all(is_pure(s.value) for s in settings if isinstance(s, ast.Assign))
+    return (
+        bool(stores)
+        and len(settings) == len(stores)
+        and all(is_pure(s.value) for s in settings if isinstance(s, ast.Assign))
+    )
 
 
 def _is_docstring(statement: ast.stmt) -> bool:

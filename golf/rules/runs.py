@@ -106,7 +106,7 @@ class Run:
 
 
 def read_runs(base: Path, kind: str, claims: Sequence[tuple[float, int]] = ()) -> list[Run]:
-    """The runs under `base`: a record folder (logs, two levels deep) or the set of runs of a submission (seed_*/train_seed*.log)."""
+    """The runs under `base`: a record folder (logs, three folders deep) or the set of runs of a submission (seed_*/train_seed*.log)."""
     runs: dict[str, Run] = {}
     for path in _log_files(base, kind):
         try:
@@ -125,7 +125,7 @@ def read_runs(base: Path, kind: str, claims: Sequence[tuple[float, int]] = ()) -
 def _log_files(base: Path, kind: str) -> list[Path]:
     if kind == "submission":
         return sorted(base.glob("seed_*/train_seed*.log"))
-    found = [path for path in files_below(base, depth=2) if path.suffix.lower() in LOG_SUFFIXES and _is_log(path)]
+    found = [path for path in files_below(base, depth=4) if path.suffix.lower() in LOG_SUFFIXES and _is_log(path)]
     return sorted(found)[:MAX_LOGS]
 
 

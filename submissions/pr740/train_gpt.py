@@ -37,7 +37,7 @@ class h:
     num_kv_heads = 4  # key and value heads, each shared by num_heads / num_kv_heads query heads
     qk_gain = 1.5  # start of the learned gain on the queries
     rope_base = 10_000.0
-    rope_dims = 32  # rotated dims per head, 0 for all
+    rope_dims = 32  # rotated dims per head; 0 for all
     # data
     train_seq_len = 2048  # tokens
     train_batch_tokens = 786_432  # per step, over all ranks and micro-batches
@@ -80,7 +80,7 @@ class h:
     adam_eps = 1e-08
     adam_wd = 0.0  # decoupled weight decay of the scalars
     embed_wd = 0.0  # … of the tables
-    grad_clip_norm = 0.3  # of all gradients together, 0 for off
+    grad_clip_norm = 0.3  # of all gradients together; 0 for off
     # schedule
     warmdown_iters = 3500  # the last steps' learning rate falls linearly to 0
     momentum = 0.99
@@ -113,8 +113,6 @@ DTYPES = {
     name: getattr(torch, name)
     for name in ("int8", "uint8", "int16", "int32", "int64", "float16", "bfloat16", "float32")
 }
-MAX_MANIFEST_BYTES = 1 << 24
-MAX_PAYLOAD_BYTES = 1 << 28  # of what a coder may unpack from fewer
 
 
 def to_bytes(tensors):
@@ -146,19 +144,6 @@ class RawCoder:
         return from_bytes(payload, specs)
 
 
-def inflate(data, unpacked_bytes):
-    """zlib's text of exactly `unpacked_bytes`; never unpacks more than one byte beyond them."""
-    stream = zlib.decompressobj()
-    try:
-        text = stream.decompress(data, unpacked_bytes + 1)
-    except zlib.error as fault:
-        raise ValueError(f"does not unpack: {fault}") from fault
-    check(
-        len(text) == unpacked_bytes and stream.eof and not stream.unused_data, "unpacks to another length than it says"
-    )
-    return text
-
-
 def check(condition, sentence):
     if not condition:
         raise ValueError(sentence)
@@ -184,62 +169,30 @@ def write_atomically(path, data):
     os.replace(f"{path}.tmp", path)
 
 
-def read_container(path, *coders):
-    """({name: tensor}, meta) of a container that one of `coders` wrote. ValueError says what is wrong with any other file."""
+def read_container(path, coder):
+    """({name: tensor}, meta) of a container that `coder` wrote; ValueError for any other file, and for a damaged one."""
     with open(path, "rb") as file:
         data = file.read()
     try:
-        return parse_container(data, {coder.name: coder for coder in coders})
-    except (ValueError, RecursionError) as fault:
+        magic, _, name, manifest_bytes, _, _, unpacked_bytes = HEADER.unpack_from(data)
+        check(
+            magic == b"GOLF" and zlib.crc32(data[:-4]) == struct.unpack("<I", data[-4:])[0],
+            "its checksum does not hold",
+        )
+        check(name.rstrip(b"\0") == coder.name.encode(), f"written by the coder {name!r}, not by {coder.name}")
+        payload_at = HEADER.size + manifest_bytes
+        manifest = json.loads(zlib.decompress(data[HEADER.size : payload_at]))
+        tensors = coder.decode(data[payload_at:-4], manifest["tensors"], unpacked_bytes)
+    except (ValueError, RecursionError, struct.error) as fault:
         raise ValueError(f"{path} is damaged or no golf container: {fault}") from fault
-
-
-def parse_container(data, coders):
-    check(len(data) >= HEADER.size + 4, "shorter than a header")
-    magic, version, name, manifest_bytes, text_bytes, payload_bytes, unpacked_bytes = HEADER.unpack_from(data)
-    check(magic == b"GOLF" and version == 1, f"magic {magic!r}, version {version}")
-    check(
-        len(data) == HEADER.size + manifest_bytes + payload_bytes + 4,
-        f"{len(data)} bytes are not the length that its header says",
-    )
-    check(zlib.crc32(data[:-4]) == struct.unpack("<I", data[-4:])[0], "its checksum does not hold")
-    coder = coders.get(name.rstrip(b"\0").decode("ascii", "replace"))
-    check(coder is not None, f"written by the coder {name!r}, readable here: {', '.join(coders)}")
-    check(text_bytes <= MAX_MANIFEST_BYTES, "its manifest is too large")
-    manifest = json.loads(inflate(data[HEADER.size : HEADER.size + manifest_bytes], text_bytes))
-    specs = checked_specs(manifest)
-    check(
-        sum(math.prod(shape) * DTYPES[dtype].itemsize for _, dtype, shape in specs) == unpacked_bytes,
-        "its shapes do not add up",
-    )
-    check(unpacked_bytes <= max(MAX_PAYLOAD_BYTES, payload_bytes), f"would unpack to {unpacked_bytes} bytes")
-    payload = data[HEADER.size + manifest_bytes : -4]
-    tensors = coder.decode(payload, specs, unpacked_bytes)
-    return dict(zip([name for name, _, _ in specs], tensors)), manifest["meta"]
-
-
-def checked_specs(manifest):
-    """[(name, dtype, shape)] of a manifest whose every entry has the form that `write_container` gives it."""
-    check(
-        isinstance(manifest, dict) and isinstance(manifest.get("tensors"), list) and "meta" in manifest,
-        "its manifest has another form",
-    )
-    for entry in manifest["tensors"]:
-        check(
-            isinstance(entry, list) and len(entry) == 3 and isinstance(entry[0], str) and entry[1] in DTYPES,
-            f"entry {entry!r}",
-        )
-        check(
-            isinstance(entry[2], list) and all(type(n) is int and 0 <= n < 1 << 40 for n in entry[2]),
-            f"shape {entry[2]!r}",
-        )
-    check(len({entry[0] for entry in manifest["tensors"]}) == len(manifest["tensors"]), "a tensor appears twice")
-    return manifest["tensors"]
+    return dict(zip([name for name, _, _ in manifest["tensors"]], tensors)), manifest["meta"]
 
 
 # ---- golf/parts/tags.py: Tags: a parameter says at its birth how it starts, who optimises it and how it is stored.
 class Tag(NamedTuple):
-    group: str  # optimizer: "matrix" (Muon), "scalar", "embed", "head" (Adam)
+    group: (
+        str  # optimizer: "matrix" (Muon), "scalar", "embed", "bias" (Adam); "measured": statistics, which learn nothing
+    )
     role: str  # quantizer: "attn", "mlp", "embed", "table", "gate", "control"
     master: str  # "fp32", or "compute": the optimizer updates it in the dtype of the activations
     init: object  # (h, weight, rng) -> None fills the weight in place; None keeps the value it was made with
@@ -307,12 +260,16 @@ class Embedding(nn.Module):
         return F.embedding(ids, self.weight)
 
 
+# ---- golf/parts/techniques/orthogonal.py: Orthogonal initialisation of the linears that do not start at zero (PR
+#      #65, @aquariouseworkman; only wide ones from PR #162, Raahil Shah).
+def orthogonal(weight, rng):
+    """Every linear, whatever its shape."""
+    torch.nn.init.orthogonal_(weight, generator=rng)
+
+
 # ---- golf/parts/techniques/xsa.py: XSA, exclusive self-attention: take out of every head's output what lies along
 #      the token's own value (PR #265, @unnir).
 class XSA(nn.Module):
-    def __init__(self, layer):
-        super().__init__()
-
     @staticmethod
     def at(layer):
         return layer >= h.num_layers - h.xsa_last_n
@@ -324,13 +281,6 @@ class XSA(nn.Module):
         return (grouped - (grouped * own).sum(dim=-1, keepdim=True) * own).flatten(2, 3)
 
 
-# ---- golf/parts/techniques/orthogonal.py: Orthogonal initialisation of the linears that do not start at zero (PR
-#      #65, @aquariouseworkman; only wide ones from PR #162, Raahil Shah).
-def orthogonal(weight, rng):
-    """Every linear, whatever its shape."""
-    torch.nn.init.orthogonal_(weight, generator=rng)
-
-
 # ---- golf/parts/attention.py: Causal grouped-query attention with RMS-normed queries and keys, rotary positions and
 #      a learned gain per query head.
 try:
@@ -339,9 +289,9 @@ except ImportError:
     flash_attn_func = None
 
 
-def members(techniques, layer):
+def members(layer):
     """The members of a chain that this layer has, keyed by class name; a technique without `at` is on every layer."""
-    return nn.ModuleDict({T.__name__: T(layer) for T in techniques if not hasattr(T, "at") or T.at(layer)})
+    return nn.ModuleDict({"XSA": XSA()} if XSA.at(layer) else {})
 
 
 def attention_kind(env):
@@ -349,7 +299,7 @@ def attention_kind(env):
     return "fa3" if env.cuda and flash_attn_func is not None else "sdpa"
 
 
-def causal_attention(q, k, v, docs):
+def causal_attention(q, k, v):
     # q: (B, T, H, D)   k v: (B, T, Hkv, D)   ->   (B, T, H, D)
     if flash_attn_func is not None and q.dtype == torch.bfloat16:
         return flash_attn_func(q, k, v, causal=True)
@@ -384,7 +334,7 @@ class Attention(nn.Module):
         self.c_v = CastedLinear(h.model_dim, kv_dim, role="attn", init=orthogonal)
         self.proj = CastedLinear(h.model_dim, h.model_dim, role="attn", init=None)
         self.q_gain = tag(nn.Parameter(torch.full((h.num_heads,), h.qk_gain)), group="scalar", role="control")
-        self.attn_out = members((XSA,), layer)
+        self.attn_out = members(layer)
 
     def forward(self, u, flow):
         # u: (B, T, C), normed   ->   (B, T, C) and the flow
@@ -395,7 +345,7 @@ class Attention(nn.Module):
         v = v.view(B, T, h.num_kv_heads, self.head_dim)
         q, k = rotate(norm(q), flow.rope), rotate(norm(k), flow.rope)
         q = q * self.q_gain.to(q.dtype)[:, None]
-        y = causal_attention(q, k, v, flow.docs)
+        y = causal_attention(q, k, v)
         for hook in self.attn_out.values():
             y = hook(y, u, flow._replace(v=v))
         y = y.reshape(B, T, C)
@@ -404,7 +354,7 @@ class Attention(nn.Module):
 
 # ---- golf/parts/data.py: Token shards, the batches made of them, and the bytes that every token stands for.
 def shard_paths(env, split):
-    paths = sorted(glob.glob(os.path.join(env.data_path, f"fineweb_{split}_*.bin")))
+    paths = sorted(glob.glob(os.path.join(env.data_path, f"fineweb_{split}_[0-9]*.bin")))
     if not paths:
         raise FileNotFoundError(f"no fineweb_{split}_*.bin in {env.data_path}")
     return paths
@@ -475,6 +425,17 @@ def byte_tables(sp, vocab_size):
     return token_bytes, space, boundary
 
 
+def table_bytes(env, tokens):
+    """By the tokenizer's pieces. A tokenizer of transformed text has pieces that stand for none: it needs a side-car."""
+    sp = sentencepiece.SentencePieceProcessor(model_file=env.tokenizer_path)
+    assert sp.piece_to_id("\ue001") == sp.unk_id(), (
+        "this tokenizer reads CaseOps text: its bytes are in a side-car only"
+    )
+    token_bytes, space, boundary = (torch.from_numpy(table) for table in byte_tables(sp, h.vocab_size))
+    previous, target = tokens[:-1], tokens[1:]
+    return token_bytes[target] + (space[target] & ~boundary[previous])
+
+
 class Stream:
     """The validation split: tokens (N + 1,) int64, and the bytes of each of the N targets. `tokens[0]` is never scored."""
 
@@ -482,10 +443,7 @@ class Stream:
         self.tokens = torch.from_numpy(
             np.concatenate([load_shard(path) for path in shard_paths(env, "val")]).astype(np.int64)
         )
-        tables = byte_tables(sentencepiece.SentencePieceProcessor(model_file=env.tokenizer_path), h.vocab_size)
-        token_bytes, space, boundary = (torch.from_numpy(table) for table in tables)
-        previous, target = self.tokens[:-1], self.tokens[1:]
-        self.target_bytes = token_bytes[target] + (space[target] & ~boundary[previous])
+        self.target_bytes = table_bytes(env, self.tokens)
 
 
 # ---- golf/parts/env.py: What may differ between two runs of one submission: seed, paths, clocks, rank.
@@ -585,7 +543,7 @@ class SmearPre(nn.Module):
 
 
 # ---- golf/parts/route.py: The order in which the blocks run, and the skips between the two halves of it.
-def halves(loop):
+def halves():
     """The first half of the layers, then the rest."""
     half = h.num_layers // 2
     return list(range(half)), list(range(half, h.num_layers))
@@ -596,7 +554,7 @@ class UNet(nn.Module):
 
     def __init__(self):
         super().__init__()
-        encoder, decoder = halves(True)
+        encoder, decoder = halves()
         skips = min(len(encoder), len(decoder))
         self.skip_weights = tag(nn.Parameter(torch.ones(skips, h.model_dim)), group="scalar", role="control")
 
@@ -604,16 +562,16 @@ class UNet(nn.Module):
         skip = self.skip_weights[row].to(x.dtype) * skip
         return x + skip
 
-    def forward(self, x, blocks, flow, loop):
-        encoder, decoder = halves(loop)
+    def forward(self, x, blocks, flow):
+        encoder, decoder = halves()
         skips = []
         for layer in encoder:
-            x, flow = blocks[layer](x, flow.next())
+            x, flow = blocks[layer](x, flow)
             skips.append(x)
         for row, layer in enumerate(decoder):
             if skips:
                 x = self.merge(x, skips.pop(), row)
-            x, flow = blocks[layer](x, flow.next())
+            x, flow = blocks[layer](x, flow)
         return x
 
 
@@ -628,18 +586,12 @@ def leaky_relu2(z):
 class Flow(NamedTuple):
     """What travels with the residual stream and is the same for every block, or the block's own values for its hooks."""
 
-    ids: torch.Tensor  # (B, T)
-    docs: object  # document boundaries for masked attention, or None
     x0: torch.Tensor  # (B, T, C) the normed embedding
     rope: tuple  # cos, sin
-    lora: object  # adapters of test-time training, (name, layer, input, output) -> change of the output, or None
-    v0: object = None  # (B, T, Hkv, D) values of the first block that ran
     v: object = None  # (B, T, Hkv, D) values of this block, for attn_out hooks
-    layer: int = -1  # how many blocks ran before this one
-    lookups: object = None  # {technique: what its table says of the ids}, computed once
 
     def next(self):
-        return self._replace(layer=self.layer + 1)
+        return self
 
 
 def tied_normal(weight, rng):
@@ -647,7 +599,7 @@ def tied_normal(weight, rng):
 
 
 class MLP(nn.Module):
-    def __init__(self, layer):
+    def __init__(self):
         super().__init__()
         hidden = int(h.mlp_mult * h.model_dim)
         self.fc = CastedLinear(h.model_dim, hidden, role="mlp", init=orthogonal)
@@ -663,7 +615,7 @@ class Block(nn.Module):
     def __init__(self, layer):
         super().__init__()
         self.attn = Attention(layer)
-        self.mlp = MLP(layer)
+        self.mlp = MLP()
         self.attn_scale = tag(nn.Parameter(torch.ones(h.model_dim)), group="scalar", role="control")
         self.mlp_scale = tag(nn.Parameter(torch.ones(h.model_dim)), group="scalar", role="control")
         mix = torch.zeros(2, h.model_dim)
@@ -692,14 +644,14 @@ class GPT(nn.Module):
         self.blocks = nn.ModuleList(Block(layer) for layer in range(h.num_layers))
         self.route = UNet()
 
-    def forward(self, ids, targets=None, docs=None, loop=True, lora=None):
+    def forward(self, ids, targets=None):
         """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets."""
         x = self.tok_emb(ids)
         for hook in self.embed_pre.values():
             x = hook(x, ids)
         x = norm(x)
-        flow = Flow(ids, docs, x0=x, rope=rotary_tables(ids.size(1), ids.device), lora=lora)
-        x = norm(self.route(x, self.blocks, flow, loop))
+        flow = Flow(x0=x, rope=rotary_tables(ids.size(1), ids.device))
+        x = norm(self.route(x, self.blocks, flow))
         logits = F.linear(x, self.tok_emb.weight.to(x.dtype))
         logits = h.softcap * torch.tanh(logits / h.softcap)
         if targets is None:
@@ -710,7 +662,7 @@ class GPT(nn.Module):
 
 # ---- golf/parts/techniques/byte_planes.py: Bytes laid out for general-purpose compressors: tensors of one type side
 #      by side, and in them first bytes first (PR #1089).
-def to_planes(tensors, order=str):
+def to_planes(tensors, order):
     """The tensors' bytes: types sorted by `order`, of every tensor first all low bytes, then the next, and so on."""
     pieces = []
     for tensor in sorted(tensors, key=lambda t: order(t.dtype)):
@@ -719,7 +671,7 @@ def to_planes(tensors, order=str):
     return b"".join(pieces)
 
 
-def from_planes(data, specs, order=str):
+def from_planes(data, specs, order):
     """The reverse of `to_planes`; specs: [(name, dtype, shape)] in the tensors' own order."""
     check(
         len(data) == sum(math.prod(shape) * DTYPES[dtype].itemsize for _, dtype, shape in specs), "has another length"
@@ -783,7 +735,7 @@ def quantizer_of(role):
     return None, 16
 
 
-def quantize(tagged, weights, hessians, rank=0, world_size=1):
+def quantize(tagged, weights, hessians, rank, world_size):
     """{name: weight} to the artifact's tensors, the same on every rank; weights may be of any dtype and on any device."""
     tensors, turn = {}, 0
     for name, _, tag in tagged:
@@ -1013,7 +965,7 @@ def build_optimizers(tagged, env):
     """[Adam, Muon] over every tagged parameter, each exactly once."""
     groups = {"embed": (h.tied_embed_lr, h.embed_wd), "scalar": (h.scalar_lr, h.adam_wd)}
     params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
-    assert sum(len(group) for group in params.values()) == len(tagged), "a parameter's group has no optimizer"
+    assert {entry.tag.group for entry in tagged} <= {*params, "measured"}, "a parameter's group has no optimizer"
     adam = torch.optim.AdamW(
         [
             {"params": params[name], "lr": lr, "base_lr": lr, "weight_decay": wd}
@@ -1032,10 +984,10 @@ def build_optimizers(tagged, env):
 class Clock:
     """Seconds of training so far (paused during validation) and steps; `cap_seconds` 0 means that steps count."""
 
-    def __init__(self, env, cap_seconds, now=time.perf_counter):
+    def __init__(self, env, cap_seconds):
         self.env = env
         self.cap_seconds = cap_seconds
-        self.now = now
+        self.now = time.perf_counter
         self.step = 0
         self.elapsed_seconds = 0.0
         self.running_since = None
@@ -1084,7 +1036,7 @@ def ddp(env, model):
     return DistributedDataParallel(model, device_ids=[env.local_rank] if env.cuda else None)
 
 
-def take_step(env, model, loader, optimizers, clock, loop=True):
+def take_step(env, model, loader, optimizers, clock):
     """One optimizer step over 8 micro-batches, all ranks together. Returns this rank's mean loss, nats per token."""
     loss_sum = torch.zeros((), device=env.device)
     for micro in range(env.grad_accum_steps):
@@ -1092,7 +1044,7 @@ def take_step(env, model, loader, optimizers, clock, loop=True):
         if env.distributed:
             model.require_backward_grad_sync = micro == env.grad_accum_steps - 1
         with env.autocast():
-            loss = model(ids, targets, loop=loop).mean()
+            loss = model(ids, targets).mean()
         loss_sum += loss.detach()
         (loss / env.grad_accum_steps).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), h.grad_clip_norm)
@@ -1231,7 +1183,7 @@ def window_batches(env, stream, starts, first, ends):
         yield stream.tokens[at].to(env.device), stream.tokens[at + 1].to(env.device), mask.to(env.device), at[mask]
 
 
-def sliding_window(env, model, stream, total):
+def sliding_window(env, stream, total):
     """This rank's windows in batches; the model stays as it is."""
     starts, first = legacy_windows(total)
     mine = share(env, len(starts))
@@ -1256,7 +1208,7 @@ def buckets_740(tokens, targets, order):
 def windows_740(env, model, stream):
     """The PR's windows: logits (n, vocabulary) of the scored columns of one window after the other, and their indices."""
     total = scored_targets(stream)
-    for ids, _, mask, at in sliding_window(env, model, stream, total):
+    for ids, _, mask, at in sliding_window(env, stream, total):
         scored = model(ids)[mask].float()
         counts = mask.sum(1).tolist()
         for logits, indices in zip(scored.split(counts), at.split(counts)):
@@ -1359,7 +1311,7 @@ def build(env):
 
 def describe(env, log, model, phases):
     """The header of the log, in the challenge's words, and what the result line says of the set-up."""
-    params = sum(p.numel() for p in model.parameters())
+    params = sum(p.numel() for p in model.parameters() if p.requires_grad)  # statistics learn nothing
     device = torch.cuda.get_device_name() if env.cuda else "cpu"
     log(f"model_params:{params}")
     log(f"world_size:{env.world_size} grad_accum_steps:{env.grad_accum_steps}")

@@ -143,7 +143,9 @@ def test_the_published_set_is_fetched_with_its_side_car(project: Path, tmp_path:
     assert {size for name, size in sizes.items() if "_val_" in name} == {1024 + 2 * CASEOPS_VAL_TOKENS}
 
 
-def test_official_data_after_caseops_is_told_by_tokens_and_bytes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_official_data_after_caseops_is_told_by_tokens_and_bytes(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from golf.data import source
 
     found = resolve_data(384, root=project, side_car=True)

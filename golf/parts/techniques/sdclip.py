@@ -10,7 +10,9 @@ from golf.parts.quant import readable_scale
 
 
 class Knobs:
-    hessian_clip_lambda: "0 <= float <= 100" = 0.0  # how much larger the clip of a row that matters more | 0: rows are alike; #1412 used 0.175
+    hessian_clip_lambda: "0 <= float <= 100" = (
+        0.0  # how much larger the clip of a row that matters more | 0: rows are alike; #1412 used 0.175
+    )
 
 
 def sdclip_scale(h, w, hessian, bits, role):
