@@ -19,12 +19,12 @@ OF_THE_START = frozenset(
 def why_foreign(submission: Path, script: bytes, run: RunResult) -> list[str]:
     """What in a log contradicts that it is of `submission`, whose script is `script`; empty where nothing does.
 
-    Code bytes (unless the log counts a packed form of it), vocabulary, hyper-parameters that have a knob, and parameters.
+    Code bytes (unless the log counts a packed form of it), vocabulary, hyper-parameters that have a knob; and, of a log that counts no
+    code, parameters (which takes torch and seconds).
     """
     found = []
-    forms = {len(script), *_sizes_of_forms(script)}
     stated = {size for size in (run.code_bytes, run.code_compressed_bytes) if size is not None}
-    if stated and not stated & forms:
+    if stated and len(script) not in stated and not stated & _sizes_of_forms(script):
         found.append(
             f"it counts {', '.join(f'{size:,}' for size in sorted(stated))} bytes of code, the script here has {len(script):,}"
         )
@@ -48,6 +48,7 @@ def why_foreign(submission: Path, script: bytes, run: RunResult) -> list[str]:
         )
     if (
         not found
+        and not stated
         and run.params is not None
         and (params := _parameters(submission, _text(submission))) not in (None, run.params)
     ):
