@@ -1,8 +1,9 @@
 """Attention within documents: a token attends to its own document only (FlashAttention's varlen; PR #1530, @samacqua).
 
 `docs` are the bounds of all documents of the flattened batch, padded to a multiple of 64 so that few shapes are compiled.
-`documents = "varlen.document_bounds"` trains so too.
 Published effect: about 0.001 nats a token. One-token look-backs outside attention still cross documents (R42).
+
+`documents = "varlen.document_bounds"` trains so too.
 """
 
 import torch
