@@ -17,6 +17,7 @@ from golf.rules.experiments.printed import Printed
 
 TOLERANCE = 1e-3  # of the sum: totals of some hundred targets are summed in float32
 CONVICTS = 4e-3
+CONVICTS_BY_BITS = 0.05  # the script's count of bytes may differ by those of the first token
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Sums:
     @property
     def convicts(self) -> bool:
         """Whether a sum is above one by more than arithmetic can do: more probability is given out than there is."""
-        return bool(self.sums) and max(self.sums) > 1.0 + CONVICTS
+        return bool(self.sums) and max(self.sums) > 1.0 + (CONVICTS_BY_BITS if self.by_bits else CONVICTS)
 
     @property
     def shown(self) -> str:
