@@ -15,13 +15,14 @@ class _Spelled(cst.CSTTransformer):
             lpar=updated_node.lpar, rpar=updated_node.rpar
         )
 
+    def visit_ConcatenatedString(self, node: cst.ConcatenatedString) -> bool:
+        return False  # its sides may be nothing but strings: they are spelled out one by one
+
     def leave_ConcatenatedString(
         self, original_node: cst.ConcatenatedString, updated_node: cst.ConcatenatedString
     ) -> cst.BaseExpression:
-        sides = [cst.Module([]).code_for_node(side) for side in (updated_node.left, updated_node.right)]
-        return cst.parse_expression(f"({sides[0]} + {sides[1]})").with_changes(
-            lpar=updated_node.lpar, rpar=updated_node.rpar
-        )
+        sides = [cst.Module([]).code_for_node(side.visit(_Spelled())) for side in (original_node.left, original_node.right)]
+        return cst.parse_expression(f"({sides[0]} + {sides[1]})")
 
 
 def _parts(parts: object, raw: bool) -> list[str]:
