@@ -49,14 +49,17 @@ def test_a_source_is_made_ready_for_the_cpu(source, wanted):
 
 def test_sizes_in_classes_become_small_and_those_in_functions_stay():
     source = "class h:\n    model_dim = 512\n    softcap = 30.0\n\ndef f():\n    model_dim = 512"
-    assert rewritten(source, model_dim=64) == "class h:\n    model_dim = 64\n    softcap = 30.0\n\ndef f():\n    model_dim = 512"
+    assert (
+        rewritten(source, model_dim=64)
+        == "class h:\n    model_dim = 64\n    softcap = 30.0\n\ndef f():\n    model_dim = 512"
+    )
 
 
 NEWER = {
     """x = {'a': 1.23456}; print(f"{x["a"]:.2f} and {", ".join(['b'])}")""": "1.23 and b\n",
     """n = 5; w = 8; print(f'{n:>{w}} {n!r} {{}} {n=}')""": "       5 5 {} n=5\n",
     """print("one " f"{1 + 1}" ' three')""": "one 2 three\n",
-    '''print(f"tab\\t{3}\\n", end="")''': "tab\t3\n",
+    """print(f"tab\\t{3}\\n", end="")""": "tab\t3\n",
 }
 
 
@@ -73,7 +76,13 @@ def test_a_made_vocabulary_is_one_that_sentencepiece_reads_with_bytes_that_decod
     sp = SentencePieceProcessor(model_proto=vocabulary.model)
     assert sp.vocab_size() == size and sp.is_control(1) and sp.id_to_piece(1) == "<s>"
     assert len({sp.id_to_piece(each) for each in range(size)}) == size
-    plain = np.array([each for each in vocabulary.ids if not (sp.is_control(int(each)) or sp.is_unknown(int(each)) or sp.is_byte(int(each)))])
+    plain = np.array(
+        [
+            each
+            for each in vocabulary.ids
+            if not (sp.is_control(int(each)) or sp.is_unknown(int(each)) or sp.is_byte(int(each)))
+        ]
+    )
     ids = np.concatenate([[1], np.random.default_rng(0).choice(plain, 300)])
     text = text_of(vocabulary, ids)
     assert text.text_bytes == count_bytes(vocabulary.tables, ids) == decode_bytes(sp, ids)
@@ -89,18 +98,35 @@ def test_words_spell_their_tokens_in_one_way_only():
 def test_a_text_of_a_known_law_has_the_nats_of_that_law():
     text = uniform_text(mixed(64), 500, 3)
     assert text.targets == 500 and text.ids[0] == 1 and text.law_nats == pytest.approx(500 * math.log(64))
-    assert uniform_text(mixed(64), 500, 3).ids.tolist() == text.ids.tolist() != uniform_text(mixed(64), 500, 4).ids.tolist()
+    assert (
+        uniform_text(mixed(64), 500, 3).ids.tolist()
+        == text.ids.tolist()
+        != uniform_text(mixed(64), 500, 4).ids.tolist()
+    )
     ids = periodic_ids(mixed(64), 400, 1)
     assert 0.7 < np.mean(ids[42:] == ids[1 : len(ids) - 41]) < 0.95 and (ids[1:] > 3).all()
 
 
 def test_what_a_submission_publishes_is_taken_over_and_sizes_go_on_top(tmp_path):
-    (tmp_path / "README.md").write_text("Run `RECALL_ORDER=5 TTT_LR='0.004' MODEL_DIM=512 UNREAD=3 torchrun x`; QK_GAIN=5.25.\n")
+    (tmp_path / "README.md").write_text(
+        "Run `RECALL_ORDER=5 TTT_LR='0.004' MODEL_DIM=512 UNREAD=3 torchrun x`; QK_GAIN=5.25.\n"
+    )
     (tmp_path / "run.sh").write_text('export RECALL_SLOTS=4194304\nexport HOME_DIR="$HOME/x"\n')
     (tmp_path / "train.log").write_text("recall:order=7 slots=9\nppm:mix=0.3\n")
-    names = names_read(['get("RECALL_ORDER"); get("TTT_LR"), get("QK_GAIN") get("RECALL_SLOTS") get("HOME_DIR") get("PPM_MIX") get("MODEL_DIM")'])
+    names = names_read(
+        [
+            'get("RECALL_ORDER"); get("TTT_LR"), get("QK_GAIN") get("RECALL_SLOTS") get("HOME_DIR") get("PPM_MIX") get("MODEL_DIM")'
+        ]
+    )
     shown = published(tmp_path, names)
-    assert shown == {"RECALL_ORDER": "5", "TTT_LR": "0.004", "QK_GAIN": "5.25", "RECALL_SLOTS": "4194304", "PPM_MIX": "0.3", "MODEL_DIM": "512"}
+    assert shown == {
+        "RECALL_ORDER": "5",
+        "TTT_LR": "0.004",
+        "QK_GAIN": "5.25",
+        "RECALL_SLOTS": "4194304",
+        "PPM_MIX": "0.3",
+        "MODEL_DIM": "512",
+    }
     values = environment(names, shown)
     assert values["MODEL_DIM"] == "64" and values["RECALL_SLOTS"] == "1024" and values["TTT_LR"] == "0.004"
     assert class_sizes(["class h:\n    hint_buckets = 70000\n"], 1024)["hint_buckets"] == 1024

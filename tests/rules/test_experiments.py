@@ -63,7 +63,7 @@ def test_what_was_scored_is_told_by_loss_and_bits():
     n, whole = TEXT.targets, TEXT.text_bytes
     assert covered(printed(6.9), TEXT).kind is Kind.WHOLE
     tail = int(sums_of[-1] - sums_of[-65])
-    assert covered(printed(6.9, targets=n + 64, text_bytes=whole + tail), TEXT) .kind is Kind.REPEATED
+    assert covered(printed(6.9, targets=n + 64, text_bytes=whole + tail), TEXT).kind is Kind.REPEATED
     cut = covered(printed(6.9, targets=n - 64, text_bytes=whole - tail), TEXT)
     assert (cut.kind, cut.targets) == (Kind.TRIMMED, n - 64)
     part = covered(printed(6.9, targets=512, text_bytes=int(sums_of[511])), TEXT)
@@ -146,12 +146,17 @@ def test_bits_of_the_law_itself_gain_nothing():
 def trial(*lines, claimed=()):
     scores = tuple(printed_scores("\n".join(lines)))
     gains = tuple(gain for score in scores if (gain := gain_of(score, TEXT, len(scores), targets=TEXT.targets)))
-    return Trial("quick", 1, scores=scores, gained=[Gained("random text", TEXT.targets, gains)], claimed=frozenset(claimed))
+    return Trial(
+        "quick", 1, scores=scores, gained=[Gained("random text", TEXT.targets, gains)], claimed=frozenset(claimed)
+    )
 
 
 def test_a_line_that_the_claim_does_not_rest_on_is_a_note():
     """An n-gram line beside a lawful score: convicted, and beside the claim (#1120)."""
-    lines = ("final_ngram val_loss:1.0000000000 val_bpb:0.5000000000", "final_sliding val_loss:6.9400000000 val_bpb:4.0500000000")
+    lines = (
+        "final_ngram val_loss:1.0000000000 val_bpb:0.5000000000",
+        "final_sliding val_loss:6.9400000000 val_bpb:4.0500000000",
+    )
     by_last = trial(*lines)
     assert not by_last.convicted and len(by_last.beside) == 1
     assert trial(*lines, claimed=("final_ngram",)).convicted
@@ -159,7 +164,9 @@ def test_a_line_that_the_claim_does_not_rest_on_is_a_note():
 
 
 def test_a_run_says_what_gain_it_could_have_seen():
-    assert trial("final val_loss:6.9450000000 val_bpb:4.0500000000").sees_nats == pytest.approx(20 + 8192 * (6.945 - math.log(1024)), abs=0.1)
+    assert trial("final val_loss:6.9450000000 val_bpb:4.0500000000").sees_nats == pytest.approx(
+        20 + 8192 * (6.945 - math.log(1024)), abs=0.1
+    )
 
 
 def test_a_budget_is_of_cpu_seconds_and_has_an_end_on_a_busy_machine():
@@ -177,7 +184,7 @@ def test_a_budget_is_of_cpu_seconds_and_has_an_end_on_a_busy_machine():
 
 # ---- whole scripts ----------------------------------------------------------------------------------------------------------
 
-SCRIPT = '''
+SCRIPT = """
 import glob, io, math, os, zlib
 import numpy as np, sentencepiece as spm, torch, torch.nn.functional as F
 
@@ -221,14 +228,17 @@ for a in range(0, len(val) - 1, SEQ):
     THEN
     bytes_ += float((size[y] + (lead[y] & ~edge[x])).sum())
 print(f"final_exact val_loss:{nats / (len(val) - 1):.8f} val_bpb:{nats / math.log(2) / bytes_:.8f}")
-'''
+"""
 LAWFUL = {
     "BYTE_PIECE": "1", "BEFORE_PACKING": "", "READ_BACK": 'net.load_state_dict(torch.load(io.BytesIO(zlib.decompress(open("model.bin", "rb").read()))))',
     "FIRST": "", "THEN": "learn()",
 }  # fmt: skip
 FAULTS = {
     "learns, then counts": ({"FIRST": "learn()", "THEN": ""}, "R31"),
-    "learns from validation before packing": ({"BEFORE_PACKING": "net(val[:-1], val[1:]).backward(); opt.step()"}, "R36"),
+    "learns from validation before packing": (
+        {"BEFORE_PACKING": "net(val[:-1], val[1:]).backward(); opt.step()"},
+        "R36",
+    ),
     "never reads its artifact": ({"READ_BACK": ""}, "R48"),
     "counts byte pieces as six": ({"BYTE_PIECE": "6"}, "R20"),
 }
@@ -260,7 +270,9 @@ def test_a_lawful_script_is_proven_lawful_by_experiment(tmp_path):
 
 
 @boxed
-@pytest.mark.parametrize("what", [pytest.param(what, marks=() if what.startswith("learns, ") else pytest.mark.slow) for what in FAULTS])
+@pytest.mark.parametrize(
+    "what", [pytest.param(what, marks=() if what.startswith("learns, ") else pytest.mark.slow) for what in FAULTS]
+)
 def test_a_fault_is_found_by_what_the_whole_script_prints_and_writes(tmp_path, what):
     changes, code = FAULTS[what]
     assert executed(write(tmp_path, **changes))[code].state is State.FAIL

@@ -42,7 +42,9 @@ def test_markdown_is_a_reviewers_comment(tmp_path):
     broken = write_specimen(tmp_path, changed(eval_seconds=688.0))
     page = golf("verify", broken, "--md").stdout
     assert page.startswith("### golf verify: 1 rule broken (R07)")
-    assert "**This does not hold up as submitted:**" in page and "  - rule: https://" in page and "  - way out: " in page
+    assert (
+        "**This does not hold up as submitted:**" in page and "  - rule: https://" in page and "  - way out: " in page
+    )
     assert "**What would settle the rest:**" in page and "- R31 " in page.partition("settle")[2]
     assert "Nothing found so far (no proof): " in page and "Checked and kept: R01 " in page
 

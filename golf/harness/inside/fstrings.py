@@ -21,8 +21,13 @@ class _Spelled(cst.CSTTransformer):
     def leave_ConcatenatedString(
         self, original_node: cst.ConcatenatedString, updated_node: cst.ConcatenatedString
     ) -> cst.BaseExpression:
-        sides = [cst.Module([]).code_for_node(side.visit(_Spelled())) for side in (original_node.left, original_node.right)]
-        return cst.parse_expression(f"({sides[0]} + {sides[1]})")
+        return cst.parse_expression(f"({_spelled(original_node.left)} + {_spelled(original_node.right)})")
+
+
+def _spelled(node: cst.BaseExpression) -> str:
+    spelled = node.visit(_Spelled())
+    assert isinstance(spelled, cst.CSTNode)
+    return cst.Module([]).code_for_node(spelled)
 
 
 def _parts(parts: object, raw: bool) -> list[str]:
@@ -45,7 +50,7 @@ def _unescaped(text: str) -> str:
     """What an escaped literal stands for; quotes of either kind may stand bare in it."""
     if "\\" not in text:
         return text
-    return str(ast.literal_eval('"""' + re.sub(r'(?<!\\)"', r'\"', text) + '"""'))
+    return str(ast.literal_eval('"""' + re.sub(r'(?<!\\)"', r"\"", text) + '"""'))
 
 
 def older(source: str) -> str:

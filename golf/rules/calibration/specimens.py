@@ -111,7 +111,9 @@ def outcome_of(specimen: Specimen, verdict: Verdict, mode: str) -> Outcome:
     broken = tuple(finding.code for finding in verdict.broken if finding.code not in NOT_HELD_AGAINST)
     if specimen.legal:
         wrong += [f"{code} blocks a lawful specimen" for code in broken if code not in specimen.expect]
-    family = {code for code, want in specimen.expect.items() if "FAIL" in want.values() or want[mode] == "UNKNOWN-at-most"}
+    family = {
+        code for code, want in specimen.expect.items() if "FAIL" in want.values() or want[mode] == "UNKNOWN-at-most"
+    }
     by_experiment = [
         finding for finding in verdict.having(State.FAIL)
         if finding.message.startswith(("E2", "E3", "E4")) or " nats over the law " in finding.message or "code lengths" in finding.message
