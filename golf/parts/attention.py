@@ -1,4 +1,4 @@
-"""Causal grouped-query attention with RMS-normed queries and keys, rotary positions and a learned gain per query head."""
+"""Causal grouped-query attention: RMS-normed queries and keys, rotary positions, a learned gain per query head."""
 
 import torch
 import torch.nn.functional as F

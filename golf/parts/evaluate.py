@@ -1,7 +1,9 @@
 """Scoring: nats and bytes of every target, summed in float64 and divided once.
 
-An evaluator is `report(h, env, model, stream, keep) -> Trace`, and a recipe's `reports` are run in order, each on the model as
-the artifact holds it; the last one is the score. Prediction index p scores target p + 1 of the stream from the tokens up to p.
+Reports are run in order, each on the model as the artifact holds it; the last one is the score. Prediction index p scores target
+p + 1 of the stream from the tokens up to p.
+
+An evaluator is `report(h, env, model, stream, keep) -> Trace`, a member of the chain `reports`.
 """
 
 import math

@@ -1,7 +1,9 @@
-"""The one forward: training, evaluation, test-time training, calibration and interpretation all run `GPT.forward`.
+"""A pre-norm transformer with tied embedding and head: one forward for whatever runs the model.
 
-Embedding → norm → U-Net of blocks → norm → tied head → softcap. Every block mixes the normed embedding x0 back in, then adds
-attention and MLP, each with a learned scale per channel. Everything else is a technique at a named point.
+Embedding → norm → blocks in the order of the route → norm → tied head → softcap.
+
+Training, evaluation, test-time training, calibration and interpretation all run `GPT.forward`. Everything that is not here is a
+technique at a named point.
 """
 
 from typing import NamedTuple
@@ -90,7 +92,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then MLP, each reading the normed stream and adding to it."""
+    """Attention, then MLP, each reading the normed stream, of which the embedding is mixed in, and adding to it by learned scales."""
 
     def __init__(self, h, layer):
         super().__init__()

@@ -15,11 +15,11 @@ class Knobs:
     bf16_momentum: bool = False  # momentum and gradient in bf16, as the banked scripts (PR #399 line) keep them
 
 
-def newton_schulz(g, steps, eps=1e-7):
+def newton_schulz(g, steps):
     """Five quintic steps move every singular value of g near 1, in bf16. g: (rows, cols)."""
     a, b, c = 3.4445, -4.7750, 2.0315
     x = g.bfloat16()
-    x = x / (x.norm() + eps)
+    x = x / (x.norm() + 1e-7)
     tall = x.size(0) > x.size(1)
     if tall:
         x = x.T

@@ -1,4 +1,4 @@
-"""Optimizers from tags: Muon for the matrices, Adam for tables and scalars; every group keeps its base learning rate."""
+"""Optimizers from tags: Muon for the matrices, Adam for tables and scalars. Every group keeps its base learning rate."""
 
 import torch
 

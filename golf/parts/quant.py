@@ -1,7 +1,9 @@
 """Export: weights to integer codes and scales by role, and back. Small tensors stay floating point.
 
-The artifact holds `name:q` codes and `name:s` scales (one a row), or `name` in floating point; corrections add `name:…` of
-their own. A colon cannot occur in a parameter's name.
+The artifact holds `name:q` codes and `name:s` scales (one a row), or `name` in floating point. A colon cannot occur in a
+parameter's name.
+
+Corrections add `name:…` of their own.
 """
 
 import torch

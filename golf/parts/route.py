@@ -1,4 +1,4 @@
-"""The order in which the blocks run, and the skips between the two halves of it."""
+"""U-Net skips: the first half of the order pushes its outputs, the second pops them, with learned weights."""
 
 import torch
 from torch import nn
@@ -20,8 +20,6 @@ def halves(h, loop):
 
 
 class UNet(nn.Module):
-    """The first part of the order pushes its outputs, the second pops them, last in first out, with learned weights."""
-
     def __init__(self, h):
         super().__init__()
         self.h = h

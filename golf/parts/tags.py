@@ -1,4 +1,4 @@
-"""Tags: a parameter says at its birth how it starts, who optimises it and how it is stored. Nothing is routed by name."""
+"""Tags: a parameter says when it is made how it starts, who optimises it and how it is stored. Nothing is routed by name."""
 
 import zlib
 from typing import NamedTuple

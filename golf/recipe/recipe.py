@@ -62,6 +62,11 @@ class Recipe:
         return self.chain[1] if len(self.chain) > 1 else None
 
     @property
+    def lineage(self) -> tuple[str, ...]:
+        """Its chain as people tell it: a recipe that bears its parent's name is told once."""
+        return tuple(name for i, name in enumerate(self.chain) if i == 0 or name != self.chain[i - 1])
+
+    @property
     def twin(self) -> Mapping[str, Any]:
         """The other values that the composed file must work with too: the small twin's, or for a twin the full ones."""
         return smoke_sizes(self) if self.full is None else self.full

@@ -1,8 +1,11 @@
-"""Calibration: what GPTQ must know of every matrix's inputs, H = Σ xᵀx, from training text or from the model's own.
+"""Calibration: what GPTQ must know of every matrix's inputs, H = Σ xᵀx.
 
-Collected between training and export on the weights to be exported, inside the training clock when `reserve_seconds` covers it.
-All ranks' inputs are added up (the public scripts used one rank's). Validation text never enters. Training text after the
-clock was ruled illegal; the model's own text is accepted, costs minutes, and calibrates a little worse (PR #1019).
+Collected between training and export on the weights to be exported; training text only inside the training clock, which
+`reserve_seconds` must leave room in. All ranks' inputs are added up (the public scripts used one rank's). Validation text never
+enters.
+
+From training text, or from the model's own. Training text after the clock was ruled illegal; the model's own text is accepted, costs
+minutes, and calibrates a little worse (PR #1019).
 """
 
 import time

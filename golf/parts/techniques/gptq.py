@@ -1,5 +1,9 @@
 """GPTQ: round column after column and let the columns still to come make up for each error, weighted by the Hessian of the
-layer's inputs (Frantar et al., arXiv:2210.17323). With SDClip scales as in PR #1394, with percentile scales as in PR #740.
+layer's inputs (Frantar et al., arXiv:2210.17323).
+
+Blocks of columns as in the paper; a Hessian that rounding left indefinite is damped until it is not.
+
+With SDClip scales as in PR #1394, with percentile scales as in PR #740.
 """
 
 import torch

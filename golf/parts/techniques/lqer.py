@@ -1,7 +1,9 @@
 """LQER: add back a low-rank part of the quantization error of the few tensors that lost most (arXiv:2402.02446; PR #1851).
 
 Asymmetric as published: the left factor in 2 bits with one scale, the right one in 4 bits by groups of 64. Rank 4 of three
-tensors: −0.0005 to −0.0009 BPB for 40 to 50 KB; rank 6 of four was the best of the sweep in PR #1935. It goes into the chain `corrections`.
+tensors: −0.0005 to −0.0009 BPB for 40 to 50 KB; rank 6 of four was the best of the sweep in PR #1935.
+
+It goes into the chain `corrections`.
 """
 
 import torch

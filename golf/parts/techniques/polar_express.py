@@ -6,7 +6,7 @@ first. Products in the order of the banked scripts, as in `banked_ns`. The one i
 """
 
 
-def polar_express(g, steps, eps=1e-7):
+def polar_express(g, steps):
     table = (
         (8.156554524902461, -22.48329292557795, 15.878769915207462),
         (4.042929935166739, -2.808917465908714, 0.5000178451051316),
@@ -15,7 +15,7 @@ def polar_express(g, steps, eps=1e-7):
         (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
     )
     x = g.bfloat16()
-    x = x / (x.norm() + eps)
+    x = x / (x.norm() + 1e-7)
     tall = x.size(0) > x.size(1)
     if tall:
         x = x.T

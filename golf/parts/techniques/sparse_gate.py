@@ -1,6 +1,8 @@
 """Sparse attention gate: scale each head by a sigmoid of the block input's first channels (PR #1787, @nprime06).
 
-Starts at ½ for every head; attn_scale takes up the slack. 96 parameters a layer, fp16 or what `gate_quantizer` makes of them. It goes into the slot `head_gate`.
+Starts at ½ for every head; attn_scale takes up the slack. 96 parameters a layer, fp16 or what `gate_quantizer` makes of them.
+
+It goes into the slot `head_gate`.
 """
 
 import torch

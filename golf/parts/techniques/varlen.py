@@ -1,8 +1,10 @@
 """Attention within documents: a token attends to its own document only (FlashAttention's varlen; PR #1530, @samacqua).
 
-`documents = "varlen.document_bounds"` trains so too, with documents cut at `train_seq_len` tokens. FlashAttention 3 runs it where
-it is there, else PyTorch's own kernel on a GPU, else one masked product. Positions run on through a row: attention knows
-differences only. Published effect: about 0.001 nats a token. One-token look-backs outside attention still cross documents (R42).
+FlashAttention 3 runs it where it is there, else PyTorch's own kernel on a GPU, else one masked product. Positions run on through a
+row: attention knows differences only. Published effect: about 0.001 nats a token. One-token look-backs outside attention still cross
+documents (R42).
+
+`documents = "varlen.document_bounds"` trains so too, with documents cut at `train_seq_len` tokens.
 """
 
 from typing import NamedTuple
