@@ -15,7 +15,7 @@ from golf.errors import GolfError
 from golf.files import sha256_of
 from golf.recipe.knobs import toml
 
-COMPOSER = "1"  # raised when the same recipe composes to other text
+COMPOSER = "2"  # raised when the same recipe composes to other text
 TOOLS = ("libcst", "ruff", "python-minifier")
 FORMS = ("readable", "packed", "dense")
 

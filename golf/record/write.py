@@ -19,6 +19,7 @@ from golf.project import find_root, is_adopted
 from golf.recipe import Recipe
 from golf.record.claims import claims_of
 from golf.record.evidence import Evidence, gather
+from golf.record.method import words_of
 from golf.record.readme import readme_of, with_compliance
 from golf.record.requirements import requirements
 from golf.record.weights import largest, read_weights
@@ -51,6 +52,16 @@ class Plan:
     title: str
     author: tuple[str, str]
     date: str
+
+    @property
+    def earlier(self) -> list[Path]:
+        """Records of the same name beside it, of other dates."""
+        name = self.folder.name.removeprefix(self.date)
+        return [
+            p
+            for p in self.folder.parent.glob(f"*{name}")
+            if re.fullmatch(rf"\d{{4}}-\d{{2}}-\d{{2}}{re.escape(name)}", p.name)
+        ]
 
 
 def plan_record(submission: Path, wishes: Wishes) -> Plan:
@@ -147,7 +158,7 @@ def fill(folder: Path, plan: Plan, *, verify: bool) -> None:
     (folder / "submission.json").write_text(json_text(claims, 2, ascii_only=False) + "\n", encoding="utf-8")
     (folder / "requirements.txt").write_text(_requirements(evidence), encoding="utf-8")
     shown = _draw(folder, charts(evidence))
-    text = readme_of(evidence, plan.title, techniques, shown)
+    text = readme_of(evidence, plan.title, shown, words_of(plan.earlier))
     (folder / "README.md").write_text(text, encoding="utf-8")
     verdict = _verify(folder, evidence) if verify else None
     (folder / "README.md").write_text(with_compliance(text, verdict), encoding="utf-8")

@@ -8,6 +8,7 @@ from golf.errors import Exit, GolfError
 from golf.project import find_submission
 from golf.record.claims import NOT_A_RESULT, claims_of
 from golf.record.findings import SEVERITIES, Report
+from golf.record.method import WORDS
 from golf.record.pr import Trial, title_and_body
 from golf.record.write import Plan, Wishes, plan_record, technique_names, write_record
 
@@ -51,6 +52,7 @@ def run(request: Request) -> Exit:
         if folder.parent.name == "local":
             talk(f"a local record, {NOT_A_RESULT}")
         talk(f"check it: `golf record --check {folder}` and `golf verify {folder}`")
+        talk(f"what you write in its README under `{WORDS}` stays in later records of the same name")
     return Exit.OK
 
 
