@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """Exit codes of the command line (design §4)."""
+    """Exit codes of the command line."""
 
     OK = 0
     RULE_BROKEN = 1

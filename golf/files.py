@@ -1,25 +1,31 @@
-"""What may be read in a folder that a stranger wrote: regular files that lie in it, and no more of them than one can bear.
+"""Files: safe reading of what strangers wrote, whole-or-not writing, hashes, locks, TOML.
 
-A link that leads out of the folder, a pipe that never ends, a folder that holds itself: each is passed over as if it were not there.
+Of a stranger's folder only regular files that lie in it are read, and a bounded number of them: a link that leads out of it, a pipe
+that never ends, a folder that holds itself are passed over as if they were not there.
 """
 
+import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
 
 from golf.errors import Exit, GolfError
 
 MOST_FILES = 5000
 DEPTH = 6
 MOST_BYTES = 4_000_000_000  # of a folder that is copied
+_POLL_SECONDS = 0.05
 
 
 def is_own(path: Path, folder: Path) -> bool:
@@ -124,13 +130,23 @@ def _finite(text: str) -> int | float | None:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all."""
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write `path` into: it gets its name when the block ends, and leaves nothing behind when the block fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = _scratch(path)
-    with scratch.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
+    try:
+        with scratch.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -158,3 +174,104 @@ def sha256_of_file(path: Path) -> str:
 def _scratch(path: Path) -> Path:
     """A name beside `path` that no other process and no other thread uses."""
     return path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+
+
+class Lock:
+    """An advisory lock on a file, freed by the system when its holder dies; a child that inherits `handle` holds it on.
+
+    In a `with` block it is waited for.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.handle: int | None = None
+
+    def take(self) -> bool:
+        """Take the lock; False when another process holds it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        for _ in range(5):  # `is_locked` elsewhere may hold it for a moment
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_POLL_SECONDS)
+            else:
+                self.handle = handle
+                return True
+        os.close(handle)
+        return False
+
+    def __enter__(self) -> Self:
+        while not self.take():
+            time.sleep(_POLL_SECONDS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Let go of it here; a child that inherited it keeps it."""
+        if self.handle is not None:
+            os.close(self.handle)
+            self.handle = None
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock at `path`; nothing is created."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def toml(value: Any) -> str:
+    """A value as one writes it in TOML: true, 786_432, 1e-08, "text", ["a", "b"]."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:_}" if abs(value) >= 10_000 else str(value)
+    if isinstance(value, float):
+        grouped = 10_000 <= abs(value) < 1e16 and value == int(value)
+        return f"{value:_}" if grouped else repr(value)
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(toml(one) for one in value)}]"
+    # JSON escapes what TOML does, but for DEL; half of a surrogate pair has no form in either
+    text = str(value).encode("utf-8", "replace").decode()
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def toml_text(table: Mapping[str, Any], comment: str = "") -> str:
+    """A table as a TOML file: the comment, its values, then a section for each table in it. What is None is left out."""
+    blocks = ([comment.rstrip("\n")] if comment else []) + _rows(table)
+    for name, section in _sections(table):
+        blocks += ["", f"[{name}]", *_rows(section)]
+    return "\n".join(blocks).lstrip("\n") + "\n"
+
+
+def _rows(table: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{_key(name)} = {toml(value)}"
+        for name, value in table.items()
+        if value is not None and not isinstance(value, Mapping)
+    ]
+
+
+def _sections(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(dotted name, table) of every table in `table`; of one that only holds tables, those."""
+    for name, section in table.items():
+        if isinstance(section, Mapping):
+            whole = above + _key(name)
+            if _rows(section) or not section:
+                yield whole, section
+            yield from _sections(section, f"{whole}.")
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else toml(name)

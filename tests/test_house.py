@@ -15,7 +15,7 @@ FLOORS = (
     ("files", "project"),
     ("logs", "data", "recipe"),
     ("reading",),
-    ("compose", "preflight"),
+    ("compose", "preflight", "harness"),
     ("run",),
     ("artifact", "board", "models"),
     ("rules", "downstream"),
@@ -94,6 +94,16 @@ def test_only_the_command_line_prints():
             assert not [n.lineno for n in calls if isinstance(n.func, ast.Name) and n.func.id == "print"], path
 
 
+@pytest.mark.parametrize("call", ["fcntl.flock", "os.fsync", ".hexdigest()"])
+def test_one_room_locks_writes_whole_and_hashes(call):
+    """Exempt: what ships; a run's log, which is flushed as it grows; hashes over many pieces, and keys of in-memory tables."""
+    exempt = {"golf.run.session", "golf.compose.kept", "golf.compose.pieces"}
+    found = {
+        name for name, path in MODULES.items() if name != "golf" and room(name) != "parts" and call in path.read_text()
+    }
+    assert found - exempt == {"golf.files"}
+
+
 def test_the_ground_floor_is_small():
     """Five loose modules at most, each a word of the field."""
     loose = {path.stem for path in GOLF.glob("*.py")} - {"__init__", "__main__"}
@@ -126,3 +136,24 @@ def test_modules_that_are_named_in_texts_exist():
             if module in ("golf.lock", "golf.db", "golf.toml"):  # names of files
                 continue
             assert module in MODULES or (GOLF / module.removeprefix("golf.").replace(".", "/")).is_dir(), (name, text)
+
+
+def test_no_text_cites_a_paper_that_is_not_in_the_repository():
+    own = {
+        *MODULES.values(),
+        *(ROOT / "tests").rglob("*.py"),
+        *(ROOT / "benchmarks").rglob("*.py"),
+        *GOLF.rglob("*.toml"),
+    }
+    for path in own - {Path(__file__)}:
+        found = re.findall(r"(?:design|reference|techniques|formats|baseline),? (?:§|part \d)[^\n]*", path.read_text())
+        assert not found, (path.name, found)
+
+
+def test_the_table_of_executable_checks_names_the_rules_that_ask_for_them():
+    from golf.rules import dynamic
+    from golf.rules.pack import load_pack
+
+    of_rule = {code: rule.detectors for code, rule in load_pack().rules.items()}
+    asked = {code for code, names in of_rule.items() if any(n.startswith(("executed.", "roundtrip.")) for n in names)}
+    assert asked - {"R23"} == set(re.findall(r"R\d\d", dynamic.__doc__)), "R23 is a look at the order, no property"

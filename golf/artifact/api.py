@@ -17,11 +17,11 @@ from golf.reading.container import read_meta
 from golf.run.launch import Inputs, Launcher, torchrun
 from golf.run.layout import ARTIFACT, is_twin
 from golf.run.lines import Progress
-from golf.run.machine import this_machine
+from golf.run.machine import Machine, this_machine
 from golf.run.plan import Plan, Wishes, default_nproc, find_data, make_plan, refuse_world_size
 from golf.run.resume import settle
 from golf.run.schema import Run
-from golf.run.source import source_that_ran, vocabulary_of
+from golf.run.source import reads_side_car, source_that_ran, vocabulary_of
 from golf.run.store import Store, has_store, open_store
 from golf.run.view import Silent, View, describe
 
@@ -110,12 +110,29 @@ def _kept_runs(name: str | None, wishes: Wishes, view: View) -> Iterator[tuple[S
             view.say(f"only the small twin of {folder.name} was run: packaging that")
             wishes = replace(wishes, smoke=True)
         runs = finished_runs(store, folder, smoke=wishes.smoke)
+        wishes = _by_as_many(wishes, runs, this_machine())
         source = source_that_ran(folder, (runs[0].folder.parent / SCRIPT).read_bytes(), smoke=wishes.smoke)
         plan = make_plan(
-            root, source, wishes, this_machine(), lambda: find_data(source.vocab_size, wishes, root), trains=False
+            root,
+            source,
+            wishes,
+            this_machine(),
+            lambda: find_data(source.vocab_size, wishes, root, source.side_car),
+            trains=False,
         )
         refuse_other_data(plan, runs)
         yield store, plan, runs
+
+
+def _by_as_many(wishes: Wishes, runs: Sequence[Run], machine: Machine) -> Wishes:
+    """The wishes with the runs' own number of processes, where none is asked for and this machine has that many.
+
+    Sums over ranks are rounded in another order by another number of ranks: the last digits of the score may differ.
+    """
+    ran = {run.world_size for run in runs if run.world_size}
+    if wishes.nproc or len(ran) != 1 or (machine.gpus and min(ran) > len(machine.gpus)):
+        return wishes
+    return replace(wishes, nproc=min(ran))
 
 
 def _only_twin_ran(store: Store, folder: Path) -> bool:
@@ -162,10 +179,11 @@ def evaluate_folder(
             shown.view.say(f"`{mode}` is not how this submission ends: composed as a sibling, on the artifact it ships")
     machine = this_machine()
     if any(is_twin(place.name) for place in (folder.resolve(), *folder.resolve().parents[:2])):
-        wishes = replace(wishes, smoke=True)  # scored on what its run was scored on, by as many processes
+        wishes = replace(wishes, smoke=True)  # scored on what its run was scored on
+    wishes = _by_as_many(wishes, _rows_of(folder), machine)
     nproc = wishes.nproc or default_nproc(wishes, machine)
     refuse_world_size(nproc, machine)
-    data = find_data(vocabulary_of(content, {}), wishes, find_root())
+    data = find_data(vocabulary_of(content, {}), wishes, find_root(), reads_side_car(content))
     seed = int(read_meta(artifact).get("seed", 1337))  # evaluation draws no random numbers that reach the score
     score = evaluate_alone(
         content, artifact, Inputs(data.path, data.tokenizer), seed=seed, nproc=nproc, machine=machine,
@@ -179,13 +197,21 @@ def evaluate_folder(
 
 def _keep(folder: Path, name: str, score: Score) -> None:
     """Keep a score with the run whose folder this is; other folders have no row."""
+    rows = _rows_of(folder)
+    if not rows:
+        return
+    with open_store(find_root(folder)) as store:
+        for run in rows:
+            store.record(run.id, [(0, f"{name}_bpb", score.val_bpb), (0, f"{name}_seconds", score.seconds)])
+
+
+def _rows_of(folder: Path) -> list[Run]:
+    """The rows of the run whose folder this is."""
     root = find_root(folder)
     if not has_store(root):
-        return
+        return []
     with open_store(root) as store:
-        for run in store.runs():
-            if run.folder == folder.resolve():
-                store.record(run.id, [(0, f"{name}_bpb", score.val_bpb), (0, f"{name}_seconds", score.seconds)])
+        return [run for run in store.runs() if run.folder == folder.resolve()]
 
 
 def _files_of(folder: Path) -> tuple[Path, Path]:

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from html import escape
-from math import ceil
 
 from golf import __version__
 from golf.board.rows import Row
 from golf.board.views import lineage, techniques
-from golf.figures.curves import ticks
-from golf.figures.page_style import SCRIPT, STYLE
+from golf.figures.charts import Chart, Panel, stairs
+from golf.figures.page import document, sortable
+from golf.figures.svg import draw
 
-WIDTH, HEIGHT = 1000, 380
-LEFT, RIGHT, TOP, BOTTOM = 56, 16, 16, 36
 TRACK_TITLES = {
     "10min_16mb": "Record track: 10 minutes, 16 MB",
     "non_record_16mb": "Non-record track",
@@ -28,7 +26,7 @@ def page(rows: Sequence[Row]) -> str:
     ]
     listed = [row for row in rows if row.status not in ("base", "withdrawn", "no_row")]
     others = [row for row in rows if row.status in ("withdrawn", "no_row")]
-    sections = [f"<section><h2>Score over time</h2>{chart(record)}</section>"] if record else []
+    sections = [f"<section><figure>{draw(chart(record))}</figure></section>"] if record else []
     for track, title in TRACK_TITLES.items():
         of_track = [row for row in listed if row.track == track]
         if of_track:
@@ -45,25 +43,19 @@ def page(rows: Sequence[Row]) -> str:
         sections.append(
             f'<section><h2>Techniques</h2><p class="dim">Before → after is of the whole row: what else changed with it is counted, not taken out.</p>{technique_table(official)}</section>'
         )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>Parameter Golf: the board</title><style>{STYLE}</style></head><body><main><h1>Parameter Golf: the board</h1>"
+    return document(
+        "Parameter Golf: the board",
         '<p class="dim">The official tables in their final state (README and pull request #2146, 2026-05-04), remarks from audits and '
         f'reviews. <span class="bad">disputed</span> marks contested scores. Written by golf {__version__}. Click a column to sort.</p>'
         '<p><input id="filter" type="search" placeholder="filter rows: xsa, dexhunter, 2026-04 …" aria-label="filter rows"></p>'
-        + "".join(sections)
-        + f"</main><script>{SCRIPT}</script></body></html>\n"
+        + "".join(sections),
     )
 
 
 def table(rows: Sequence[Row]) -> str:
     """A sortable table of rows."""
     heads = ("rank", "bpb", "date", "PR", "author", "run", "status", "added", "remarks")
-    numbers = {"rank", "bpb", "PR"}
-    head = "".join(
-        f'<th{" class=num" if name in numbers else ""} aria-sort="none"><button>{name}</button></th>' for name in heads
-    )
-    return f'<div class="wide"><table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(map(_row, rows))}</tbody></table></div>'
+    return sortable(heads, map(_row, rows), {"rank", "bpb", "PR"})
 
 
 def _row(row: Row) -> str:
@@ -99,10 +91,6 @@ def lineage_tree(rows: Sequence[Row]) -> str:
 def technique_table(rows: Sequence[Row]) -> str:
     """Who uses what, sortable."""
     heads = ("technique", "rows", "first", "date", "before", "after", "delta", "with")
-    head = "".join(
-        f'<th{" class=num" if name in ("rows", "before", "after", "delta") else ""} aria-sort="none"><button>{name}</button></th>'
-        for name in heads
-    )
     body = []
     for use in techniques(rows):
         known = [step for step in use.steps if step[0].bpb is not None and step[1].bpb is not None]
@@ -122,45 +110,31 @@ def technique_table(rows: Sequence[Row]) -> str:
         body.append(
             f'<tr><td>{escape(use.technique)}</td><td class="num">{use.rows}</td><td>{escape(use.first.label)}</td><td class="date">{use.first.date}</td>{cells}</tr>'
         )
-    return f'<div class="wide"><table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+    return sortable(heads, body, {"rows", "before", "after", "delta"})
 
 
-def chart(rows: Sequence[Row]) -> str:
-    """Score over time: a point per row, the record so far as a step line."""
+def chart(rows: Sequence[Row]) -> Chart:
+    """Score over time: a point per row, the record so far as a step line. Every row has a date and a score."""
     from datetime import date
 
-    days = {row.key: date.fromisoformat(row.date).toordinal() for row in rows}
-    first, last = min(days.values()), max(*days.values(), min(days.values()) + 1)
-    scores = [row.bpb or 0.0 for row in rows]
-    low, high = min(scores) - 0.005, max(scores) + 0.005
-
-    def at(day: float, score: float) -> tuple[float, float]:
-        return (
-            LEFT + (day - first) / (last - first) * (WIDTH - LEFT - RIGHT),
-            HEIGHT - BOTTOM - (score - low) / (high - low) * (HEIGHT - TOP - BOTTOM),
-        )
-
-    parts = []
-    for value in ticks(low, high, 6):
-        y = at(first, value)[1]
-        parts.append(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/><text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:.2f}</text>'
-        )
-    for day in range(first, last + 1, max(1, ceil((last - first) / 9))):
-        parts.append(
-            f'<text x="{at(day, low)[0]:.1f}" y="{HEIGHT - 12}" text-anchor="middle">{date.fromordinal(day).isoformat()[5:]}</text>'
-        )
-    path, best = [], None
-    for row in sorted(rows, key=lambda row: (days[row.key], -(row.bpb or 0.0))):
-        if row.status == "local" or (best is not None and (row.bpb or 9.0) >= best):
-            continue
-        x, y = at(days[row.key], row.bpb or 0.0)
-        path.append(f"H{x:.1f}V{y:.1f}" if best is not None else f"M{x:.1f},{y:.1f}")
-        best = row.bpb
-    parts.append(f'<path class="step" d="{"".join(path)}H{WIDTH - RIGHT}"/>')
+    points = {row.key: (float(date.fromisoformat(row.date).toordinal()), row.bpb or 0.0) for row in rows}
+    best: list[tuple[float, float]] = []
+    for day, bpb in sorted((points[row.key] for row in rows if row.status != "local"), key=lambda at: (at[0], -at[1])):
+        if not best or bpb < best[-1][1]:
+            best.append((day, bpb))
+    kinds: dict[str, list[Row]] = {"row": [], "disputed": [], "yours": []}
     for row in rows:
-        x, y = at(days[row.key], row.bpb or 0.0)
-        kind = "local" if row.status == "local" else "bad" if row.disputed else "ok"
-        text = escape(f"{row.label} {row.score} {row.date} {row.author}: {row.run}")
-        parts.append(f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="4.5"><title>{text}</title></circle>')
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="score over time, bits per byte">{"".join(parts)}</svg>'
+        kinds["yours" if row.status == "local" else "disputed" if row.disputed else "row"].append(row)
+    shown = {kind: members for kind, members in kinds.items() if members}
+    panel = Panel(
+        "day of the score",
+        "bits per byte",
+        {"record so far": stairs(best, max(day for day, _ in points.values()))},
+        x_dates=True,
+        scatter={kind: [points[row.key] for row in members] for kind, members in shown.items()},
+        hollow=("disputed",),
+        texts={kind: [f"{row.label} {row.score} {row.date} {row.author}: {row.run}" for row in members]
+               for kind, members in shown.items()},
+    )  # fmt: skip
+    paint = {"record so far": "#4593e0", "row": "#4593e0", "disputed": "#dc5252", "yours": "#a066d3"}
+    return Chart("Score of the record track over time", [panel], paint=paint, width=1200)

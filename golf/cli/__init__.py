@@ -17,11 +17,62 @@ from golf.cli import net
 from golf.cli.complete import add_completion
 from golf.cli.numbers import checked
 
-# the order of the help page: the journey first
-VERBS = (
-    *("demo", "new", "ls", "show", "compose", "size", "run", "status", "watch", "logs", "package", "unpack", "eval"),
-    *("verify", "explain", "record", "compare", "leaderboard", "import", "data", "doctor", "clean", "sae"),
-)
+# group → verb → what it does, in the order of the help page; at most MOST_SHORT letters, so that no line of it is cut off
+GROUPS = {
+    "Make": {
+        "new": "Start a submission from a recipe",
+        "compose": "Write train_gpt.py from the recipe",
+        "size": "Where the bytes go, before any run",
+        "import": "Adopt anyone's record folder",
+        "unpack": "Print the source of a packed script",
+    },
+    "Run": {
+        "demo": "The whole journey, in about two minutes",
+        "run": "Train, export and evaluate over seeds",
+        "status": "What runs now, and what ran",
+        "watch": "Follow the run that is under way",
+        "package": "Weigh what ships, and score it alone",
+        "eval": "Score an artifact in an empty folder",
+        "sae": "Sparse dictionaries on a model's layers",
+    },
+    "Judge": {
+        "verify": "Judge a submission by the rules",
+        "explain": "A rule: statement, source, checks, examples",
+        "record": "Write or check the pull request's folder",
+        "compare": "Two sides, with tests and code difference",
+        "leaderboard": "The official history, and yours beside it",
+        "board": "Search the field; refresh from a clone",
+    },
+    "Look": {
+        "runs": "Every run of this project, as a table",
+        "ls": "List recipes, techniques, knobs, rules, runs",
+        "show": "Show one of them whole",
+        "logs": "Read any log of the challenge",
+        "data": "Fetch, make, lock and prove the data",
+        "doctor": "Check this machine",
+        "clean": "What golf keeps on disk; remove leftovers",
+    },
+}
+# the same for the commands of verbs that have some
+SHORT = {
+    "logs show": "What a log says, and which number counts",
+    "logs follow": "Print a run's log as it is written",
+    "board search": "Every pull request: who tried what",
+    "board sync": "Rows and seeds of a local clone",
+    "data get": "Fetch FineWeb shards and tokenizer",
+    "data make": "Make the embedded corpus",
+    "data lock": "sha256 of every file, written or compared",
+    "data prove": "Prove train and validation disjoint",
+    "sae train": "Train a dictionary on every layer",
+    "sae export": "Write the layout of another library",
+    "sae info": "What dictionaries say of themselves",
+    "sae eval": "Measure dictionaries on held-out text",
+    "sae report": "One static page with eight plots",
+    "sae tasks": "HellaSwag, LAMBADA, perplexity and BPB",
+    "sae scaling": "Fit a scaling law to finished trainings",
+}
+MOST_SHORT = 45
+VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
 
 
 class Verbs(TyperGroup):
@@ -32,6 +83,12 @@ class Verbs(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         return load_verb(cmd_name) if cmd_name in self.list_commands(ctx) else None
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The verbs by group; none is imported for it."""
+        for group, verbs in GROUPS.items():
+            with formatter.section(group):
+                formatter.write_dl([(verb, text) for verb, text in verbs.items() if verb in self.list_commands(ctx)])
 
 
 def module_of(verb: str) -> str:
@@ -45,7 +102,10 @@ def load_verb(verb: str) -> Any:
     if hasattr(module, "app"):
         app: typer.Typer = module.app
         app.info.name = verb
+        app.rich_markup_mode, app._add_completion = None, False  # as the other pages: plain, 80 columns
         for command in app.registered_commands:
+            name = command.name or getattr(command.callback, "__name__", "")
+            command.short_help = SHORT.get(f"{verb} {name}")
             if command.callback is not None and not hasattr(command.callback, "__wrapped__"):
                 add_completion(f"{verb}.{command.name or command.callback.__name__}", command.callback)
                 command.callback = checked(command.callback)

@@ -1,7 +1,7 @@
 """`golf data`: fetch FineWeb, make the embedded corpus, lock the bytes, prove that train and validation are disjoint."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,6 +16,10 @@ app = typer.Typer(
 )
 
 Vocabulary = Annotated[int, typer.Option("--vocab", help="Pieces of the tokenizer.")]
+TransformName = Annotated[
+    Literal["none", "caseops"],
+    typer.Option("--transform", help="What the text went through: CaseOps writes capitals as markers."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 DataPath = Annotated[Path | None, typer.Option(help="Folder of shards (default: DATA_PATH, FineWeb, embedded).")]
 TokenizerPath = Annotated[
@@ -27,7 +31,11 @@ TokenizerPath = Annotated[
 def get(
     vocab: Vocabulary = 1024,
     shards: Annotated[int, typer.Option(help="How many train shards, 100 M tokens (0.2 GB) each.")] = 80,
-    repo: Annotated[str | None, typer.Option(help="Dataset repository on the hub (default: the challenge's).")] = None,
+    transform: TransformName = "none",
+    repo: Annotated[
+        str | None,
+        typer.Option(help="Dataset repository on the hub (default: the challenge's, for CaseOps @romeerp's)."),
+    ] = None,
     prefix: Annotated[str | None, typer.Option(help="Folder inside the repository (default: `datasets`).")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print files and bytes, fetch nothing.")] = False,
     json: Json = False,
@@ -35,12 +43,14 @@ def get(
     """Fetch FineWeb shards and tokenizer from the Hugging Face hub into `data/` of this project.
 
     $ golf data get --shards 10 --dry-run
+
+    $ golf data get --transform caseops --vocab 8192
     """
     from golf.data import fetch
     from golf.project import find_root
 
-    repo = repo or fetch.REPO
-    items = fetch.plan_files(find_root(), vocab, shards, fetch.PREFIX if prefix is None else prefix)
+    repo = repo or (fetch.CASEOPS_REPO if transform == "caseops" else fetch.REPO)
+    items = fetch.plan_files(find_root(), vocab, shards, fetch.PREFIX if prefix is None else prefix, transform)
     if not dry_run:
         fetch.fetch_files(items, vocab, repo, tell=talk)
     if json:
@@ -57,22 +67,56 @@ def get(
 
 
 @app.command()
-def make(vocab: Vocabulary = 1024, json: Json = False) -> None:
-    """Make the embedded corpus (public-domain English) with its tokenizer, or show it where it is in the cache.
+def make(
+    vocab: Vocabulary = 1024,
+    transform: TransformName = "none",
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Documents: files (.jsonl, .parquet, .csv, .txt), a folder of them, or USER/NAME[:CONFIG] on the hub."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the shards (with --text).")] = None,
+    tokenizer_path: Annotated[
+        Path | None, typer.Option(help="SentencePiece model (default: one of --vocab pieces, trained on the text).")
+    ] = None,
+    column: Annotated[str, typer.Option(help="Field that holds a document's text.")] = "text",
+    split: Annotated[str, typer.Option(help="Split of a data set on the hub.")] = "train",
+    val_docs: Annotated[int, typer.Option(help="The first documents are the validation split.", min=1)] = 50_000,
+    most_docs: Annotated[int | None, typer.Option(help="Stop after this many documents.", min=2)] = None,
+    shard_tokens: Annotated[int, typer.Option(help="Tokens of a shard.", min=2)] = 100_000_000,
+    processes: Annotated[int | None, typer.Option(help="Encode with this many (default: one a core).", min=1)] = None,
+    json: Json = False,
+) -> None:
+    """Make shards from any text, every document proven to come back; or the embedded corpus (public-domain English).
+
+    What was stopped goes on when called again. Without --text: the embedded corpus, in the cache.
 
     $ golf data make --vocab 1024
-    """
-    from golf.data.embedded import make_embedded
 
-    made = make_embedded(vocab)
-    if json:
-        print_json({"folder": made.folder, "manifest": made.manifest, "proof": made.proof})
+    $ golf data make --text docs.jsonl --transform caseops --out data/datasets/mine
+    """
+    from golf.cli.pages.data import print_embedded, print_made
+
+    if text is None:
+        from golf.data.embedded import make_embedded
+
+        made = make_embedded(vocab, transform)
+        if json:
+            print_json({"folder": made.folder, "manifest": made.manifest, "proof": made.proof})
+        else:
+            print_embedded(made)
         return
-    columns = ["split", "documents", "lines", "tokens", "text bytes"]
-    rows = [[split, *(f"{count:,}" for count in made.manifest[split].values())] for split in ("train", "val")]
-    print_table(made.manifest["name"], columns, rows, right=columns[1:])
-    print("shared by train and val: " + ", ".join(f"{name} {count}" for name, count in made.proof["shared"].items()))
-    print(f"export DATA_PATH={made.dataset}\nexport TOKENIZER_PATH={made.tokenizer}")
+    from golf.data.api import make_from_text
+
+    done = make_from_text(
+        text, out, vocab, transform, tokenizer_path, column=column, split=split, val_documents=val_docs,
+        most_documents=most_docs, shard_tokens=shard_tokens, processes=processes, tell=talk,
+    )  # fmt: skip
+    if json:
+        print_json({"folder": done.folder, "tokenizer": done.tokenizer, "manifest": done.manifest})
+    else:
+        print_made(done)
 
 
 @app.command()
@@ -118,7 +162,7 @@ def prove(
 ) -> None:
     """Prove that train and validation share no document and no run of 64 tokens (rule R22); exit 1 where they do.
 
-    $ golf data prove --train data/datasets/mine --val data/datasets/fineweb10B_sp1024
+    $ golf data prove --train data/datasets/mine
     """
     from golf.data.overlap import find_overlap
     from golf.data.source import split_paths

@@ -12,7 +12,8 @@ from golf.cli.output import print_json, talk
 def eval_(
     folder: Annotated[Path, typer.Argument(help="Folder with train_gpt.py and model.golf.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="Other values of a mode's knobs, as `ttt_lr=0.002`.")
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Other values of a mode's knobs, as `ttt_lr=0.002`."),
     ] = None,
     mode: Annotated[
         str,

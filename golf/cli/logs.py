@@ -22,12 +22,12 @@ def show(
     $ golf logs show records/track_10min_16mb/2026-04-09_Mine/train_seed42.log
     """
     from golf.cli.output import print_json
-    from golf.cli.pages.logs import print_log, read_folder
+    from golf.cli.pages.logs import as_json, print_log, read_folder
     from golf.logs import read_log
 
     logs = [log for given in files for log in (read_folder(given) if given.is_dir() else [read_log(given)])]
     if json:
-        print_json({"logs": [{**vars(log), "runs": [run.to_dict() for run in log.runs]} for log in logs]})
+        print_json({"logs": [as_json(log) for log in logs]})
     else:
         for log in logs:
             print_log(log, claim, md=md)

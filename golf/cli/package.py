@@ -13,7 +13,10 @@ from golf.errors import Exit, GolfError
 
 def package(
     words: Annotated[
-        list[str] | None, typer.Argument(help="Submission (default: the current folder's), key=value …")
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME] [KEY=VALUE]...", help="The submission, the folder's without it; values to export with."
+        ),
     ] = None,
     pack: Annotated[bool, typer.Option("--pack", help="Ship the packed script even if the readable one fits.")] = False,
     bits: Annotated[int | None, typer.Option(help="Export anew with these bits for the matrices, 4 to 8.")] = None,
@@ -25,7 +28,7 @@ def package(
         typer.Option("--fit", help="Find the settings that fill the bytes at the least loss, then export with them."),
     ] = False,
     target_bytes: Annotated[
-        int, typer.Option(help="With --fit: what script and model may weigh together.", show_default="16,000,000")
+        int, typer.Option(help=f"With --fit: for script and model; default {CAP_BYTES:,}.", show_default=False)
     ] = CAP_BYTES,
     margin_bytes: Annotated[
         int | None,
@@ -50,8 +53,12 @@ def package(
 
     $ golf package mine
 
-    With key=value the kept checkpoints are exported and evaluated anew, e.g. `golf package mine quantizer=gptq`.
-    With --fit golf chooses them: `golf package mine --fit`.
+    With key=value the kept checkpoints are exported and evaluated anew:
+
+    $ golf package mine quantizer=gptq
+
+    With --fit golf chooses the values itself.
+
     Exit codes: 3 over the cap, 1 a log's score is not its artifact's.
     """
     from golf.artifact.api import fit_submission, package_submission

@@ -16,7 +16,12 @@ def run(
         int | None, typer.Option(help="Processes: 1, 2, 4, 8; default: every GPU; a twin 2 on a CPU.")
     ] = None,
     parallel: Annotated[int, typer.Option(help="Seeds at a time, each on GPUs of its own (one, unless --nproc).")] = 1,
-    smoke: Annotated[bool, typer.Option("--smoke", help="Run a small twin with the same techniques.")] = False,
+    smoke: Annotated[
+        bool,
+        typer.Option(
+            "--smoke", help="Run a small twin with the same techniques; an imported script whole and small, in a box."
+        ),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on at seed and phase after a stop or a kill.")] = False,
     again: Annotated[
         bool, typer.Option("--again", help="Run finished seeds once more; the old runs are kept.")
@@ -62,6 +67,14 @@ def run(
         rows, report = estimate(name, wishes, rate)
         print_json(report) if json else print_table(None, ("seed", "what", "seconds at most", "$"), rows, md=md)
         return
+    if smoke:
+        from golf.project import find_submission, is_adopted
+
+        if is_adopted(folder := find_submission(name)):
+            from golf.cli.pages.whole import print_whole
+
+            first = (seeds or "").partition(",")[0].strip()
+            raise typer.Exit(print_whole(folder, seed=int(first) if first.isdigit() else None, json=json, md=md))
     try:
         found = run_submission(name, wishes, view=view_for_terminal())
     except KeyboardInterrupt:

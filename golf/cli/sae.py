@@ -95,8 +95,12 @@ def train(
 
     $ golf sae train --submission mine --tokens 5M
 
-    As published for Pythia: golf sae train --hf EleutherAI/pythia-410m --expansion 32 --l1 3e-4 --norm none --lr-decay-frac 0
-    --tokens 300M --batch-tokens 32768 --buffer-tokens 262144 --snapshots 50M,100M,150M,200M,250M,final
+    As published for Pythia:
+
+    \b
+    $ golf sae train --hf EleutherAI/pythia-410m --expansion 32 --l1 3e-4 \\
+        --norm none --lr-decay-frac 0 --tokens 300M --batch-tokens 32768 \\
+        --buffer-tokens 262144 --snapshots 50M,100M,150M,200M,250M,final
     """
     from golf.models.specs import spec_of
 

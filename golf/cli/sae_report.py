@@ -102,7 +102,7 @@ def tasks(
 ) -> None:
     """Score a model on local files: HellaSwag (acc, acc_norm), LAMBADA (acc, perplexity), perplexity and BPB of a text.
 
-    $ golf sae tasks golf:submissions/mine --tasks hellaswag,lambada --data-dir data/tasks
+    $ golf sae tasks golf:submissions/mine --tasks hellaswag,lambada
     """
     from golf.downstream.api import measured_rows, run
 

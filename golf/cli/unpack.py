@@ -12,7 +12,7 @@ def unpack(
 ) -> None:
     """Print the source inside a packed script. Nothing of it is run.
 
-    $ golf unpack records/track_10min_16mb/2026-04-09_X/train_gpt.py > readable.py
+    $ golf unpack submissions/mine/train_gpt.py > readable.py
     """
     from golf.cli.pages.compose import show_unpacked
 

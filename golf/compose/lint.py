@@ -89,7 +89,7 @@ def _top_level(tree: ast.Module) -> Iterator[Broken]:
 
 
 def _is_guarded_import(node: ast.Try) -> bool:
-    """`try: from kernel import f` / `except ImportError: f = None`, the one exception (design §10.9)."""
+    """`try: from kernel import f` / `except ImportError: f = None`, the one way to guard an import: a kernel that a GPU may lack."""
     if not all(isinstance(s, ast.Import | ast.ImportFrom) for s in node.body) or node.orelse or node.finalbody:
         return False
     if len(node.handlers) != 1 or not isinstance(node.handlers[0].type, ast.Name):

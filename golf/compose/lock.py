@@ -12,8 +12,7 @@ from typing import Any
 from golf import __version__
 from golf.compose.composition import Composition
 from golf.errors import GolfError
-from golf.files import sha256_of
-from golf.recipe.knobs import toml
+from golf.files import sha256_of, toml_text
 
 COMPOSER = "2"  # raised when the same recipe composes to other text
 TOOLS = ("libcst", "ruff", "python-minifier")
@@ -81,12 +80,7 @@ def lock_text(lock: Lock) -> str:
         "script_sha256": lock.script_sha256,
         "rule_pack_sha256": lock.rule_pack_sha256,
     }
-    lines = [
-        "# written by `golf compose`",
-        *(f"{key} = {toml(value)}" for key, value in rows.items() if value is not None),
-    ]
-    lines += ["", "[tools]", *(f"{tool} = {toml(number)}" for tool, number in lock.tools.items())]
-    return "\n".join(lines) + "\n"
+    return toml_text({**rows, "tools": lock.tools}, "# written by `golf compose`")
 
 
 def read_lock(folder: Path) -> Lock | None:

@@ -1,4 +1,4 @@
-"""A small twin of a composed file: other values inside `class h`, and nothing else (design §10.2)."""
+"""A small twin of a composed file: other values inside `class h`, and nothing else."""
 
 import ast
 from collections.abc import Mapping

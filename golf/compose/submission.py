@@ -14,10 +14,9 @@ from golf.compose.kept import kept_composition
 from golf.compose.lock import Lock, lock_of, lock_text, read_lock
 from golf.compose.pack import pack
 from golf.errors import Exit, GolfError
-from golf.files import sha256_of, write_atomically
-from golf.project import find_root
+from golf.files import sha256_of, toml_text, write_atomically
+from golf.project import ADOPTED, find_root
 from golf.recipe import Recipe, diff, find_recipe, load_recipe
-from golf.recipe.knobs import toml
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,10 @@ def check_submission(folder: Path) -> Drift:
         missing = SCRIPT if not path.is_file() else "golf.lock"
         return Drift(name, "missing", f"{name} has no {missing}: `golf compose {name}` writes it")
     script = path.read_bytes()
+    if lock.golf == ADOPTED:
+        same = sha256_of(script) == lock.script_sha256
+        what = "as it came; its script is its authors' own and is not composed" if same else "edited since"
+        return Drift(name, "same" if same else "edited", f"{name}: imported, {what}")
     composed = composition(load_recipe(folder / "recipe.toml"))
     fresh = script_of(composed, lock.form)
     now = lock_of(composed, fresh, lock.form)
@@ -155,14 +158,11 @@ def recipe_text(name: str, parent: str, before: Recipe, after: Recipe) -> str:
         shown = f"submissions/{path.parent.name}"
     elif parent.endswith(".toml"):
         shown = str(path)
-    lines = [f"name = {toml(name)}", 'title = ""', f"extends = {toml(shown)}"]
-    sections: dict[str, list[str]] = {}
+    sections: dict[str, dict[str, Any]] = {}
     for knob, (_, value) in diff(before, after).items():
         if after.origins.get(knob) != "default":
-            sections.setdefault(after.catalogue.knobs[knob].part, []).append(f"{knob} = {toml(value)}")
-    for section, rows in sections.items():
-        lines += ["", f"[{section}]", *rows]
-    return "\n".join(lines) + "\n"
+            sections.setdefault(after.catalogue.knobs[knob].part, {})[knob] = value
+    return toml_text({"name": name, "title": "", "extends": shown, **sections})
 
 
 def chosen(value: Any) -> str:

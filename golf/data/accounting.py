@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sentencepiece import SentencePieceProcessor
 
+from golf.data.caseops import char_bytes, is_caseops
 from golf.data.shards import BOS, split_documents
 
 CHUNK_TOKENS = 1 << 22
@@ -37,7 +38,7 @@ class Unigram:
 
 
 def byte_tables(sp: SentencePieceProcessor, vocab_size: int | None = None) -> ByteTables:
-    """The look-up tables of the challenge (evaluation reference §1.2), for max(pieces of `sp`, `vocab_size`) ids."""
+    """The look-up tables of the challenge (`build_sentencepiece_luts` of its train_gpt.py), for max(pieces of `sp`, `vocab_size`) ids."""
     pieces = sp.vocab_size()
     size = max(pieces, vocab_size or 0)
     base_bytes = np.zeros(size, dtype=np.int16)
@@ -70,9 +71,14 @@ def count_bytes(tables: ByteTables, ids: npt.NDArray[np.integer]) -> int:
 
 
 def decode_bytes(sp: SentencePieceProcessor, ids: npt.NDArray[np.integer], bos: int = BOS) -> int:
-    """The oracle: decode each document (BOS to BOS) and count its UTF-8 bytes; knows nothing of the tables."""
-    documents = [document.astype(int).tolist() for document in split_documents(ids, bos)]
-    return sum(len(text.encode("utf-8")) for text in sp.decode(documents))
+    """The oracle: decode each document (BOS to BOS) and count its UTF-8 bytes; knows nothing of the tables.
+
+    Of text after CaseOps the bytes of the text before it.
+    """
+    texts = sp.decode([document.astype(int).tolist() for document in split_documents(ids, bos)])
+    if is_caseops(sp):
+        return sum(int(char_bytes(text).sum()) for text in texts)
+    return sum(len(text.encode("utf-8")) for text in texts)
 
 
 def unigram(tables: ByteTables, ids: npt.NDArray[np.integer]) -> Unigram:

@@ -5,7 +5,6 @@ new shard with the first documents. A single train shard becomes two, for loader
 processes. The script reads it as it reads any other; nothing in it knows of the bound.
 """
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -15,8 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from golf.data.shards import BOS, Tokens, count_tokens, read_shard, shard_files, write_shard
+from golf.data.side_car import SPLIT as SIDE_CAR
 from golf.data.source import DataSource
 from golf.errors import Exit, GolfError
+from golf.files import sha256_of
 from golf.project import cache_dir
 
 LAYOUT = 2  # raised when the same source is laid out otherwise
@@ -33,8 +34,11 @@ def bounded(source: DataSource, val_tokens: int = TWIN_VAL_TOKENS) -> DataSource
         return source
     shards = shard_files(source.data_path, "val")
     states = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in shards]
+    if source.side_car:
+        counts = shard_files(source.data_path, SIDE_CAR)
+        states += [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in counts]
     states += [(str(path.resolve()), 0, 0) for path in shard_files(source.data_path, "train")]
-    key = hashlib.sha256(repr((LAYOUT, states, str(source.tokenizer_path), val_tokens)).encode()).hexdigest()[:16]
+    key = sha256_of(repr((LAYOUT, states, str(source.tokenizer_path), val_tokens)).encode())[:16]
     folder = cache_dir() / "data" / f"first-{key}"
     dataset = folder / "datasets" / source.data_path.name
     tokenizer = folder / "tokenizers" / source.tokenizer_path.name
@@ -68,7 +72,11 @@ def _build(source: DataSource, val_tokens: int, folder: Path) -> None:
             for number, half in enumerate(np.array_split(_head(train, TWIN_TRAIN_TOKENS), 2)):
                 write_shard(dataset / f"fineweb_train_{number:06}.bin", half)
         shards = shard_files(source.data_path, "val")
-        write_shard(dataset / shards[0].name, first_documents(_head(shards, val_tokens + 1), val_tokens))
+        first = first_documents(_head(shards, val_tokens + 1), val_tokens)
+        write_shard(dataset / shards[0].name, first)
+        if source.side_car:
+            counts = shard_files(source.data_path, SIDE_CAR)
+            write_shard(dataset / counts[0].name, _head(counts, len(first)))
         (work / "tokenizers").mkdir()
         (work / "tokenizers" / source.tokenizer_path.name).symlink_to(source.tokenizer_path.resolve())
         if not folder.exists():

@@ -93,14 +93,17 @@ def words(line: str) -> tuple[str, ...]:
     return tuple(re.findall(r"\w+", line.casefold()))
 
 
-def grams(line: str) -> set[tuple[str, ...]]:
-    """Every run of 13 words of a line; a shorter line is one run, itself."""
+def grams(line: str, count: int = GRAM_WORDS) -> set[tuple[str, ...]]:
+    """Every run of `count` words of a line; a shorter line is one run, itself."""
     found = words(line)
-    return {found[i : i + GRAM_WORDS] for i in range(max(len(found) - GRAM_WORDS, 0) + 1)}
+    return {found[i : i + count] for i in range(max(len(found) - count, 0) + 1)}
 
 
-def split_corpus(documents: list[Document]) -> Split:
-    """About one document in ten to validation (by the hash of its name), repeats taken out; see the module's head."""
+def split_corpus(documents: list[Document], gram_words: int = GRAM_WORDS) -> Split:
+    """About one document in ten to validation (by the hash of its name), repeats taken out; see the module's head.
+
+    gram_words: a validation line shares no run of so many words with train.
+    """
     seen: set[str] = set()
     train, train_repeats = [], 0
     for document in documents:
@@ -109,11 +112,11 @@ def split_corpus(documents: list[Document]) -> Split:
             train_repeats += len(document.lines) - len(fresh)
             seen.update(fresh)
             train.append(Document(document.name, fresh))
-    known = set().union(*(grams(line) for line in seen))
+    known = set().union(*(grams(line, gram_words) for line in seen))
     val, val_repeats, val_near_repeats = [], 0, 0
     for document in filter(is_val, documents):
         fresh = tuple(line for line in document.lines if line not in seen)
-        apart = tuple(line for line in fresh if known.isdisjoint(grams(line)))
+        apart = tuple(line for line in fresh if known.isdisjoint(grams(line, gram_words)))
         val_repeats += len(document.lines) - len(fresh)
         val_near_repeats += len(fresh) - len(apart)
         seen.update(fresh)

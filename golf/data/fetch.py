@@ -2,7 +2,8 @@
 
 The repository and the folder inside it are those that the challenge's own `data/README.md` names; that the files lie below it
 as in the local layout (`datasets/<name>/…`, `tokenizers/…`) is our reading of that page, so both can be set. Only SP1024 is
-known to lie there; other vocabularies were published by their authors in repositories of their own.
+known to lie there; other vocabularies were published by their authors in repositories of their own. The text after CaseOps with its
+side-car is @romeerp's (`CASEOPS_REPO`), in the same layout below the same folder.
 """
 
 import os
@@ -13,12 +14,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from golf.data import caseops
 from golf.data.shards import HEADER_BYTES, SHARD_TOKENS, check_ids, count_tokens
-from golf.data.source import CANONICAL_VAL_TOKENS
+from golf.data.side_car import SPLIT as SIDE_CAR
+from golf.data.source import CANONICAL_VAL_TOKENS, CASEOPS_VAL_TOKENS, CASEOPS_VOCABULARY
 from golf.data.tokenizer import load_tokenizer
 from golf.errors import Exit, GolfError
 
 REPO = "willdepueoai/parameter-golf"
+CASEOPS_REPO = "romeerp/parameter-golf-caseops-v1"
 PREFIX = "datasets"
 PUBLISHED_SHARDS = 80  # 8 G tokens: what the challenge's own downloader takes when nothing is said
 REACH_SECONDS = 5.0  # the hub's client would try for 23 s before it says that there is no network
@@ -34,17 +38,27 @@ class Item:
     present: bool
 
 
-def plan_files(root: Path, vocab_size: int, train_shards: int, prefix: str = PREFIX) -> list[Item]:
+def plan_files(
+    root: Path, vocab_size: int, train_shards: int, prefix: str = PREFIX, transform: str = "none"
+) -> list[Item]:
     """Tokenizer, the whole validation split (one shard), and the first `train_shards` train shards, in the official layout.
 
-    The size of the validation shard is what the logs' token count implies, short by less than one sequence.
+    transform: "caseops" for the text after CaseOps, with the side-car of the validation split. The size of the validation shard is what the logs' token count implies, short by less than one sequence.
     """
     if train_shards < 1:
         raise GolfError(f"{train_shards} train shards are none to train on", "take `--shards 1` or more")
-    dataset, tokenizer = f"datasets/fineweb10B_sp{vocab_size}", f"tokenizers/fineweb_{vocab_size}_bpe.model"
+    suffix = f"_{caseops.NAME}" if transform == "caseops" else ""
+    dataset, tokenizer = (
+        f"datasets/fineweb10B_sp{vocab_size}{suffix}",
+        f"tokenizers/fineweb_{vocab_size}_bpe{suffix}.model",
+    )
     val_tokens = CANONICAL_VAL_TOKENS.get(vocab_size)
+    if transform == "caseops":
+        val_tokens = CASEOPS_VAL_TOKENS if vocab_size == CASEOPS_VOCABULARY else None
     sizes: dict[str, int | None] = {tokenizer: None}
     sizes[f"{dataset}/fineweb_val_000000.bin"] = None if val_tokens is None else HEADER_BYTES + 2 * val_tokens
+    if transform == "caseops":
+        sizes[f"{dataset}/fineweb_{SIDE_CAR}_000000.bin"] = sizes[f"{dataset}/fineweb_val_000000.bin"]
     for number in range(train_shards):
         sizes[f"{dataset}/fineweb_train_{number:06d}.bin"] = HEADER_BYTES + 2 * SHARD_TOKENS
     data = root / "data"
@@ -92,9 +106,11 @@ def fetch_files(
 
 
 def check_file(path: Path, vocab_size: int) -> None:
-    """Check a downloaded shard or tokenizer; GolfError when it is broken or of another vocabulary."""
+    """Check a downloaded shard, side-car or tokenizer; GolfError when it is broken or of another vocabulary."""
     if path.suffix == ".model":
         load_tokenizer(path, vocab_size)
+    elif f"_{SIDE_CAR}_" in path.name:
+        count_tokens(path)
     else:
         count_tokens(path)
         check_ids(path, vocab_size)

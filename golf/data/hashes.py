@@ -1,13 +1,12 @@
 """sha256 of files; those of big files are remembered by path, size and time of change, so that a start never waits twice."""
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from golf.errors import GolfError
-from golf.files import parse_json, sha256_of, sha256_of_file
+from golf.files import parse_json, sha256_of, sha256_of_file, write_atomically
 from golf.project import cache_dir
 
 REMEMBER_BYTES = 1 << 25  # smaller files are hashed afresh each time: it takes milliseconds and cannot be wrong
@@ -49,11 +48,5 @@ def _remembered() -> dict[str, str]:
 
 def _remember(fresh: Mapping[str, str]) -> None:
     """Add to the memory; it is only a convenience, so a full or read-only disk is no error."""
-    part = _memory().with_name(f"sha256.json.{os.getpid()}.part")
-    try:
-        _memory().parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps({**_remembered(), **fresh}, indent=1, sort_keys=True))
-        part.replace(_memory())
-    except OSError:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+    with suppress(OSError):
+        write_atomically(_memory(), json.dumps({**_remembered(), **fresh}, indent=1, sort_keys=True).encode())

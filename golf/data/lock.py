@@ -5,23 +5,23 @@ from pathlib import Path
 
 from golf.data.source import DataSource
 from golf.errors import GolfError
+from golf.files import toml_text
 
 
 def lock_text(source: DataSource) -> str:
     """The lock of a data source: TOML with its name, vocabulary, sizes and every file's sha256."""
-    lines = [
-        "schema = 1",
-        f'name = "{source.name}"',
-        f"vocab_size = {source.vocab_size}",
-        f"train_tokens = {source.train_tokens}",
-        f"val_tokens = {source.val_tokens}",
-        f'tokenizer_sha256 = "{source.tokenizer_sha256}"',
-        f'data_sha256 = "{source.data_sha256}"',
-        "",
-        "[sha256]",
-        *(f'"{name}" = "{value}"' for name, value in sorted(source.sha256s.items())),
-    ]
-    return "\n".join(lines) + "\n"
+    return toml_text(
+        {
+            "schema": 1,
+            "name": source.name,
+            "vocab_size": source.vocab_size,
+            "train_tokens": source.train_tokens,
+            "val_tokens": source.val_tokens,
+            "tokenizer_sha256": source.tokenizer_sha256,
+            "data_sha256": source.data_sha256,
+            "sha256": dict(sorted(source.sha256s.items())),
+        }
+    )
 
 
 def write_lock(source: DataSource, path: Path) -> None:

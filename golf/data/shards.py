@@ -1,9 +1,8 @@
 """Token shards in the challenge's format: 256 little-endian int32 (magic, version, count, zeros), then uint16 tokens.
 
-Source: techniques reference, baseline §1.2. Reading maps the file into memory, so a shard of 100 M tokens opens at once.
+Source: the challenge's `train_gpt.py`, `load_data_shard`. Reading maps the file into memory, so a shard of 100 M tokens opens at once.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from golf.errors import GolfError
+from golf.files import whole_file
 
 MAGIC = 20240520
 VERSION = 1
@@ -33,14 +33,9 @@ def write_shard(path: Path, ids: npt.ArrayLike) -> Path:
                         "use a vocabulary of at most 65,536")  # fmt: skip
     header = np.zeros(256, dtype="<i4")
     header[:3] = MAGIC, VERSION, values.size
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(header.tobytes())
-            file.write(values.astype("<u2").tobytes())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(header.tobytes())
+        file.write(values.astype("<u2").tobytes())
     return path
 
 
@@ -134,7 +129,7 @@ def _sample_spans(tokens: int) -> Iterator[tuple[int, int]]:
 
 def shard_files(folder: Path, split: str) -> list[Path]:
     """The shards `fineweb_<split>_*.bin` of a folder in loading order; GolfError when there is none."""
-    files = sorted(folder.glob(f"fineweb_{split}_*.bin"))
+    files = sorted(folder.glob(f"fineweb_{split}_[0-9]*.bin"))
     if not files:
         state = "has no" if folder.is_dir() else "is no folder, so it has no"
         raise GolfError(f"{folder} {state} fineweb_{split}_*.bin",

@@ -1,7 +1,7 @@
 """SentencePiece tokenizers: training with the challenge's options, loading with one clear error."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,10 @@ OPTIONS: dict[str, Any] = {
 LEAST_VOCABULARY = 4 + 256  # the special ids and the byte pieces
 
 
-def train_tokenizer(lines: Iterable[str], vocab_size: int) -> bytes:
+def train_tokenizer(lines: Iterable[str], vocab_size: int, symbols: Sequence[str] = ()) -> bytes:
     """A SentencePiece BPE model of exactly `vocab_size` pieces trained on `lines`: the bytes of the `.model` file.
+
+    symbols: characters that are pieces by themselves and join no other, the first ids after the special ones.
 
     The same lines and sentencepiece version give the same bytes. GolfError where the text is too small for the vocabulary.
     """
@@ -39,9 +41,10 @@ def train_tokenizer(lines: Iterable[str], vocab_size: int) -> bytes:
         raise GolfError(f"a vocabulary of {vocab_size:,} cannot be: shards hold {LEAST_VOCABULARY + 1} to 65,536",
                         "take 1024, 4096, 8192 or 16384")  # fmt: skip
     model = io.BytesIO()
+    options = OPTIONS | ({"user_defined_symbols": list(symbols)} if symbols else {})
     try:
         SentencePieceTrainer.train(
-            sentence_iterator=iter(lines), model_writer=model, vocab_size=vocab_size, minloglevel=2, **OPTIONS
+            sentence_iterator=iter(lines), model_writer=model, vocab_size=vocab_size, minloglevel=2, **options
         )
     except RuntimeError as fault:
         raise GolfError(f"no tokenizer of {vocab_size:,} pieces from this text: {fault}",

@@ -1,62 +1,119 @@
 """Charts as plain data, drawn by `golf.figures.svg` without any library and by `golf.figures.png` where matplotlib is installed."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
-from golf.figures.curves import ticks
-
-Points = Sequence[tuple[float, float]]
+Point = tuple[float, float]
+Points = Sequence[Point]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes. lines: name → points; dots draws their points too, without_line only them; marks: vertical lines.
+    """One pair of axes.
 
-    guides: dashed lines in the order, and so in the colours, of `lines`; they have no entry in the legend.
+    lines: name → points, joined in their order (`stairs` makes a step line of them); scatter: name → points that are not joined;
+    dots: the points of the lines are drawn too. hollow: names whose points are rings. texts: name → a tooltip for each point
+    of a scatter, in place of its coordinates. guides: dashed lines in the order, and so in the colours, of `lines`; they have no
+    entry in the legend. marks: vertical lines. x_dates: x is a day, `date.toordinal`. y_range: (lowest, highest), else from the points.
     """
 
     x_name: str
     y_name: str
-    lines: Mapping[str, Points]
+    lines: Mapping[str, Points] = field(default_factory=dict)
     x_log: bool = False
     y_log: bool = False
+    x_dates: bool = False
     dots: bool = False
-    without_line: bool = False
+    scatter: Mapping[str, Points] = field(default_factory=dict)
+    hollow: Collection[str] = ()
+    texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     guides: Mapping[str, Points] = field(default_factory=dict)
     marks: Mapping[str, float] = field(default_factory=dict)
     y_range: tuple[float, float] | None = None
 
-    def shown(self) -> dict[str, list[tuple[float, float]]]:
-        """The points of `lines` that the axes can show."""
-        return {name: self.drawable(points) for name, points in self.lines.items()}
+    @property
+    def points(self) -> list[Point]:
+        """Every point that the axes can show."""
+        every = (*self.lines.values(), *self.scatter.values(), *self.guides.values())
+        return [point for line in every for point in self.drawable(line)]
 
-    def drawable(self, points: Points) -> list[tuple[float, float]]:
-        """Those that are finite, and positive where the axis is logarithmic."""
-        return [
-            (x, y)
-            for x, y in points
-            if math.isfinite(x) and math.isfinite(y) and (x > 0 or not self.x_log) and (y > 0 or not self.y_log)
-        ]
+    def shows(self, point: Point) -> bool:
+        """Whether a point is finite, and positive where its axis is logarithmic."""
+        x, y = point
+        return math.isfinite(x) and math.isfinite(y) and (x > 0 or not self.x_log) and (y > 0 or not self.y_log)
+
+    def drawable(self, points: Points) -> list[Point]:
+        """Those of the points that the axes can show."""
+        return [point for point in points if self.shows(point)]
+
+    def x_text(self, value: float) -> str:
+        """A place on the x axis as its label says it."""
+        return day_text(value) if self.x_dates else short(value)
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Panels side by side under one title; lines of one name share a colour, `note` says what the picture cannot."""
+    """Panels side by side under one title; lines of one name share a colour, `note` says what the picture cannot.
+
+    paint: name → colour, where the colour itself says something; the others are spread over the hues.
+    width: of the SVG in its units, else as wide as its panels need.
+    """
 
     title: str
     panels: Sequence[Panel]
     note: str = ""
+    paint: Mapping[str, str] = field(default_factory=dict)
+    width: float | None = None
 
     @property
     def names(self) -> list[str]:
-        """Every line's name once, in order."""
-        return list(dict.fromkeys(name for panel in self.panels for name in panel.lines))
+        """Every line's and scatter's name once, in order."""
+        return list(dict.fromkeys(name for panel in self.panels for name in (*panel.lines, *panel.scatter)))
+
+    @property
+    def colours(self) -> dict[str, str]:
+        """Name → colour."""
+        return {**dict(zip(self.names, colours(len(self.names)), strict=True)), **self.paint}
 
     @property
     def empty(self) -> bool:
         """Whether no panel has a point to show."""
-        return not any(points for panel in self.panels for points in panel.shown().values())
+        return not any(panel.points for panel in self.panels)
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Horizontal bars of one measure. from_zero=False magnifies close values, and the picture says where its axis begins."""
+
+    title: str
+    unit: str
+    values: Mapping[str, float]
+    from_zero: bool = True
+    digits: int = 5
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no bar."""
+        return not self.values
+
+    @property
+    def begin(self) -> float:
+        """Where the axis begins: 0, or half the spread below the lowest value."""
+        if self.from_zero or self.empty:
+            return 0.0
+        low, high = min(self.values.values()), max(self.values.values())
+        return low - 0.5 * (high - low or 0.01)
+
+    @property
+    def note(self) -> str:
+        """The unit, and where the axis begins unless at 0."""
+        return self.unit if self.from_zero else f"{self.unit}; the axis begins at {self.text(self.begin)}"
+
+    def text(self, value: float) -> str:
+        """A value as it stands beside its bar."""
+        return f"{value:,.{self.digits}f}"
 
 
 @dataclass(frozen=True)
@@ -109,7 +166,13 @@ class Heatmap:
         return all(value is None for column in self.columns for value in column.values)
 
 
-Figure = Chart | Heatmap
+Figure = Chart | Bars | Heatmap
+
+
+def stairs(points: Points, until: float) -> list[Point]:
+    """The corners of a step line: each point's value holds until the next point's place, the last one's until `until`."""
+    places = [*(x for x, _ in points[1:]), until]
+    return [corner for (x, y), end in zip(points, places, strict=False) for corner in ((x, y), (end, y))]
 
 
 def colours(count: int) -> list[str]:
@@ -135,6 +198,28 @@ def _gamma(value: float) -> float:
     return 12.92 * value if value <= 0.0031308 else 1.055 * float(value ** (1 / 2.4)) - 0.055
 
 
+def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
+    """Round numbers from `low` to `high`, about `wanted` of them."""
+    if high <= low:
+        high = low + 1
+    raw = (high - low) / wanted
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * unit for unit in (1, 2, 2.5, 5, 10) if power * unit >= raw)
+    count = math.floor(high / step + 1e-9) - math.ceil(low / step - 1e-9)
+    return [round(math.ceil(low / step - 1e-9) * step + index * step, 10) for index in range(count + 1)]
+
+
+def days(low: float, high: float, wanted: int = 9) -> list[float]:
+    """Days at equal distances, the first of them the first day, at most `wanted` + 1."""
+    first, last = math.ceil(low), math.floor(high)
+    return [float(day) for day in range(first, last + 1, max(1, math.ceil((last - first) / wanted)))]
+
+
+def day_text(day: float) -> str:
+    """A day, as `date.toordinal` counts them, as month and day: 04-27."""
+    return date.fromordinal(round(day)).isoformat()[5:]
+
+
 def decades(low: float, high: float) -> list[float]:
     """Ticks of a logarithmic axis: powers of ten, thinned where they are many, with 2 and 5 between where they are few.
 
@@ -157,3 +242,12 @@ def short(value: float) -> str:
     if size and size < 1e-3:
         return f"{value:.0e}".replace("e-0", "e-")
     return f"{value:.4g}"
+
+
+def labels(values: Sequence[float]) -> list[str]:
+    """The labels of a linear axis's ticks: as `short`, with equally many decimals where any has some."""
+    texts = [short(value) for value in values]
+    if not all(text.lstrip("-").replace(".", "", 1).isdigit() for text in texts):
+        return texts
+    decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
+    return [f"{value:.{decimals}f}" for value in values]

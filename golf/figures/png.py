@@ -1,13 +1,19 @@
 """The same charts as PNG, where matplotlib (`pip install 'parameter-golf[plot]'`) is there; never needed."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from golf.figures.charts import Chart, Figure, Heatmap, Panel, colours, decades, short
+from golf.figures.charts import Bars, Chart, Figure, Heatmap, Panel, days, decades, short
 
 DOTS_PER_INCH = 130
-INK, DIM = "#1f2328", "#59636e"
+INK, DIM, GRID = "#1f2328", "#59636e", "#d1d9e0"
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is installed."""
+    return find_spec("matplotlib") is not None
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -21,6 +27,8 @@ def save(figure: Figure, path: Path) -> None:
     if isinstance(figure, Heatmap):
         _heatmap(canvas.subplots(), figure)
         canvas.supxlabel(figure.note, fontsize=8, color=DIM, wrap=True)
+    elif isinstance(figure, Bars):
+        _bars(canvas.subplots(), figure)
     else:
         _chart(canvas, figure)
     canvas.savefig(path, metadata={"Software": "golf"})
@@ -29,11 +37,13 @@ def save(figure: Figure, path: Path) -> None:
 def _inches(figure: Figure) -> tuple[float, float]:
     if isinstance(figure, Heatmap):
         return 1.6 + 0.95 * len(figure.columns), 1.3 + 0.3 * len(figure.rows)
+    if isinstance(figure, Bars):
+        return 7.6, 1.0 + 0.27 * len(figure.values)
     return (7.6 if len(figure.panels) == 1 else 4.6 * len(figure.panels)), 4.2
 
 
 def _chart(canvas: Any, figure: Chart) -> None:
-    paint = dict(zip(figure.names, colours(len(figure.names)), strict=True))
+    paint = figure.colours
     axes = canvas.subplots(1, len(figure.panels), squeeze=False)[0]
     handles: dict[str, Any] = {}
     for axis, panel in zip(axes, figure.panels, strict=True):
@@ -59,13 +69,15 @@ def _panel(axis: Any, panel: Panel, paint: dict[str, str]) -> dict[str, Any]:
     axis.set_ylabel(panel.y_name, fontsize=9, color=DIM)
     axis.tick_params(labelsize=8, colors=DIM)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(axis="y", color="#d1d9e0", linewidth=0.7)
+    axis.spines[["left", "bottom"]].set_color(GRID)
+    axis.grid(axis="y", color=GRID, linewidth=0.7)
     if panel.x_log:
         axis.set_xscale("log")
     if panel.y_log:
         axis.set_yscale("log")
+    axis.xaxis.set_major_formatter(lambda value, place: panel.x_text(value))
+    axis.yaxis.set_major_formatter(lambda value, place: short(value))
     for side in (axis.xaxis, axis.yaxis):
-        side.set_major_formatter(lambda value, place: short(value))
         side.set_minor_formatter("")
     if panel.y_range:
         axis.set_ylim(*panel.y_range)
@@ -74,27 +86,47 @@ def _panel(axis: Any, panel: Panel, paint: dict[str, str]) -> dict[str, Any]:
     for colour, points in zip(paint.values(), map(panel.drawable, panel.guides.values()), strict=False):
         if points:
             axis.plot(*zip(*points, strict=True), color=colour, linewidth=1.1, linestyle="--", alpha=0.7)
+    _fixed_ticks(axis, panel)
     handles = {}
-    _log_ticks(axis, panel)
-    for name, points in panel.shown().items():
-        if points:
-            line = "none" if panel.without_line else "-"
-            marker = "o" if panel.dots or panel.without_line or len(points) == 1 else None
+    for name, line in panel.lines.items():
+        if points := panel.drawable(line):
+            marker = "o" if panel.dots or len(points) == 1 else None
             x, y = zip(*points, strict=True)
-            (handles[name],) = axis.plot(
-                x, y, color=paint[name], linewidth=1.4, linestyle=line, marker=marker, markersize=4
-            )
+            (handles[name],) = axis.plot(x, y, color=paint[name], linewidth=1.4, marker=marker, markersize=4)
+    for name, line in panel.scatter.items():
+        if points := panel.drawable(line):
+            x, y = zip(*points, strict=True)
+            face = "none" if name in panel.hollow else paint[name]
+            (drawn,) = axis.plot(x, y, "o", color=paint[name], markerfacecolor=face, markersize=4)
+            handles.setdefault(name, drawn)
     return handles
 
 
-def _log_ticks(axis: Any, panel: Panel) -> None:
+def _fixed_ticks(axis: Any, panel: Panel) -> None:
+    """The ticks that matplotlib would choose otherwise: of logarithmic axes, and days."""
     from matplotlib.ticker import FixedLocator
 
-    points = [point for line in panel.shown().values() for point in line]
+    points = panel.points
     for place, side, log in ((0, axis.xaxis, panel.x_log), (1, axis.yaxis, panel.y_log)):
         values = [point[place] for point in points]
-        if log and values:
+        if values and log:
             side.set_major_locator(FixedLocator(decades(min(values), max(values))))
+        elif values and place == 0 and panel.x_dates:
+            side.set_major_locator(FixedLocator(days(min(values), max(values))))
+
+
+def _bars(axis: Any, figure: Bars) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.spines[["left", "bottom"]].set_color(GRID)
+    axis.tick_params(labelsize=8, colors=DIM, length=0)
+    axis.xaxis.set_major_formatter(lambda value, place: short(value))
+    lengths = [value - figure.begin for value in figure.values.values()]
+    drawn = axis.barh(list(figure.values), lengths, left=figure.begin, height=0.7, color="#2f7fd1")
+    axis.bar_label(drawn, [figure.text(value) for value in figure.values.values()], padding=4, fontsize=8, color=DIM)
+    axis.invert_yaxis()
+    axis.margins(x=0.18)
+    axis.set_xlim(left=figure.begin)
+    axis.set_xlabel(figure.note, fontsize=8, color=DIM)
 
 
 def _heatmap(axis: Any, figure: Heatmap) -> None:

@@ -2,43 +2,58 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from re import Match
 from typing import Any
 
-from golf.logs.result import STAGES, Point, Score
+from golf.logs.result import STAGES, Point, RunResult, Score
 
 # the first that matches the label decides; order matters ("pre-quantization post-ema" before "quantized")
 LABELS = (
-    ("disallowed", re.compile(r"slot|n-?gram|ppm|etlb|cache|knn", re.I)),
+    ("pre_quant", re.compile(r"pre[-_ ]?quant", re.I)),
+    (
+        "disallowed",
+        re.compile(r"slot|n-?gram|ppm|etlb|cache|knn|blend|byte[-_ ]?mix|(?:^|[\s_])mix(?:ture)?(?:$|[\s_])", re.I),
+    ),
     ("ttt", re.compile(r"ttt|test[-_ ]time|online_adapt", re.I)),
-    ("sliding", re.compile(r"slid|(?:^|_)sw(?:_|$)|stride", re.I)),
-    ("pre_quant", re.compile(r"pre[-_ ]?quant|post[-_ ]?ema|\bema\b|\bswa\b|\braw\b|fp32|float|bf16|before", re.I)),
+    ("sliding", re.compile(r"slid|(?:^|_)sw(?:_|$)|^q_s\d|stride", re.I)),
+    ("pre_quant", re.compile(r"post[-_ ]?ema|\bema\b|\bswa\b|\braw\b|fp32|float|bf16|before", re.I)),
     (
         "quantized",
-        re.compile(r"quant|round_?trip|int\d|ternary|binary|xnor|fp8|q_rt|temped|dequant|compressed|gptq", re.I),
+        re.compile(r"quant|round[-_ ]?trip|int\d|ternary|binary|xnor|fp8|q_rt|temped|dequant|compressed|gptq", re.I),
     ),
 )
+QUANTIZED = LABELS[-1][1]
+SETTING = re.compile(r"\b\w+[=:](?:true|false|on|off|none)\b", re.I)  # of the evaluation, no name of it
+NAMED = re.compile(r"[A-Za-z][\w.+-]*(?:[ ,|]+\w+[=:]\S+)*(?: \w+)?")  # a label that is a name, not a sentence
+OF_THE_ARTIFACT = ("quantized", "sliding", "ttt", "disallowed")
 MODES = (("ttt", re.compile(r"ttt|adapt", re.I)), ("sliding", re.compile(r"slid", re.I)))
 SECONDS = re.compile(r"(?:eval_)?(?:time|elapsed)[:=]\s*(?P<value>[\d.]+)\s*(?P<unit>ms|s)\b")
 NOT_A_SCORE = re.compile(
     r"(?:delta|gain|target|best|baseline|improve|claim|probe|batch|running|chunk|cumul|mean|std)", re.I
 )
 PLAUSIBLE_BPB = (0.01, 12.0)
+MOST_NAMED = 3  # later lines that a reason lists one by one
 
 
 def stage_of(label: str, rest: str = "") -> str:
     """The stage that a label names; "other" for a bare or unknown one."""
+    label = SETTING.sub(" ", label)
     for stage, pattern in LABELS:
         if pattern.search(label):
             return stage
     return "sliding" if "stride" in rest else "other"
 
 
-def stage_scores(found: Sequence[tuple[int, Match[str], str, str | None]], curve: Sequence[Point]) -> list[Score]:
+def stage_scores(
+    found: Sequence[tuple[int, Match[str], str, str | None]], curve: Sequence[Point], exported: int | None = None
+) -> list[Score]:
     """Every evaluation in order, the last in-training validation first.
 
-    A quantized label that repeats an earlier sliding or TTT value to the digit is an alias of that stage; one printed under
-    `eval_mode:` has that mode's stage.
+    exported: the line that first gives the artifact's size. What is printed before it is no score of the artifact, whatever its
+    label: pre_quant. (Where nothing is printed after it, an artifact in memory may have been measured: from the first label on that
+    names the quantized model, the labels stand.) A quantized label that repeats an earlier sliding or TTT value is an alias of that
+    stage; one printed under `eval_mode:` has that mode's stage.
     """
     scores: list[Score] = []
     vals = [point for point in curve if point.val_bpb is not None and _plausible(point.val_bpb)]
@@ -46,11 +61,22 @@ def stage_scores(found: Sequence[tuple[int, Match[str], str, str | None]], curve
         last = vals[-1]
         assert last.val_bpb is not None
         scores.append(Score("train_val", f"step:{last.step}", last.val_bpb, last.val_loss, last.line, 4))
-    for number, match, kind, mode in found:
-        score = _score(number, match, kind, mode)
-        if score is not None:
-            scores.append(_unalias(score, scores))
+    evaluations = [score for one in found if (score := _score(*one)) is not None]
+    begins = _artifact_begins(evaluations, exported)
+    for score in evaluations:
+        early = score.line < begins and score.stage != "footer"
+        scores.append(_unalias(replace(score, stage="pre_quant") if early else score, scores))
     return scores
+
+
+def _artifact_begins(evaluations: Sequence[Score], exported: int | None) -> int:
+    """The line from which on evaluations can be of the artifact."""
+    if exported is None:
+        return 0
+    if any(score.line > exported and score.stage != "footer" for score in evaluations):
+        return exported
+    quantized = [one.line for one in evaluations if one.stage != "pre_quant" and QUANTIZED.search(one.label)]
+    return min([exported, *quantized])
 
 
 def _plausible(bpb: float) -> bool:
@@ -60,7 +86,8 @@ def _plausible(bpb: float) -> bool:
 
 def _score(number: int, match: Match[str], kind: str, mode: str | None) -> Score | None:
     groups = match.groupdict()
-    label, rest, text = (groups.get("label") or "").strip(" :-|,>#*{\"'"), groups.get("rest") or "", groups["val_bpb"]
+    label = f"{groups.get('label') or ''}{(groups.get('prefix') or '').rstrip('_')}".strip(" :-|,>#*{[]\"'")
+    rest, text = groups.get("rest") or "", groups["val_bpb"]
     bpb = float(text)
     if not _plausible(bpb):
         return None
@@ -93,25 +120,38 @@ def _unalias(score: Score, earlier: Sequence[Score]) -> Score:
     if score.stage not in ("quantized", "other", "footer", "loose"):
         return score
     for other in reversed(earlier):
-        same_loss = score.val_loss is None or other.val_loss is None or _close(other.val_loss, score.val_loss, score)
-        if other.stage in ("sliding", "ttt") and same_loss and _close(other.val_bpb, score.val_bpb, score):
+        if other.stage in ("sliding", "ttt") and _repeats(score, other):
             stage = score.stage if score.stage == "footer" else other.stage
-            return Score(
-                stage, score.label, score.val_bpb, score.val_loss, score.line, score.digits, score.seconds or other.seconds,
-                other.line,
-            )  # fmt: skip
+            return replace(score, stage=stage, seconds=score.seconds or other.seconds, alias_of=other.line)
     return score
 
 
-def _close(one: float, two: float, score: Score) -> bool:
-    return score.digits >= 5 and abs(one - two) <= 0.5 * 10.0**-score.digits * 1.01
+def _repeats(score: Score, other: Score) -> bool:
+    """Whether both print one value, to the digits of the coarser: five, or four of BPB and loss each."""
+    digits = min(score.digits, other.digits)
+    if score.val_loss is None or other.val_loss is None:
+        return digits >= 5 and _close(score.val_bpb, other.val_bpb, digits)
+    return digits >= 4 and all(
+        _close(one, two, digits) for one, two in ((score.val_bpb, other.val_bpb), (score.val_loss, other.val_loss))
+    )
+
+
+def _close(one: float, two: float, digits: int) -> bool:
+    return abs(one - two) <= 0.5 * 10.0**-digits * 1.01
 
 
 def countable(scores: Sequence[Score]) -> list[Score]:
-    """Without lines of no known form, where something stricter is final: then only those count that call themselves final."""
+    """Without lines of no known form, where something stricter is final: then only those count that call themselves final, or whose
+    label is the name of a stage of the artifact and no sentence."""
     if not any(not score.loose and STAGES.index(score.stage) > STAGES.index("loose") for score in scores):
         return list(scores)
-    return [score for score in scores if not score.loose or score.label.lower().startswith("final")]
+    return [
+        score
+        for score in scores
+        if not score.loose
+        or score.label.lower().startswith("final")
+        or (score.stage in OF_THE_ARTIFACT and NAMED.fullmatch(score.label))
+    ]
 
 
 def named_stages(scores: Sequence[Score]) -> dict[str, Score]:
@@ -155,24 +195,63 @@ def choose(scores: Sequence[Score], result: dict[str, Any] | None, line: int) ->
     usable = [score for score in countable(scores) if score.val_bpb == score.val_bpb]
     if not usable:
         return None, "the log has no evaluation"
+    best, why = _best(usable)
+    broken = [score for score in scores if score.val_bpb != score.val_bpb and score.line > best.line]
+    if broken:
+        why += f"; line {broken[-1].line} prints nan: the run diverged or its artifact is broken"
+    return best, why + _later(best, scores, why)
+
+
+def _best(usable: Sequence[Score]) -> tuple[Score, str]:
+    """The latest stage's last line; an earlier one where the latest made it worse; a later one that calls itself final and is better."""
     rank = max(STAGES.index(score.stage) for score in usable)
     top = [score for score in usable if score.stage == STAGES[rank]]
     best = most_exact(top[-1], top)
-    broken = [score for score in scores if score.val_bpb != score.val_bpb and score.line > best.line]
-    if broken:
-        return (
-            best,
-            f"{_reason(best, usable)}; line {broken[-1].line} prints nan: the run diverged or its artifact is broken",
-        )
-    if best.stage == "ttt":
-        plain = [score for score in usable if score.stage in ("sliding", "quantized")]
-        if plain and (fallback := plain[-1]).val_bpb < best.val_bpb:
+    if best.stage in ("ttt", "disallowed"):
+        plain = [score for score in usable if score.stage in OF_THE_ARTIFACT[: OF_THE_ARTIFACT.index(best.stage)]]
+        if plain and plain[-1].val_bpb < best.val_bpb:
             fallback = min((most_exact(one, plain) for one in plain), key=lambda one: one.val_bpb)
+            what = "TTT" if best.stage == "ttt" else f"`{best.label}`"
             return fallback, (
-                f"line {fallback.line}: `{fallback.label}`; the TTT of line {best.line} ended worse "
+                f"line {fallback.line}: `{fallback.label}`; the {what} of line {best.line} ended worse "
                 f"({best.val_bpb} against {fallback.val_bpb}), so it cannot be the claim"
             )
+        if plain and best.stage == "disallowed":
+            legal = most_exact(plain[-1], plain)
+            return (
+                best,
+                f"{_reason(best, usable)}; the last one before it is {legal.val_bpb} (line {legal.line}, `{legal.label}`)",
+            )
+    if best.stage in OF_THE_ARTIFACT:
+        later = [
+            score
+            for score in usable
+            if score.stage == "other" and score.label.lower().startswith("final") and score.line > best.line
+        ]
+        if later and later[-1].val_bpb < best.val_bpb:
+            last = most_exact(later[-1], later)
+            return last, (
+                f"line {last.line}: `{last.label}`; the last evaluation, and the log calls it final; golf knows no stage of that "
+                f"name. Before it: {best.val_bpb} (line {best.line}, `{best.label}`)"
+            )
     return best, _reason(best, usable)
+
+
+def _later(best: Score, scores: Sequence[Score], told: str) -> str:
+    """The lines after the score that print another BPB, unless the reason tells of them already."""
+    found = [
+        score
+        for score in scores
+        if score.line > best.line
+        and score.val_bpb == score.val_bpb
+        and not _close(score.val_bpb, best.val_bpb, min(score.digits, best.digits))
+        and f"line {score.line}" not in told
+    ]
+    if not found:
+        return ""
+    named = ", ".join(f"line {one.line} `{one.label}` {one.val_bpb}" for one in found[-MOST_NAMED:])
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return f"; after it another BPB is printed: {named}{more}"
 
 
 def _reason(best: Score, usable: Sequence[Score]) -> str:
@@ -202,3 +281,19 @@ def backing(scores: Sequence[Score], claim: float, digits: int) -> Score | None:
         score for score in scores if abs(score.val_bpb - claim) <= 0.5 * 10.0 ** -min(digits, score.digits) * 1.0001
     ]
     return max(hits, key=lambda score: (score.digits >= digits, STAGES.index(score.stage), score.digits), default=None)
+
+
+def as_claimed(run: RunResult, claims: Sequence[tuple[float, int]]) -> RunResult:
+    """`run` with the score that the record claims, where the last one is of an excluded family and no claim is of it.
+
+    claims: (BPB, decimals) of the record. A run that ends with an n-gram cache and claims its legal number is judged by that number.
+    """
+    if run.score is None or run.score.stage != "disallowed":
+        return run
+    hits = [hit for claim, digits in claims if (hit := backing(run.scores, claim, digits)) is not None]
+    legal = [hit for hit in hits if hit.stage in OF_THE_ARTIFACT[:-1]]
+    if not legal or len(legal) < len(hits):
+        return run
+    score = legal[0]
+    why = f"line {score.line}: `{score.label}`, as claimed; the {run.score.val_bpb} of line {run.score.line}, `{run.score.label}`, is not"
+    return replace(run, score=score, score_why=why)

@@ -34,10 +34,21 @@ WHOLE = frozenset(
             "footer_bytes",
             "loose_artifact_bytes",
             "loose_params",
+            "footer_steps",
         ),
     )
 )
-REAL = frozenset(("max_wallclock_seconds", "calibration_s", "eval_compile_s", "total_eval_s"))
+REAL = frozenset(
+    (
+        "footer_train_s",
+        "footer_memory_mib",
+        "footer_params_m",
+        "max_wallclock_seconds",
+        "calibration_s",
+        "eval_compile_s",
+        "total_eval_s",
+    )
+)
 WORDS = frozenset(
     ("dataset", "val_files", "python", "torch", "gpu", "model_format", "total_format", "stop_reason", "crash")
 )
@@ -51,6 +62,10 @@ ARTIFACT_STAGES = (
     "ttt",
     "disallowed",
 )  # an evaluation of these after the last step: training was over
+ARTIFACT_SIZES = frozenset(
+    ("model", "total", "total_short", "budget", "artifact_mb", "total_mb", "model_v4", "total_v4")
+)
+CHECKPOINT_SIZES = frozenset(("raw_model", "total_raw", "raw_model_v4"))
 FROM_HYPER = ("seed", "world_size", "vocab_size", "train_seq_len", "train_batch_tokens", "iterations")
 
 
@@ -68,16 +83,19 @@ def build(index: int, draft: Draft) -> RunResult:
             mode = match["mode"] or match["mode2"]
         elif rule.kind in ("train", "val"):
             curve.append(_point(number, match, facts))
-            if match["iterations"]:
+            if match.groupdict().get("iterations"):
                 facts["iterations"] = int(match["iterations"])
         else:
+            if rule.kind == "launch":
+                raw_scores.append((number, match, "score", None))
             _take(number, rule, match, facts, sources)
     notes = list(draft.notes)
-    scores = stage_scores(raw_scores, curve)
+    scores = stage_scores(raw_scores, curve, _exported(draft))
     _from_curve(curve, facts, sources, notes)
     _from_hyper(draft.hyperparameters, facts)
     if "params" not in facts and "loose_params" in facts:
         facts["params"], sources["params"] = facts["loose_params"], sources["loose_params"]
+    _footer(facts, sources, notes)
     _totals(facts, sources, notes)
     table = _merge_results(draft, facts, sources)
     score, why = choose(scores, table, draft.results[-1][0] if draft.results else 0)
@@ -99,8 +117,24 @@ def build(index: int, draft: Draft) -> RunResult:
         index=index, first_line=draft.first_line, last_line=draft.last_line, dialect=_dialect(draft),
         **{**known, **stages}, scores=tuple(scores), score=score, score_why=why, curve=tuple(curve),
         hyperparameters=draft.hyperparameters, result=table, sources=sources, notes=tuple(notes),
-        complete=bool(finals or (table and table.get("val_bpb") is not None)) and (bool(trained) or not curve),
+        complete=_has_end(finals, table, scores, curve) and (bool(trained) or not curve),
     )  # fmt: skip
+
+
+def _has_end(finals: list[Score], table: dict[str, Any] | None, scores: list[Score], curve: list[Point]) -> bool:
+    """Whether there is an evaluation after training; a log that prints no BPB at all ends with the loss of its last step."""
+    if finals or (table and table.get("val_bpb") is not None):
+        return True
+    return not scores and bool(curve) and curve[-1].val_loss is not None
+
+
+def _exported(draft: Draft) -> int | None:
+    """The line that first states the artifact's size; where none does, that of the checkpoint it was made from."""
+    for ids in (ARTIFACT_SIZES, CHECKPOINT_SIZES):
+        lines = [number for number, rule, _ in draft.matches if rule.id in ids]
+        if lines:
+            return min(lines)
+    return None
 
 
 def _point(number: int, match: Match[str], facts: dict[str, Any]) -> Point:
@@ -192,6 +226,24 @@ def _vocab(text: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def _footer(facts: dict[str, Any], sources: dict[str, int], notes: list[str]) -> None:
+    """What only the summary at a log's end states (autoresearch's form); its parameters are rounded to 0.1 million."""
+    for name, field, value in (
+        ("footer_train_s", "train_seconds", lambda found: found),
+        ("footer_steps", "steps", lambda found: found),
+        ("footer_memory_mib", "peak_memory_mib", round),
+        ("footer_params_m", "params", lambda found: round(found * 1e6)),
+    ):
+        if name in facts and field not in facts:
+            facts[field], sources[field] = value(facts[name]), sources[name]
+            if field == "params":
+                notes.append(
+                    f"line {sources[name]}: the parameters are those of the footer, in millions with one decimal"
+                )
+    if "step_ms" not in facts and facts.get("footer_steps") and facts.get("footer_train_s"):
+        facts["step_ms"] = 1000 * facts["footer_train_s"] / facts["footer_steps"]
+
+
 def _totals(facts: dict[str, Any], sources: dict[str, int], notes: list[str]) -> None:
     """Where no line states the counted total: a footer or a loose `total … bytes` line, said so."""
     for name, what in (
@@ -236,8 +288,10 @@ def _dialect(draft: Draft) -> str:
         return "golf"
     for dialect, marks in (
         ("v2", {"train_v2", "val_v2"}), ("v4", {"val_v4", "train_v4"}), ("v3", {"train_v3", "budget"}),
-        ("v1", {"train_v1", "val_v1", "val_loader"}),
+        ("v1", {"train_v1", "val_v1", "val_only_v1", "val_loader"}), ("footer", {"footer", "footer_steps"}),
     ):  # fmt: skip
         if ids & marks:
             return dialect
+    if ids & {"launch_result"} and not ids & {"train_v1", "val_v1"}:
+        return "launcher"
     return "evaluation only" if any(rule.kind == "score" for _, rule, _ in draft.matches) else "unknown"

@@ -1,5 +1,6 @@
 """Lines → runs: a pass over the log that collects every match of the grammar, cut where another run begins."""
 
+from dataclasses import replace
 from pathlib import Path
 from re import Pattern
 from re import compile as regex
@@ -9,6 +10,7 @@ from golf.files import parse_json
 from golf.logs.build import build
 from golf.logs.grammar import Grammar, grammar
 from golf.logs.result import Draft, LogFile, RunResult
+from golf.logs.runs import distinct
 from golf.logs.text import REMOVED, Text, clean
 from golf.parts.log import RESULT_FIELDS
 
@@ -18,7 +20,8 @@ COLON_PAIRS: Pattern[str] = regex(r"(?:\w+:\S+\s*){2,}$")
 COLON_PAIR: Pattern[str] = regex(r"(\w+):(\S+)")
 AFTER_HYPER = ("train_shards", "val_tokens", "model_params")
 MAX_BYTES = 500_000_000
-MEASURES = frozenset(("train", "val", "stop", "score"))
+DICT_ITEM: Pattern[str] = regex(r"'(\w{1,60})':\s*([^,]{1,200})")
+MEASURES = frozenset(("train", "val", "stop", "score", "launch"))
 
 
 def read_log(path: Path | str) -> LogFile:
@@ -60,9 +63,22 @@ def read_bytes(raw: bytes, name: str) -> LogFile:
     drafts = merge_resumed(split_runs(text, grammar()))
     runs: tuple[RunResult, ...] = tuple(build(index, draft) for index, draft in enumerate(drafts))
     notes = list(text.notes)
+    printed = len(runs)
+    runs = tuple(replace(run, index=index) for index, run in enumerate(distinct(runs)))
+    if len(runs) < printed:
+        notes.append(
+            f"{printed - len(runs) + 1} prints of one run in the file, of the standard output and of the log: one run"
+        )
     if len(runs) > 1:
-        notes.append(f"{len(runs)} runs in one file; the last complete one counts")
+        notes.append(f"{len(runs)} runs in one file; {_which_count(runs)}")
     return LogFile(name, text.encoding, text.total_lines, len(raw), runs, tuple(notes), len(text.dumps))
+
+
+def _which_count(runs: tuple[RunResult, ...]) -> str:
+    seeds = [run.seed for run in runs if run.complete and run.score is not None]
+    if len(set(seeds)) > 1 and None not in seeds:
+        return f"complete: seeds {', '.join(map(str, seeds))}"
+    return "the last complete one counts where only one can"
 
 
 def split_runs(text: Text, rules: Grammar) -> list[Draft]:
@@ -71,6 +87,7 @@ def split_runs(text: Text, rules: Grammar) -> list[Draft]:
     drafts = [draft]
     dumps = [number for number in text.dumps if number > draft.first_line]
     hyper = ""
+    launched: dict[str, dict[str, str]] = {}
     match = rules.match
     for number, line in text.lines:
         if dumps and number >= dumps[0]:
@@ -89,6 +106,15 @@ def split_runs(text: Text, rules: Grammar) -> list[Draft]:
         kind = rule.kind
         if kind == "quiet" and draft.measured:
             continue
+        if kind == "launched":
+            launched[groups["run"]] = {name: text.strip("'\"") for name, text in DICT_ITEM.findall(groups["hparams"])}
+            continue
+        if (
+            kind == "launch"
+            and draft.measured
+            and ("launch_result" in draft.seen or not _same_seed(draft, launched.get(groups["run"])))
+        ):
+            drafts.append(draft := Draft(number))
         if (kind in ("begin", "hyper") or rule.id == "seed") and draft.measured and rule.id in draft.seen:
             drafts.append(draft := Draft(number))
         draft.seen.add(rule.id)
@@ -102,6 +128,8 @@ def split_runs(text: Text, rules: Grammar) -> list[Draft]:
         else:
             draft.measured = draft.measured or kind in MEASURES
             draft.matches.append((number, rule, groups))
+            if kind == "launch":
+                draft.hyperparameters = {**launched.get(groups["run"], {}), **draft.hyperparameters}
             if not draft.measured and COLON_PAIRS.match(line):
                 draft.hyperparameters.update(COLON_PAIR.findall(line))
     return [draft for draft in drafts if draft.matches or draft.results or draft.hyperparameters]
@@ -163,6 +191,15 @@ def merge_resumed(drafts: list[Draft]) -> list[Draft]:
     return merged
 
 
+def _same_seed(draft: Draft, hparams: dict[str, str] | None) -> bool:
+    """Whether a launcher's summary can be of the run whose lines stand before it."""
+    return not hparams or _seed(draft) in (None, _number(hparams.get("seed", "")))
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def _listed(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
@@ -174,5 +211,4 @@ def _seed(draft: Draft) -> int | None:
     for _, _, groups in draft.matches:
         if groups.groupdict().get("seed"):
             return int(groups["seed"])
-    told = draft.hyperparameters.get("seed", "")
-    return int(told) if told.isascii() and told.isdigit() and len(told) < 19 else None
+    return _number(draft.hyperparameters.get("seed", ""))

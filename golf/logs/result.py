@@ -109,6 +109,11 @@ class RunResult:
         return self.score.val_loss if self.score else None
 
     @property
+    def last_loss(self) -> Point | None:
+        """The last validation that prints a loss: what a log of no BPB at all is judged by."""
+        return next((point for point in reversed(self.curve) if point.val_loss is not None), None)
+
+    @property
     def val_bytes(self) -> float | None:
         """Bytes of validation text that loss, BPB and tokens imply together; None when one is unknown."""
         if not self.score or self.score.val_loss is None or not self.val_tokens or not self.score.val_bpb:
@@ -138,7 +143,7 @@ LN2 = 0.6931471805599453
 
 @dataclass(frozen=True)
 class LogFile:
-    """A log file: its runs in order (the last complete one is the record), and what reading it took."""
+    """A log file: its runs in order, one printed twice only once, and what reading it took."""
 
     path: str
     encoding: str
@@ -150,12 +155,33 @@ class LogFile:
 
     @property
     def run(self) -> RunResult | None:
-        """The run that counts: the last complete one, else the last with a score, else the last."""
+        """The run that counts where only one can: the last complete one, else the last with a score, else the last."""
         for wanted in (lambda run: run.complete, lambda run: run.score is not None, lambda _: True):
             for run in reversed(self.runs):
                 if wanted(run):
                     return run
         return None
+
+
+def same_run(one: RunResult, two: RunResult) -> bool:
+    """Whether two prints are of one run: equal seeds, and no loss and no evaluation that both print differs.
+
+    Of the curve at least one training loss must be in both, where both have any; of the scores one must hold all of the other.
+    """
+    if one.seed != two.seed and None not in (one.seed, two.seed):
+        return False
+    mine, theirs = _evaluations(one), _evaluations(two)
+    if not mine or not theirs or not (mine <= theirs or theirs <= mine):
+        return False
+    left, right = ({(p.step, p.val_loss is None): (p.train_loss, p.val_loss) for p in run.curve} for run in (one, two))
+    common = left.keys() & right.keys()
+    if left and right:
+        return bool(common) and all(left[key] == right[key] for key in common)
+    return one.total_bytes is not None and one.total_bytes == two.total_bytes
+
+
+def _evaluations(run: RunResult) -> set[tuple[str, float]]:
+    return {(score.label, score.val_bpb) for score in run.scores if score.stage != "train_val"}
 
 
 @dataclass

@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-# epoch, [time], [date time] LEVEL:, ISO time with or without zone, [rank0]:, [default0]:, [modal]; any of them, one after another
+# epoch, [time], [date time] LEVEL:, ISO time with or without zone, [rank0]:, [default0]:, [modal], >>>; any, one after another
 PREFIX = re.compile(
     r"(?:\d{10}\.\d{3,6}\s+(?=\S)"
     r"|\[\d\d:\d\d:\d\d(?:[.,]\d+)?\]\s?"
     r"|\[\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[,.]\d+)?Z?\]\s*(?:-\s+)?(?:(?:INFO|WARNING|DEBUG)\s*:?\s*(?:-\s+)?)?"
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\s+(?:\[?(?:INFO|WARNING|DEBUG)\]?\s*:?\s*(?:-\s+)?)?"
     r"|\[(?:default|rank)?\d+\]:\s?"
-    r"|\[modal\]\s)+"
+    r"|\[modal\]\s"
+    r"|>{2,}\s+)+"
 )
 SEPARATOR = re.compile(r"={20,}\s*$")
 CODE = re.compile(r"(?:import \w[\w., ]*$|from [\w.]+ import |def \w+\(|class \w+[(:]|@\w+|if __name__ == )")
@@ -30,7 +31,8 @@ MAX_LINE = 20_000  # characters: no log line is near it, a packed script in a lo
 class Text:
     """A log's lines without prefixes, and what had to be repaired to get them.
 
-    lines: (line number in the file from 1, text); lines of code dumps, blank lines and GPU tables are left out.
+    lines: (line number in the file from 1, text); lines of code dumps and blank lines are left out, of tables all but the rows that
+    name a GPU.
     dumps: numbers of the first line of each code dump.
     """
 
@@ -81,11 +83,11 @@ def clean(raw: bytes) -> Text:
     prefixed = 0
     strip = PREFIX.match
     for number, row in enumerate(rows, 1):
-        if not row or number in skipped or row[0] in "|+=*" or row.isspace():
+        if not row or number in skipped or row.isspace() or (row[0] in "|+=*" and not _names_gpu(row)):
             continue
         if "%|" in row and PROGRESS.search(row):
             continue
-        if row[0] in "0123456789[" and (match := strip(row)):
+        if row[0] in "0123456789[>" and (match := strip(row)):
             prefixed += 1
             if match.end() < len(row):
                 kept.append((number, row[match.end() :]))
@@ -96,6 +98,11 @@ def clean(raw: bytes) -> Text:
     if skipped:
         notes.append(f"{len(skipped)} lines of source code in the log were left out")
     return Text(kept, dumps, encoding, tuple(notes), len(rows) - (not text or text.endswith("\n")))
+
+
+def _names_gpu(row: str) -> bool:
+    """Whether it is the row of a device in the table of nvidia-smi."""
+    return row[0] == "|" and "NVIDIA " in row
 
 
 def _rows(text: str, notes: list[str]) -> list[str]:

@@ -1,8 +1,6 @@
 """Token ids for a source, and the windows that are cut from them in a seeded order that any position can be resumed at."""
 
-import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from golf.errors import Exit, GolfError
-from golf.files import parse_json
+from golf.files import parse_json, sha256_of, whole_file
 from golf.models.source import Ids, Tokens
 
 if TYPE_CHECKING:
@@ -101,11 +99,8 @@ def text_tokens(name: str, encode: Encode) -> Tokens:
         kept = cache_dir() / "sae" / f"tokens-{_key(name, split, data, limit)}.npy"
         if not kept.is_file():
             ids = _encoded(_documents(split, data), encode, limit)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            scratch = kept.with_name(f".{kept.name}.{os.getpid()}.tmp")
-            with scratch.open("wb") as file:
+            with whole_file(kept) as file:
                 np.save(file, ids)
-            scratch.replace(kept)
         mapped: Ids = np.load(kept, mmap_mode="r")
         return mapped
 
@@ -120,7 +115,7 @@ def _key(name: str, split: str, data: Path | None, limit: int | None) -> str:
     else:
         stat = data.stat() if data.is_file() else None
         what = [str(data.resolve()), *([str(stat.st_size), str(stat.st_mtime_ns)] if stat else [])]
-    return hashlib.sha256(json.dumps([1, name, what, limit]).encode()).hexdigest()[:16]
+    return sha256_of(json.dumps([1, name, what, limit]).encode())[:16]
 
 
 def _encoded(documents: Iterator[str], encode: Encode, limit: int | None) -> Ids:

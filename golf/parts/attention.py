@@ -135,5 +135,5 @@ class Attention(nn.Module):
             y = self.head_gate(y, u, flow)
         y = y.reshape(B, T, C)
         if self.h.adapters:
-            return adapt(flow, "o", y, self.proj(y)), flow
+            return adapt(flow, "o", u, self.proj(y)), flow
         return self.proj(y), flow

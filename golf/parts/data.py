@@ -16,6 +16,7 @@ from golf.parts.knobs import Slot
 
 class Knobs:
     loader: Slot = "SequentialStream"  # class (h, env): next_batch() gives ids, targets of a micro-batch
+    target_bytes: Slot = "table_bytes"  # (h, env, tokens) -> bytes of text that every target stands for
     train_seq_len: "2 <= int <= 1048576" = 1024  # tokens
     train_batch_tokens: "8 <= int <= 1073741824" = 524_288  # per step, over all ranks and micro-batches
 
@@ -26,7 +27,7 @@ class Smoke:
 
 
 def shard_paths(env, split):
-    paths = sorted(glob.glob(os.path.join(env.data_path, f"fineweb_{split}_*.bin")))
+    paths = sorted(glob.glob(os.path.join(env.data_path, f"fineweb_{split}_[0-9]*.bin")))
     if not paths:
         raise FileNotFoundError(f"no fineweb_{split}_*.bin in {env.data_path}")
     return paths
@@ -104,6 +105,17 @@ def byte_tables(sp, vocab_size):
     return token_bytes, space, boundary
 
 
+def table_bytes(h, env, tokens):
+    """By the tokenizer's pieces. A tokenizer of transformed text has pieces that stand for none: it needs a side-car."""
+    sp = sentencepiece.SentencePieceProcessor(model_file=env.tokenizer_path)
+    assert sp.piece_to_id("\ue001") == sp.unk_id(), (
+        "this tokenizer reads CaseOps text: its bytes are in a side-car only"
+    )
+    token_bytes, space, boundary = (torch.from_numpy(table) for table in byte_tables(sp, h.vocab_size))
+    previous, target = tokens[:-1], tokens[1:]
+    return token_bytes[target] + (space[target] & ~boundary[previous])
+
+
 class Stream:
     """The validation split: tokens (N + 1,) int64, and the bytes of each of the N targets. `tokens[0]` is never scored."""
 
@@ -111,7 +123,4 @@ class Stream:
         self.tokens = torch.from_numpy(
             np.concatenate([load_shard(path) for path in shard_paths(env, "val")]).astype(np.int64)
         )
-        tables = byte_tables(sentencepiece.SentencePieceProcessor(model_file=env.tokenizer_path), h.vocab_size)
-        token_bytes, space, boundary = (torch.from_numpy(table) for table in tables)
-        previous, target = self.tokens[:-1], self.tokens[1:]
-        self.target_bytes = token_bytes[target] + (space[target] & ~boundary[previous])
+        self.target_bytes = h.target_bytes(h, env, self.tokens)

@@ -11,6 +11,7 @@ class Knobs:
     max_wallclock_seconds: "0 <= float <= 1e7" = 600.0  # training clock; 0 counts in steps
     micro_batches: "0 <= int <= 65536 and int % 8 == 0" = 0  # of a step, over all ranks | 0 for the contest's 8
     vocab_size: "4 <= int <= 65536" = 1024  # of the SentencePiece model
+    data_suffix: str = ""  # of the names of data set and tokenizer: how the text was transformed
 
 
 class Smoke:
@@ -25,8 +26,14 @@ class Env:
         self.seed = int(get("SEED", h.seed))
         self.iterations = int(get("ITERATIONS", h.iterations))
         self.max_wallclock_seconds = float(get("MAX_WALLCLOCK_SECONDS", h.max_wallclock_seconds))
-        self.data_path = get("DATA_PATH", f"./data/datasets/fineweb10B_sp{h.vocab_size}")
-        self.tokenizer_path = get("TOKENIZER_PATH", f"./data/tokenizers/fineweb_{h.vocab_size}_bpe.model")
+        if h.data_suffix:
+            self.data_path = get("DATA_PATH", f"./data/datasets/fineweb10B_sp{h.vocab_size}_{h.data_suffix}")
+            self.tokenizer_path = get(
+                "TOKENIZER_PATH", f"./data/tokenizers/fineweb_{h.vocab_size}_bpe_{h.data_suffix}.model"
+            )
+        else:
+            self.data_path = get("DATA_PATH", f"./data/datasets/fineweb10B_sp{h.vocab_size}")
+            self.tokenizer_path = get("TOKENIZER_PATH", f"./data/tokenizers/fineweb_{h.vocab_size}_bpe.model")
         self.run_id = get("RUN_ID", f"seed{self.seed}")
         self.distributed = "RANK" in os.environ and "WORLD_SIZE" in os.environ
         self.rank = int(get("RANK", 0))

@@ -46,8 +46,11 @@ class UNet(nn.Module):
         if self.h.core and loop:
             for core in self.core.values():
                 x, flow = core(x, blocks, flow)
+        return self.decode(x, flow, blocks, decoder, skips)[0]
+
+    def decode(self, x, flow, blocks, decoder, skips):
         for row, layer in enumerate(decoder):
             if skips:
                 x = self.merge(x, skips.pop(), row)
             x, flow = blocks[layer](x, flow.next())
-        return x
+        return x, flow

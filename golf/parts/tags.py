@@ -7,7 +7,8 @@ import torch
 
 
 class Tag(NamedTuple):
-    group: str  # optimizer: "matrix" (Muon), "scalar", "embed", "bias" (Adam); "measured" statistics have none
+    # optimizer: "matrix" (Muon), "scalar", "embed", "bias" (Adam); "measured": statistics, which learn nothing; "untrained": none
+    group: str
     role: str  # quantizer: "attn", "mlp", "embed", "table", "gate", "control"
     master: str  # "fp32", or "compute": the optimizer updates it in the dtype of the activations
     init: object  # (h, weight, rng) -> None fills the weight in place; None keeps the value it was made with

@@ -1,11 +1,17 @@
 """What a record's submission.json claims: of its headline, and seed by seed, in any of the forms in use."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 PER_SEED = ("seed_results", "per_seed", "seeds", "val_bpb_seeds")
-HEADLINE = ("val_bpb", "mean_val_bpb", "mean_bpb")
+HEADLINE = (
+    *("val_bpb", "mean_val_bpb", "val_bpb_mean", "mean_bpb", "bpb_mean", "val_bpb_3seed_mean"),
+    *("final_val_bpb", "final_bpb"),
+)
+DATE = re.compile(r"20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
+NUMBER = re.compile(r"\s*\d{1,9}\.\d{1,15}\s*")  # as text
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,33 @@ def headline(claims: Mapping[str, Any] | None) -> float | None:
     return number(claims or {}, *HEADLINE)
 
 
+def claimed_seeds(claims: Mapping[str, Any] | None) -> list[str]:
+    """The seeds that the record says it ran: those of its claims, else its list of seeds."""
+    found = list(seed_claims(claims))
+    if found or not claims:
+        return found
+    listed = claims.get("seeds") if isinstance(claims.get("seeds"), list) else [claims.get("seed")]
+    return [str(seed) for seed in listed or () if isinstance(seed, int) and not isinstance(seed, bool)]
+
+
+def claimed_scores(claims: Mapping[str, Any] | None) -> list[tuple[float, int]]:
+    """Every claimed bits per byte with its decimals: the headline's and the seeds'."""
+    table = claims or {}
+    found = [(claim.val_bpb, claim.digits) for claim in seed_claims(table).values() if claim.val_bpb is not None]
+    head = headline(table)
+    return found if head is None else [*found, (head, len(repr(head).partition(".")[2]))]
+
+
+def author_and_date(claims: Mapping[str, Any] | None, folder_name: str = "") -> tuple[str, str]:
+    """Who made a record and on which day (ISO), by its claims, else by the date that begins its folder's name; "" for unknown."""
+    table = claims or {}
+    author = next(
+        (str(table[key]) for key in ("author", "github_id") if isinstance(table.get(key), str) and table[key]), ""
+    )
+    found = DATE.match(str(table.get("date") or "")) or DATE.match(folder_name)
+    return author, found[0] if found else ""
+
+
 def claimed_track(claims: Mapping[str, Any] | None, place: str = "") -> str:
     """10min_16mb, non_record_16mb or local, by `track` in the claims, else by the name of the folder that records lie in (`place`)."""
     words = str((claims or {}).get("track", "")).lower()
@@ -39,9 +72,13 @@ def claimed_track(claims: Mapping[str, Any] | None, place: str = "") -> str:
 
 
 def number(table: Mapping[str, Any], *names: str) -> float | None:
-    """The first of the named entries that is a number."""
-    values = (table.get(name) for name in names)
-    return next((float(value) for value in values if _is_number(value)), None)
+    """The first of the named entries that is a number, or the text of one."""
+    for value in (table.get(name) for name in names):
+        if _is_number(value):
+            return float(value)
+        if isinstance(value, str) and NUMBER.fullmatch(value):
+            return float(value)
+    return None
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:

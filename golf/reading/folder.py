@@ -9,24 +9,28 @@ from typing import Any
 
 from golf.errors import GolfError
 from golf.files import files_below, own_files, read_json, read_text
-from golf.logs import RunResult, Score, read_log
+from golf.logs import RunResult, Score, counting, read_log
+from golf.logs.backing import as_claimed
 from golf.logs.result import LogFile
-from golf.reading.claims import SeedClaim, claimed_track, headline, number, seed_claims
+from golf.logs.runs import configuration
+from golf.reading.claims import SeedClaim, claimed_scores, claimed_track, headline, number, seed_claims
 
 MOST_TEXT_BYTES = 4_000_000
 SEED_IN_NAME = re.compile(r"seed[_-]?(\d+)", re.I)
+NUMBER_IN_NAME = re.compile(r"(?:^|[_-])s(\d{1,9})(?=[_.-]|$)|(?:log|run|train)[_-](\d{1,9})(?=\.|$)", re.I)
 DOCUMENTS = (".md", ".json", ".log", ".svg", ".png", ".toml", ".lock", ".tsv", ".csv")
 README_NUMBER = re.compile(r"(?<![\d.])([01]\.\d{3,8})(?!\d)")
 
 
 @dataclass(frozen=True)
 class SeedLog:
-    """A log of the folder with the run that counts in it."""
+    """A run of the folder. name: of its log, with the run's first line where the log holds several."""
 
     path: Path
     name: str
     file: LogFile
     run: RunResult
+    alone: bool = True
 
     @property
     def seed(self) -> int | None:
@@ -50,9 +54,20 @@ class SeedLog:
 
     @property
     def seed_in_name(self) -> int | None:
-        """The seed that the file's name states."""
-        found = SEED_IN_NAME.search(self.path.name)
+        """The seed that the file's name states; None where the file holds several runs."""
+        found = SEED_IN_NAME.search(self.path.name) if self.alone else None
         return int(found[1]) if found else None
+
+    @property
+    def number_in_name(self) -> int | None:
+        """A number in the file's name that may be a seed, as in train_s42.log or log_1337.txt: for logs that state none."""
+        found = NUMBER_IN_NAME.search(self.path.name) if self.alone else None
+        return int(found[1] or found[2]) if found else None
+
+    @cached_property
+    def configuration(self) -> Mapping[str, str]:
+        """What was run, whatever the seed."""
+        return configuration(self.run)
 
 
 @dataclass(frozen=True)
@@ -98,16 +113,40 @@ class Folder:
 
     @cached_property
     def logs(self) -> tuple[SeedLog, ...]:
-        """The logs that can be read and hold a run, in order of their names."""
-        logs = []
+        """The runs in the logs that can be read, each complete one (see `counting`), in order of the logs' names."""
+        return tuple(log for logs in self._read.values() if not isinstance(logs, str) for log in logs)
+
+    @cached_property
+    def unread(self) -> Mapping[str, str]:
+        """Name of a log without a run → why."""
+        return {name: why for name, why in self._read.items() if isinstance(why, str)}
+
+    @cached_property
+    def _read(self) -> Mapping[str, "tuple[SeedLog, ...] | str"]:
+        found: dict[str, tuple[SeedLog, ...] | str] = {}
+        claimed = claimed_scores(self.claims)
         for path in log_files(self.path):
+            name = path.relative_to(self.path).as_posix()
             try:
                 file = read_log(path)
-            except GolfError:
+            except GolfError as fault:
+                found[name] = fault.message
                 continue
-            if file.run is not None and (file.run.curve or file.run.scores or file.run.params):
-                logs.append(SeedLog(path, path.relative_to(self.path).as_posix(), file, file.run))
-        return tuple(logs)
+            runs = [run for run in counting(file) if run.curve or run.scores or run.params]
+            found[name] = (
+                tuple(
+                    SeedLog(
+                        path,
+                        name if len(runs) == 1 else f"{name}:{run.first_line}",
+                        file,
+                        as_claimed(run, claimed),
+                        len(runs) == 1,
+                    )
+                    for run in runs
+                )
+                or "no line of it is a known log line"
+            )
+        return found
 
     @property
     def track(self) -> str:

@@ -147,7 +147,9 @@ def parse(path: Path, text: str) -> Module:
     try:
         return Module(path, text, _tree(text))
     except (SyntaxError, ValueError) as fault:
-        newer = _tree_of_newer(text)
+        from golf.reading.newer_syntax import tree_of_newer
+
+        newer = tree_of_newer(text)
         if newer is not None:
             return Module(path, text, newer, None, newer_syntax=True)
         line = getattr(fault, "lineno", None)
@@ -162,20 +164,6 @@ def _tree(text: str) -> ast.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ast.parse(text)
-
-
-def _tree_of_newer(text: str) -> ast.Module | None:
-    """The tree when only f-strings of Python 3.12 are in the way: they are replaced by tuples of their expressions."""
-    if not re.search(r"""\b[rR]?[fF][rR]?["']""", text):
-        return None
-    try:
-        import libcst
-
-        from golf.reading.newer_syntax import without_fstrings
-
-        return _tree(without_fstrings(text))
-    except (libcst.ParserSyntaxError, SyntaxError, ValueError, RecursionError):
-        return None
 
 
 def local_files(module: Module, script: Path, folder: Path) -> list[Path]:

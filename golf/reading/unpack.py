@@ -7,17 +7,22 @@ much they may unpack; anything else in a wrapper is reported, not guessed.
 import ast
 import binascii
 import lzma
+import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from golf.errors import GolfError
+from golf.files import is_own
 from golf.reading.decompress import DECODERS, DECOMPRESSORS, bounded, lzma_constant
 
 MAX_PACKED_BYTES = 32_000_000
 MAX_LAYERS = 5
+OPENERS = frozenset(("open", "read_text", "read_bytes", "Path"))
+MAX_STUB_BYTES = 2_000  # a stub runs another file and does little else
+FILE_NAME = re.compile(r"(?:\./|/)?[\w-]+(?:/[\w-]+)*\.(?:py|txt|bin|xz|lzma|br|gz|zst|b64|b85|pyc)")
 
 
 class NotPython(GolfError):
@@ -27,12 +32,14 @@ class NotPython(GolfError):
 @dataclass(frozen=True)
 class Unpacked:
     """source: the readable text; layers: what was undone, outermost first; siblings: files that the script runs from its folder;
-    outer: the texts of the wrappers, which may do more than wrap."""
+    outer: the texts of the wrappers, which may do more than wrap. remark: which Python the source needs, where the running one does
+    not parse it; "" else."""
 
     source: str
     layers: tuple[str, ...] = ()
     siblings: tuple[str, ...] = ()
     outer: tuple[str, ...] = ()
+    remark: str = ""
 
 
 def unpack(packed: str | bytes | Path) -> str:
@@ -41,18 +48,38 @@ def unpack(packed: str | bytes | Path) -> str:
 
 
 def unwrap(packed: str | bytes | Path) -> Unpacked:
-    """Undo every wrapper of a script.
+    """Undo every wrapper of a script, and read the sibling that a stub beside it runs. The text inside needs to be Python only where it
+    may be a wrapper again: what no grammar at hand parses is returned with a remark.
 
-    Raises GolfError for text that is not Python, damaged or oversized payloads, and a wrapper of an unknown form.
+    Raises GolfError for text that is not Python and in no wrapper, damaged or oversized payloads, and a wrapper of an unknown form.
     """
     if isinstance(packed, Path):
         if not packed.is_file():
             raise GolfError(f"no file {packed}", "name a train_gpt.py")
-        packed = packed.read_bytes()
+        found = _unwrapped(packed.read_bytes())
+        return _followed(found, packed)
+    return _unwrapped(packed)
+
+
+def _unwrapped(packed: str | bytes) -> Unpacked:
     found, fault = peel(_decoded(packed))
+    if isinstance(fault, NotPython) and found.layers:
+        return replace(found, remark=f"what was inside is {fault.message}")
     if fault is not None:
         raise fault
     return found
+
+
+def _followed(stub: Unpacked, script: Path) -> Unpacked:
+    """The script that a stub runs from its own folder, where it does nothing else and that file is a script; else the stub."""
+    paths = [script.parent / name for name in stub.siblings if name.endswith(".py")]
+    if len(paths) != 1 or len(stub.source) > MAX_STUB_BYTES or not is_own(paths[0], script.parent):
+        return stub
+    if paths[0].resolve() == script.resolve() or not paths[0].resolve().is_relative_to(script.parent.resolve()):
+        return stub
+    inner = _unwrapped(paths[0].read_bytes())
+    layers = (*stub.layers, f"the file {stub.siblings[0]}", *inner.layers)
+    return replace(inner, layers=layers, siblings=stub.siblings, outer=(*stub.outer, stub.source, *inner.outer))
 
 
 def peel(text: str) -> tuple[Unpacked, GolfError | None]:
@@ -75,7 +102,7 @@ def peel(text: str) -> tuple[Unpacked, GolfError | None]:
             break
         outer.append(text)
         text = inner
-    return Unpacked(text, tuple(layers), tuple(siblings), tuple(outer)), fault
+    return Unpacked(text, tuple(layers), tuple(siblings), tuple(outer), "" if fault else _needs(text)), fault
 
 
 def _decoded(packed: str | bytes) -> str:
@@ -94,14 +121,13 @@ def _decoded(packed: str | bytes) -> str:
 
 def _inner(text: str, layers: list[str], siblings: list[str]) -> str | None:
     """The text that a script executes, or None when it executes none at its top level."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:
-        raise NotPython(f"not Python: {fault}", "`golf unpack` reads Python scripts") from fault
+    tree = _tree(text)
     reader = _Reader(siblings)
     for node in _statements(tree.body):
         if isinstance(node, ast.Import | ast.ImportFrom):
             reader.note_import(node)
+        elif isinstance(node, ast.With):
+            reader.note_with(node)
         elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             reader.names[node.targets[0].id] = node.value
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _name(node.value.func) == "exec":
@@ -109,6 +135,30 @@ def _inner(text: str, layers: list[str], siblings: list[str]) -> str | None:
             layers += reader.steps
             return found
     return None
+
+
+def _tree(text: str) -> ast.Module:
+    """The script's tree, by the grammar of a newer Python where the running one's does not do."""
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:
+        from golf.reading.newer_syntax import tree_of_newer
+
+        tree = tree_of_newer(text) if isinstance(fault, SyntaxError) else None
+        if tree is None:
+            raise NotPython(f"not Python: {fault}", "`golf unpack` reads Python scripts") from fault
+        return tree
+
+
+def _needs(text: str) -> str:
+    """Which newer Python a script needs, as a remark; "" where the running one parses it."""
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        from golf.reading.newer_syntax import needed_python
+
+        return f"needs Python {needed_python(text)}"
+    return ""
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -124,6 +174,8 @@ def _executed(call: ast.Call, reader: "_Reader", siblings: list[str]) -> str | N
     try:
         value = reader.value(call.args[0])
     except GolfError:
+        if len(siblings) == before and (name := reader.file_named_in(call.args[0])):
+            siblings.append(name)
         if len(siblings) > before:
             return None
         raise
@@ -150,6 +202,11 @@ class _Reader:
             prefix = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
             self.modules[alias.asname or alias.name] = prefix + alias.name
 
+    def note_with(self, node: ast.With) -> None:
+        for item in node.items:
+            if isinstance(item.optional_vars, ast.Name):
+                self.names[item.optional_vars.id] = item.context_expr
+
     def dotted(self, node: ast.expr) -> str:
         """`B.b85decode` as `base64.b85decode`, whatever B was imported as."""
         text = _name(node) if isinstance(node, ast.Name | ast.Attribute) else ""
@@ -170,6 +227,8 @@ class _Reader:
                 return -int(self.value(node.operand, depth + 1))
             case ast.BinOp(op=ast.Add()):
                 return self.value(node.left, depth + 1) + self.value(node.right, depth + 1)
+            case ast.BinOp(op=ast.BitOr()):  # of flags: 9 | lzma.PRESET_EXTREME
+                return int(self.value(node.left, depth + 1)) | int(self.value(node.right, depth + 1))
             case ast.List() | ast.Tuple():
                 return [self.value(e, depth + 1) for e in node.elts]
             case ast.Dict():
@@ -186,11 +245,36 @@ class _Reader:
             f"a wrapper of an unknown form: `{_name(node)[:80]}`", "unpack it by hand; nothing of it was run"
         )
 
+    def file_named_in(self, node: ast.expr) -> str:
+        """The file that an expression opens, whatever joins its name to a folder; "" for none.
+
+        `open(os.path.join(here, "a.py"))`, `Path(__file__).with_name("a.py")`, `open(__file__.replace("train_gpt.py", "a.py"))`.
+        """
+        if isinstance(node, ast.Call) and self.dotted(node.func) == "compile" and node.args:
+            node = node.args[0]  # its second argument is a name for tracebacks
+        nodes = list(self.nodes_of(node))
+        texts = [one.value for one in nodes if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+        files = [text for text in texts if FILE_NAME.fullmatch(text)]
+        calls = [_name(one.func).rpartition(".")[2] for one in nodes if isinstance(one, ast.Call)]
+        return files[-1].removeprefix("./").removeprefix("/") if files and not OPENERS.isdisjoint(calls) else ""
+
+    def nodes_of(self, node: ast.expr) -> Iterator[ast.AST]:
+        """The nodes of an expression and of what the names in it stand for, those of the names first."""
+        found, left, seen = [node], [node], set[str]()
+        while left:
+            for inner in ast.walk(left.pop()):
+                if isinstance(inner, ast.Name) and inner.id in self.names and inner.id not in seen:
+                    seen.add(inner.id)
+                    found.append(self.names[inner.id])
+                    left.append(self.names[inner.id])
+        for one in reversed(found):
+            yield from ast.walk(one)
+
     def call(self, node: ast.Call, depth: int) -> Any:
         func = self.dotted(node.func)
         if func in ("open", "pathlib.Path", "Path") and node.args and isinstance(node.args[0], ast.Constant):
             sibling = ast.literal_eval(node.args[0])
-            self.siblings.append(str(sibling))
+            self.siblings.append(str(sibling).removeprefix("./"))
             raise GolfError(f"it runs another file, `{sibling!s}`", "unpack that file: its bytes count too")
         if func == "compile" and node.args:
             return self.value(node.args[0], depth)

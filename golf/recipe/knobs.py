@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from golf.errors import GolfError
+from golf.files import toml
 from golf.recipe.bounds import finite
 from golf.recipe.catalogue import Catalogue, did_you_mean
 from golf.recipe.partfile import Knob
@@ -117,32 +118,12 @@ def literal(value: Any) -> str:
     """A scalar as one writes it in Python: 786_432, 1e-08, "text", (3, 5)."""
     if isinstance(value, bool) or value is None:
         return repr(value)
-    if isinstance(value, int):
-        return f"{value:_}" if abs(value) >= 10_000 else str(value)
-    if isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
-            return f'float("{value}")'
-        return f"{value:_}" if abs(value) >= 10_000 and value == int(value) and abs(value) < 1e16 else repr(value)
+    if isinstance(value, int | float):
+        return toml(value) if abs(value) < float("inf") else f'float("{value}")'
     if isinstance(value, tuple):
         return f"({literal(value[0])},)" if len(value) == 1 else f"({', '.join(literal(v) for v in value)})"
     text = repr(str(value))
     return text if text.startswith('"') or '"' in text else f'"{text[1:-1]}"'
-
-
-def toml(value: Any) -> str:
-    """The same value as one writes it in TOML."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(toml(v) for v in value)}]"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return '"' + escaped.replace("\n", "\\n").replace("\t", "\\t") + '"'
-    return (
-        literal(value)
-        if not isinstance(value, float) or (value == value and abs(value) != float("inf"))
-        else str(value)
-    )
 
 
 def assignments(changes: Mapping[str, Any]) -> list[str]:

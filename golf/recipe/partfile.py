@@ -1,7 +1,6 @@
 """One file of the parts, read without importing it: its knobs, definitions and imports."""
 
 import ast
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from golf.errors import GolfError
+from golf.files import sha256_of
 from golf.recipe.bounds import Bound, bound_of
 
 KINDS = ("int", "float", "bool", "str", "tuple", "Slot", "Chain")
@@ -108,7 +108,7 @@ def read_part(path: Path, module: str, package: str, user: bool, _mtime_ns: int)
         module=module,
         path=path,
         text=text,
-        sha256=hashlib.sha256(text.encode()).hexdigest(),
+        sha256=sha256_of(text.encode()),
         doc=doc,
         knobs=tuple(_knobs(tree, path, text.splitlines())),
         definitions=tuple(_definitions(tree, path.stem, text.splitlines(keepends=True))),

@@ -1,6 +1,6 @@
 """Techniques: a part in `techniques/`, or a row of recipes/techniques.toml for what is only a knob of the skeleton.
 
-`--with R:T` copies T from recipe R with its knobs and its place in the chain; `--without T` takes it out (design §10.14).
+`--with R:T` copies T from recipe R with its knobs and its place in the chain; `--without T` takes it out.
 """
 
 import re

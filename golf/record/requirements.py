@@ -4,7 +4,9 @@ import ast
 import sys
 from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from pathlib import Path
 
+from golf.challenge import SCRIPT
 from golf.errors import GolfError
 
 
@@ -13,11 +15,14 @@ def requirements(script: bytes, local: Collection[str] = ()) -> str:
 
     What is not installed here was not used by the runs: an import that the script does without; it stands as a remark.
     """
+    from golf.reading.script import parse
     from golf.reading.unpack import unpack
 
     try:
-        tree = ast.parse(unpack(script))
-    except (GolfError, SyntaxError):
+        tree = parse(Path(SCRIPT), unpack(script)).tree
+    except GolfError:
+        tree = None
+    if tree is None:
         return "torch\n"
     imported = {
         alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names

@@ -9,25 +9,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from golf.board.views import day
 from golf.challenge import CAP_BYTES, SCRIPT, TRACK_FOLDERS
 from golf.errors import Exit, GolfError
-from golf.figures import curves as plots
-from golf.figures import curves_png as plots_png
 from golf.files import json_text
 from golf.project import author as who
 from golf.project import find_root, is_adopted
 from golf.recipe import Recipe
 from golf.record.claims import claims_of
 from golf.record.evidence import Evidence, gather
-from golf.record.method import words_of
+from golf.record.pictures import charts, draw_all
 from golf.record.readme import readme_of, with_compliance
 from golf.record.requirements import requirements
-from golf.record.weights import largest, read_weights
-
-CAPTIONS = {
-    "loss": "Training loss against wallclock", "stages": "BPB by stage", "bytes": "Bytes of the worst seed",
-    "tensors": "Quantized tensors before the coder, layers together",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,6 +34,7 @@ class Wishes:
     set_id: str | None = None
     seeds: Sequence[int] | None = None
     verify: bool = True
+    hardware: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,30 +47,19 @@ class Plan:
     author: tuple[str, str]
     date: str
 
-    @property
-    def earlier(self) -> list[Path]:
-        """Records of the same name beside it, of other dates."""
-        name = self.folder.name.removeprefix(self.date)
-        return [
-            p
-            for p in self.folder.parent.glob(f"*{name}")
-            if re.fullmatch(rf"\d{{4}}-\d{{2}}-\d{{2}}{re.escape(name)}", p.name)
-        ]
-
 
 def plan_record(submission: Path, wishes: Wishes) -> Plan:
     """Check everything that can be wrong before a file is written.
 
     Raises GolfError: unfinished or same-seed runs, nobody to credit, over the cap, derived beyond [quant], a folder in the way.
     """
-    evidence = gather(submission, wishes.set_id, wishes.seeds)
+    evidence = gather(submission, wishes.set_id, wishes.seeds, wishes.hardware)
     _check_derived(evidence)
     if evidence.worst_bytes is not None and evidence.worst_bytes > CAP_BYTES and evidence.challenge:
         raise GolfError(f"`{submission.name}` weighs {evidence.worst_bytes:,} bytes at its worst seed; the cap is {CAP_BYTES:,}",
                         f"make it fit: `golf package {submission.name} --fit`", Exit.OVER_BYTES)  # fmt: skip
     date = wishes.date or datetime.now(UTC).date().isoformat()
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", date):
-        raise GolfError(f"`{date}` is no date", "write it as 2026-04-20")
+    date = day(date)
     title = wishes.name or (evidence.recipe.title if evidence.recipe and evidence.recipe.title else submission.name)
     short = re.sub(r"[^A-Za-z0-9._-]+", "_", wishes.name or submission.name).strip("_") or "Record"
     parent = wishes.out or find_root(submission) / "records" / TRACK_FOLDERS[evidence.track]
@@ -157,8 +140,8 @@ def fill(folder: Path, plan: Plan, *, verify: bool) -> None:
     )
     (folder / "submission.json").write_text(json_text(claims, 2, ascii_only=False) + "\n", encoding="utf-8")
     (folder / "requirements.txt").write_text(_requirements(evidence), encoding="utf-8")
-    shown = _draw(folder, charts(evidence))
-    text = readme_of(evidence, plan.title, shown, words_of(plan.earlier))
+    shown = draw_all(folder, charts(evidence))
+    text = readme_of(evidence, plan.title, shown, plan.date)
     (folder / "README.md").write_text(text, encoding="utf-8")
     verdict = _verify(folder, evidence) if verify else None
     (folder / "README.md").write_text(with_compliance(text, verdict), encoding="utf-8")
@@ -171,57 +154,6 @@ def _requirements(evidence: Evidence) -> str:
         return own.read_text(encoding="utf-8", errors="replace")
     beside = {Path(name).stem for name in (*evidence.shipped.files, *evidence.shipped.beside)}
     return requirements(evidence.script, local=beside)
-
-
-def _draw(folder: Path, drawn: Mapping[str, plots.Chart]) -> dict[str, str]:
-    """Write every chart as SVG, and as PNG where matplotlib is; SVG's name → caption, which the README shows."""
-    for stem, chart in drawn.items():
-        (folder / f"{stem}.svg").write_text(chart.svg(), encoding="utf-8")
-        if plots_png.can_draw():
-            plots_png.write_png(chart, folder / f"{stem}.png")
-    return {f"{stem}.svg": CAPTIONS[stem] for stem in drawn}
-
-
-def charts(evidence: Evidence) -> dict[str, plots.Chart]:
-    """The plots, stem of the file name → chart; one without data is left out."""
-    loss = {
-        f"seed {seed.seed}": [(point.train_seconds, point.train_loss) for point in seed.run.curve
-                              if point.train_seconds is not None and point.train_loss is not None]
-        for seed in evidence.seeds
-    }  # fmt: skip
-    stages = {}
-    for stage in ("pre_quant", "quantized", "sliding", "ttt"):
-        scores = [getattr(seed.run, stage) for seed in evidence.seeds]
-        if all(scores):
-            stages[stage.replace("_", "-")] = sum(score.val_bpb for score in scores) / len(scores)
-    if round(evidence.bpb.mean, 5) not in [round(value, 5) for value in stages.values()]:
-        stages["final"] = evidence.bpb.mean
-    sizes, tensors = weights_of(evidence)
-    drawn = {}
-    if any(loss.values()):
-        curves = {name: line for name, line in loss.items() if line}
-        drawn["loss"] = plots.Chart(CAPTIONS["loss"], "nats per token", x_name="training clock, s", series=curves)
-    if len(stages) > 1:
-        title = f"BPB by stage, mean of {len(evidence.seeds)} seeds"
-        drawn["stages"] = plots.Chart(title, "bits per byte", values=stages, from_zero=False)
-    if sizes:
-        drawn["bytes"] = plots.Chart(CAPTIONS["bytes"], "bytes", values=sizes, digits=0)
-    if tensors:
-        drawn["tensors"] = plots.Chart(CAPTIONS["tensors"], "bytes", values=tensors, digits=0)
-    return drawn
-
-
-def weights_of(evidence: Evidence) -> tuple[dict[str, float], dict[str, float]]:
-    """(bytes on disk of the worst seed by what they are, its largest tensors as quantized before the coder)."""
-    worst = max(evidence.seeds, key=lambda seed: evidence.total_bytes(seed) or 0)
-    total, code = evidence.total_bytes(worst), evidence.shipped.code_bytes
-    if total is None:
-        return {}, {}
-    weights = read_weights(worst.log.parent / "model.golf")
-    if weights is None:
-        return {"code": float(code), "compressed model": float(total - code)}, {}
-    sizes = {"code": code, "manifest": weights.manifest_bytes, f"tensors ({weights.coder})": weights.payload_bytes}
-    return {name: float(size) for name, size in sizes.items()}, largest(weights.tensors)
 
 
 def _verify(folder: Path, evidence: Evidence) -> Any:

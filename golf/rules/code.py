@@ -82,6 +82,7 @@ class Code:
         self.modules = [module for module in modules if module.tree is not None]
         self.overrides = {key.lower(): value for key, value in (overrides or {}).items()}
         self.pieces: dict[str, list[Piece]] = {}
+        self._dead_lines: dict[tuple[Path, int], list[tuple[int, int]]] = {}
         for module in self.modules:
             owners = _owners(module)
             for node in module.nodes:
@@ -193,6 +194,49 @@ class Code:
         """Whether the run can reach it with the settings as they are."""
         return self.live.get(piece.name) == "on"
 
+    def is_on(self, piece: Piece, line: int) -> bool:
+        """Whether a line of a live function can be reached: it lies in no branch whose switch is off."""
+        return self.is_live(piece) and not any(first <= line <= last for first, last in self._dead(piece))
+
+    def _dead(self, piece: Piece) -> list[tuple[int, int]]:
+        """Lines of the branches of a function that the settings switch off."""
+        key = (piece.path, piece.node.lineno)
+        if key not in self._dead_lines:
+            found = []
+            for node in piece.nodes:
+                if isinstance(node, ast.If) and (truth := self.truth(node.test)) is not None:
+                    branch = node.orelse if truth else node.body
+                    if branch:
+                        found.append((branch[0].lineno, branch[-1].end_lineno or branch[-1].lineno))
+            self._dead_lines[key] = found
+        return self._dead_lines[key]
+
+    def number(self, node: ast.expr, piece: Piece | None = None, depth: int = 6) -> float | None:
+        """The number that an expression of constants, settings and names assigned once in `piece` comes to; None where it hangs on more."""
+        if depth < 0:
+            return None
+        match node:
+            case ast.Constant(value=int() | float() as value):
+                return float(value)
+            case ast.BinOp(left=left, op=op, right=right):
+                one, two = self.number(left, piece, depth - 1), self.number(right, piece, depth - 1)
+                return None if one is None or two is None else _computed(op, one, two)
+            case ast.Name() | ast.Attribute():
+                name = leaf(node)
+                if piece is not None and isinstance(node, ast.Name):
+                    given = [
+                        each.value
+                        for each in piece.nodes
+                        if isinstance(each, ast.Assign) and any(leaf(t) == name for t in each.targets)
+                    ]
+                    if given:
+                        return self.number(given[0], piece, depth - 1) if len(given) == 1 else None
+                    if name in piece.params:
+                        return None
+                value = self.value(name)
+                return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        return None
+
     @cached_property
     def main_flow(self) -> list[ast.Call]:
         """The calls of the outermost live code in reading order: module level, then `main` and what drives training."""
@@ -208,6 +252,19 @@ class Code:
             for piece in self.pieces.get(name, []):
                 calls += [node for node in ordered(piece.node) if isinstance(node, ast.Call)]
         return calls
+
+
+def _computed(op: ast.operator, one: float, two: float) -> float | None:
+    match op:
+        case ast.Add():
+            return one + two
+        case ast.Sub():
+            return one - two
+        case ast.Mult():
+            return one * two
+        case ast.FloorDiv() | ast.Div() if two:
+            return one // two if isinstance(op, ast.FloorDiv) else one / two
+    return None
 
 
 def _owners(module: Module) -> dict[ast.AST, str]:

@@ -1,4 +1,4 @@
-"""Which executed checks a subject gets, run once: the composed script's own evaluators, or a foreign script's where found."""
+"""The executed checks of a script that golf composed, run once: its own evaluators on a stub model."""
 
 import ast
 from dataclasses import dataclass, field
@@ -61,29 +61,21 @@ def execution_of(subject: Subject) -> Execution | None:
 
 
 def execute(subject: Subject) -> Execution | None:
-    """Run the checks; None where running was not asked for (a foreign script without `--execute`) or nothing is there to run."""
+    """Run the checks on a script that golf composed; None for any other: a stranger's is judged whole, see `golf.rules.trials`."""
     from golf.rules.sandbox import run_sandboxed
 
     source = subject.source
     if source is None:
         return None
-    if not (subject.execute or is_ours(subject)):
-        if is_composed(source.main.text):
+    if not is_ours(subject):
+        if not subject.execute and is_composed(source.main.text):
             subject.notes.append(
-                f"not executed, though it looks composed: {why_not_ours(subject)}; `--execute` runs it in the sandbox"
+                f"not executed, though it looks composed: {why_not_ours(subject)}; `--execute` runs it in the box"
             )
         return None
     if not source.readable:
         return Execution(fault=f"not all code could be read: {source.faults[0]}")
-    composed = is_composed(source.main.text)
-    job = {
-        "mode": "composed" if composed else "foreign",
-        "text": source.main.text,
-        "quick": subject.quick,
-        "overrides": subject.run_settings,
-        "helpers": {path.name: str(path.resolve()) for path in source.helpers},
-        **(_data(subject) if composed else {}),
-    }
+    job = {"text": source.main.text, "quick": subject.quick, **_data(subject)}
     answer = run_sandboxed(job, SECONDS_QUICK if subject.quick else SECONDS)
     return Execution(
         tuple(answer.get("suites", ())),

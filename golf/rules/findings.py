@@ -1,7 +1,8 @@
-"""What a verification says: four states, two readings, one verdict.
+"""What a verification says: five states, two readings, one verdict.
 
 A detector returns `Result`s about one rule; `settle` folds them into the rule's `Finding`; a `Verdict` holds all findings and the
-exit code that follows from them. UNKNOWN is never PASS.
+exit code that follows from them. PASS says by what a rule is proven to be kept: by something that would have failed had it been
+broken. That nothing was found is CLEAN SO FAR; UNKNOWN says what is missing.
 """
 
 from collections.abc import Sequence
@@ -14,9 +15,10 @@ from golf.rules.pack import Rule
 
 
 class State(StrEnum):
-    """What is known of a rule: kept, broken, cannot be told, does not apply."""
+    """What is known of a rule: proven to be kept, no sign against it, broken, cannot be told, does not apply."""
 
     PASS = "PASS"
+    CLEAN = "CLEAN SO FAR"
     FAIL = "FAIL"
     UNKNOWN = "UNKNOWN"
     NA = "N/A"
@@ -121,7 +123,7 @@ def _evidence(chosen: Sequence[Result], spoken: Sequence[Result]) -> list[str]:
     return [line for result in chosen for line in ((() if result in said else (result.message,)) + result.evidence)]
 
 
-_WORST_FIRST = (State.FAIL, State.UNKNOWN, State.PASS, State.NA)
+_WORST_FIRST = (State.FAIL, State.UNKNOWN, State.CLEAN, State.PASS, State.NA)
 
 
 def settle(rule: Rule, track: str, results: Sequence[Result], *, missing: str, rate: str | None = None) -> Finding:
@@ -131,7 +133,7 @@ def settle(rule: Rule, track: str, results: Sequence[Result], *, missing: str, r
     is UNKNOWN, and `missing` says what would tell.
     """
     pool = [result for result in results if result.state is State.FAIL or not result.weak]
-    if not any(result.state in (State.FAIL, State.PASS, State.UNKNOWN) for result in pool):
+    if not any(result.state is not State.NA for result in pool):
         pool = list(results)
     if not pool:
         pool = [Result(State.UNKNOWN, missing)]
@@ -141,7 +143,7 @@ def settle(rule: Rule, track: str, results: Sequence[Result], *, missing: str, r
     differing = [result for result in pool if result.strict not in (None, result.state)]
     first = next((result for result in leading if result in differing), leading[0])
     chosen = list(dict.fromkeys([first, *differing, *leading]))
-    spoken = chosen if state is not State.PASS else (differing or leading)[:2]
+    spoken = chosen if state not in (State.PASS, State.CLEAN) else (differing or leading)[:2]
     return Finding(
         code=rule.code,
         title=rule.title,

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from golf.rules.findings import Finding, State, Verdict
 
-ORDER = (State.FAIL, State.UNKNOWN, State.PASS, State.NA)
+ORDER = (State.FAIL, State.UNKNOWN, State.CLEAN, State.PASS, State.NA)
+SHORT = {State.CLEAN: "CLEAN"}
 MAX_EVIDENCE = 6
 
 
@@ -37,7 +38,7 @@ def text(verdict: Verdict, *, verbose: bool = False) -> Iterator[str]:
 
 def _finding(finding: Finding, *, verbose: bool) -> Iterator[str]:
     strict = f" (strictly {finding.strict})" if finding.strict is not finding.state else ""
-    yield f"{finding.state:<8}{finding.code} {finding.severity:<6}{finding.title}: {finding.message}{strict}"
+    yield f"{SHORT.get(finding.state, finding.state):<8}{finding.code} {finding.severity:<6}{finding.title}: {finding.message}{strict}"
     pad = " " * 8
     where = place(finding)
     if where and (verbose or finding.state is not State.NA):
@@ -48,7 +49,7 @@ def _finding(finding: Finding, *, verbose: bool) -> Iterator[str]:
     if verbose or finding.state is State.FAIL:
         yield f"{pad}help: {finding.help}"
         yield f"{pad}source: {finding.source}"
-    if finding.rate and (verbose or finding.state is not State.NA):
+    if finding.rate and (verbose or finding.state is State.FAIL):
         yield f"{pad}measured: {finding.rate}"
 
 
@@ -59,8 +60,75 @@ def place(finding: Finding) -> str:
     return f"{finding.file}:{finding.line}" if finding.line else finding.file
 
 
+def review(verdict: Verdict) -> Iterator[str]:
+    """The verdict as a comment on a pull request: what fails, by which evidence and rule, what would settle the rest; Markdown."""
+    broken, untold = verdict.broken, verdict.untold
+    minor = [finding for finding in verdict.having(State.FAIL) if not finding.decisive]
+    yield f"### golf verify: {_headline(verdict)}"
+    yield ""
+    if verdict.track == "local":
+        yield "Not a challenge result: a local run."
+        yield ""
+    if broken:
+        yield "**This does not hold up as submitted:**"
+        yield ""
+        for finding in broken:
+            yield from _point(finding)
+        yield ""
+    if minor:
+        yield "**Also noted, without deciding anything:**"
+        yield ""
+        for finding in minor:
+            yield from _point(finding)
+        yield ""
+    if untold:
+        yield "**What would settle the rest:**"
+        yield ""
+        for finding in untold:
+            yield f"- {finding.code} {finding.title}: {_one_line(finding.message)}{_where(finding)}"
+        yield ""
+    for state, words in (
+        (State.CLEAN, "Nothing found so far (no proof)"),
+        (State.PASS, "Checked and kept"),
+        (State.NA, "Does not apply"),
+    ):
+        if found := verdict.having(state):
+            yield f"{words}: {', '.join(f'{finding.code} {finding.title}' for finding in found)}."
+            yield ""
+    for note in verdict.notes:
+        yield f"<sub>{note}</sub>"
+    yield f"<sub>Rule pack {verdict.pack}, track {verdict.track}; every FAIL names its evidence, and can be argued with.</sub>"
+
+
+def _headline(verdict: Verdict) -> str:
+    if verdict.broken:
+        return f"{len(verdict.broken)} rule{'s' if len(verdict.broken) > 1 else ''} broken ({', '.join(finding.code for finding in verdict.broken)})"
+    return f"nothing broken, {len(verdict.untold)} open" if verdict.untold else "nothing broken"
+
+
+def _point(finding: Finding) -> Iterator[str]:
+    yield f"- **{finding.code} {finding.title}**: {_one_line(finding.message)}{_where(finding)}"
+    for line in finding.evidence[:MAX_EVIDENCE]:
+        yield f"  - {_one_line(line)}"
+    yield f"  - rule: {finding.source}"
+    yield f"  - way out: {_one_line(finding.help)}"
+
+
+def _where(finding: Finding) -> str:
+    return f" (`{place(finding)}`)" if place(finding) else ""
+
+
+def _one_line(text: str) -> str:
+    """Text of the submission or its logs, kept from being read as Markdown: no breaks, mentions or tags."""
+    parts = " ".join(text.split()).split("`")
+    outside = [
+        part.replace("@", "@\u200b").replace("<", "&lt;") if at % 2 == 0 else part for at, part in enumerate(parts)
+    ]
+    return "`".join(outside)
+
+
 def table(verdict: Verdict) -> list[list[str]]:
-    """Rows for `print_table`: state, rule, what was found, where, source."""
+    """Rows for a table: state, rule, what was found, where, source."""
     rows = []
     for finding in sorted(verdict.findings, key=lambda finding: (ORDER.index(finding.state), finding.code)):
         strict = f" (strictly {finding.strict})" if finding.strict is not finding.state else ""

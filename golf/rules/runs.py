@@ -6,6 +6,7 @@ No log is parsed here; only counters that no result carries (n-gram gates, self-
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +77,11 @@ class Run:
     text_sha256: str = ""
 
     @property
+    def configuration(self) -> dict[str, str]:
+        """Nothing: a verdict is on all runs of a folder, and says itself where their configurations differ."""
+        return {}
+
+    @property
     def not_the_challenge(self) -> bool:
         """Whether the run itself says that it was not made on the challenge's hardware (golf's own result line)."""
         return self.device is not None and ("H100" not in self.device or self.world_size != 8)
@@ -99,8 +105,8 @@ class Run:
         return backing(self.scores, claim, digits)
 
 
-def read_runs(base: Path, kind: str) -> list[Run]:
-    """The runs under `base`: a record folder (logs, two levels deep) or the set of runs of a submission (seed_*/train_seed*.log)."""
+def read_runs(base: Path, kind: str, claims: Sequence[tuple[float, int]] = ()) -> list[Run]:
+    """The runs under `base`: a record folder (logs, three folders deep) or the set of runs of a submission (seed_*/train_seed*.log)."""
     runs: dict[str, Run] = {}
     for path in _log_files(base, kind):
         try:
@@ -111,7 +117,7 @@ def read_runs(base: Path, kind: str) -> list[Run]:
         if rival is None or rival.seed_in_name is None:
             if rival is not None:
                 del runs[rival.file]
-            for run in _read(path, str(path.relative_to(base)), digest):
+            for run in _read(path, str(path.relative_to(base)), digest, claims):
                 runs[run.file] = run
     return list(runs.values())
 
@@ -119,7 +125,7 @@ def read_runs(base: Path, kind: str) -> list[Run]:
 def _log_files(base: Path, kind: str) -> list[Path]:
     if kind == "submission":
         return sorted(base.glob("seed_*/train_seed*.log"))
-    found = [path for path in files_below(base, depth=2) if path.suffix.lower() in LOG_SUFFIXES and _is_log(path)]
+    found = [path for path in files_below(base, depth=4) if path.suffix.lower() in LOG_SUFFIXES and _is_log(path)]
     return sorted(found)[:MAX_LOGS]
 
 
@@ -127,21 +133,28 @@ def _is_log(path: Path) -> bool:
     return path.name.lower() not in NO_LOGS and 0 < path.stat().st_size <= MAX_LOG_BYTES
 
 
-def _read(path: Path, name: str, digest: str) -> list[Run]:
-    """The run that counts in one log; none where the reader finds no run."""
-    from golf.logs import read_log
+def _read(path: Path, name: str, digest: str, claims: Sequence[tuple[float, int]]) -> list[Run]:
+    """The runs of one log that count; none where the reader finds no run. claims: what the record claims, see `as_claimed`."""
+    from golf.logs import counting, read_log
+    from golf.logs.backing import as_claimed
 
     try:
         log = read_log(path)
     except GolfError:
         return []
-    result = log.run
-    if result is None or (result.score is None and result.train_seconds is None and result.total_bytes is None):
+    found = [as_claimed(run, claims) for run in counting(log)]
+    found = [run for run in found if not (run.score is None and run.train_seconds is None and run.total_bytes is None)]
+    if not found:
         return []
     from golf.logs.text import decode
 
     text = decode(path.read_bytes())[0]
-    return [_run(result, path, name, digest, text, several=len(log.runs) > 1)]
+    return [
+        _run(
+            run, path, name if len(found) == 1 else f"{name}:{run.first_line}", digest, text, several=len(log.runs) > 1
+        )
+        for run in found
+    ]
 
 
 def _run(result: RunResult, path: Path, name: str, digest: str, text: str, *, several: bool) -> Run:
@@ -152,7 +165,9 @@ def _run(result: RunResult, path: Path, name: str, digest: str, text: str, *, se
     ]
     per_stage = {(score.stage, score.seconds): score.seconds for score in after if score.seconds is not None}
     model = path.parent / "model.golf"
-    named = re.search(r"seed[_-]?(\d+)", path.name)
+    named = (
+        re.search(r"seed[_-]?(\d+)", path.name) if name.endswith(path.name) else None
+    )  # not where a log holds several
     return Run(
         file=name,
         seed=result.seed,

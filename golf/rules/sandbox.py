@@ -1,4 +1,4 @@
-"""Run a check on a stranger's script in a process that can do no harm, and take everything back afterwards.
+"""Run a check on a script that golf composed in a process of its own, and take everything back afterwards.
 
 Three fences: namespaces of the kernel where they are permitted (no network, own process ids, so that nothing outlives it), limits
 on memory, time, file size and processes, and an audit hook in the child that refuses sockets, processes and writes outside its
@@ -7,32 +7,19 @@ temporary folder. The child answers with one JSON file.
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-NAMESPACES = ("unshare", "--user", "--map-root-user", "--net", "--pid", "--ipc", "--fork", "--kill-child")
+from golf.harness.box import namespaces
+
 MAX_ANSWER_BYTES = 4_000_000
 MEMORY_BYTES = 8 << 30
 FILE_BYTES = 32 << 20
-
-
-@cache
-def namespaces() -> tuple[str, ...]:
-    """The command that starts a process without network and with its own process ids; empty where that is not permitted."""
-    if shutil.which("unshare") is None:
-        return ()
-    try:
-        done = subprocess.run([*NAMESPACES, "true"], capture_output=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
-    return NAMESPACES if done.returncode == 0 else ()
 
 
 def run_sandboxed(job: Mapping[str, Any], seconds: float) -> dict[str, Any]:

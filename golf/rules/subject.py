@@ -12,7 +12,7 @@ from golf.challenge import TRACKS
 from golf.errors import GolfError
 from golf.files import own_files, read_json, read_text
 from golf.reading.choice import runs_that_count
-from golf.reading.claims import SeedClaim, claimed_track, headline, seed_claims
+from golf.reading.claims import SeedClaim, claimed_scores, claimed_track, headline, seed_claims
 from golf.reading.script import Source, read_source
 from golf.rules.code import Code
 from golf.rules.pack import Pack
@@ -43,6 +43,8 @@ class Subject:
     only: frozenset[str] | None = None
     power: float = 0.8  # of the seeds that R14 asks for
     rate: float | None = None  # dollars an hour
+    deep: bool = False  # every experiment
+    unsafe: bool = False  # run a stranger's script although a wall is missing
     notes: list[str] = field(default_factory=list)
     acts: dict[str, Any] = field(
         default_factory=dict, repr=False
@@ -89,7 +91,24 @@ class Subject:
         named = {
             name.lower(): value.strip("'\"") for name, value in re.findall(r"\b([A-Z][A-Z0-9_]{2,})=(\S+)", command)
         }
-        return named | (runs[0].config if runs else {})
+        return self._shown_settings | named | (runs[0].config if runs else {})
+
+    @cached_property
+    def _shown_settings(self) -> dict[str, str]:
+        """What run scripts, README tables, families' log lines and settings files beside the script set."""
+        if self.kind == "script" or self.source is None:
+            return {}
+        from golf.harness.settings import names_read, published
+
+        texts = [module.text for module in self.source.modules]
+        found = {name.lower(): value for name, value in published(self.folder, names_read(texts)).items()}
+        for path in own_files(self.folder, "*.json"):
+            if path.name in " ".join(texts) and not path.name.startswith("submission"):
+                table = read_json(path)[0] or {}
+                found |= {
+                    str(key).lower(): str(value) for key, value in table.items() if isinstance(value, int | float | str)
+                }
+        return found
 
     @cached_property
     def run_set(self) -> Path | None:
@@ -107,7 +126,7 @@ class Subject:
         if self.kind == "script":
             return []
         base = self.run_set if self.kind == "submission" else self.folder
-        return read_runs(base, self.kind) if base else []
+        return read_runs(base, self.kind, claimed_scores(self.claims)) if base else []
 
     @cached_property
     def claims_path(self) -> Path | None:
@@ -131,7 +150,11 @@ class Subject:
 
     @cached_property
     def readme(self) -> str | None:
-        found = own_files(self.folder, "README*") if self.kind != "script" else []
+        found = (
+            []
+            if self.kind == "script"
+            else [*own_files(self.folder, "README*"), *own_files(self.folder, "*[Rr][Ee][Aa][Dd][Mm][Ee]*.md")]
+        )
         return next((text for path in found if (text := read_text(path, MAX_TEXT_BYTES)) is not None), None)
 
     @cached_property

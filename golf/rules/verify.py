@@ -29,11 +29,14 @@ def verify_folder(
     track: str | None = None,
     power: float = 0.8,
     rate: float | None = None,
+    deep: bool = False,
+    unsafe: bool = False,
 ) -> Verdict:
     """Judge what lies at `path` by the rules of `pack`.
 
-    only: kinds of checks (folder, json, log, static, stats, execute); None for all. execute: run a foreign script's evaluation in
-    the sandbox; golf's own composed scripts are executed unless `only` says otherwise. quick: fewer positions in executed checks.
+    only: kinds of checks (folder, json, log, static, stats, execute); None for all. execute: run a foreign script whole and small in
+    the box; golf's own composed scripts are run unless `only` says otherwise. quick, deep: fewer or more experiments; unsafe: run it
+    although a wall of the box is missing.
     track: overrides what the folder says. power, rate (dollars an hour): of the seeds that R14 says are needed. Raises GolfError for a path or a kind that does not exist.
     """
     started = time.perf_counter()
@@ -46,7 +49,7 @@ def verify_folder(
     asked = _kinds(only)
     subject = find_subject(
         path, load_pack(pack), execute=execute or (only is not None and "execute" in asked), quick=quick, wanted_track=track,
-        only=asked if only is not None else None, power=power, rate=rate,
+        only=asked if only is not None else None, power=power, rate=rate, deep=deep, unsafe=unsafe,
     )  # fmt: skip
     findings, not_asked = [], []
     for rule in subject.pack.rules.values():
@@ -95,7 +98,7 @@ def run_detector(name: str, subject: Subject) -> list[Result]:
     """The results of one detector; a fault inside it is a finding of its own, never a crash of the referee."""
     try:
         results = list(find_detector(name)(subject))
-        return _as_far_as_seen(results, subject) if kind_of(name) == "static" else results
+        return _as_far_as_seen(name, results, subject) if kind_of(name) == "static" else results
     except (ModuleNotFoundError, AttributeError) as fault:
         if "golf.rules.checks" not in str(fault):
             return [Result(State.UNKNOWN, f"the check {name} failed: {fault!r}")]
@@ -115,10 +118,20 @@ def run_detector(name: str, subject: Subject) -> list[Result]:
         return [Result(State.UNKNOWN, f"the check {name} could not cope with this input: {fault!r}")]
 
 
-def _as_far_as_seen(results: list[Result], subject: Subject) -> list[Result]:
-    """Static results when not all code could be read: what was found stays found, absence proves nothing."""
+# static checks that read everything that the rule is about, so that their PASS would have been a FAIL
+PROVING = ("static_imports.dependencies", "static_data.byte_table")
+
+
+def _as_far_as_seen(name: str, results: list[Result], subject: Subject) -> list[Result]:
+    """Static results for what they are: what was found stays found; that nothing was found proves nothing, and less where not all
+    code could be read."""
     if subject.source is None or subject.source.readable:
-        return results
+        return [
+            replace(result, state=State.CLEAN, weak=True)
+            if result.state is State.PASS and name not in PROVING
+            else result
+            for result in results
+        ]
     fault = subject.source.faults[0]
     seen = [
         result if result.state is not State.PASS else replace(result, state=State.UNKNOWN, weak=True)

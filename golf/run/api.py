@@ -24,7 +24,9 @@ def plan_run(name: str | None, wishes: Wishes) -> Plan:
     folder = find_submission(name)
     root = find_root(folder)
     source = read_source(folder, smoke=wishes.smoke)
-    return make_plan(root, source, wishes, this_machine(), lambda: find_data(source.vocab_size, wishes, root))
+    return make_plan(
+        root, source, wishes, this_machine(), lambda: find_data(source.vocab_size, wishes, root, source.side_car)
+    )
 
 
 def run_submission(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from golf.errors import Exit, GolfError
+from golf.files import Lock
 from golf.run.machine import Machine
-from golf.run.processes import Lock
 
 PHASES = ("train", "export", "eval")
 # what scripts may read; whatever else the caller's shell holds of these would change a run unseen

@@ -208,15 +208,15 @@ def refuse_disk(plan: Plan, seeds: Sequence[int], params: int | None) -> None:
                         "see what can go: `golf clean --dry-run`", Exit.REFUSED)  # fmt: skip
 
 
-def find_data(vocab_size: int, wishes: Wishes, root: Path) -> Data:
+def find_data(vocab_size: int, wishes: Wishes, root: Path, side_car: bool | None = None) -> Data:
     """The data that the run reads, checked (golf.data): what is named, else FineWeb in the project, else the embedded corpus.
 
-    A small twin scores the first documents of it only.
+    A small twin scores the first documents of it only. side_car: whether bytes are counted by a side-car (None: not known).
     """
     from golf.data.bounded import bounded
     from golf.data.source import resolve_data
 
-    found = resolve_data(vocab_size, wishes.data_path, wishes.tokenizer_path, root)
+    found = resolve_data(vocab_size, wishes.data_path, wishes.tokenizer_path, root, side_car)
     if wishes.smoke:
         found = bounded(found)
     return Data(

@@ -4,7 +4,6 @@ A lock file is the proof of life: the script inherits the locked handle, so that
 even when the golf that started it was killed. Process ids alone can be reused.
 """
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -14,52 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+from golf.files import is_locked
+
 _POLL_SECONDS = 0.05
 _HAS_PROC = Path("/proc/self/stat").exists()
-
-
-class Lock:
-    """An advisory lock on a file; a child that inherits `handle` holds it on."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.handle: int | None = None
-
-    def take(self) -> bool:
-        """Take the lock; False when another process holds it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        for _ in range(5):  # `is_locked` elsewhere may hold it for a moment
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(_POLL_SECONDS)
-            else:
-                self.handle = handle
-                return True
-        os.close(handle)
-        return False
-
-    def release(self) -> None:
-        """Let go of it here; a child that inherited it keeps it."""
-        if self.handle is not None:
-            os.close(self.handle)
-            self.handle = None
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock at `path`; nothing is created."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 class Watched(Protocol):

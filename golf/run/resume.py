@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from pathlib import Path
 
+from golf.files import Lock, is_locked
 from golf.reading.container import fault_of, read_meta
 from golf.run.layout import ARTIFACT, CHECKPOINT, SeedFolder, is_foreign
 from golf.run.lines import Progress, read_log
-from golf.run.processes import Lock, is_locked
 from golf.run.schema import UNFINISHED, Run
 from golf.run.store import Store
 
@@ -112,7 +112,8 @@ def holds(checkpoint: Path, seed: int) -> bool:
 
 
 def phases_left(state: str) -> tuple[str, ...]:
-    """What a run that reached `state` has still to do; training itself is never taken up in the middle (design §10.6)."""
+    """What a run that reached `state` has still to do; training itself is never taken up in the middle,
+    since a clock that was stopped measures nothing."""
     return {"exported": ("eval",), "trained": ("export", "eval")}.get(state, ("train", "export", "eval"))
 
 

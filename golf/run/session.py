@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from golf.errors import Exit, GolfError
-from golf.files import link_or_copy, write_atomically
+from golf.files import Lock, link_or_copy, write_atomically
 from golf.run.advice import advice_for, concerns_every_seed, reason_of, tail
 from golf.run.foreign import DATA_DIR, Heard, hear, lay_out
 from golf.run.launch import ELASTIC, PHASES, Launcher, Script, environment, torchrun
@@ -19,7 +19,7 @@ from golf.run.layout import ARTIFACT, CHECKPOINT, CHECKPOINTS, TRAINING, SeedFol
 from golf.run.lines import Follower, Progress, heard_before, merge_results
 from golf.run.machine import slots_of
 from golf.run.plan import Plan, refuse_disk
-from golf.run.processes import Adopted, Lock, Watched, end, end_strays
+from golf.run.processes import Adopted, Watched, end, end_strays
 from golf.run.resume import incomplete, phases_left, reached, settle
 from golf.run.schema import Run
 from golf.run.steps import Step, decide, recipe_of, refuse_twins, watched_elsewhere

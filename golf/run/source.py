@@ -26,6 +26,9 @@ class Source:
     ruling: tuple[str, ...]
     track: str
     vocab_size: int
+    side_car: (
+        bool | None
+    )  # whether it counts bytes by a side-car; None for an imported script, which golf does not know
     recipe: str  # the resolved values as JSON
     of_sha256: str = ""
     remark: str | None = None  # what to say before it runs
@@ -84,7 +87,7 @@ def _imported(folder: Path, *, smoke: bool) -> Source:
     came = find_script(folder / "original") if (folder / "original").is_dir() else None
     remark = "an imported script runs as its authors wrote it, with your rights; what its README sets, it takes from your shell"
     source = _source(folder, load(folder), came.read_bytes() if came else own, own, smoke=False)
-    return replace(source, remark=remark, foreign=True)
+    return replace(source, remark=remark, foreign=True, side_car=None)
 
 
 def own_script(folder: Path) -> bytes:
@@ -106,6 +109,7 @@ def _source(folder: Path, recipe: Any, script: bytes, own: bytes, smoke: bool) -
         ruling=tuple(recipe.ruling),
         track=recipe.track,
         vocab_size=vocabulary_of(script, recipe.values),
+        side_car=counts_by_side_car(recipe.values),
         recipe=json.dumps({"name": recipe.name, "values": dict(recipe.values)}, default=str, sort_keys=True),
         of_sha256=sha256_of(own),
     )
@@ -148,6 +152,20 @@ def small_twin(recipe: Any, script: bytes) -> bytes:
     from golf.recipe import smoke_sizes
 
     return rescale(readable_of(script), smoke_sizes(recipe)).encode()
+
+
+def counts_by_side_car(values: Mapping[str, Any]) -> bool | None:
+    """Whether a recipe reads its tokens' bytes from a side-car; None where its own technique counts them."""
+    way = str(values.get("target_bytes", "table_bytes")).rpartition(".")[2]
+    return {"side_car_bytes": True, "table_bytes": False}.get(way)
+
+
+def reads_side_car(script: bytes) -> bool | None:
+    """Whether a script has golf's reader of a side-car in it; None where it does not, which says nothing."""
+    try:
+        return "def side_car_bytes(" in readable_of(script) or None
+    except GolfError:
+        return None
 
 
 def vocabulary_of(script: bytes, values: Mapping[str, Any]) -> int:

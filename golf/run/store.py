@@ -126,6 +126,14 @@ class Store:
             )
             return [(int(row["step"]), float(row["value"])) for row in rows]
 
+    def every_metric(self, run_id: int) -> list[tuple[int, str, float | None]]:
+        """(step, name, value) of everything that a run logged, by step; None for a value that is no number."""
+        with self._guard():
+            rows = self._db.execute(
+                "SELECT step, name, value FROM metrics WHERE run_id = ? ORDER BY step, name", (run_id,)
+            )
+            return [(int(row["step"]), str(row["name"]), row["value"]) for row in rows]
+
     def forget(self, run_ids: Iterable[int]) -> None:
         """Remove runs and their metrics."""
         with self._guard(), self._transaction():

@@ -12,7 +12,6 @@ Sources: SAELens 6.54 `saes/`, dictionary_learning 0.1 `dictionary.py` and `trai
 """
 
 import json
-import os
 import pickle
 import re
 import struct
@@ -24,7 +23,7 @@ from typing import Any
 import torch
 
 from golf.errors import Exit, GolfError
-from golf.files import parse_json
+from golf.files import parse_json, whole_file
 from golf.sae.dictionary import Dictionary
 from golf.sae.layouts import State, translated
 
@@ -60,16 +59,8 @@ def save_dictionary(
 
 def save_plain(path: Path, content: Any) -> Path:
     """torch.save, whole or not at all, with equal bytes for equal content."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with scratch.open("wb") as file:  # a file object: a path's name would be written into the file
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with whole_file(path) as file:  # a file object: a path's name would be written into the file
+        torch.save(content, file)
     return path
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from golf import __version__
 from golf.figures.charts import Figure
-from golf.figures.page_style import SCRIPT, STYLE
+from golf.figures.page import document, sortable
 from golf.figures.svg import draw
 from golf.sae.measured import COLUMNS, table_rows
 from golf.sae.tables import Table, sections
@@ -14,12 +14,6 @@ from golf.sae.tables import Table, sections
 if TYPE_CHECKING:
     from golf.sae.report import Report
 
-MORE = """
-main{max-width:1400px}figure{margin:14px 0;border:1px solid var(--line);border-radius:10px;overflow-x:auto}
-figure svg{width:auto;max-width:100%;height:auto;margin:0 auto}figure svg text.ink{fill:var(--ink)}figure svg .bg{fill:none}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px;margin:12px 0}dt{color:var(--dim)}dd{margin:0}
-.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(560px,100%),1fr));gap:14px}.pair figure{margin:0}
-"""
 ORDER = (
     ("2_metrics_heatmap",),
     ("1_training_curves",),
@@ -40,13 +34,12 @@ def page(report: "Report", figures: Mapping[str, Figure]) -> str:
         f"<section><h2>{escape(title)}</h2>{f'<p class=dim>{escape(remark)}</p>' if remark else ''}{table(columns_and_rows)}</section>"
         for title, remark, columns_and_rows in sections(report)
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(report.title)}</title><style>{STYLE}{MORE}</style></head><body><main><h1>{escape(report.title)}</h1>"
+    return document(
+        report.title,
         f'<dl>{facts}</dl><p class="dim">Written by golf {__version__}. Click a column to sort; hover a point for its numbers.</p>'
         f"{tables[0]}<section><h2>Pictures</h2>{''.join(pictures)}</section>{''.join(tables[1:])}"
         '<section><h2>Every snapshot</h2><p><input id="filter" type="search" placeholder="filter all rows: final, 50K …" '
-        f'aria-label="filter rows"></p>{table(_everything(report))}</section></main><script>{SCRIPT}</script></body></html>\n'
+        f'aria-label="filter rows"></p>{table(_everything(report))}</section>',
     )
 
 
@@ -65,17 +58,11 @@ def table(columns_and_rows: Table) -> str:
     columns, rows = columns_and_rows
     numeric = [all(_is_number(row[place]) for row in rows) for place in range(len(columns))]
     kinds = [' class="num"' if number else "" for number in numeric]
-    head = "".join(
-        f'<th{kind} aria-sort="none"><button>{escape(name)}</button></th>'
-        for name, kind in zip(columns, kinds, strict=True)
-    )
-    body = "".join(
+    lines = (
         "<tr>" + "".join(f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
         for row in rows
     )
-    return (
-        f'<div class="wide"><table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    return sortable(columns, lines, [name for name, number in zip(columns, numeric, strict=True) if number])
 
 
 def _is_number(text: str) -> bool:

@@ -215,7 +215,7 @@ def floors(measured: Measured, students: Students) -> Chart:
         panels.append(Panel("predicted floor / all importance", "nats lost with F_S features kept", cut, dots=True))
         note += " Right: measured by leaving features out of the reconstruction; no student was trained for it."
     if any(against.values()):
-        panels.append(Panel("predicted floor", "measured loss of students", against, without_line=True))
+        panels.append(Panel("predicted floor", "measured loss of students", scatter=against))
         note += " Students: " + "; ".join(affine_text(name, points) for name, points in against.items() if points) + "."
     return Chart("Loss floors of narrower students, predicted against measured", panels, note)
 

@@ -1,6 +1,5 @@
 """What is measured on: a stream of activations, held-out text, and a coder that rebuilds it."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from golf.errors import GolfError
+from golf.files import sha256_of
 from golf.models.source import Ids, Swap
 
 
@@ -57,7 +57,7 @@ class HeldOut:
 
     def facts(self) -> dict[str, Any]:
         """What identifies the text; two measurements compare when their sha256 agree."""
-        digest = hashlib.sha256(self.ids.to(torch.int32).contiguous().numpy().tobytes()).hexdigest()
+        digest = sha256_of(self.ids.to(torch.int32).contiguous().numpy().tobytes())
         return {"tokens": self.tokens, "seq_len": self.ids.shape[1] - 1, "origin": self.origin, "sha256": digest}
 
 

@@ -25,8 +25,7 @@ def markdown(report: Report, pictures: Sequence[str]) -> str:
 
 def write_report(report: Report) -> list[Path]:
     """report.md, report.html and plots/ in the run's folder; SVG always, PNG where matplotlib is. Returns what was written."""
-    from golf.figures.curves_png import can_draw
-    from golf.figures.png import save
+    from golf.figures.png import can_draw, save
     from golf.figures.svg import draw
     from golf.sae.page import page
 

@@ -5,17 +5,20 @@ import shutil
 
 import pytest
 from packages import package_of
-from run_fakes import make_project, plan_of, run_fake
+from run_fakes import data_of, make_project, plan_of, run_fake
 
 from golf.artifact import ledger as ledger_module
 from golf.artifact import manifest as manifest_module
 from golf.artifact.alone import evaluate_alone
+from golf.artifact.api import evaluate_folder
 from golf.artifact.ledger import weigh
 from golf.artifact.package import finished_runs
 from golf.challenge import CAP_BYTES
 from golf.errors import Exit, GolfError
 from golf.files import sha256_of_file
 from golf.reading.container import fault_of, read_meta
+from golf.run.launch import torchrun
+from golf.run.plan import Wishes
 from golf.run.store import open_store
 
 
@@ -164,6 +167,21 @@ def test_a_script_that_cannot_evaluate_alone_says_why(folder, monkeypatch):
     with pytest.raises(GolfError, match="could not be evaluated alone: its script ended with exit code 1") as caught:
         package_of(folder)
     assert caught.value.code == Exit.UNKNOWN and "told to crash in eval" in caught.value.message
+
+
+@pytest.mark.parametrize(("asked", "by"), [(None, 1), (2, 2)])
+def test_it_is_scored_by_as_many_processes_as_ran_it_unless_others_are_asked_for(folder, monkeypatch, asked, by):
+    """A twin's default is two processes: what one process ran would be summed in another order."""
+    (run,) = run_fake(folder)
+    seen = []
+
+    def launcher(script, nproc, cuda, phases):
+        seen.append(nproc)
+        return torchrun(script, 1, cuda, phases)
+
+    monkeypatch.setattr("golf.artifact.api.find_data", lambda *_: data_of(folder.parents[1]))
+    evaluate_folder(run.folder, Wishes(smoke=True, nproc=asked), launcher=launcher)
+    assert seen == [by]
 
 
 def no_launch(script, nproc, cuda, phases):

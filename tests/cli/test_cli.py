@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from golf.cli import VERBS, load_verb, module_of
+from golf.cli import GROUPS, MOST_SHORT, SHORT, VERBS, load_verb, module_of
 from golf.errors import Exit
 
 GOLDEN = Path(__file__).with_name("golden_help.txt")
@@ -50,6 +50,31 @@ def test_an_option_is_added_or_changed_on_purpose(tmp_path):
     if os.environ.get("GOLF_WRITE_HELP"):
         GOLDEN.write_text(pages)
     assert pages == GOLDEN.read_text()
+
+
+def test_no_line_of_a_help_page_is_cut_off_or_too_wide(tmp_path):
+    """Read from the golden pages (of 110 columns), and the root's at both usual widths."""
+    narrow, wide = (golf("--help", cwd=tmp_path, COLUMNS=columns).stdout for columns in ("80", "140"))
+    assert narrow == wide and max(map(len, narrow.splitlines())) <= 80
+    for line in GOLDEN.read_text().splitlines():
+        assert len(line) <= 80 and (not line.endswith("...") or line.startswith("Usage:")), line
+
+
+def test_verbs_stand_in_four_groups_with_a_text_that_fits():
+    texts = {verb: text for verbs in GROUPS.values() for verb, text in verbs.items()}
+    assert len(GROUPS) == 4 and list(texts) == verbs_there(), "every verb in one group, and no other"
+    named = {f"{verb} {name}" for verb in VERBS for name in getattr(load_verb(verb), "commands", {})}
+    assert set(SHORT) == named
+    assert all(0 < len(text) <= MOST_SHORT and not text.endswith(".") for text in (*texts.values(), *SHORT.values()))
+
+
+def test_an_example_stands_on_one_line_unless_it_is_broken_by_hand():
+    lines = GOLDEN.read_text().splitlines()
+    examples = [number for number, line in enumerate(lines) if line.startswith("  $ golf")]
+    assert len(examples) >= len(VERBS) - 3, "every verb shows how it is called; those with sub-commands on their pages"
+    for number in examples:
+        following = lines[number + 1].strip()
+        assert not following or lines[number].endswith("\\"), lines[number]
 
 
 @pytest.mark.parametrize("words", QUICK, ids=" ".join)

@@ -11,15 +11,15 @@ import tomllib
 import pytest
 from places import ROOT
 
-from golf.cli import VERBS, load_verb
+from golf.cli import VERBS, load_verb, main
 from golf.cli.complete import SOURCES
 from golf.cli.output import folded, table_lines
 from golf.cli.pages.knobs import facts_of, lines_of
 from golf.cli.pages.show import show
 from golf.errors import GolfError
+from golf.files import toml
 from golf.recipe import load_recipe, shipped_recipes
 from golf.recipe.catalogue import load_catalogue
-from golf.recipe.knobs import toml
 from golf.recipe.places import places_of, points, reads, signature
 from golf.recipe.techniques import techniques
 
@@ -254,7 +254,15 @@ def test_no_line_is_wider_than_the_terminal(columns, tmp_path):
             fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
             os.chdir(tmp_path)
             os.environ.pop("COLUMNS", None)
-            os.execv(sys.executable, [sys.executable, "-m", "golf", *words.split()])
+            sys.argv, sys.stdin, sys.stdout, sys.stderr = ["golf", *words.split()], open(0), open(1, "w"), open(2, "w")
+            code = 1
+            try:
+                main()
+            except SystemExit as stop:
+                code = int(stop.code or 0)
+            finally:
+                sys.stdout.flush()
+                os._exit(code)
         seen = b""
         while True:
             try:

@@ -4,8 +4,11 @@ import ast
 import base64
 import bz2
 import gzip
+import hashlib
 import json
 import lzma
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +18,7 @@ import brotli
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from places import ROOT
 
 from golf.compose.pack import latin1_literal, minify, pack, wrap
 from golf.errors import GolfError
@@ -236,3 +240,107 @@ def test_a_changed_byte_is_a_clear_error_or_another_text(position, byte):
     except GolfError as fault:
         assert fault.message
     assert time.perf_counter() - begun < 5
+
+
+NEWER = {
+    "3.12": 'import os\nd={\'a\':1}\nprint(f"{d["a"]:>4} {os.environ.get("SEED","1337")}")\n',
+    "3.12 joined": "d = {'a': 1}\nprint('x' f'{d['a']} {f'{d['a']}'}' 'y')\n",
+    "3.12 types": "type Pair = tuple[int, int]\ndef first[T](pair: tuple[T, T]) -> T:\n    return pair[0]\n",
+    "3.13": "class Box[T = int]:\n    pass\n",
+}
+
+
+@pytest.mark.parametrize("version", NEWER)
+def test_what_a_newer_python_wrote_is_unpacked_to_the_byte(version):
+    """Decoding needs no parse; which Python it needs is a remark, where the running one is older."""
+    for packed in (wrap(NEWER[version]), wrap(NEWER[version], dense=True), NEWER[version].encode()):
+        found = unwrap(packed)
+        assert found.source == NEWER[version]
+        wanted = version.split()[0]
+        older = sys.version_info[:2] < tuple(map(int, wanted.split(".")))
+        assert found.remark == (f"needs Python {wanted}" if older else "")
+
+
+def test_what_no_grammar_parses_is_decoded_and_said():
+    found = unwrap(wrap("x = f'{'nested'}' :=\n"))
+    assert found.source == "x = f'{'nested'}' :=\n" and "not Python" in found.remark
+    with pytest.raises(GolfError, match="not Python"):
+        unwrap("x = f'{'nested'}' :=\n")
+
+
+def test_a_preset_with_flags_is_computed():
+    raw = lzma.compress(
+        INNER.encode(), lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
+    )
+    text = f'import lzma as L,base64 as B\nexec(L.decompress(B.b85decode("{b85(raw)}"),format=L.FORMAT_RAW,filters=[{{"id":L.FILTER_LZMA2,"preset":9 | L.PRESET_EXTREME}}]))\n'
+    assert unpack(text) == INNER
+
+
+SIBLINGS = (
+    "exec(open(__file__.replace('train_gpt.py','train_gpt_decode.py')).read())\n",
+    "import os\nd=os.path.dirname(os.path.abspath(__file__))\nexec(compile(open(os.path.join(d,'train_gpt_decode.py')).read(),'train_gpt.py','exec'))\n",
+    "from pathlib import Path\nexec(Path(__file__).with_name('train_gpt_decode.py').read_text())\n",
+    "import os\np=os.path.join(os.path.dirname(__file__),'train_gpt_decode.py')\nwith open(p) as f:\n    exec(f.read())\n",
+    "exec(open('./train_gpt_decode.py').read())\n",
+)
+
+
+@pytest.mark.parametrize("text", SIBLINGS)
+def test_a_stub_is_followed_into_the_file_that_it_runs(text, tmp_path):
+    assert unwrap(text).siblings == ("train_gpt_decode.py",) and unwrap(text).source == text
+    script = tmp_path / "train_gpt.py"
+    script.write_text(text)
+    assert unwrap(script).source == text  # the file is not there
+    (tmp_path / "train_gpt_decode.py").write_bytes(wrap(INNER))
+    found = unwrap(script)
+    assert (
+        found.source == INNER
+        and found.siblings == ("train_gpt_decode.py",)
+        and "the file train_gpt_decode.py" in found.layers
+    )
+
+
+def test_a_stub_is_not_followed_out_of_its_folder(tmp_path):
+    (tmp_path / "outside.py").write_text("secret = 1\n")
+    script = tmp_path / "record" / "train_gpt.py"
+    script.parent.mkdir()
+    script.write_text("exec(open('../outside.py').read())\n")
+    assert "secret" not in unwrap(script).source
+    (script.parent / "link.py").symlink_to(tmp_path / "outside.py")
+    script.write_text("exec(open('link.py').read())\n")
+    assert "secret" not in unwrap(script).source
+
+
+IN_ANOTHER = """
+import hashlib, json, sys
+from golf.reading.unpack import unwrap
+forms = json.load(sys.stdin)
+print(json.dumps({name: hashlib.sha256(unwrap(text).source.encode()).hexdigest() for name, text in forms.items()}))
+"""
+
+
+@pytest.mark.parametrize("version", ["3.12", "3.13"])
+def test_every_packed_form_is_unpacked_alike_by_other_pythons(version):
+    """To the byte, where such an interpreter can be had; only the standard library is used for it."""
+    python = shutil.which(f"python{version}")
+    if python is None or subprocess.run([python, "-c", "1"], capture_output=True, check=False).returncode:
+        pytest.skip(f"no python{version} here")
+    forms = {name: text for name, text in FOREIGN.items() if "brotli" not in name}
+    forms |= {name: wrap(text).decode("latin-1") for name, text in NEWER.items() if name.split()[0] <= version}
+    here = {name: hashlib.sha256(unwrap(text).source.encode()).hexdigest() for name, text in forms.items()}
+    done = subprocess.run(
+        [python, "-c", IN_ANOTHER], input=json.dumps(forms), capture_output=True, text=True, cwd=ROOT, check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert json.loads(done.stdout) == here
+
+
+def test_the_official_case_of_a_newer_python(shared):
+    index = {one["file"]: one["expect"] for one in json.loads((shared / "log_cases" / "index.json").read_text())}
+    assert unwrap(shared / "log_cases" / "e1_packed_pep701.py").source == index["e1_packed_pep701.py"]["source"]
+    assert unwrap(shared / "log_cases" / "e2_sibling.py").siblings == ("train_gpt_decode.py",)
+
+
+def test_text_that_nests_deeply_ends_the_other_grammar_and_not_golf():
+    with pytest.raises(GolfError, match="not Python"):
+        unpack("x = " + "(" * 5000 + ")" * 5000 + " :=")

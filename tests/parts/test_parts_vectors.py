@@ -1,4 +1,4 @@
-"""The reference's golden vectors (techniques §15): hashes, loop lists, loader order, scalar responses, identities at the start."""
+"""Golden vectors computed from the public scripts: hashes, loop lists, loader order, scalar responses, identities at the start."""
 
 from types import SimpleNamespace
 

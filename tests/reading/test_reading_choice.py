@@ -11,7 +11,7 @@ from project_of_runs import make_project
 from golf.board.local import local_records
 from golf.board.sides import side_of
 from golf.logs.result import Score
-from golf.reading.choice import choose_logs, folder_runs, runs_that_count
+from golf.reading.choice import choose, choose_logs, folder_runs, runs_that_count
 from golf.reading.claims import claimed_track, headline, seed_claims
 from golf.reading.folder import open_folder
 from golf.record.evidence import gather
@@ -74,6 +74,7 @@ class Log:
     seed_in_name: int | None = None
     complete: bool = True
     scores: tuple[Score, ...] = field(default=())
+    configuration: dict[str, str] = field(default_factory=dict)
 
 
 def log(name: str, seed: int | None, bpb: float, **more: object) -> Log:
@@ -154,3 +155,115 @@ def test_record_verify_and_compare_take_the_same_set_of_runs(tmp_path: Path) -> 
     assert gather(submission).set_id == full.name
     assert find_subject(submission, load_pack("pgolf-2026-05")).run_set == full
     assert full.name in side_of(str(submission)).label
+
+
+def test_without_claims_one_configuration_counts() -> None:
+    """The one that most seeds ran; seeds of another one do not complete it, and an edited comment makes no other one."""
+    wide, deep = {"num_layers": "11", "code_bytes": "60000"}, {"num_layers": "12", "code_bytes": "60000"}
+    edited = {"num_layers": "11", "code_bytes": "60020"}
+    logs = [
+        log("a", 42, 1.11, configuration=wide),
+        log("b", 7, 1.12, configuration=edited),
+        log("c", 314, 1.05, configuration=deep),
+    ]
+    assert chosen(logs, {}) == {"42": "a", "7": "b"}
+    # where each run is alone in its configuration nothing says which is meant; of one seed's the headline does
+    assert set(chosen([logs[0], logs[2]], {})) == {"42", "314"}
+    assert chosen([logs[0], log("d", 42, 1.05, configuration=deep)], {}, 1.11) == {"42": "a"}
+
+
+HEADER = "model_params:{params}\nworld_size:8 grad_accum_steps:1\n{seed}"
+BODY = (
+    "step:5000/5000 train_loss:{loss} train_time:600010ms step_avg:120.00ms\n"
+    "step:5000/5000 val_loss:1.9500 val_bpb:1.1549 train_time:600010ms step_avg:120.00ms\n"
+    "Serialized model int6+zstd: 15800000 bytes\nfinal_int6_roundtrip_exact val_loss:1.92000000 val_bpb:{bpb}\n"
+)
+
+
+def run_text(seed: int | None, bpb: float, loss: float = 1.93, params: int = 26993756) -> str:
+    line = "" if seed is None else f"seed:{seed}\n"
+    return HEADER.format(params=params, seed=line) + BODY.format(loss=loss, bpb=f"{bpb:.8f}")
+
+
+def write_folder(place: Path, claims: dict, **logs: str) -> Path:
+    folder = place / "2026-04-18_X"
+    folder.mkdir(parents=True)
+    (folder / "submission.json").write_text(json.dumps({"name": "x", **claims}))
+    (folder / "train_gpt.py").write_text("print(1)\n")
+    for name, text in logs.items():
+        (folder / f"{name}.log").write_text(text)
+    return folder
+
+
+def test_runs_of_one_file_are_seeds_and_what_is_left_out_is_said(tmp_path: Path) -> None:
+    folder = write_folder(
+        tmp_path,
+        {"val_bpb": 1.115},
+        all=run_text(42, 1.114) + run_text(1337, 1.115, 1.94) + run_text(7, 1.116, 1.95),
+        again=run_text(7, 1.116, 1.95),
+        other=run_text(2025, 1.05, 1.8, params=30_000_000),
+        empty="nothing here\n",
+    )
+    found = choose(open_folder(folder))
+    assert {seed: one.val_bpb for seed, one in found.runs.items()} == {"42": 1.114, "1337": 1.115, "7": 1.116}
+    text = "\n".join(found.notes)
+    assert "once more" in text and "another configuration (parameters 30000000 against 26993756)" in text
+    assert "empty.log was left out: no line of it is a known log line" in text and found.count == "n=3"
+
+
+def test_n_stands_beside_the_claims_n(tmp_path: Path) -> None:
+    claims = {"val_bpb": 1.115, "seed_results": {"42": {"val_bpb": 1.114}, "7": {"val_bpb": 1.116}}}
+    folder = write_folder(tmp_path, claims, one=run_text(42, 1.114))
+    found = choose(open_folder(folder))
+    assert found.count == "n=1 of 2 claimed" and "no log counts for the claimed seed 7" in found.notes
+
+
+def test_several_runs_of_a_seed_are_pooled_when_asked(tmp_path: Path) -> None:
+    """Three original and three reproduction runs with a seed twice: one each by itself, all of them pooled, a second print never."""
+    folder = write_folder(
+        tmp_path,
+        {"val_bpb": 1.114, "seed_results": {"42": {"val_bpb": 1.114}}},
+        a=run_text(42, 1.114),
+        b=run_text(42, 1.1143, 1.931),
+        copy=run_text(42, 1.114),
+        small=run_text(42, 1.3, params=1_000_000),
+    )
+    assert [one.val_bpb for one in choose(open_folder(folder)).runs.values()] == [1.114]
+    assert sorted(one.val_bpb or 0 for one in choose(open_folder(folder), pool=True).runs.values()) == [1.114, 1.1143]
+
+
+def test_a_log_without_a_seed_gets_one_and_says_where_from(tmp_path: Path) -> None:
+    """By hand, else the claimed one that is left, else the number in its name, else a free number."""
+    by_hand = write_folder(tmp_path / "1", {"val_bpb": 1.1}, train=run_text(None, 1.1))
+    chosen_by_hand, notes = choose_logs(open_folder(by_hand), [2025])
+    assert list(chosen_by_hand) == [2025] and "given by hand" in notes[-1]
+    assert list(choose_logs(open_folder(by_hand))[0]) == [0]
+    claimed = write_folder(tmp_path / "2", {"val_bpb": 1.1, "seeds": [42]}, train=run_text(None, 1.1))
+    assert list(choose_logs(open_folder(claimed))[0]) == [42]
+    named = write_folder(tmp_path / "3", {"val_bpb": 1.1}, train_s314=run_text(None, 1.1))
+    assert list(choose_logs(open_folder(named))[0]) == [314]
+
+
+def test_the_legal_number_that_is_claimed_counts_not_the_excluded_one_after_it(tmp_path: Path) -> None:
+    text = run_text(42, 1.0876) + "final_ngram_exact val_loss:0.30000000 val_bpb:0.17350000\n"
+    folder = write_folder(tmp_path, {"val_bpb": 1.0876, "seed_results": {"42": {"val_bpb": 1.0876}}}, one=text)
+    assert folder_runs(folder)["42"].val_bpb == 1.0876
+    claimed = write_folder(tmp_path / "2", {"val_bpb": 0.1735, "seed_results": {"42": {"val_bpb": 0.1735}}}, one=text)
+    assert folder_runs(claimed)["42"].val_bpb == 0.1735
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{"val_bpb": "1.4242"}, {"val_bpb_mean": 1.4242}, {"val_bpb_3seed_mean": 1.4242}, {"final_bpb": 1.4242}],
+)
+def test_the_headline_in_the_forms_in_use(claims: dict) -> None:
+    assert headline(claims) == 1.4242
+
+
+def test_the_case_folders_have_their_right_n(shared: Path) -> None:
+    """A label that is not the seed that ran, a log that prints no seed, three seeds in one file."""
+    g1 = choose(open_folder(shared / "log_cases" / "g1_seed_label"))
+    values = [one.val_bpb or 0.0 for one in g1.runs.values()]
+    assert g1.count == "n=3, as claimed" and abs(sum(values) / 3 - 1.06780094) < 5e-9
+    assert any("prints seed 1337" in note for note in g1.notes)
+    assert len(choose_logs(open_folder(shared / "log_cases" / "h1_seedless"))[0]) == 1

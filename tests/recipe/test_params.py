@@ -1,4 +1,4 @@
-"""Optimizer, learning rate and weight decay of every parameter, as the reference tables have them (techniques §11, §13.2)."""
+"""Optimizer, learning rate and weight decay of every parameter, as the public scripts have them."""
 
 import pytest
 

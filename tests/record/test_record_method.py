@@ -1,4 +1,4 @@
-"""The method of a record: told from the techniques, the changes with their reasons, and the author's own words."""
+"""The method of a record: told from the techniques, and the changes with their reasons."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ import pytest
 
 from golf.recipe import Recipe, load_recipe
 from golf.recipe.credits import by_person, lines
-from golf.record.method import WORDS, method, reasons, words_of
+from golf.record.changed import section
+from golf.record.method import method, reasons
 from golf.record.readme import short
 
 MINE = """name = "baseline"
@@ -30,15 +31,18 @@ def mine(tmp_path: Path) -> Recipe:
     return load_recipe(tmp_path)
 
 
-def test_the_method_tells_every_technique_in_its_first_sentence_and_every_change_with_its_reason(mine: Recipe) -> None:
+def test_the_method_tells_every_technique_in_its_first_sentence(mine: Recipe) -> None:
     text = "\n\n".join(method(mine))
     assert "More width for fewer layers." in text
     assert (
         "- `xsa`: XSA, exclusive self-attention: take out of every head's output" in text and "- `out_gate`: " in text
     )
+
+
+def test_every_change_is_told_with_the_reason_that_the_file_gives(mine: Recipe) -> None:
+    text = section(mine.path.parent, mine)
     assert "| `num_layers` | `9` | `7` | blocks with weights of their own | two fewer pay for the width |" in text
     assert "| `model_dim` | `512` | `576` | residual width |  |" in text
-    assert '| `attn_out` | `[]` | `["xsa.XSA"]` |' in text and "| free of parameters |" in text
 
 
 def test_a_recipe_that_bears_its_parents_name_does_not_extend_itself(mine: Recipe) -> None:
@@ -46,26 +50,15 @@ def test_a_recipe_that_bears_its_parents_name_does_not_extend_itself(mine: Recip
     assert "Recipe `baseline`.\n" in "\n\n".join(method(mine)) and "extends" not in "".join(method(mine))
 
 
-def test_a_recipe_without_changes_says_so(tmp_path: Path) -> None:
+def test_a_recipe_tells_its_whole_line(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text('name = "copy"\nextends = "pr1493"\n')
-    text = "\n\n".join(method(load_recipe(tmp_path)))
-    assert "`copy`, which extends `pr1493` < `pr1394` < `baseline`." in text and "changes nothing of `pr1493`" in text
+    assert "`copy`, which extends `pr1493` < `pr1394` < `baseline`." in "\n\n".join(method(load_recipe(tmp_path)))
 
 
 def test_reasons_are_the_comments_beside_values(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text('a = 1 # one\nb = "x # no comment"\nc = ["p.Q", "r.S"]  # two\n# d = 3\ne = 2\n')
     assert reasons(path) == {"a": "one", "c": "two"}
-
-
-def test_the_authors_words_are_taken_from_the_newest_record_that_has_any(tmp_path: Path) -> None:
-    for date, words in (("2026-04-01", "old"), ("2026-04-02", "new\n\nand more"), ("2026-04-03", "")):
-        (tmp_path / f"{date}_x").mkdir()
-        (tmp_path / f"{date}_x" / "README.md").write_text(
-            f"## Method\n\n{WORDS}\n\n{words}\n\n### Techniques\n\n## Results\n"
-        )
-    folders = list(tmp_path.iterdir())
-    assert words_of(folders) == "new\n\nand more" and words_of([]) == "" and words_of([tmp_path]) == ""
 
 
 def test_evidence_is_told_in_a_clause_with_its_checks() -> None:

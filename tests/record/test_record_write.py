@@ -321,6 +321,6 @@ def test_plots_are_drawn_as_png_too_where_matplotlib_is(
     assert {"loss", "bytes"} <= drawn == {path.stem for path in folder.glob("*.png")}
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in folder.glob("*.png"))
     assert "(and as PNG)" in (folder / "README.md").read_text()
-    monkeypatch.setattr("golf.figures.curves_png.find_spec", lambda name: None)
+    monkeypatch.setattr("golf.figures.png.find_spec", lambda name: None)
     folder = write_record(submission, Wishes(author=("A", "a"), date="2026-04-20", out=tmp_path / "none", verify=False))
     assert not list(folder.glob("*.png")) and "PNG" not in (folder / "README.md").read_text()

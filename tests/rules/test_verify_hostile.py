@@ -7,16 +7,17 @@ import subprocess
 import time
 import zlib
 
-import foreign_april
 import pytest
 
+from golf.harness.box import namespaces
 from golf.rules import State, verify_folder
-from golf.rules.calibration.scripts import ILLEGAL, LEGAL, script
-from golf.rules.sandbox import namespaces, run_sandboxed
+from golf.rules.calibration.scripts import script
+from golf.rules.sandbox import run_sandboxed
 
 
 def foreign(text, seconds=90.0):
-    return run_sandboxed({"mode": "foreign", "text": text, "quick": True}, seconds)
+    """What the sandbox of golf's own scripts answers to one that only looks composed."""
+    return run_sandboxed({"text": f"class h:\n    vocab_size = 16\n{text}", "quick": True}, seconds)
 
 
 def states(verdict):
@@ -66,7 +67,7 @@ def test_odd_scripts_give_a_verdict_and_no_crash(tmp_path, text):
     path = tmp_path / "train_gpt.py"
     path.write_text(text)
     verdict = verify_folder(path)
-    assert len(verdict.findings) == 40
+    assert len(verdict.findings) == 41
     assert not any("failed" in finding.message for finding in verdict.findings)
 
 
@@ -141,33 +142,6 @@ def test_an_exit_inside_the_script_is_an_answer():
 def test_the_child_has_no_network_even_without_the_hook():
     done = subprocess.run([*namespaces(), "cat", "/proc/net/dev"], capture_output=True, text=True, check=True)
     assert [line.split(":")[0].strip() for line in done.stdout.splitlines()[2:]] == ["lo"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["plain", "score-first TTT"])
-def test_legal_evaluators_of_strangers_pass_when_executed(tmp_path, name):
-    (tmp_path / "train_gpt.py").write_text(LEGAL[name])
-    verdict = verify_folder(tmp_path / "train_gpt.py", only=["static", "execute"], quick=True)
-    assert not verdict.having(State.FAIL)
-    assert {states(verdict)[code] for code in ("R25", "R30", "R31", "R32", "R33", "R36", "R37", "R38")} == {State.PASS}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "code"), [("SLOT", "R37"), ("hashed cache", "R38"), ("adapt, then score", "R32")])
-def test_illegal_evaluators_of_strangers_break_the_sum(tmp_path, name, code):
-    (tmp_path / "train_gpt.py").write_text(ILLEGAL[name][1])
-    verdict = verify_folder(tmp_path / "train_gpt.py", only=["static", "execute"], quick=True)
-    assert {"R31", code} <= {finding.code for finding in verdict.having(State.FAIL)}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("text", "state"), [(foreign_april.LEGAL, State.PASS), (foreign_april.ILLEGAL, State.FAIL)])
-def test_an_evaluator_that_reaches_into_its_own_model_is_judged_on_that_model_made_small(tmp_path, text, state):
-    """It asks for bf16 on a GPU, for attention and Triton kernels, and is only ever handed to another function."""
-    (tmp_path / "train_gpt.py").write_text(text)
-    verdict = verify_folder(tmp_path / "train_gpt.py", only=["static", "execute"], quick=True)
-    finding = {finding.code: finding for finding in verdict.findings}["R31"]
-    assert finding.state is state and "eval_val_ttt_lora" in " ".join(finding.evidence)
 
 
 def test_without_execute_nothing_of_a_stranger_runs(tmp_path):

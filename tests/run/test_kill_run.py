@@ -12,9 +12,9 @@ from places import HELPERS, ROOT
 from run_fakes import is_running, make_project
 
 from golf.cli.pages.live import PlainView
+from golf.files import Lock, is_locked
 from golf.reading.container import fault_of
 from golf.run.lines import read_log
-from golf.run.processes import Lock, is_locked
 from golf.run.resume import is_current, place_of, settle
 from golf.run.status import follow, standings, to_watch
 from golf.run.store import open_store

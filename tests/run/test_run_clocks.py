@@ -7,11 +7,12 @@ import time
 import pytest
 from run_fakes import is_running
 
+from golf.files import Lock, is_locked
 from golf.parts.log import RESULT_FIELDS
 from golf.run.clocks import Clocks, Limits, clocks_of, is_overrun, judge, limits_for, readings_differ
 from golf.run.lines import Follower, Progress, merge_results, read_log
 from golf.run.machine import Machine, this_machine
-from golf.run.processes import Lock, end, is_locked, tree
+from golf.run.processes import end, tree
 from golf.run.view import describe, part_done
 
 

@@ -1,4 +1,4 @@
-"""Parity features, known answers: field, frame, spectrum, transform, selection, guaranteed recovery (reference §4, 1 to 7 and 10)."""
+"""Parity features, known answers: field, frame, spectrum, transform, selection, guaranteed recovery."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""CayleySAE in the model, known answers: gradients, symmetry, counts, zombies, errors, statistics, storage (reference §4, 8 to 13)."""
+"""CayleySAE in the model, known answers: gradients, symmetry, counts, zombies, errors, statistics, storage."""
 
 import re
 from types import SimpleNamespace

@@ -89,7 +89,7 @@ def test_a_model_with_built_in_dictionaries_is_measured_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluate_module, "open_source", lambda spec: source())
-    monkeypatch.setattr("golf.figures.curves_png.find_spec", lambda name: None)
+    monkeypatch.setattr("golf.figures.png.find_spec", lambda name: None)
     found = dict(evaluate_builtin("s", tmp_path / "out", Wishes(tokens=400)))
     assert [report["snapshots"][0]["l0"] for report in found.values()] == [KEPT, KEPT]
     assert [report["snapshots"][0]["features"] for report in found.values()] == [2 * FEATURES] * 2

@@ -55,9 +55,7 @@ class Nothing(Identity):
 @pytest.fixture(autouse=True)
 def tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate_module, "open_source", lambda spec: tiny_source())
-    monkeypatch.setattr(
-        "golf.figures.curves_png.find_spec", lambda name: None
-    )  # drawing sixteen pictures takes seconds
+    monkeypatch.setattr("golf.figures.png.find_spec", lambda name: None)  # drawing sixteen pictures takes seconds
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +63,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = write_run(tmp_path_factory.mktemp("run"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate_module, "open_source", lambda spec: tiny_source())
-        patch.setattr("golf.figures.curves_png.find_spec", lambda name: None)
+        patch.setattr("golf.figures.png.find_spec", lambda name: None)
         list(evaluate(folder, Wishes(tokens=2000, ce_tokens=320)))
         write_report(gather(folder))
     yield folder
@@ -387,7 +385,7 @@ def test_logarithmic_axes_have_few_round_ticks_and_leave_out_what_they_cannot_sh
     assert decades(26, 35) == [26, 28, 30, 32, 34]
     assert len(decades(1e-12, 1e12)) <= 8
     panel = Panel("x", "y", {"a": [(0, 1), (1, 0), (1, float("nan")), (2, 3)]}, x_log=True, y_log=True)
-    assert panel.shown() == {"a": [(2, 3)]}
+    assert panel.points == [(2, 3)]
     assert [short(value) for value in (5e7, 1500, 0.25, 1e-5, 0)] == ["50M", "1.5k", "0.25", "1e-5", "0"]
 
 
@@ -422,7 +420,7 @@ def test_png_is_written_beside_svg_where_matplotlib_is(
     pytest.importorskip("matplotlib")
     shutil.copytree(run, tmp_path / "copy", ignore=shutil.ignore_patterns("plots"))
     assert {path.suffix for path in write_report(gather(tmp_path / "copy"))} == {".svg", ".md", ".html"}
-    monkeypatch.setattr("golf.figures.curves_png.find_spec", find_spec)
+    monkeypatch.setattr("golf.figures.png.find_spec", find_spec)
     monkeypatch.setattr("golf.sae.write_report.figures", lambda *given: dict(list(figures(*given).items())[1:2]))
     monkeypatch.setattr("golf.sae.page.ORDER", ())
     written = write_report(gather(tmp_path / "copy"))

@@ -29,7 +29,7 @@ FAMILY = """parameters,tokens,loss
 def tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("golf.sae.evaluate.open_source", lambda spec: tiny_source())
     monkeypatch.setattr("golf.downstream.api.open_source", lambda spec: tiny_source())
-    monkeypatch.setattr("golf.figures.curves_png.find_spec", lambda name: None)
+    monkeypatch.setattr("golf.figures.png.find_spec", lambda name: None)
 
 
 def golf_sae(*arguments: object) -> Result:

@@ -84,16 +84,15 @@ def test_a_layer_does_not_depend_on_which_others_are_trained(tmp_path):
 @pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_last_save(tmp_path):
     code = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "import sys; from pathlib import Path\n"
         "from test_sae_train import SMALL, run\n"
         "print('ready', flush=True)\n"
         "import time\n"
         "run(Path(sys.argv[1]), save_seconds=0.0, stop=lambda tokens: tokens >= 512 and time.sleep(60))\n"
     )
     folder = tmp_path / "killed"
-    child = subprocess.Popen(
-        [sys.executable, "-c", code, str(folder), str(Path(__file__).parent)], stdout=subprocess.PIPE
-    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    child = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, env=environment)
     assert child.stdout is not None and child.stdout.readline()
     deadline = time.monotonic() + 60
     while not (folder / file_name(0, "510")).is_file() and time.monotonic() < deadline:

@@ -59,7 +59,10 @@ def targets(name: str | None, every: bool) -> list[Path]:
 
 
 def recipe_of(name: str | None, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of a submission or, where none has that name, the recipe itself."""
+    """The recipe of a submission or, where none has that name, the recipe itself. GolfError (10) for an imported submission."""
+    from golf.record.imported import refuse_imported
+
+    refuse_imported(name, "the composition")
     return load_recipe(name if name else find_submission(None) / "recipe.toml", overrides)
 
 
@@ -123,6 +126,10 @@ def tell_new(written: Written, before: Recipe, techniques: Sequence[str] = ()) -
         talk(f"{broken.name}{mended} broke {len(broken.ruling)} rule{'s' if len(broken.ruling) > 1 else ''}:")
         for code in broken.ruling:
             talk(_rule(code))
+    if before.unsaid:
+        talk(f"what {before.name}'s README does not say (`golf show {before.name}` has the evidence):")
+        for fact in before.unsaid:
+            talk(f"  {fact['kind']}: {fact['says']}")
     if before.ruling and before.legal_variant:
         talk(f"the legal variant: `golf new NAME --from {before.legal_variant}`")
     talk(f"next: change submissions/{name}/recipe.toml, `golf compose {name}`, `golf run {name} --smoke`")
@@ -157,8 +164,11 @@ def show_unpacked(file: Path, raw: bool) -> None:
     from golf.reading.unpack import unwrap
 
     found = unwrap(file)
+    raw = raw or found.remark.startswith("what was inside")  # text that no grammar here parses cannot be formatted
     sys.stdout.write(found.source if raw else formatted(found.source))
     layers = " ← ".join(found.layers) if found.layers else "it was not packed"
     talk(f"{file}: {file.stat().st_size:,} bytes, {len(found.source.encode()):,} inside ({layers})")
     for sibling in found.siblings:
-        talk(f"it runs {sibling} of its folder: that file counts too")
+        talk(f"it runs another file, {sibling}: its bytes count too")
+    if found.remark:
+        talk(f"note: {found.remark}")

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from golf.files import toml
 from golf.recipe import Recipe
 from golf.recipe.catalogue import Catalogue
-from golf.recipe.knobs import toml
 from golf.recipe.partfile import Definition, Knob
 from golf.recipe.places import declared_at, fits, members_of, reads, shapes
 

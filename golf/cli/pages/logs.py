@@ -6,9 +6,12 @@ from pathlib import Path
 
 from golf.cli.output import print_table, talk
 from golf.errors import GolfError
+from golf.logs import counting
+from golf.logs.agreement import agreement
 from golf.logs.backing import backing
 from golf.logs.read import read_log
 from golf.logs.result import LogFile, RunResult
+from golf.logs.runs import fingerprint
 
 
 def print_log(log: LogFile, claim: float | None = None, md: bool = False) -> None:
@@ -20,9 +23,10 @@ def print_log(log: LogFile, claim: float | None = None, md: bool = False) -> Non
         print(f"note: {note}")
     if not log.runs:
         print("no line of this file is a known log line")
+    evidence = counting(log)
     for run in log.runs:
         if len(log.runs) > 1:
-            counts = " (this one counts)" if run is log.run else ""
+            counts = " (counts)" if run in evidence else " (not counted: not complete)"
             print(f"\nrun {run.index + 1}, lines {run.first_line}-{run.last_line}{counts}")
         print_run(run, claim, md)
 
@@ -37,8 +41,20 @@ def print_run(run: RunResult, claim: float | None, md: bool) -> None:
         for score in run.scores
     ]  # fmt: skip
     numbers = ("val_bpb", "val_loss", "seconds", "line")
-    print_table(None, ("stage", "label", "val_bpb", "val_loss", "seconds", "line"), rows, right=numbers, md=md)
+    if rows:
+        print_table(None, ("stage", "label", "val_bpb", "val_loss", "seconds", "line"), rows, right=numbers, md=md)
     print(f"\nscore: {run.val_bpb if run.score else 'unknown'}  ({run.score_why})")
+    if run.score is None and (last := run.last_loss) is not None:
+        print(
+            f"loss:  {last.val_loss} nats per token at step {last.step:,}, line {last.line}: the last validation of a log without BPB"
+        )
+    ratios = agreement(run)
+    if ratios.agrees is not None:
+        print(f"{'agree' if ratios.agrees else 'fault'}: {ratios.why}")
+    for one in ratios.excepted:
+        print(
+            f"note:  line {one.score.line}: `{one.score.label}` has {one.bytes_per_token:.5f}; by its label a mixture or a part of the text"
+        )
     if not run.complete:
         print("state: not complete" + (f", it ended with {run.crash}" if run.crash else ""))
     if claim is not None:
@@ -54,10 +70,27 @@ def print_run(run: RunResult, claim: float | None, md: bool) -> None:
         print(f"note:  {note}")
 
 
+def as_json(log: LogFile) -> dict[str, object]:
+    """A log as plain data: `counts` are the indices of the runs that are evidence, `counts_alone` that of the one where only one can."""
+    evidence = counting(log)
+    runs = [
+        {
+            **run.to_dict(),
+            "counts": run in evidence,
+            "fingerprint": fingerprint(run),
+            "agrees": agreement(run).agrees,
+            "agreement": agreement(run).why,
+        }
+        for run in log.runs
+    ]
+    chosen = None if log.run is None else log.run.index
+    return {**vars(log), "runs": runs, "counts": [run.index for run in evidence], "counts_alone": chosen}
+
+
 def facts(run: RunResult) -> list[tuple[str, str, str]]:
     """(fact, value, line) of what the run's log states."""
     shown = (
-        ("dialect", run.dialect), ("seed", run.seed), ("world_size", run.world_size), ("params", run.params),
+        ("dialect", run.dialect), ("seed", run.seed), ("gpu", run.gpu), ("world_size", run.world_size), ("params", run.params),
         ("vocab_size", run.vocab_size), ("val_tokens", run.val_tokens), ("train_shards", run.train_shards),
         ("iterations", run.iterations), ("steps", run.steps), ("train_seconds", run.train_seconds), ("step_ms", run.step_ms),
         ("stop_reason", run.stop_reason), ("calibration_seconds", run.calibration_seconds), ("eval_seconds", run.eval_seconds),

@@ -8,10 +8,10 @@ from typing import Any
 
 from golf.challenge import SCRIPT
 from golf.errors import GolfError
+from golf.files import toml
 from golf.project import find_root, submission_names
 from golf.recipe import Recipe, load_recipe, shipped_recipes
 from golf.recipe.catalogue import Catalogue, did_you_mean, load_catalogue
-from golf.recipe.knobs import toml
 from golf.recipe.techniques import Technique, techniques
 
 

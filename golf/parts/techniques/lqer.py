@@ -8,7 +8,7 @@ It goes into the chain `corrections`.
 
 import torch
 
-from golf.parts.quant import scaled
+from golf.parts.quant import rows_of
 
 
 class Knobs:
@@ -24,10 +24,10 @@ class LQER:
     def add(h, tensors, weights):
         """Put the coded factors of the largest errors beside the codes: `name:a`, `name:b` and their scales."""
         errors = {}
-        for name, codes in tensors.items():
+        for name in tensors:
             base, _, kind = name.partition(":")
             if kind == "q":
-                rows = scaled(h, codes, tensors[f"{base}:s"])
+                rows = rows_of(h, tensors, base)
                 errors[base] = weights[base].float().cpu().view_as(rows) - rows
         for base in sorted(errors, key=lambda base: -errors[base].norm())[: h.lqer_top_k]:
             u, s, v = torch.linalg.svd(errors[base], full_matrices=False)

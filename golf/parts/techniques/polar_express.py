@@ -2,7 +2,7 @@
 @nprime06).
 
 The published table was made for g / 1.02‖g‖; the ports leave the 1.02 out, and so does this. Fewer than five steps take the
-first. The one isolated ablation (PR #1831) found it no better than five fixed steps.
+first. Products in the order of the banked scripts, as in `banked_ns`. The one isolated ablation (PR #1831) found it no better than five fixed steps.
 """
 
 
@@ -21,5 +21,5 @@ def polar_express(g, steps):
         x = x.T
     for a, b, c in table[:steps]:
         gram = x @ x.T
-        x = a * x + (b * gram + (c * gram) @ gram) @ x
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
     return x.T if tall else x

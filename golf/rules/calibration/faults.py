@@ -11,12 +11,14 @@ from golf.rules.calibration.families import SMEAR
 from golf.rules.calibration.scripts import ILLEGAL, LEGAL, PLAIN_EVALUATION, script
 from golf.rules.calibration.specimen import Facts, changed, write_package, write_specimen
 from golf.rules.execution import Execution
+from golf.rules.experiments.trial import Blind, Reading, Trial
 from golf.rules.findings import Finding, State
 from golf.rules.pack import DEFAULT_PACK, load_pack
 from golf.rules.subject import Subject
 
 LEGAL_TOY = "score-first chunk TTT"
 PRECOMPUTED = "precomputes outside its timer"
+UNREAD = "scores the weights from before packing"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def judge_folder(folder: Path, toy: str = LEGAL_TOY, pack: str = DEFAULT_PACK) -
 
     subject = Subject(folder, load_pack(pack), "record")
     subject.acts["execution"] = execution_of(toy)
+    subject.acts["trial"] = trial_of(toy)
     return [judge(rule, subject, frozenset(KINDS)) for rule in subject.pack.rules.values()]
 
 
@@ -86,8 +89,15 @@ def execution_of(name: str) -> Execution:
     evaluators = {row.name: row.evaluator for row in TABLE} | {"scored twice": Evaluator("scored twice", VOCAB, again)}
     counted = {"counted": 1000, "decoded": 1000, "tokens": 400}
     timer = timer_of(script_with(precompute_inside=name != PRECOMPUTED))
-    name = LEGAL_TOY if name == PRECOMPUTED else name
+    name = LEGAL_TOY if name in (PRECOMPUTED, UNREAD) else name
     return Execution((run_suite(evaluators[name], 193, quick=True),), None, {}, counted, timer)
+
+
+def trial_of(name: str) -> Trial:
+    """What the experiments would show of the whole script: an artifact that hangs on no validation text, and is read, or is not."""
+    read = () if name == UNREAD else ("final_model.ptz",)
+    reading = Reading(("final_model.ptz",), read, bool(read), (), bool(read))
+    return Trial("quick", 0, reading=reading, blind=Blind(("final_model.ptz",)))
 
 
 def _third_of_the_files(folder: Path) -> None:
@@ -176,6 +186,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("R46", "epochs that report their loss again", toy="scored twice"),
     Fault("R47", "hints in stream order, queue reversed (#2135)", toy="stream tilt + reversed-queue TTT"),
     Fault("R03", "an artifact that scores something else than its log", edit=_other_artifact),
+    Fault("R48", "an artifact that is written and never read", toy=UNREAD),
     Fault("R03", "downloads at run time", script=ILLEGAL["downloads"][1]),
     Fault("R04", "training shards read at evaluation", script=ILLEGAL["training data at eval"][1]),
 )  # fmt: skip

@@ -6,10 +6,10 @@ Its numbers are invented, but consistent: three seeds on 8xH100, SP8192, a score
 import json
 import math
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from golf.files import sha256_of
 from golf.rules.calibration.scripts import LEGAL
 
 VAL_BYTES = 151_078_000
@@ -57,7 +57,7 @@ def log_of(facts: Facts, index: int, code_bytes: int) -> str:
         "model_params:35944602",
         "gptq:reserving 13s, effective=587000ms",
         "1/20000 train_loss: 9.0087 train_time: 0.0m tok/s: 8000000",
-        f"4847/20000 val_loss: {loss + 0.03:.4f} val_bpb: {bpb + 0.012:.4f}",
+        f"4847/20000 val_loss: {loss * (1 + 0.012 / bpb):.4f} val_bpb: {bpb + 0.012:.4f}",
         f"stopping_early: wallclock_cap train_time: {1000 * facts.train_seconds:.0f}ms step: 4847/20000",
         "Serialized model: 135417533 bytes",
         f"Code size: {code_bytes} bytes",
@@ -70,7 +70,7 @@ def log_of(facts: Facts, index: int, code_bytes: int) -> str:
         f"Serialized model quantized+brotli: {facts.model_bytes} bytes",
         f"Total submission size quantized+brotli: {facts.model_bytes + code_bytes} bytes",
         *([facts.gates] if facts.gates else []),
-        f"quantized val_loss:{loss + 0.02:.8f} val_bpb:{bpb + 0.008:.8f} eval_time:7531ms",
+        f"quantized val_loss:{loss * (1 + 0.008 / bpb):.8f} val_bpb:{bpb + 0.008:.8f} eval_time:7531ms",
         f"quantized_ttt val_loss:{loss:.8f} val_bpb:{bpb:.8f} eval_time:{1000 * facts.eval_seconds:.0f}ms",
     ]
     return "\n".join(lines) + "\n"
@@ -130,7 +130,7 @@ def write_package(record: Path, alone: dict[int, float]) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     manifest = {
-        "files": [{"name": name, "sha256": sha256(content).hexdigest()} for name, content in contents.items()],
+        "files": [{"name": name, "sha256": sha256_of(content)} for name, content in contents.items()],
         "alone": [{"seed": seed, "val_bpb": bpb} for seed, bpb in alone.items()],
     }
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")

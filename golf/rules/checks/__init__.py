@@ -26,6 +26,7 @@ MODULES = {
     "static_ttt": "static",
     "static_mix": "static",
     "executed": "execute",
+    "experiments": "execute",
     "roundtrip": "execute",
 }
 NEEDS = {
@@ -34,7 +35,7 @@ NEEDS = {
     "log": "the training logs",
     "static": "the script as readable source",
     "stats": "the scores of the seeds",
-    "execute": "a run of the evaluator on a stub model (`--execute`)",
+    "execute": "experiments on the whole script (`--execute`)",
 }
 
 Detector = Callable[[Subject], Iterable[Result]]

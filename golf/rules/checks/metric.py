@@ -134,12 +134,55 @@ def token_count(subject: Subject) -> Iterable[Result]:
         line = (f"{run.name}: {run.val_tokens:,} tokens",)
         if run.val_tokens == EARLY_EXPORT_TOKENS:
             yield Result(State.PASS, "the first validation export of the challenge", line, run.file)
+        elif _is_thinned(run, canonical):
+            least = min(tokens - run.val_tokens for tokens in canonical if tokens >= run.val_tokens)
+            yield Result(
+                State.UNKNOWN, f"{run.val_tokens:,} tokens, {least:,} fewer than the full set: more than a cut to sequences of {_sequence(run):,} takes",
+                line, run.file,
+            )  # fmt: skip
         elif any(0 <= tokens - run.val_tokens < TRIM_TOKENS for tokens in canonical):
             yield Result(State.PASS, f"{run.val_tokens:,} tokens: the full validation set", line, run.file)
         elif run.val_tokens < min(canonical, default=0) - TRIM_TOKENS or _is_ten_thousand_documents(run):
             yield Result(State.FAIL, f"{run.val_tokens:,} tokens; the full set has {max(canonical):,}", line, run.file)
         else:
             yield _by_bytes(run, subject, line)
+
+
+def agreement(subject: Subject) -> Iterable[Result]:
+    """Every evaluation of a log implies the same bytes per token: loss over BPB is one number, to 2e-4."""
+    from golf.logs.agreement import agreement as agreement_of
+
+    for run in subject.scored_runs or subject.runs:
+        found = agreement_of(run)  # type: ignore[arg-type]  # it asks for the scores alone
+        if found.agrees is False:
+            odd = found.departing[0].score
+            yield Result(
+                State.FAIL, f"the log does not agree with itself: {found.why}", (run.name,), run.file, odd.line
+            )
+        elif found.agrees:
+            yield Result(State.PASS, f"the log agrees with itself: {found.why}", (run.name,), run.file, weak=True)
+        for each in found.excepted:
+            yield Result(
+                State.UNKNOWN, f"`{each.score.label}` has bytes per token of its own ({each.bytes_per_token:.4f}): a mixture, or part of the text",
+                (run.name,), run.file, each.score.line, weak=True,
+            )  # fmt: skip
+
+
+def _sequence(run: Run) -> int:
+    """The longest sequence that the log names; 0 where it names none."""
+    named = [
+        run.config.get(key, "")
+        for key in ("train_seq_len", "eval_seq_len", "seq_len", "val_seq_len", "ttt_eval_seq_len")
+    ]
+    return max((int(value) for value in named if value.isdigit()), default=0)
+
+
+def _is_thinned(run: Run, canonical: list[int]) -> bool:
+    """Whether more tokens are gone than a cut to whole sequences can take."""
+    longest = _sequence(run)
+    gone = [tokens - (run.val_tokens or 0) for tokens in canonical]
+    near = [each for each in gone if 0 <= each < TRIM_TOKENS]
+    return bool(longest and near) and min(near) > max(2 * longest, 8192)
 
 
 def _canonical(run: Run, subject: Subject) -> list[int]:

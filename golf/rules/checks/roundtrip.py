@@ -1,4 +1,4 @@
-"""D10 on R03: script and artifact alone, in an empty folder, score what the log says (rules reference, part 2).
+"""D10 on R03: script and artifact alone, in an empty folder, score what the log says.
 
 `golf package` proves it and writes a manifest; for the same bytes that is cited. Else an artifact of this project's own is scored
 here, unless the short form is asked for. A stranger's script is never run outside the sandbox, which has no data.

@@ -2,7 +2,8 @@
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from golf.rules.checks.adapting import DRIVERS
 from golf.rules.code import Code, Piece, leaf
@@ -36,7 +37,7 @@ def hashed_target(subject: Subject) -> Iterable[Result]:
         if not looked_up:
             continue
         found = True
-        if not code.is_live(piece):
+        if not code.is_on(piece, line):
             yield found_at(
                 State.UNKNOWN,
                 f"`{piece.name}` hashes the target into a table key; its switch is off here",
@@ -60,8 +61,141 @@ def hashed_target(subject: Subject) -> Iterable[Result]:
                 strict=State.FAIL,
                 weak=True,
             )
+    for piece, line, tables in ratios_of_tables(code):
+        found = True
+        on = code.is_on(piece, line)
+        yield found_at(
+            State.FAIL if on else State.UNKNOWN,
+            f"`{piece.name}` divides entries of two hashed count tables ({' by '.join(tables)}) whose keys differ: no distribution over the vocabulary"
+            + ("" if on else "; its switch is off here"),
+            piece,
+            line,
+            weak=not on,
+        )
     if not found:
         yield absent(code, "no table is keyed by the target")
+
+
+@lru_cache(maxsize=8)
+def ratios_of_tables(code: Code) -> tuple[tuple[Piece, int, tuple[str, str]], ...]:
+    """Where an entry of one hashed count table is divided by an entry of another, at another key, and the ratio is not only compared.
+
+    By structure alone: tables are what is counted up by index anywhere in the code; a key is hashed where it, or the function that
+    makes it, takes a remainder or masks bits.
+    """
+    return tuple(_ratios(code))
+
+
+def _ratios(code: Code) -> Iterator[tuple[Piece, int, tuple[str, str]]]:
+    counted = {name for module in code.modules for node in module.nodes if (name := _counted_up(node))}
+    hashing = {piece.name for piece in code if any(_takes_remainder(node) for node in piece.nodes)}
+    if len(counted) < 2:
+        return
+    for piece in code:
+        if not counted & piece.names:
+            continue
+        values = _assigned(piece)
+        compared = {id(inner) for node in piece.nodes if isinstance(node, ast.Compare) for inner in ast.walk(node)}
+        for node in piece.nodes:
+            if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)) or id(node) in compared:
+                continue
+            above, below = _entries(node.left, counted, values), _entries(node.right, counted, values)
+            for table, key in sorted(above):
+                others = [(other, at) for other, at in sorted(below) if other != table and at != key]
+                if others and _is_hashed(key, values, hashing):
+                    yield piece, node.lineno, (table, others[0][0])
+                    break
+
+
+def _counted_up(node: ast.AST) -> str:
+    """The table whose entry is raised: `t[k] += …`, `np.add.at(t, k, …)`, `t.index_add_(…)`, `t[k] = t.get(k, 0) + …`."""
+    if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add) and isinstance(node.target, ast.Subscript):
+        return leaf(node.target.value)
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.add.at", "numpy.add.at") and node.args:
+        return leaf(node.args[0])
+    if (
+        isinstance(node, ast.Call)
+        and leaf(node.func) in ("index_add_", "scatter_add_", "index_put_")
+        and isinstance(node.func, ast.Attribute)
+    ):
+        return leaf(node.func.value)
+    if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Subscript):
+        table = leaf(node.targets[0].value)
+        if table and isinstance(node.value, ast.BinOp) and isinstance(node.value.op, ast.Add):
+            if any(leaf(each) == table for each in ast.walk(node.value) if isinstance(each, ast.Name | ast.Attribute)):
+                return table
+    return ""
+
+
+def _assigned(piece: Piece) -> dict[str, list[ast.expr]]:
+    """Name → what a function assigns to it, pairs of tuples apart."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in piece.nodes:
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                pairs = [(target, node.value)]
+                if (
+                    isinstance(target, ast.Tuple)
+                    and isinstance(node.value, ast.Tuple)
+                    and len(target.elts) == len(node.value.elts)
+                ):
+                    pairs = list(zip(target.elts, node.value.elts, strict=True))
+                for name, value in pairs:
+                    if isinstance(name, ast.Name):
+                        found.setdefault(name.id, []).append(value)
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            found.setdefault(node.target.id, []).append(node.value)
+    return found
+
+
+def _entries(
+    node: ast.AST, counted: set[str], values: dict[str, list[ast.expr]], depth: int = 5
+) -> set[tuple[str, str]]:
+    """(table, key as text) of the entries of count tables that an expression reads, by itself or through names."""
+    found: set[tuple[str, str]] = set()
+    for inner in ast.walk(node):
+        if (
+            isinstance(inner, ast.Subscript)
+            and leaf(inner.value) in counted
+            and not isinstance(inner.slice, ast.Tuple | ast.Slice)
+        ):
+            found.add((leaf(inner.value), ast.unparse(inner.slice)))
+        elif (
+            isinstance(inner, ast.Call)
+            and leaf(inner.func) in ("get", "gather", "take", "index_select")
+            and isinstance(inner.func, ast.Attribute)
+        ):
+            if leaf(inner.func.value) in counted and inner.args:
+                found.add(
+                    (
+                        leaf(inner.func.value),
+                        ast.unparse(inner.args[-1] if leaf(inner.func) == "gather" else inner.args[0]),
+                    )
+                )
+        elif isinstance(inner, ast.Name) and depth and inner.id in values:
+            for value in values[inner.id]:
+                if not any(isinstance(each, ast.Name) and each.id == inner.id for each in ast.walk(value)):
+                    found |= _entries(value, counted, values, depth - 1)
+    return found
+
+
+def _takes_remainder(node: ast.AST) -> bool:
+    return isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.Mod | ast.BitAnd)
+
+
+def _is_hashed(key: str, values: dict[str, list[ast.expr]], hashing: set[str], depth: int = 5) -> bool:
+    """Whether a key goes through a remainder or a mask, here or in a function that makes it."""
+    for node in ast.walk(ast.parse(key, mode="eval")):
+        if _takes_remainder(node) or (isinstance(node, ast.Call) and leaf(node.func) in hashing):
+            return True
+        if isinstance(node, ast.Name) and depth:
+            if any(
+                _is_hashed(ast.unparse(value), values, hashing, depth - 1)
+                for value in values.get(node.id, ())
+                if key != ast.unparse(value)
+            ):
+                return True
+    return False
 
 
 def absent(code: Code, message: str) -> Result:

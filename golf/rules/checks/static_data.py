@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 
 from golf.files import own_files, read_text
 from golf.reading.script import MAX_READ_BYTES
@@ -14,7 +14,7 @@ from golf.rules.subject import Subject
 def coverage_options(subject: Subject) -> Iterable[Result]:
     """Settings and literals that shorten the validation stream."""
     code = subject.code
-    if code is None or any(run.val_tokens for run in subject.runs):
+    if code is None:
         return
     file = subject.source.path.name if subject.source else None
     short = False
@@ -47,10 +47,42 @@ def coverage_options(subject: Subject) -> Iterable[Result]:
                 yield Result(
                     state, f"`{ast.unparse(node)}` cuts the validation tokens", file=piece.path.name, line=node.lineno
                 )
-    if not short:
+            short = short or (yield from _cut_by_setting(code, piece, node))
+    if not short and not any(run.val_tokens for run in subject.runs):
         yield Result(
             State.UNKNOWN, "no setting that shortens validation; no log counts the tokens", file=file, weak=True
         )
+
+
+FULL_TOKENS = 30_000_000  # fewer than any official tokenizer makes of the validation text
+
+
+def _cut_by_setting(code: Code, piece: Piece, node: ast.AST) -> Generator[Result, None, bool]:
+    """`val[: a number of settings]`, and a mask that takes tokens out of the stream."""
+    if not (
+        isinstance(node, ast.Subscript)
+        and isinstance(node.ctx, ast.Load)
+        and re.match(r"(?i)val|holdout|validation", leaf(node.value))
+    ):
+        return False
+    if isinstance(node.slice, ast.Slice) and node.slice.lower is None and node.slice.upper is not None:
+        number = None if isinstance(node.slice.upper, ast.Constant) else code.number(node.slice.upper, piece)
+        if number is not None and 0 < number < FULL_TOKENS:
+            on = code.is_on(piece, node.lineno)
+            yield Result(
+                State.FAIL if on else State.UNKNOWN, f"`{ast.unparse(node)}` keeps the first {number:,.0f} validation tokens",
+                file=piece.path.name, line=node.lineno, weak=not on,
+            )  # fmt: skip
+            return True
+    elif isinstance(node.slice, ast.Compare):
+        yield Result(
+            State.UNKNOWN,
+            f"`{ast.unparse(node)}` takes tokens out of the validation stream",
+            file=piece.path.name,
+            line=node.lineno,
+        )
+        return True
+    return False
 
 
 def _long_constant(node: ast.expr | None) -> bool:

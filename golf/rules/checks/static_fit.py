@@ -137,7 +137,7 @@ def _optimised(piece: Piece, name: str) -> bool:
 
 def _slot_result(code: Code, piece: Piece, node: ast.Assign, name: str) -> Result:
     context_only = re.search(r"(?i)context|ctx_mask|causal|(?:\[|:)\s*:?\s*:s\b|already_scored", piece.text) is not None
-    if not code.is_live(piece):
+    if not code.is_on(piece, node.lineno):
         return result_at(
             State.UNKNOWN,
             f"`{piece.name}` optimises `{name}` per window; its switch is off here",
@@ -176,6 +176,26 @@ def logit_bias(subject: Subject) -> Iterable[Result]:
         yield Result(State.PASS, "no logit bias is fitted" + (" (its switch is off)" if pieces else ""))
 
 
+def _learning_loops(piece: Piece) -> list[ast.AST]:
+    """The innermost loops of a driver that go backward: the rest of it may score."""
+    loops = [node for node in piece.nodes if isinstance(node, ast.For | ast.While)]
+    learning = [
+        loop
+        for loop in loops
+        if any(isinstance(each, ast.Call) and leaf(each.func) == "backward" for each in ast.walk(loop))
+    ]
+    return [loop for loop in learning if not any(other is not loop and other in ast.walk(loop) for other in learning)]
+
+
+def _straight_line(piece: Piece) -> list[ast.AST]:
+    """Statements of a driver outside every loop, where some of these go backward."""
+    straight = [node for node in piece.node.body if not isinstance(node, ast.For | ast.While)]
+    learns = any(
+        isinstance(each, ast.Call) and leaf(each.func) == "backward" for node in straight for each in ast.walk(node)
+    )
+    return list(straight) if learns else []
+
+
 def warmup_on_val(subject: Subject) -> Iterable[Result]:
     """A warm-up that goes backward on validation tokens, even if the state is thrown away."""
     code = subject.code
@@ -185,7 +205,11 @@ def warmup_on_val(subject: Subject) -> Iterable[Result]:
         main = piece.name in DRIVERS
         if not (WARM.search(piece.name) or main) or not piece.backward or not code.is_live(piece):
             continue
-        handed = [node for call in piece.calls for argument in call.args for node in ast.walk(argument)]
+        around = [*_learning_loops(piece), *_straight_line(piece)] if main else [piece.node]
+        handed = [
+            node for outer in around for call in ast.walk(outer) if isinstance(call, ast.Call)
+            for argument in call.args for node in ast.walk(argument)
+        ]  # fmt: skip
         for node in handed:
             cut = isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice)
             if cut and VAL_ARGUMENT.search(leaf(node)):

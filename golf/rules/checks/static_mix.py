@@ -28,6 +28,15 @@ def oracle_min(subject: Subject) -> Iterable[Result]:
     for piece in code:
         for call in piece.calls:
             text = ast.unparse(call.func)
+            if _keeps_the_smaller(call) and piece.reads_val and SCORED.search(piece.text):
+                live = code.is_on(piece, call.lineno)
+                yield found_at(
+                    State.FAIL if live else State.UNKNOWN,
+                    f"`{ast.unparse(call)[:80]}` keeps the better of two scores of each token",
+                    piece,
+                    call.lineno,
+                    weak=not live,
+                )
             if (
                 text in ("torch.minimum", "torch.fmin", "np.minimum", "np.fmin", "numpy.minimum", "torch.min", "min")
                 and len(call.args) == 2
@@ -40,7 +49,7 @@ def oracle_min(subject: Subject) -> Iterable[Result]:
                     and not re.search(r"(?i)best|train_loss|prev_", ast.unparse(call))
                     and (piece.reads_val or text != "min")
                 ):
-                    live = code.is_live(piece)
+                    live = code.is_on(piece, call.lineno)
                     yield found_at(
                         State.FAIL if live else State.UNKNOWN,
                         f"`{ast.unparse(call)[:80]}` takes the better of two scores",
@@ -48,6 +57,71 @@ def oracle_min(subject: Subject) -> Iterable[Result]:
                         call.lineno,
                         weak=not live,
                     )
+
+
+SCORED = re.compile(r"cross_entropy|log_softmax|nll|logsumexp")
+
+
+def _keeps_the_smaller(call: ast.Call) -> bool:
+    """`where(a < b, a, b)` in any spelling."""
+    if leaf(call.func) != "where" or len(call.args) != 3 or not isinstance(call.args[0], ast.Compare):
+        return False
+    test = call.args[0]
+    sides = {ast.unparse(test.left), *(ast.unparse(each) for each in test.comparators)}
+    return len(sides) == 2 and sides == {ast.unparse(call.args[1]), ast.unparse(call.args[2])}
+
+
+def _class_of_target(piece: Piece) -> Iterable[tuple[ast.AST, int]]:
+    """Conditions that hang on a class (starts a word, is a boundary) of the token that is scored, outside the counting of bytes."""
+    targets = {name for name in piece.names if TARGET.match(name)}
+    for node in piece.nodes:
+        if isinstance(node, ast.Assign):
+            for name, value in _pairs(node):
+                if isinstance(value, ast.Subscript) and _shifted(value.slice):
+                    targets.add(name)
+
+    def is_class(node: ast.AST) -> bool:
+        return any(
+            isinstance(each, ast.Subscript) and CLASS_TABLE.search(leaf(each.value))
+            and any(isinstance(inner, ast.Name) and inner.id in targets for inner in ast.walk(each.slice))
+            for each in ast.walk(node)
+        )  # fmt: skip
+
+    classes = {
+        name for node in piece.nodes if isinstance(node, ast.Assign) for name, value in _pairs(node)
+        if is_class(value) and not BYTES.search(name)
+    }  # fmt: skip
+    for node in piece.nodes:
+        if isinstance(node, ast.IfExp) or (
+            isinstance(node, ast.Call) and leaf(node.func) == "where" and len(node.args) == 3
+        ):
+            test = node.test if isinstance(node, ast.IfExp) else node.args[0]
+            if is_class(test) or any(isinstance(each, ast.Name) and each.id in classes for each in ast.walk(test)):
+                yield node, node.lineno
+        elif isinstance(node, ast.If) and not BYTES.search(ast.unparse(node)):
+            if is_class(node.test) or any(
+                isinstance(each, ast.Name) and each.id in classes for each in ast.walk(node.test)
+            ):
+                yield node.test, node.lineno
+
+
+def _pairs(node: ast.Assign) -> list[tuple[str, ast.expr]]:
+    target = node.targets[0]
+    if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple) and len(target.elts) == len(node.value.elts):
+        return [(leaf(name), value) for name, value in zip(target.elts, node.value.elts, strict=True)]
+    return [(leaf(target), node.value)] if leaf(target) else []
+
+
+def _shifted(index: ast.expr) -> bool:
+    """An index one on: `at + 1`, `[start + 1 : end + 1]`."""
+    first = index.lower if isinstance(index, ast.Slice) else index
+    return (
+        isinstance(first, ast.BinOp) and isinstance(first.op, ast.Add)
+        and any(isinstance(side, ast.Constant) and side.value == 1 for side in (first.left, first.right))
+    )  # fmt: skip
+
+
+BYTES = re.compile(r"(?i)byte|size|(?:^|_)len|n_?b\b|count|(?:^|_)tb\b")
 
 
 def target_gate(subject: Subject) -> Iterable[Result]:
@@ -69,7 +143,7 @@ def target_gate(subject: Subject) -> Iterable[Result]:
                     and mentions(inner.slice, TARGET)
                 ):
                     found = True
-                    live = code.is_live(piece)
+                    live = code.is_on(piece, node.lineno)
                     yield found_at(
                         State.FAIL if live else State.UNKNOWN,
                         f"`{ast.unparse(node)[:80]}` depends on the token that is scored",
@@ -77,6 +151,31 @@ def target_gate(subject: Subject) -> Iterable[Result]:
                         node.lineno,
                         weak=not live,
                     )
+        if SCORED.search(piece.text):
+            for condition, line in _class_of_target(piece):
+                statement = next(
+                    (
+                        each
+                        for each in piece.nodes
+                        if isinstance(each, ast.Assign | ast.AugAssign | ast.Return)
+                        and any(inner is condition for inner in ast.walk(each))
+                    ),
+                    None,
+                )
+                if statement is not None and BYTES.search(
+                    ast.unparse(statement.targets[0] if isinstance(statement, ast.Assign) else statement)[:40]
+                ):
+                    continue
+                found = True
+                live = code.is_on(piece, line)
+                yield found_at(
+                    State.FAIL if live else State.UNKNOWN,
+                    f"`{ast.unparse(condition)[:80]}` hangs on the class of the token that is scored",
+                    piece,
+                    line,
+                    weak=not live,
+                )
+                break
     for name, setting in code.settings.items():
         if re.search(r"within_(?:beta|boost)|word_(?:beta|boost)", name) and code.value(name) not in (
             ...,
@@ -111,10 +210,10 @@ def byte_spread(subject: Subject) -> Iterable[Result]:
             if (
                 _spreads(node)
                 and re.search(r"(?i)ppm|byte", piece.text)
-                and re.search(r"(?i)mix|lam|alpha|weight|ppm", piece.text)
+                and (re.search(r"(?i)mix|lam|alpha|weight|ppm", piece.text) or _mixes(piece))
             ):
                 found = True
-                live = code.is_live(piece)
+                live = code.is_on(piece, getattr(node, "lineno", 0))
                 yield found_at(
                     State.FAIL if live else State.UNKNOWN,
                     f"`{ast.unparse(node)[:80]}` spreads a token's probability over its bytes",
@@ -127,6 +226,15 @@ def byte_spread(subject: Subject) -> Iterable[Result]:
         yield Result(State.UNKNOWN, "a byte model (PPM) is mixed in", strict=State.FAIL, weak=True)
     elif not found:
         yield absent(code, "no byte-wise mixture")
+
+
+def _mixes(piece: Piece) -> bool:
+    """`(1 - w) * a + w * b`."""
+    return any(
+        isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and isinstance(node.left, ast.BinOp)
+        and isinstance(node.left.op, ast.Mult) and isinstance(node.right, ast.BinOp) and isinstance(node.right.op, ast.Mult)
+        and re.search(r"\(?1(?:\.0*)? - ", ast.unparse(node)) for node in piece.nodes
+    )  # fmt: skip
 
 
 def _spreads(node: ast.AST) -> bool:
@@ -142,7 +250,7 @@ def _spreads(node: ast.AST) -> bool:
     if isinstance(node, ast.Call) and leaf(node.func) in ("exp", "power", "pow") and node.args:
         return any(
             isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Div) and mentions(inner.right, counts)
-            and (mentions(inner.left, re.compile(r"(?i)log_?p|nll|lp")) or isinstance(inner.left, ast.Constant))
+            and (mentions(inner.left, re.compile(r"(?i)log_?p|nll|lp|nats|loss")) or isinstance(inner.left, ast.Constant))
             for argument in node.args for inner in ast.walk(argument)
         )  # fmt: skip
     return False

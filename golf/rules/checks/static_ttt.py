@@ -20,9 +20,52 @@ from golf.rules.checks.adapting import (
 )
 from golf.rules.code import Code, Piece, leaf
 from golf.rules.findings import Result, State
+from golf.rules.flow import Flow, Learned, flow_of
 from golf.rules.subject import Subject
 
 WARM = re.compile(r"(?i)warm_?up|compile|autotune")
+
+
+def _followed(subject: Subject, code_of_rule: str) -> Iterable[Result]:
+    """The flow's finding on R32, R33, R36 or R37: the last reported score comes after learning from its own windows."""
+    code = subject.code
+    if code is None:
+        return
+    flow = flow_of(code)
+    late = flow.late
+    if not late:
+        return
+    act = next((each for each in late if each.sure), late[0])
+    if code_of_rule not in _rules_of(flow, act):
+        return
+    what = {
+        "R32": "learns from validation tokens (line {line}) before they are scored",
+        "R33": "learns from tokens that it has scored (line {line}), and the score that is reported is taken again afterwards",
+        "R36": "learns from validation tokens (line {line}) before the score and before packing",
+        "R37": "fits a fresh tensor to a window (line {line}) and scores that window with it",
+    }[code_of_rule].format(line=act.line)
+    scored = [report for report in flow.reports if report.value.nats][-1]
+    yield Result(
+        State.FAIL if act.sure else State.UNKNOWN,
+        f"`{act.function}` {what}" + ("" if act.sure else "; under a switch whose value is not known"),
+        (f"reported by line {scored.line} of {scored.file}: {scored.text}",),
+        file=act.file, line=act.line, weak=not act.sure,
+    )  # fmt: skip
+
+
+def _rules_of(flow: Flow, act: Learned) -> tuple[str, ...]:
+    if act.kind == "tensor":
+        return ("R37",)
+    if act.counted_before and act.function in flow.scorers:
+        return ("R33",)
+    if flow.before_packing(act):
+        return ("R36",)
+    return ("R32",) if flow.packed_at else ("R32", "R36")
+
+
+def fitted_tensor(subject: Subject) -> Iterable[Result]:
+    """R37 by the flow."""
+    yield from _followed(subject, "R37")
 
 
 def prequant_ttt(subject: Subject) -> Iterable[Result]:
@@ -30,6 +73,7 @@ def prequant_ttt(subject: Subject) -> Iterable[Result]:
     code = subject.code
     if code is None:
         return
+    yield from _followed(subject, "R36")
     found = False
     for piece in adapters(code):
         if returns_score(piece) or (score_lines(piece) and _called_only_by_scorers(code, piece)):
@@ -80,6 +124,7 @@ def adapt_then_score(subject: Subject) -> Iterable[Result]:
     code = subject.code
     if code is None:
         return
+    yield from _followed(subject, "R32")
     learners = adapters(code)
     if only_training_goes_backward(code):
         yield Result(State.PASS, "only the loop over training batches goes backward")
@@ -133,6 +178,7 @@ def rescoring(subject: Subject) -> Iterable[Result]:
     code = subject.code
     if code is None:
         return
+    yield from _followed(subject, "R33")
     adapting = {piece.name for piece in adapters(code) if code.is_live(piece)}
     flow = [call for call in code.main_flow if EVALUATES.search(leaf(call.func)) or leaf(call.func) in adapting]
     seen = False

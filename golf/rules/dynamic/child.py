@@ -12,7 +12,7 @@ def main(folder: Path) -> None:
     from golf.rules.dynamic.fence import fence, limit
 
     limit(job["limits"])
-    _load(job["mode"])
+    _load()
     touched: dict[str, list[str]] = {}
 
     def seen(kind: str, what: str) -> None:
@@ -32,7 +32,7 @@ def main(folder: Path) -> None:
     (folder / "answer.json").write_text(json.dumps({**answer, "touched": touched}), encoding="utf-8")
 
 
-def _load(mode: str) -> None:
+def _load() -> None:
     """Import everything that the check needs before the fence closes."""
     import numpy  # noqa: F401
     import sentencepiece  # noqa: F401
@@ -40,22 +40,11 @@ def _load(mode: str) -> None:
 
     torch.set_num_threads(1)
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1).step()
-    import golf.compose.rescale
-    import golf.data.accounting
-    import golf.rules.dynamic.composed
-    import golf.rules.dynamic.stub
-    import golf.rules.dynamic.suite
-    import golf.rules.dynamic.timer
-
-    if mode == "foreign":
-        import golf.reading.script  # noqa: F401
 
 
 def _check(job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    if job["mode"] == "composed":
-        from golf.rules.dynamic.composed import check
-    else:
-        from golf.rules.dynamic.foreign import check
+    from golf.rules.dynamic.composed import check
+
     return check(job, folder)
 
 

@@ -178,6 +178,7 @@ def byte_count(module: types.ModuleType, job: dict[str, Any]) -> dict[str, Any] 
     import sentencepiece
 
     from golf.data.accounting import decode_bytes
+    from golf.data.side_car import has_side_car
 
     os.environ |= {"DATA_PATH": job["data_path"], "TOKENIZER_PATH": job["tokenizer_path"]}
     module.h.vocab_size = job["vocab_size"]
@@ -188,4 +189,5 @@ def byte_count(module: types.ModuleType, job: dict[str, Any]) -> dict[str, Any] 
         "counted": int(stream.target_bytes[: end - 1].sum()),
         "decoded": int(decode_bytes(sp, stream.tokens[:end].numpy())),
         "tokens": end,
+        "side_car": has_side_car(Path(job["data_path"])),
     }

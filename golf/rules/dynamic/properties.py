@@ -1,4 +1,4 @@
-"""The property tests D1, D1b, D2, D3, D4, D5, D9 (rules reference, part 2), as functions of an `Evaluator` and a stream.
+"""The property tests D1, D1b, D2, D3, D4, D5, D9 (the table is in `golf.rules.dynamic`), as functions of an `Evaluator` and a stream.
 
 Each returns an `Outcome` with what it measured; nothing here knows rules. Noise is measured first: the same stream twice.
 """

@@ -1,6 +1,6 @@
 """Sixteen toy evaluators, legal and illegal, with the verdict that each deserves: the table that the checks must reproduce.
 
-Each is our own reading of a family of the contest (rules reference, part 2): windows of 32 ids with stride 8, chunks of 64.
+Each is our own reading of a family of the contest: windows of 32 ids with stride 8, chunks of 64.
 """
 
 from collections.abc import Callable

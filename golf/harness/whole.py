@@ -1,0 +1,211 @@
+"""A stranger's script as a whole, small, on the CPU: laid out in the box, played, observed."""
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from golf.challenge import SCRIPT
+from golf.files import files_below, sha256_of
+from golf.harness.box import Box, tail_of
+from golf.harness.settings import class_sizes, environment, names_read, published
+from golf.harness.texts import Ids, lay_data
+from golf.harness.vocabulary import Vocabulary
+
+NOT_TAKEN = (
+    "*.log",
+    "*.ptz",
+    "final_model*",
+    "__pycache__",
+    ".*",
+    "*.png",
+    "*.svg",
+    "*.pt",
+    "original",
+    "runs",
+    "logs",
+)
+TEXTS = (".txt", ".log", ".md", ".json", ".csv", ".tsv", ".jsonl")
+MOST_FILE_BYTES = 64 << 20
+MOST_FILES = 200
+LARGEST_LAID_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How to play. train_rate, late_rate: factors on the rates of optimizers made before and after the first step; quiet: a
+    factor on the tables over the vocabulary at the start, so that the untrained model predicts almost uniformly.
+
+    twin: "garbage" forks a twin that reads garbage where the run first reads back a file that it wrote. drawn: the text that a
+    script gets that draws its own by `torch.randint`. extra: variables on top of all others.
+    """
+
+    seed: int = 1337
+    train_rate: float = 1e-4
+    late_rate: float = 1.0
+    quiet: float = 1.0
+    twin: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 240.0
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a play showed. text: all that it printed and logged; files: sha256 of every other file that it wrote, by name.
+
+    code: its exit code, None where it was stopped; read_back: files of its own that it read; events: their names, in order.
+    """
+
+    code: int | None
+    stopped: bool
+    why: str | None
+    seconds: float
+    cpu_seconds: float
+    text: str
+    twin_text: str
+    files: Mapping[str, str]
+    events: tuple[Mapping[str, Any], ...]
+    left: int
+
+    @property
+    def ran(self) -> bool:
+        """Whether it came to its end by itself."""
+        return self.code == 0
+
+    @property
+    def fault(self) -> str | None:
+        """Why it did not: the last line that says so."""
+        if self.ran:
+            return None
+        if self.stopped:
+            return self.why or f"stopped after {self.seconds:.0f} s"
+        lines = [line.strip() for line in self.text.splitlines() if line.strip()]
+        told = next(
+            (line for line in reversed(lines) if "Error" in line or "Exception" in line or "Exit" in line), None
+        )
+        return (told or (lines[-1] if lines else f"it ended with {self.code}"))[:300]
+
+    def happened(self, event: str) -> list[Mapping[str, Any]]:
+        """The events of a name."""
+        return [each for each in self.events if each["event"] == event]
+
+
+class Whole:
+    """A script with the files beside it, ready to be played in a box any number of times, always in the same place."""
+
+    def __init__(
+        self, box: Box, script: Path, folder: Path | None, text: str | None = None, sources: Iterable[str] = ()
+    ) -> None:
+        """script: the file; folder: where it ships from (None: the script alone); text: what to run instead of the file's;
+        sources: its unpacked texts, for the names that it reads."""
+        self.box = box
+        raw = script.read_bytes()
+        self.content = text.encode() if text is not None else raw
+        self.beside = self._beside(script, folder) if folder is not None else {}
+        helpers = [body.decode("utf-8", "replace") for name, body in self.beside.items() if name.endswith(".py")]
+        self.texts = [*sources, self.content.decode("utf-8", "replace"), *helpers]
+        self.names = names_read(self.texts)
+        self.shown = published(folder, self.names) if folder is not None else {}
+        self.played = 0
+
+    @staticmethod
+    def _beside(script: Path, folder: Path) -> dict[str, bytes]:
+        found = {}
+        for path in files_below(folder, skip=NOT_TAKEN):
+            if path.stat().st_size <= LARGEST_LAID_BYTES and path.resolve() != script.resolve():
+                found[str(path.relative_to(folder))] = path.read_bytes()
+        return found
+
+    def play(self, vocabulary: Vocabulary, train: Ids, val: Ids, wish: Wish) -> Played:
+        """One play on these texts; the folder and the data lie at the same paths every time."""
+        work, data = self.box.place / "work", self.box.place / "data"
+        _empty(work)
+        for name, content in self.beside.items():
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            (work / name).write_bytes(content)
+        (work / SCRIPT).write_bytes(self.content)
+        paths = lay_data(data, vocabulary, train, val)
+        link = work / "data"
+        if not link.exists():
+            link.symlink_to(data)
+        laid = {SCRIPT, *self.beside}
+        home = str(self.box.place / "home")
+        variables = {
+            "PATH": "/usr/bin:/bin", "HOME": home, "TMPDIR": home, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0",
+            **environment(self.names, self.shown), **paths, "SEED": str(wish.seed), **wish.extra,
+        }  # fmt: skip
+        job = {
+            "script": SCRIPT,
+            "folder": str(work),
+            "environment": variables,
+            "sizes": class_sizes(
+                self.texts, vocabulary.size, {k: float(v) for k, v in wish.extra.items() if _is_number(v)}
+            ),
+            "seed": wish.seed,
+            "train_rate": wish.train_rate,
+            "late_rate": wish.late_rate,
+            "quiet": wish.quiet,
+            "twin": wish.twin,
+            "drawn": val.tolist(),
+            "vocab_size": vocabulary.size,
+        }
+        answer = self.box.play(job, wish.seconds)
+        self.played += 1
+        logs, files = _written(work, laid)
+        return Played(
+            answer["code"], bool(answer["stopped"]), answer.get("why"), answer["seconds"], answer["cpu_seconds"],
+            _joined(answer["output"], logs), answer["twin_output"], files, tuple(answer["events"]), answer["left"],
+        )  # fmt: skip
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _joined(output: str, logs: list[str]) -> str:
+    """What was printed, and behind it the lines of log files that were not printed."""
+    known = set(output.splitlines())
+    rest = [line for text in logs for line in text.splitlines() if line not in known]
+    return output + ("\n" + "\n".join(rest) if rest else "")
+
+
+def _written(work: Path, laid: set[str]) -> tuple[list[str], dict[str, str]]:
+    """(texts of the logs, sha256 of the other files) that a play wrote; links and pipes are left alone."""
+    logs: list[str] = []
+    files: dict[str, str] = {}
+    for place, folders, names in os.walk(work):
+        folders[:] = sorted(name for name in folders if not os.path.islink(os.path.join(place, name)))
+        for name in sorted(names):
+            path = Path(place, name)
+            short = str(path.relative_to(work))
+            if short in laid or len(files) >= MOST_FILES or not _is_plain(path):
+                continue
+            if path.suffix in TEXTS:
+                logs.append(tail_of(path))
+            elif path.stat().st_size <= MOST_FILE_BYTES:
+                files[short] = sha256_of(path.read_bytes())
+    return logs, files
+
+
+def _is_plain(path: Path) -> bool:
+    import stat
+
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _empty(folder: Path) -> None:
+    """Remove everything in `folder`, links themselves and not what they name."""
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            os.unlink(entry.path)

@@ -1,0 +1,251 @@
+"""What the whole script showed in the box: E1 to E5 as findings on the rules that they decide.
+
+A gain on random text convicts: no predictor that fixes a distribution before it sees its target has it. That no gain was seen clears
+nothing, it says how small a gain this run could have seen; a code's continuations that sum to one (E5) prove one, at that size.
+"""
+
+from collections.abc import Iterable
+
+from golf.rules.experiments.law import Kind
+from golf.rules.experiments.trial import Trial
+from golf.rules.findings import Result, State
+from golf.rules.subject import Subject
+from golf.rules.trials import trial_of
+
+THEOREM = "no predictor that fixes a normalised distribution before it sees its target gains that (Ville's inequality, p < 2e-9)"
+
+
+def _held(subject: Subject) -> tuple[Trial | None, list[Result]]:
+    """(the trial that ran, what to say when there is none)."""
+    trial = trial_of(subject)
+    if trial is None:
+        return None, []
+    if trial.fault is not None:
+        return None, [Result(State.UNKNOWN, f"the script does not run whole here: {trial.fault}", weak=True)]
+    return trial, []
+
+
+def distribution(subject: Subject) -> Iterable[Result]:
+    """R31: E1 and E5 on the score that is claimed."""
+    trial, faults = _held(subject)
+    yield from faults
+    if trial is None:
+        return
+    if trial.convicted:
+        yield Result(State.FAIL, _conviction(trial), _lines(trial), file=_script(subject))
+        return
+    for run, gain in trial.beside[:1]:
+        yield Result(
+            State.UNKNOWN,
+            f"another printed score gains {gain.nats:,.0f} nats on random text ({run.setting}); the claim does not rest on it: {gain.score.shown}",
+            _lines(trial),
+        )
+    yield from _innocent(trial)
+
+
+def no_future(subject: Subject) -> Iterable[Result]:
+    """R30: E5 proves it; a conviction leaves open which of R30 and R31 is broken."""
+    yield from cleared(subject)
+
+
+def cleared(subject: Subject) -> Iterable[Result]:
+    """The families of R30 to R46: E5 clears a script of all of them at its size; a conviction says that it is one of them."""
+    trial, faults = _held(subject)
+    yield from faults
+    if trial is None:
+        return
+    if trial.convicted:
+        yield Result(State.UNKNOWN, "the printed score is no code's (see R31); by which family, the code must say")
+    else:
+        yield from _innocent(trial)
+
+
+def _innocent(trial: Trial) -> Iterable[Result]:
+    if trial.kraft is not None and trial.kraft.holds and not trial.beside:
+        cuts = ", ".join(map(str, trial.kraft.cuts))
+        yield Result(
+            State.PASS,
+            f"proven by E5: the code lengths of all continuations after {cuts} tokens sum to {trial.kraft.shown}; no gain on random text",
+            _lines(trial),
+        )
+    elif (sees := trial.sees_nats) is not None:
+        yield Result(
+            State.CLEAN, f"no gain on random text; this run could have seen {sees:,.0f} nats", _lines(trial), weak=True
+        )
+    else:
+        yield Result(State.UNKNOWN, "no printed loss could be tested", _lines(trial), weak=True)
+
+
+def _conviction(trial: Trial) -> str:
+    if trial.convictions:
+        run, gain = max(trial.convictions, key=lambda pair: pair[1].nats)
+        return (
+            f"gains {gain.nats:,.1f} nats over the law of a random text of {run.targets:,} targets ({run.setting}, by its {gain.by}; "
+            f"bound {gain.bound_nats:.1f}): {gain.score.shown}"
+        )
+    assert trial.kraft is not None
+    return f"the code lengths of all continuations of a text sum to {trial.kraft.shown}, not to one: no distribution, or not fixed before its target"
+
+
+def _lines(trial: Trial) -> tuple[str, ...]:
+    lines = [f"whole script, {trial.depth}, seed {trial.seed}, {trial.plays} runs"]
+    for run in trial.gained:
+        for gain in run.gains:
+            role = "" if trial.rests_on(gain.score) else ", beside the claim"
+            lines.append(
+                f"E1 {run.setting}: {gain.nats:+,.1f} nats by {gain.by}, {run.targets:,} targets, bound {gain.bound_nats:.1f}{role}: {gain.score.shown}"
+            )
+    if trial.kraft is not None:
+        lines.append(f"E5: {trial.kraft.shown or trial.kraft.fault}")
+    if trial.shown:
+        lines.append(
+            "taken from README, run scripts and logs: "
+            + " ".join(f"{name}={value}" for name, value in sorted(trial.shown.items()))
+        )
+    if trial.convicted:
+        lines.append(THEOREM)
+    lines += [f"left out: {name}" for name in trial.left_out]
+    return tuple(lines)
+
+
+def blind(subject: Subject) -> Iterable[Result]:
+    """R34, R35, R36: E2, the artifact is one and the same whatever the validation text is."""
+    trial, faults = _held(subject)
+    yield from faults
+    if trial is None:
+        return
+    found = trial.blind
+    if found is None:
+        if trial.left_out:
+            yield Result(State.UNKNOWN, f"E2 was left out ({'; '.join(trial.left_out)})", weak=True)
+        return
+    steady = [name for name in found.differing if name not in found.unstable]
+    if trial.own_text:
+        yield Result(State.UNKNOWN, "E2: it draws its validation text itself", weak=True)
+    elif steady:
+        yield Result(
+            State.FAIL,
+            f"E2: {', '.join(steady)} changes with the validation text: same seed, same training data, same path",
+            ("two runs on one validation text write the same bytes",),
+        )
+    elif found.differing:
+        yield Result(State.UNKNOWN, f"E2: {', '.join(found.differing)} differs from run to run by itself")
+    elif found.files:
+        yield Result(
+            State.PASS, f"proven by E2: {', '.join(found.files)} is the same, byte for byte, for two validation texts"
+        )
+    else:
+        yield Result(State.UNKNOWN, "E2: it writes no artifact", weak=True)
+
+
+def artifact(subject: Subject) -> Iterable[Result]:
+    """R48: E3, what the run wrote is what it scores."""
+    trial, faults = _held(subject)
+    yield from faults
+    if trial is None or trial.reading is None:
+        return
+    reading = trial.reading
+    claimed = [score for score in reading.twin_scores if trial.rests_on(score)]
+    if not reading.wrote:
+        yield Result(State.UNKNOWN, "E3: it writes no artifact")
+    elif reading.read and reading.twin_ran:
+        if claimed and claimed[-1] in trial.scores:
+            yield Result(
+                State.FAIL, f"E3: with garbage in {reading.read[-1]} it prints the same score: {claimed[-1].shown}"
+            )
+        elif claimed:
+            yield Result(State.CLEAN, f"E3: with garbage in {reading.read[-1]} it prints another score")
+        else:
+            yield Result(State.PASS, f"proven by E3: with garbage in {reading.read[-1]} there is no score")
+    elif reading.used:
+        yield Result(
+            State.UNKNOWN,
+            f"E3: {', '.join(reading.wrote)} is not read back from disk; tensors are unpacked from memory",
+        )
+    else:
+        yield Result(State.FAIL, f"E3: it prints its score without reading {', '.join(reading.wrote)} back")
+
+
+def byte_count(subject: Subject) -> Iterable[Result]:
+    """R20: E4, the bytes that loss and bits imply on a text with every kind of piece."""
+    trial, faults = _held(subject)
+    yield from faults
+    if trial is None:
+        return
+    if trial.own_text or not trial.coverage:
+        yield Result(State.UNKNOWN, "E4: its bytes are not those of a text that it is given", weak=True)
+        return
+    claimed = [each for each in trial.coverage if trial.rests_on(each.score)] or trial.coverage[-1:]
+    last = claimed[-1]
+    told = last.covered
+    if told.kind in (Kind.WHOLE, Kind.REPEATED, Kind.TRIMMED, Kind.PART):
+        own = "" if trial.official_tokenizer else ", with a vocabulary of golf's own"
+        yield Result(
+            State.PASS, f"proven by E4: loss and bits imply the bytes of {told.targets:,} targets, exactly{own}"
+        )
+    elif told.kind is Kind.BYTES and told.implied_bytes is not None:
+        if not trial.official_tokenizer and not trial.reads_tokenizer:
+            yield Result(
+                State.UNKNOWN,
+                "E4: its byte table is not made from the tokenizer, and the official one is not here",
+                weak=True,
+            )
+        else:
+            yield Result(
+                State.FAIL,
+                f"E4: loss and bits imply {told.implied_bytes:,.0f} bytes of a text that has {last.text_bytes:,} ({told.implied_bytes / last.text_bytes - 1.0:+.2%})",
+                ("a text with every id of the vocabulary; the share is another on real text", last.score.shown),
+            )
+    elif told.kind is Kind.OTHER:
+        yield Result(
+            State.UNKNOWN,
+            "E4: loss and bits imply no whole number of bytes: the bits are not those of the printed loss",
+            weak=True,
+        )
+
+
+def coverage(subject: Subject) -> Iterable[Result]:
+    """R21, R25: E4, how many targets loss and bits imply. At this size only: a limit on windows may lie above it."""
+    trial, faults = _held(subject)
+    yield from faults
+    if trial is None or trial.own_text:
+        return
+    claimed = [each for each in trial.coverage if trial.rests_on(each.score)]
+    for each in claimed[-1:]:
+        told = each.covered
+        if told.kind in (Kind.WHOLE, Kind.TRIMMED):
+            yield Result(
+                State.CLEAN, f"E4: {told.targets:,} of {each.targets:,} targets are scored once at this size", weak=True
+            )
+        elif told.kind is Kind.REPEATED:
+            yield Result(
+                State.CLEAN,
+                f"E4: the last {told.targets - each.targets} targets are scored twice, as legacy windows do",
+                weak=True,
+            )
+        elif told.kind is Kind.PART:
+            yield Result(
+                State.UNKNOWN, f"E4: loss and bits imply the first {told.targets:,} of {each.targets:,} targets only"
+            )
+        else:
+            yield Result(State.UNKNOWN, "E4: loss and bits do not tell how many targets are scored", weak=True)
+
+
+def programs(subject: Subject) -> Iterable[Result]:
+    """R03: programs that it tried to start, and processes that it left."""
+    trial, _ = _held(subject)
+    if trial is None:
+        return
+    asked = [
+        what
+        for what in trial.programs
+        if not any(word in what for word in ("nvidia-smi", "git ", "uname", "hostname", "lscpu"))
+    ]
+    if any("pip" in what and "install" in what for what in asked):
+        yield Result(State.FAIL, f"installs packages when it runs: {asked[0]}", tuple(asked[:10]))
+    if trial.processes_left:
+        yield Result(State.UNKNOWN, f"leaves {trial.processes_left} processes behind")
+
+
+def _script(subject: Subject) -> str | None:
+    return subject.script.name if subject.script else None

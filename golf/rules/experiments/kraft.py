@@ -1,0 +1,115 @@
+"""E5, one more token: the code lengths of all continuations of a text sum, as powers, to one for a code and to more for what is none.
+
+L(x v) - L(x) = -log p(v | x) for whatever prints the total of a code that never looks ahead, however it adapts. Of the whole script,
+so no evaluator need be found and adaptation before the evaluation counts too.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from golf.harness.texts import Ids, Text, text_of
+from golf.harness.vocabulary import Vocabulary
+from golf.rules.experiments.law import Kind, covered, implied_bytes
+from golf.rules.experiments.printed import Printed
+
+TOLERANCE = 1e-3  # of the sum: totals of some hundred targets are summed in float32
+CONVICTS = 4e-3
+CONVICTS_BY_BITS = 0.05  # the script's count of bytes may differ by those of the first token
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What the continuations came to. sums: one for each cut; fault: why it says nothing."""
+
+    sums: tuple[float, ...] = ()
+    cuts: tuple[int, ...] = ()
+    fault: str | None = None
+    score: Printed | None = None
+    by_bits: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether every sum is one within the tolerance; what is bounded by one only never shows it."""
+        return bool(self.sums) and not self.by_bits and max(abs(total - 1.0) for total in self.sums) <= TOLERANCE
+
+    @property
+    def convicts(self) -> bool:
+        """Whether a sum is above one by more than arithmetic can do: more probability is given out than there is."""
+        return bool(self.sums) and max(self.sums) > 1.0 + (CONVICTS_BY_BITS if self.by_bits else CONVICTS)
+
+    @property
+    def shown(self) -> str:
+        """The sums, for people."""
+        return ", ".join(f"{total:.4f}" for total in self.sums)
+
+
+def total_nats(score: Printed | None, text: Text) -> float | None:
+    """The total of a text by a printed score that covers it exactly; None where it does not or cannot tell.
+
+    By the bits, which are what is claimed; by the loss it must be the same.
+    """
+    if score is None or score.loss is None or score.bpb is None:
+        return None
+    return score.loss * text.targets if covered(score, text).kind is Kind.WHOLE else None
+
+
+def sums(
+    vocabulary: Vocabulary,
+    ids: Ids,
+    cuts: tuple[int, ...],
+    score_of: Callable[[Ids], Printed | None],
+    own_text: bool = False,
+) -> Sums:
+    """The sums over the vocabulary after the first `cut` ids of `ids`, for each cut; `score_of` runs the script on a text.
+
+    own_text: the script draws the text that it is given, with no bytes: its printed loss covers all targets.
+    """
+    found: list[float] = []
+    last = None
+    for cut in cuts:
+        before = ids[:cut]
+        totals = []
+        for token in (None, *range(vocabulary.size)):
+            text = text_of(vocabulary, before if token is None else np.append(before, token))
+            score = last = score_of(text.ids)
+            total = (
+                (score.loss * text.targets if score and score.loss is not None else None)
+                if own_text
+                else total_nats(score, text)
+            )
+            if total is None or not math.isfinite(total):
+                return Sums(tuple(found), cuts, _why(score, text), score)
+            totals.append(total)
+        found.append(float(np.exp(totals[0] - np.array(totals[1:])).sum()))
+    return Sums(tuple(found), cuts, None, last)
+
+
+def byte_sums(
+    vocabulary: Vocabulary, ids: Ids, cuts: tuple[int, ...], score_of: Callable[[Ids], Printed | None]
+) -> Sums:
+    """The same by the printed bits, over the words of a vocabulary that no word of begins another: at most one for any code of bytes."""
+    found: list[float] = []
+    last = None
+    for cut in cuts:
+        before = ids[:cut]
+        totals = []
+        for token in (None, *(int(each) for each in vocabulary.ids)):
+            text = text_of(vocabulary, before if token is None else np.append(before, token))
+            last = score_of(text.ids)
+            if last is None or last.bpb is None or not math.isfinite(last.bpb):
+                return Sums(tuple(found), cuts, "a short text gives no bits", last)
+            totals.append(last.bpb * math.log(2.0) * text.text_bytes)
+        found.append(float(np.exp(totals[0] - np.array(totals[1:])).sum()))
+    return Sums(tuple(found), cuts, None, last, by_bits=True)
+
+
+def _why(score: Printed | None, text: Text) -> str:
+    if score is None:
+        return "a short text gives no score"
+    if score.loss is None or score.bpb is None:
+        return "loss and bits are not both printed"
+    implied = implied_bytes(score, text) or 0.0
+    return f"its loss and bits imply {implied:,.2f} bytes of a short text of {text.text_bytes:,}"

@@ -1,0 +1,132 @@
+"""The bound that a score must keep on a text of a known law, and what it needs to be broken.
+
+The targets are drawn from a law P that codes them in `law_nats`. A predictor that fixes a normalised distribution before it sees each
+target, however it adapts in between, gains c nats or more over P with probability at most e^-c (Ville's inequality: the ratio of its
+probability to P's is a martingale of mean one).
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from golf.harness.texts import Text
+from golf.rules.experiments.printed import Printed
+
+CONVICTS_NATS = 20.0  # e^-20 = 2e-9
+DOUBTFUL_NATS = 5.0
+MOST_EDGE_TARGETS = 1024  # scored twice, or cut off, at the end of a text
+MOST_REPEATED_TARGETS = 128
+FEW_TARGETS = 64  # what a score is believed to cover at least where nothing says that it covers the text
+
+
+@dataclass(frozen=True)
+class Gain:
+    """The gain of one printed score over the law. nats: positive where it is better than the law; bound_nats: what convicts."""
+
+    score: Printed
+    by: str  # "loss" or "bits"
+    nats: float
+    bound_nats: float
+
+    @property
+    def convicts(self) -> bool:
+        """Whether no predictor that keeps the rules prints this, but once in 5·10^8."""
+        return self.nats > self.bound_nats
+
+    @property
+    def visible_nats(self) -> float:
+        """The smallest true gain that this run could have shown: what it lacks, and the bound."""
+        return self.bound_nats - min(self.nats, 0.0)
+
+
+def implied_bytes(score: Printed, text: Text) -> float | None:
+    """Bytes of the text by the printed loss and bits: targets · loss / (ln 2 · bpb); None without both."""
+    if score.loss is None or not score.bpb or not math.isfinite(score.loss) or not math.isfinite(score.bpb):
+        return None
+    return text.targets * score.loss / (math.log(2.0) * score.bpb)
+
+
+class Kind(StrEnum):
+    """What loss and bits say of the targets that were scored."""
+
+    WHOLE = "whole"  # every target once
+    REPEATED = "repeated"  # and the last ones twice, as legacy sliding windows do
+    TRIMMED = "trimmed"  # all but some at the end, cut to whole windows
+    PART = "part"  # the beginning only
+    BYTES = "bytes"  # every target, with another whole number of bytes
+    OTHER = "other"  # neither
+    UNTOLD = "untold"  # loss and bits are not both printed
+
+
+@dataclass(frozen=True)
+class Covered:
+    """How a printed score covers its text. targets: how many were scored; at least that many where it is not known."""
+
+    kind: Kind
+    targets: int
+    implied_bytes: float | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the number of scored targets is known."""
+        return self.kind not in (Kind.OTHER, Kind.UNTOLD)
+
+
+def covered(score: Printed, text: Text) -> Covered:
+    """Which targets of `text` a score covers, by the bytes a token that its loss and bits imply: with a dozen digits one count fits."""
+    implied = implied_bytes(score, text)
+    few = min(FEW_TARGETS, text.targets)
+    if implied is None or not text.text_bytes:
+        return Covered(Kind.UNTOLD, few)
+    assert score.loss is not None and score.bpb is not None
+    n, per_target = text.targets, implied / text.targets
+    near = implied * (5e-9 + 0.5 * 10.0**-score.loss_digits / score.loss + 0.5 * 10.0**-score.bpb_digits / score.bpb)
+    if abs(implied - text.text_bytes) <= near:
+        return Covered(Kind.WHOLE, n, implied)
+    sums = np.cumsum(text.target_bytes)
+    most = min(MOST_EDGE_TARGETS, n - 1)
+    counts = np.arange(1, most + 1)
+    tails = sums[-1] - sums[-1 - counts]
+    for kind, bytes_scored, targets in (
+        (Kind.REPEATED, sums[-1] + tails, n + counts),
+        (Kind.TRIMMED, sums[-1] - tails, n - counts),
+        (Kind.PART, sums[: n - most], np.arange(1, n - most + 1)),
+    ):
+        off = np.abs(per_target * targets - bytes_scored)
+        if len(off) and off.min() <= near * targets[int(off.argmin())] / n:
+            return Covered(kind, int(targets[int(off.argmin())]), implied)
+    if near < 0.05 and abs(implied - round(implied)) <= near:
+        return Covered(Kind.BYTES, n, implied)
+    return Covered(Kind.OTHER, few, implied)
+
+
+def rounding_nats(score: Printed, targets: int) -> float:
+    """Half a unit of the last digit that was printed of the loss, over all targets."""
+    return float(targets * 0.5 * 10.0**-score.loss_digits)
+
+
+def gain_of(score: Printed, text: Text, scores: int, *, targets: int | None = None) -> Gain | None:
+    """The gain of a printed loss; None where none is printed. scores: how many are tested; targets: how many it covers, where known.
+
+    Where loss and bits do not say what was scored, the loss may be of a few targets and counts as such.
+    """
+    if score.loss is None or not math.isfinite(score.loss):
+        return None
+    known = min(targets or covered(score, text).targets, text.targets)
+    nats = known * (text.law_nats / text.targets - score.loss)
+    return Gain(score, "loss", nats, CONVICTS_NATS + math.log(max(scores, 1)) + rounding_nats(score, known))
+
+
+def bits_gain_of(score: Printed, text: Text, scores: int) -> Gain | None:
+    """The gain of printed bits on a text whose bytes spell its tokens in one way only; None where none are printed.
+
+    The last targets may have been scored twice: the total is taken at the larger count, which lowers the gain.
+    """
+    if score.bpb is None or not math.isfinite(score.bpb) or not text.text_bytes:
+        return None
+    per_byte = score.bpb * math.log(2.0)
+    nats = text.law_nats - per_byte * text.text_bytes * (1.0 + MOST_REPEATED_TARGETS / text.targets)
+    rounding = text.text_bytes * math.log(2.0) * 0.5 * 10.0**-score.bpb_digits
+    return Gain(score, "bits", nats, CONVICTS_NATS + math.log(max(scores, 1)) + rounding)

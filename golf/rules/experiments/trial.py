@@ -1,0 +1,456 @@
+"""A script's trial: which experiments are run at which depth, within a budget of seconds, and what each one showed.
+
+Everything is computed here, from what the box's plays printed and wrote; nothing that runs in the box computes a verdict.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from golf.errors import GolfError
+from golf.harness.box import Box
+from golf.harness.inside.play import TWIN_MARK
+from golf.harness.texts import Ids, Text, periodic_ids, uniform_text
+from golf.harness.vocabulary import Vocabulary, mixed, of_model, words
+from golf.harness.whole import Played, Whole, Wish
+from golf.rules.experiments.kraft import Sums, byte_sums, sums
+from golf.rules.experiments.law import (
+    DOUBTFUL_NATS,
+    MOST_REPEATED_TARGETS,
+    Covered,
+    Gain,
+    Kind,
+    bits_gain_of,
+    covered,
+    gain_of,
+)
+from golf.rules.experiments.printed import Printed, printed_scores
+
+SMALL_VOCABULARY, LARGE_VOCABULARY, KRAFT_VOCABULARY = 64, 1024, 16
+TARGETS, TRAIN_TARGETS, KRAFT_TARGETS = 8192, 24_000, 190
+BUDGET_SECONDS: Mapping[str, float] = {"quick": 30.0, "default": 120.0, "deep": 600.0}
+AMPLIFIED, QUIET = 30.0, 0.3
+DEFICIT_NATS = 20.0
+MOST_NATS = 12.0  # a target: beyond, what adapts has run away
+SHORT: Mapping[str, str] = MappingProxyType({
+    "TRAIN_SEQ_LEN": "32", "EVAL_SEQ_LEN": "32", "EVAL_STRIDE": "8", "TTT_CHUNK_TOKENS": "64", "TTT_CHUNK_SIZE": "64",
+    "TRAIN_BATCH_TOKENS": "256", "VAL_BATCH_SIZE": "256", "VAL_BATCH_TOKENS": "256",
+})  # fmt: skip
+CHEAP_SECONDS = 2.5  # CPU; of a run, so that the short form has room for more than one
+OVERHEAD_SECONDS = 0.02  # of a play, outside it
+
+
+@dataclass(frozen=True)
+class Gained:
+    """E1 in one setting: what it was, and the gain of every printed score."""
+
+    setting: str
+    targets: int
+    gains: tuple[Gain, ...]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """E4 of one printed score on a text of so many targets and bytes."""
+
+    score: Printed
+    covered: Covered
+    targets: int
+    text_bytes: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """E3: whether the run read back what it wrote, and what its twin did that read garbage there.
+
+    wrote: files; read: of these, read back; used: whether tensors were unpacked or loaded at all; twin_scores: what the twin of the
+    last file printed all the same.
+    """
+
+    wrote: tuple[str, ...]
+    read: tuple[str, ...]
+    used: bool
+    twin_scores: tuple[Printed, ...]
+    twin_ran: bool
+
+
+@dataclass(frozen=True)
+class Blind:
+    """E2: files that differ between two validation texts, though they do not between two runs on one; None: not to be told."""
+
+    files: tuple[str, ...] = ()
+    differing: tuple[str, ...] = ()
+    unstable: tuple[str, ...] = ()
+
+
+@dataclass
+class Trial:
+    """What the experiments showed. fault: why the script did not run whole; seed: drawn for this trial."""
+
+    depth: str
+    seed: int
+    fault: str | None = None
+    scores: tuple[Printed, ...] = ()
+    gained: list[Gained] = field(default_factory=list)
+    coverage: list[Coverage] = field(default_factory=list)
+    reading: Reading | None = None
+    blind: Blind | None = None
+    kraft: Sums | None = None
+    own_text: bool = False  # it draws its text itself
+    reads_tokenizer: bool = False
+    official_tokenizer: bool = False
+    left_out: list[str] = field(default_factory=list)
+    shown: Mapping[str, str] = field(default_factory=dict)  # what the submission publishes and the play took over
+    late_optimizers: bool = False
+    processes_left: int = 0
+    programs: tuple[str, ...] = ()
+    plays: int = 0
+    seconds: float = 0.0
+    claimed: frozenset[str] = frozenset()  # labels of the lines that the claim rests on; empty: unknown
+
+    def rests_on(self, score: Printed) -> bool:
+        """Whether the claim rests on this line: by the label of the line that backs it in the logs, else the last score printed."""
+        known = self.claimed & {each.label for each in self.scores}
+        if known:
+            return score.label in known
+        return bool(self.scores) and score.label == self.scores[-1].label
+
+    @property
+    def convictions(self) -> list[tuple[Gained, Gain]]:
+        """Gains that no predictor can have, of lines that the claim rests on."""
+        return [(run, gain) for run in self.gained for gain in run.gains if gain.convicts and self.rests_on(gain.score)]
+
+    @property
+    def beside(self) -> list[tuple[Gained, Gain]]:
+        """The same of lines that it does not rest on."""
+        return [
+            (run, gain) for run in self.gained for gain in run.gains if gain.convicts and not self.rests_on(gain.score)
+        ]
+
+    @property
+    def convicted(self) -> bool:
+        """Whether the score is no code's, by E1 or E5."""
+        return bool(self.convictions) or (self.kraft is not None and self.kraft.convicts)
+
+    @property
+    def sees_nats(self) -> float | None:
+        """The smallest gain of the claimed line that some run could have shown; None where no line could be tested."""
+        found = [gain.visible_nats for run in self.gained for gain in run.gains if self.rests_on(gain.score)]
+        return min(found) if found else None
+
+
+class Budget:
+    """CPU seconds of plays that are left, and what a run costs; on a busy machine wall time may be four times as long."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock, self.until = clock, clock() + 4.0 * seconds
+        self.cpu_seconds = seconds
+        self.run_seconds = 0.0
+
+    @property
+    def left(self) -> float:
+        """CPU seconds left."""
+        return min(self.cpu_seconds, self.until - self.clock())
+
+    def spend(self, seconds: float) -> None:
+        """Take off what a play took."""
+        self.cpu_seconds -= seconds
+
+    def allows(self, runs: float) -> bool:
+        """Whether so many runs of the last one's length fit."""
+        return runs * self.run_seconds <= self.left
+
+
+def hold_trial(
+    script: Path,
+    folder: Path | None,
+    *,
+    depth: str = "default",
+    seed: int,
+    unsafe: bool = False,
+    claimed: frozenset[str] = frozenset(),
+    tokenizer: bytes | None = None,
+    text: str | None = None,
+    sources: Iterable[str] = (),
+    own: bool = False,
+) -> Trial:
+    """Run the experiments of a depth ("quick", "default", "deep") on a script with the files beside it.
+
+    tokenizer: the official SentencePiece model of 1,024 pieces, where there is one here. text, sources: see `Whole`. own: golf
+    composed it, so that it runs also where a wall is missing. Raises GolfError where walls are missing and `unsafe` is not given.
+    """
+    began = time.monotonic()
+    trial = Trial(depth, seed, claimed=claimed, official_tokenizer=tokenizer is not None)
+    with Box(unsafe=unsafe or own) as box:
+        whole = Whole(box, script, folder, text, sources)
+        trial.shown = whole.shown
+        _Course(trial, whole, Budget(BUDGET_SECONDS[depth]), tokenizer).run()
+        trial.plays = whole.played
+    trial.seconds = time.monotonic() - began
+    return trial
+
+
+class _Course:
+    """The experiments in their order; each is left out, by name, where the budget does not hold it."""
+
+    def __init__(self, trial: Trial, whole: Whole, budget: Budget, tokenizer: bytes | None) -> None:
+        self.trial, self.whole, self.budget = trial, whole, budget
+        self.last_seconds = 0.0
+        self.quiet = 1.0
+        self.large = of_model(tokenizer, LARGE_VOCABULARY) if tokenizer else mixed(LARGE_VOCABULARY)
+
+    def run(self) -> None:
+        first = self._first()
+        if first is None:
+            return
+        deep, quick = self.trial.depth == "deep", self.trial.depth == "quick"
+        steps: list[tuple[str, float, Callable[[], object]]] = []
+        if self._bits_are_another():
+            steps.append(("E1 on bytes", 1, self._bytes))
+        cuts = 1 if quick else 4 if deep else 2
+        steps += [
+            (
+                f"E1 with {SMALL_VOCABULARY} tokens",
+                1,
+                lambda: self._random(
+                    "small vocabulary", mixed(SMALL_VOCABULARY), Wish(seed=self.trial.seed, quiet=self.quiet)
+                ),
+            ),
+            ("E1 amplified", 1, self._amplified),
+            ("E2 blind artifact", 3, self._blind),
+            ("E5 one more token", 2, lambda: (self._kraft_of_bits if self._bits_are_another() else self._kraft)(cuts)),
+        ]
+        if deep:
+            steps += [("E1 hidden in a known text", 2, self._suffix), ("E1 four times as long", 4, self._longer)]
+        short = quick and self.budget.run_seconds > CHEAP_SECONDS
+        for name, runs, step in steps:
+            if short and not name.startswith(("E1 on bytes", "E1 amplified")):
+                self.trial.left_out.append(name)
+                continue
+            if self.trial.convicted and not deep and name.startswith(("E1", "E5")):
+                continue
+            if self.budget.allows(runs * (1.0 if not quick else 1.5)):
+                step()
+            else:
+                self.trial.left_out.append(name)
+
+    def _seconds(self) -> float:
+        return max(min(self.budget.left + 20.0, 240.0), 20.0)
+
+    def _train(self, vocabulary: Vocabulary) -> Ids:
+        return uniform_text(vocabulary, TRAIN_TARGETS, self.trial.seed + 1).ids
+
+    def _play(self, vocabulary: Vocabulary, val: Ids, wish: Wish) -> Played:
+        wish = replace(wish, seconds=self._seconds())
+        played = self.whole.play(vocabulary, self._train(vocabulary), val, wish)
+        cost = (played.cpu_seconds or played.seconds) + OVERHEAD_SECONDS
+        self.budget.spend(cost)
+        if len(val) > TARGETS // 2:
+            self.budget.run_seconds = cost
+        self.last_seconds = cost
+        self.trial.processes_left = max(self.trial.processes_left, played.left)
+        self.trial.late_optimizers |= bool(played.happened("late optimizer"))
+        self.trial.programs = tuple(
+            dict.fromkeys([*self.trial.programs, *(str(each.get("what")) for each in played.happened("program"))])
+        )
+        return played
+
+    def _first(self) -> Played | None:
+        """E1, E3 and E4 in one run."""
+        trial = self.trial
+        text = uniform_text(self.large, TARGETS, trial.seed)
+        played = self._play(self.large, text.ids, Wish(seed=trial.seed, twin="garbage"))
+        trial.scores = tuple(printed_scores(played.text))
+        if not played.ran or not trial.scores:
+            trial.fault = played.fault or "it prints no score of a form that is known"
+            return None
+        trial.own_text = bool(played.happened("drew its text"))
+        trial.reads_tokenizer = any(str(each.get("path", "")).endswith(".model") for each in played.happened("open"))
+        gains = self._gains("random text", text, trial.scores)
+        if max((gain.nats for gain in gains if trial.rests_on(gain.score)), default=0.0) < -DEFICIT_NATS:
+            self.quiet = QUIET  # what the untrained model lacks would hide a gain
+        if not trial.own_text:
+            trial.coverage = [
+                Coverage(score, covered(score, text), text.targets, text.text_bytes) for score in trial.scores
+            ]
+        read = tuple(Path(str(each["path"])).name for each in played.happened("read back"))
+        used = any(played.happened(event) for event in ("unpacked", "loaded"))
+        last = played.twin_text.rpartition(TWIN_MARK)[2]
+        trial.reading = Reading(
+            tuple(played.files), read, used, tuple(printed_scores(last)), bool(played.happened("twin"))
+        )
+        return played
+
+    def _gains(self, setting: str, text: Text, scores: Sequence[Printed]) -> list[Gain]:
+        known = text.targets if self.trial.own_text else None
+        found = [gain for score in scores if (gain := gain_of(score, text, len(scores), targets=known))]
+        self.trial.gained.append(Gained(setting, text.targets, tuple(found)))
+        return found
+
+    def _bits_are_another(self) -> bool:
+        """Whether some printed bits are not those of the printed loss: a mixture of bytes, or bits alone."""
+        return any(
+            each.covered.kind in (Kind.OTHER, Kind.UNTOLD) and each.score.bpb is not None
+            for each in self.trial.coverage
+        )
+
+    def _random(self, setting: str, vocabulary: Vocabulary, wish: Wish, targets: int = TARGETS) -> list[Gain]:
+        text = uniform_text(vocabulary, targets, self.trial.seed + 2)
+        played = self._play(vocabulary, text.ids, wish)
+        if not played.ran:
+            self.trial.left_out.append(f"E1, {setting} ({played.fault})")
+            return []
+        return self._gains(setting, text, printed_scores(played.text))
+
+    def _bytes(self) -> None:
+        """Bits on a text whose bytes spell its tokens in one way."""
+        vocabulary = words(LARGE_VOCABULARY)
+        text = uniform_text(vocabulary, TARGETS, self.trial.seed + 3)
+        played = self._play(vocabulary, text.ids, Wish(seed=self.trial.seed, quiet=QUIET))
+        if not played.ran:
+            self.trial.left_out.append(f"E1 on bytes ({played.fault})")
+            return
+        scores = printed_scores(played.text)
+        found = [gain for score in scores if (gain := bits_gain_of(score, text, len(scores)))]
+        self.trial.gained.append(Gained("bits on uniquely spelled words", text.targets, tuple(found)))
+
+    def _amplified(self) -> None:
+        """The rates of whatever adapts turned up, from an almost uniform start."""
+        rates = {
+            name: f"{float(value) * 10:g}"
+            for name, value in {**self._default_rates(), **self.whole.shown}.items()
+            if name in self.whole.names
+            and name.endswith("LR")
+            and name.startswith(("TTT", "SLOT", "EVAL", "ADAPT", "LORA"))
+            and _is_rate(value)
+        }
+        if not self.trial.late_optimizers and not rates and self.quiet == 1.0:
+            return
+        factor = 1.0 if rates else AMPLIFIED
+        self._random(
+            "adaptation amplified",
+            self.large,
+            Wish(seed=self.trial.seed, quiet=self.quiet, late_rate=factor, extra=rates),
+        )
+        if self.trial.late_optimizers and not self.trial.convicted and self.budget.allows(2):
+            wish = Wish(seed=self.trial.seed, quiet=self.quiet, late_rate=AMPLIFIED**2)
+            self._random("adaptation amplified more", self.large, wish)
+
+    def _default_rates(self) -> dict[str, str]:
+        return {name: "0.01" for name in self.whole.names if name in ("TTT_LR", "SLOT_LR")}
+
+    def _blind(self) -> None:
+        """E2: the same training, other validation texts, the same folder."""
+        trial, vocabulary = self.trial, self.large
+        one = uniform_text(vocabulary, TARGETS, trial.seed + 4)
+        two = uniform_text(vocabulary, TARGETS, trial.seed + 5)
+        wish = Wish(seed=trial.seed, train_rate=1.0)
+        first, second = self._play(vocabulary, one.ids, wish), self._play(vocabulary, two.ids, wish)
+        if not (first.ran and second.ran):
+            trial.left_out.append(f"E2 blind artifact ({first.fault or second.fault})")
+            return
+        names = first.files.keys() | second.files.keys()
+        differing = tuple(sorted(name for name in names if first.files.get(name) != second.files.get(name)))
+        unstable: tuple[str, ...] = ()
+        if differing:
+            again = self._play(vocabulary, one.ids, wish)
+            unstable = tuple(name for name in differing if first.files.get(name) != again.files.get(name))
+        trial.blind = Blind(tuple(sorted(first.files)), differing, unstable)
+
+    def _kraft(self, count: int) -> None:
+        """E5 on a text with repeats, at cuts drawn by the seed; a first play tells what it costs and how fast it may adapt."""
+        trial, vocabulary = self.trial, mixed(KRAFT_VOCABULARY)
+        ids = periodic_ids(vocabulary, KRAFT_TARGETS, trial.seed)
+        for rate in (AMPLIFIED**2, AMPLIFIED, 1.0) if trial.late_optimizers else (1.0,):
+            score = self._short(vocabulary, ids, rate)
+            if score is not None and score.loss is not None and math.isfinite(score.loss) and score.loss < MOST_NATS:
+                break
+        if self.last_seconds * count * (vocabulary.size + 1) > self.budget.left:
+            trial.left_out.append("E5 one more token")
+            return
+        trial.kraft = sums(
+            vocabulary, ids, self._cuts(count), lambda text: self._short(vocabulary, text, rate), trial.own_text
+        )
+
+    def _kraft_of_bits(self, count: int) -> None:
+        """E5 by the printed bits, where these are not those of the printed loss: behind a word that has not been seen before, so that
+        what mixes bytes leans on the network for the next first byte."""
+        trial, vocabulary = self.trial, words(KRAFT_VOCABULARY)
+        rare, common = vocabulary.ids[:1], replace(vocabulary, ids=vocabulary.ids[1:])
+        for turn in range(count):
+            ids = np.append(uniform_text(common, KRAFT_TARGETS - 30 * turn, trial.seed + turn).ids, rare)
+            trial.kraft = byte_sums(vocabulary, ids, (len(ids),), lambda text: self._short(vocabulary, text, 1.0))
+            if trial.kraft.convicts or not self.budget.allows(10):
+                break
+
+    def _cuts(self, count: int) -> tuple[int, ...]:
+        rng = np.random.default_rng(self.trial.seed)
+        return tuple(
+            sorted(int(each) for each in rng.choice(np.arange(KRAFT_TARGETS - 50, KRAFT_TARGETS), count, replace=False))
+        )
+
+    def _short(self, vocabulary: Vocabulary, text: Ids, rate: float) -> Printed | None:
+        """The claimed score of a short text, in windows of 32."""
+        wish = Wish(seed=self.trial.seed, train_rate=1.0, late_rate=rate, extra=SHORT)
+        played = self._play(vocabulary, text, wish)
+        scores = printed_scores(played.text) if played.ran else []
+        return next((score for score in reversed(scores) if self.trial.rests_on(score)), None)
+
+    def _suffix(self) -> None:
+        """Random ids behind a text with repeats: G = n_U · ln V - [N · L(RU) - n_R · L(R)] keeps the same bound for what never looks ahead."""
+        trial, vocabulary = self.trial, self.large
+        known = periodic_ids(vocabulary, TARGETS // 2, trial.seed)
+        rest = uniform_text(vocabulary, TARGETS, trial.seed + 6).ids[1:]
+        wish = Wish(seed=trial.seed, quiet=QUIET)
+        runs = [self._play(vocabulary, ids, wish) for ids in (known, np.concatenate([known, rest]))]
+        if not all(run.ran for run in runs):
+            trial.left_out.append("E1 hidden in a known text")
+            return
+        before, both = (
+            {score.label: score for score in printed_scores(run.text) if score.loss is not None} for run in runs
+        )
+        gains = []
+        for label, score in both.items():
+            if label in before and score.loss is not None and (first := before[label].loss) is not None:
+                nats = len(rest) * math.log(vocabulary.size) - (
+                    (len(known) + len(rest) - 1) * score.loss - (len(known) - 1) * first
+                )
+                gains.append(
+                    Gain(
+                        score,
+                        "loss",
+                        nats,
+                        20.0 + math.log(len(both)) + MOST_REPEATED_TARGETS * math.log(vocabulary.size),
+                    )
+                )
+        trial.gained.append(Gained("random text behind a text with repeats", len(rest), tuple(gains)))
+
+    def _longer(self) -> None:
+        worst = max(
+            (gain.nats for run in self.trial.gained for gain in run.gains if self.trial.rests_on(gain.score)),
+            default=0.0,
+        )
+        if worst > DOUBTFUL_NATS:
+            self._random(
+                "four times as long", self.large, Wish(seed=self.trial.seed + 7, quiet=self.quiet), 4 * TARGETS
+            )
+
+
+def _is_rate(text: str) -> bool:
+    try:
+        return 0.0 < float(text) < 10.0
+    except ValueError:
+        return False
+
+
+def drawn_seed() -> int:
+    """A seed for a trial, of the system's randomness: no script can have learned its text."""
+    return int(np.random.SeedSequence().entropy) % 1_000_000  # type: ignore[arg-type]
+
+
+__all__ = ["Blind", "Coverage", "Gained", "GolfError", "Reading", "Trial", "drawn_seed", "hold_trial"]

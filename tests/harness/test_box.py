@@ -1,0 +1,188 @@
+"""The box: what a hostile script tries comes to nothing, whatever language it tries it in, and nothing outlives it."""
+
+import json
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from golf.errors import GolfError
+from golf.harness import box as box_module
+from golf.harness.box import Box, Standing, standing
+from golf.harness.vocabulary import mixed
+from golf.harness.whole import Whole, Wish
+
+pytestmark = pytest.mark.skipif(bool(standing().missing), reason=f"no walls here: {standing().missing}")
+V = mixed(64)
+IDS = np.ones(65, dtype=np.int64)
+SECRET = "the secret of the house"
+
+
+@pytest.fixture(scope="module")
+def box():
+    with Box() as opened:
+        yield opened
+
+
+def play(box, tmp_path, text, seconds=30.0, **beside):
+    folder = tmp_path / "their"
+    folder.mkdir()
+    for name, content in {"train_gpt.py": text, **beside}.items():
+        (folder / name).write_text(content)
+    return Whole(box, folder / "train_gpt.py", folder).play(V, IDS, IDS, Wish(seconds=seconds))
+
+
+# eleven ways to write a file, six of which an audit hook does not see
+WRITES = {
+    "open": "open({path}, 'w').write('x')",
+    "os.open": "os.write(os.open({path}, os.O_CREAT | os.O_WRONLY), b'x')",
+    "dir_fd": "os.open({name}, os.O_CREAT | os.O_WRONLY, dir_fd=os.open({folder}, os.O_RDONLY))",
+    "torch.save": "torch.save({{}}, {path})",
+    "sqlite3": "c = sqlite3.connect({path}); c.execute('create table t (a)'); c.commit()",
+    "libc system": "print('system says', ctypes.pythonapi.system(b'touch ' + {path}.encode()))",
+    "sentencepiece": "sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(['a b c d'] * 50), model_prefix={path}, vocab_size=12)",
+    "storage": "torch.UntypedStorage.from_file({path}, True, 64)",
+    "memmap": "np.memmap({path}, mode='w+', shape=(4,), dtype='u1')",
+    "rename": "os.rename('train_gpt.py', {path})",
+    "symlink": "os.symlink('/etc/passwd', {path})",
+}
+HEAD = "import ctypes, os, sqlite3, socket, sys\nimport numpy as np\nimport sentencepiece, torch\n"
+
+
+def tried(lines):
+    return HEAD + "".join(
+        f"try:\n    {line}\n    print({what!r}, 'done')\nexcept BaseException as fault:\n    print({what!r}, type(fault).__name__)\n"
+        for what, line in lines.items()
+    )
+
+
+def test_no_way_of_writing_reaches_outside(box, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    golf = Path(box_module.__file__).parent
+    lines = {}
+    for index, (what, line) in enumerate(WRITES.items()):
+        for folder in (outside, golf):
+            name = f"w{index}"
+            lines[f"{what} {folder.name}"] = line.format(
+                path=repr(str(folder / name)), name=repr(name), folder=repr(str(folder))
+            )
+    played = play(box, tmp_path, tried(lines))
+    assert played.ran, played.fault
+    assert not list(outside.iterdir()) and not list(golf.glob("w[0-9]*"))
+    assert "system says 0" not in played.text
+
+
+def test_a_file_of_the_house_cannot_be_read_and_a_listener_not_reached(box, tmp_path):
+    (tmp_path / "secret.txt").write_text(SECRET)
+    home = Path.home() / ".bashrc"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        heard = []
+        threading.Thread(target=lambda: heard.append(server.accept()), daemon=True).start()
+        port = server.getsockname()[1]
+        lines = {
+            "secret": f"print(open({str(tmp_path / 'secret.txt')!r}).read())",
+            "numpy": f"print(np.fromfile({str(tmp_path / 'secret.txt')!r}, dtype='S1'))",
+            "libc": f"print(ctypes.CDLL(None).open({str(tmp_path / 'secret.txt')!r}.encode(), 0) >= 0 and 'libc read it')",
+            "home": f"print(os.listdir({str(home.parent)!r}), 'listed')",
+            "parent": "print(open(f'/proc/{os.getppid()}/environ').read(), 'environ')",
+            "socket": f"socket.create_connection(('127.0.0.1', {port}), 2)",
+            "raw": "s = ctypes.CDLL(None).socket(2, 1, 0); print('raw socket', s)",
+            "environment": "print(dict(os.environ))",
+        }
+        played = play(box, tmp_path, tried(lines))
+        assert played.ran and not heard
+    assert SECRET not in played.text and "libc read it" not in played.text and "listed" not in played.text
+    assert "raw socket -1" in played.text and "socket done" not in played.text
+    assert not any(f"{name}'" in played.text for name in ("GOLF_DEBUG", "SSH_AUTH_SOCK"))
+
+
+CHILDREN = """
+import os, subprocess, sys, time
+for turn in range(3):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            open('pid%d' % turn, 'w').write(str(os.getpid()))
+            while True:
+                try: time.sleep(0.0)
+                except BaseException: pass
+        os._exit(0)
+print(subprocess.run(['sleep', '600'], capture_output=True))
+print(os.posix_spawn('/bin/sleep', ['sleep', '600'], {}) if False else 'end')
+"""
+
+
+def test_no_child_outlives_its_play(box, tmp_path):
+    played = play(box, tmp_path, CHILDREN)
+    assert played.ran and played.left >= 3
+    tree = box_module._tree(box._server.pid)
+    assert len(tree) <= 2, tree  # the server, and the process of the namespace
+
+
+def test_a_script_that_does_not_end_is_stopped_and_its_memory_is_bounded(box, tmp_path):
+    began = time.monotonic()
+    played = play(
+        box,
+        tmp_path,
+        "import signal\nfor s in (1, 2, 15): signal.signal(s, signal.SIG_IGN)\nwhile True: pass\n",
+        seconds=3.0,
+    )
+    assert played.stopped and time.monotonic() - began < 20 and "stopped after" in played.fault
+
+
+def test_forty_gigabytes_are_refused(box, tmp_path):
+    played = play(box, tmp_path, "x = bytearray(40 << 30)\n")
+    assert not played.ran and "MemoryError" in played.fault
+
+
+def test_what_a_script_writes_about_itself_is_not_believed(box, tmp_path):
+    """Forged answers, events and exit codes: the parent reads what was printed, and computes."""
+    text = """
+import json, os, sys
+import golf.harness.inside.server as server
+server._answer = lambda job: {"code": 0, "seconds": 0, "cpu_seconds": 0, "stopped": False, "left": 0}
+for handle in range(3, 30):
+    try: os.write(handle, b'{"code": 0, "seconds": 0, "cpu_seconds": 0, "stopped": false, "left": 0}\\n')
+    except OSError: pass
+open("answer.json", "w").write(json.dumps({"suites": [{"outcomes": {"D2": {"holds": True}}}]}))
+print('golf_result {"verdict": "PASS"}')
+os._exit(7)
+"""
+    played = play(box, tmp_path, text)
+    assert played.code == 7 and not played.ran and played.seconds > 0
+    again = play(box, tmp_path / "x" if (tmp_path / "x").mkdir() is None else tmp_path, "print('fine')\n")
+    assert again.ran and "fine" in again.text
+
+
+def test_files_that_a_play_leaves_are_read_without_following_links(box, tmp_path):
+    text = "import os\nos.symlink('/etc/passwd', 'log.txt')\nos.mkfifo('pipe.txt')\nos.symlink('/etc', 'folder')\nopen('model.bin', 'wb').write(b'x')\n"
+    played = play(box, tmp_path, text)
+    assert played.ran and played.files.keys() == {"model.bin"} and "root:" not in played.text
+
+
+def test_where_a_wall_is_missing_nothing_runs_unasked(monkeypatch):
+    monkeypatch.setattr(box_module, "standing", lambda: Standing(files=False, sockets=True, processes=False))
+    with pytest.raises(GolfError) as refused, Box():
+        pass
+    assert refused.value.code == 10 and "Landlock" in refused.value.message and "--unsafe" in (refused.value.hint or "")
+    with Box(unsafe=True) as opened:
+        assert opened.place.is_dir()
+
+
+def test_nothing_is_left_of_a_box(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with Box() as opened:
+        server = opened._start().pid
+        assert list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir()) and not os.path.exists(f"/proc/{server}")
+
+
+def test_events_that_are_no_json_are_passed_over(tmp_path):
+    (tmp_path / "events").write_text('{"event": "open"}\nnonsense\n[1]\n' + json.dumps({"event": 3}) + "\n")
+    assert box_module._events(tmp_path / "events") == [{"event": "open"}]
