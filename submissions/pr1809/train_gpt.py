@@ -205,7 +205,8 @@ class Env:
 # Tags: a parameter says when it is made how it starts, who optimises it and how it is stored. Nothing is routed by
 # name.
 class Tag(NamedTuple):
-    group: str  # optimizer: "matrix" (Muon), "scalar", "embed", "bias" (Adam); "measured" statistics have none
+    # optimizer: "matrix" (Muon), "scalar", "embed", "bias" (Adam); "measured": statistics, which learn nothing; "untrained": none
+    group: str
     role: str  # quantizer: "attn", "mlp", "embed", "table", "gate", "control"
     master: str  # "fp32", or "compute": the optimizer updates it in the dtype of the activations
     init: object  # (h, weight, rng) -> None fills the weight in place; None keeps the value it was made with
@@ -382,13 +383,14 @@ def halves():
 # from PR #1493, @bigbag).
 #
 # Two extra passes over layers 3 to 5 make 17 virtual layers of 11. Off until `loop_from` of the training budget is
-# used, on in evaluation and calibration. Skips are sized for the looped order. Published effect: about −0.003 BPB (PR
-# #1285).
+# used, on in evaluation and calibration; with `loop_whole_from` one extra pass runs first (PR #1412, Robby Sneiderman).
+# Skips are sized for the looped order. Published effect: about −0.003 BPB (PR #1285).
 def looped(loop):
     if not loop:
         return halves()
+    extra = h.loop_extra
     segment = list(range(h.loop_first, h.loop_last + 1))
-    layers = list(range(h.loop_first)) + (h.loop_extra + 1) * segment + list(range(h.loop_last + 1, h.num_layers))
+    layers = list(range(h.loop_first)) + (extra + 1) * segment + list(range(h.loop_last + 1, h.num_layers))
     half = len(layers) // 2
     return layers[:half], layers[half:]
 
@@ -411,11 +413,14 @@ class UNet(nn.Module):
         for layer in encoder:
             x, flow = blocks[layer](x, flow)
             skips.append(x)
+        return self.decode(x, flow, blocks, decoder, skips)[0]
+
+    def decode(self, x, flow, blocks, decoder, skips):
         for row, layer in enumerate(decoder):
             if skips:
                 x = self.merge(x, skips.pop(), row)
             x, flow = blocks[layer](x, flow)
-        return x
+        return x, flow
 
 
 # A pre-norm transformer with tied embedding and head: one forward for whatever runs the model.
@@ -472,14 +477,23 @@ class Block(nn.Module):
     def read(self, x):
         return norm(x) * self.ln_gain
 
-    def forward(self, x, flow):
+    def mixed(self, x, flow):
         mix = self.resid_mix.to(x.dtype)
-        x = mix[0] * x + mix[1] * flow.x0
-        y, flow = self.attn(self.read(x), flow)
-        x = x + self.attn_scale.to(x.dtype) * y
-        u = self.read(x)
+        return mix[0] * x + mix[1] * flow.x0
+
+    def attention_of(self, u, flow):
+        y, flow = self.attn(u, flow)
+        return self.attn_scale.to(y.dtype) * y, flow
+
+    def mlp_of(self, u):
         y = self.mlp(u)
-        return x + self.mlp_scale.to(x.dtype) * y, flow
+        return self.mlp_scale.to(y.dtype) * y
+
+    def forward(self, x, flow):
+        x = self.mixed(x, flow)
+        y, flow = self.attention_of(self.read(x), flow)
+        x = x + y
+        return x + self.mlp_of(self.read(x)), flow
 
 
 # Parallel residuals: from some layer on, attention and MLP read the same input (GPT-J; PR #1412, Robby Sneiderman).
@@ -487,12 +501,10 @@ class Block(nn.Module):
 # No parameters. Published effect with a Hessian-aware clip: 1.0856 → 1.0835 BPB.
 class ParallelBlock(Block):
     def forward(self, x, flow):
-        mix = self.resid_mix.to(x.dtype)
-        x = mix[0] * x + mix[1] * flow.x0
+        x = self.mixed(x, flow)
         u = self.read(x)
-        y, flow = self.attn(u, flow)
-        z = self.mlp(u)
-        return x + self.attn_scale.to(x.dtype) * y + self.mlp_scale.to(x.dtype) * z, flow
+        y, flow = self.attention_of(u, flow)
+        return x + y + self.mlp_of(u), flow
 
 
 def parallel_block(layer):
@@ -508,7 +520,10 @@ class GPT(nn.Module):
         self.route = UNet()
 
     def forward(self, ids, targets=None, *, loop=True):
-        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets."""
+        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
+
+        docs: bounds for `attend`. loop: True for the looped order, False for the plain one, a number for so many extra passes.
+        """
         x = self.tok_emb(ids)
         x = norm(x)
         flow = Flow(x0=x, rope=rotary_tables(ids.size(1), ids.device))
@@ -530,7 +545,7 @@ class GPT(nn.Module):
 # A shard is 256 little-endian int32 (magic 20240520, version 1, token count, zeros), then uint16 tokens; every document
 # starts with BOS.
 def shard_paths(env, split):
-    paths = sorted(glob.glob(os.path.join(env.data_path, f"fineweb_{split}_*.bin")))
+    paths = sorted(glob.glob(os.path.join(env.data_path, f"fineweb_{split}_[0-9]*.bin")))
     if not paths:
         raise FileNotFoundError(f"no fineweb_{split}_*.bin in {env.data_path}")
     return paths
@@ -571,6 +586,17 @@ def byte_tables(sp, vocab_size):
     return token_bytes, space, boundary
 
 
+def table_bytes(env, tokens):
+    """By the tokenizer's pieces. A tokenizer of transformed text has pieces that stand for none: it needs a side-car."""
+    sp = sentencepiece.SentencePieceProcessor(model_file=env.tokenizer_path)
+    assert sp.piece_to_id("\ue001") == sp.unk_id(), (
+        "this tokenizer reads CaseOps text: its bytes are in a side-car only"
+    )
+    token_bytes, space, boundary = (torch.from_numpy(table) for table in byte_tables(sp, h.vocab_size))
+    previous, target = tokens[:-1], tokens[1:]
+    return token_bytes[target] + (space[target] & ~boundary[previous])
+
+
 class Stream:
     """The validation split: tokens (N + 1,) int64, and the bytes of each of the N targets. `tokens[0]` is never scored."""
 
@@ -578,10 +604,7 @@ class Stream:
         self.tokens = torch.from_numpy(
             np.concatenate([load_shard(path) for path in shard_paths(env, "val")]).astype(np.int64)
         )
-        tables = byte_tables(sentencepiece.SentencePieceProcessor(model_file=env.tokenizer_path), h.vocab_size)
-        token_bytes, space, boundary = (torch.from_numpy(table) for table in tables)
-        previous, target = self.tokens[:-1], self.tokens[1:]
-        self.target_bytes = token_bytes[target] + (space[target] & ~boundary[previous])
+        self.target_bytes = table_bytes(env, self.tokens)
 
 
 # Shuffled sequences: windows of a rank's own shards in random order (PR #1394, Kevin Clark).
@@ -718,7 +741,8 @@ class Muon(torch.optim.Optimizer):
             if self.env.world_size > 1:
                 dist.all_reduce(flat)
             for p, slot in zip(params, slots):
-                p.mul_(1 - group["lr"] * h.muon_wd)
+                decay = group["lr"] * h.muon_wd
+                p.mul_(1 - decay)
                 p.add_(slot.view_as(p).to(p.dtype), alpha=-group["lr"])
 
     def update(self, p, momentum):
@@ -739,7 +763,9 @@ def build_optimizers(tagged, env):
     """[Adam, Muon] over every tagged parameter, each exactly once."""
     groups = {"embed": (h.tied_embed_lr, h.embed_wd), "scalar": (h.scalar_lr, h.adam_wd)}
     params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
-    assert {entry.tag.group for entry in tagged} <= {*params, "measured"}, "a parameter's group has no optimizer"
+    assert {entry.tag.group for entry in tagged} <= {*params, "measured", "untrained"}, (
+        "a parameter's group has no optimizer"
+    )
     adam = torch.optim.AdamW(
         [
             {"params": params[name], "lr": lr, "base_lr": lr, "weight_decay": wd}
@@ -769,6 +795,7 @@ class Clock:
         self.elapsed_seconds = 0.0
         self.running_since = None
         self.lr_factor = 1.0  # of the step last taken
+        self.context = None  # where documents are cut at a growing length: the length and the step it came with
 
     def start(self):
         self.env.synchronize()
@@ -848,9 +875,10 @@ def warm_up(env, log, model, trained, optimizers):
     for i in range(h.warmup_steps):
         take_step(env, trained, loader, optimizers, clock)
         log(f"warmup_step:{i + 1}/{h.warmup_steps}")
-    for i in range(h.warmup_steps):
-        take_step(env, trained, loader, optimizers, clock, loop=False)
-        log(f"loop_warmup_step:{i + 1}/{h.warmup_steps}")
+    for loop in (False,):
+        for i in range(h.warmup_steps):
+            take_step(env, trained, loader, optimizers, clock, loop=loop)
+            log(f"loop_warmup_step:{i + 1}/{h.warmup_steps}")
     with torch.no_grad():
         for name, param, _ in collect(model):
             param.copy_(start[name])
@@ -943,10 +971,12 @@ class InputGram:
 
     def __init__(self, width, device):
         self.total = torch.zeros(width, width, device=device)
+        self.rows = torch.zeros((), device=device)
 
     def add(self, x):
         x = x.detach().float().flatten(0, -2)
         self.total.addmm_(x.T, x)
+        self.rows += len(x)
 
     def before(self, module, inputs):
         self.add(inputs[0])
@@ -978,8 +1008,10 @@ def collect_hessians(env, log, model, batches, begun):
     for hook in hooks:
         hook.remove()
     if env.world_size > 1:
-        for total in (count, *(gram.total for gram in grams.values())):
-            dist.all_reduce(total)
+        for gram in grams.values():
+            dist.all_reduce(gram.total)
+            dist.all_reduce(gram.rows)
+        dist.all_reduce(count)
     if env.rank == 0:
         hessians = {name: gram.total / count for name, gram in grams.items()}
         write_container("hessians.golf", hessians, {"seed": env.seed, "batches": int(count)}, RawCoder)
@@ -1078,8 +1110,12 @@ def sdclip_scale(w, bits, role):
 #
 # Blocks of columns as in the paper; a Hessian that rounding left indefinite is damped until it is not.
 def gptq(w, hessian, scale, nearest):
-    """Levels (rows, columns) of w in steps of `scale` (rows,); nearest: a column in steps -> its levels. hessian: Σ xᵀx."""
+    """Levels (rows, columns) of w in steps of `scale`, (rows,) or (rows, columns). hessian: Σ xᵀx.
+
+    nearest: a column in steps, and its number, -> its levels.
+    """
     order, u, dead = error_feedback(hessian)
+    scale = scale.view(len(w), -1).expand_as(w)[:, order]
     w = w.masked_fill(dead, 0.0)[:, order]
     levels = torch.empty_like(w)
     for start in range(0, w.size(1), h.gptq_block):
@@ -1087,8 +1123,8 @@ def gptq(w, hessian, scale, nearest):
         errors = torch.empty_like(block)
         for i in range(block.size(1)):
             column = start + i
-            levels[:, column] = nearest(block[:, i] / scale)
-            errors[:, i] = (block[:, i] - levels[:, column] * scale) / feed[i, column]
+            levels[:, column] = nearest(block[:, i] / scale[:, column], order[column])
+            errors[:, i] = (block[:, i] - levels[:, column] * scale[:, column]) / feed[i, column]
             block[:, i:] -= torch.outer(errors[:, i], feed[i, column : start + block.size(1)])
         w[:, start + block.size(1) :] -= errors @ feed[:, start + block.size(1) :]
     return levels[:, order.argsort()]
@@ -1122,7 +1158,7 @@ def coded(w, hessian, scale, low, high):
     """int8 codes in [low, high]."""
     if hessian is None:
         return torch.round(w / scale[:, None]).clamp(low, high).to(torch.int8)
-    return gptq(w, hessian, scale, lambda column: torch.round(column).clamp(low, high)).to(torch.int8)
+    return gptq(w, hessian, scale, lambda column, at: torch.round(column).clamp(low, high)).to(torch.int8)
 
 
 # Export: weights to integer codes and scales by role, and back. Small tensors stay floating point.
@@ -1171,8 +1207,14 @@ def dequantize(tensors):
         if not kind:
             weights[name] = tensor.float()
         elif kind == "q":
-            weights[base] = scaled(tensor, tensors[f"{base}:s"])
+            weights[base] = rows_of(tensors, base)
     return weights
+
+
+def rows_of(tensors, name):
+    """The fp32 weight (rows, columns) of a quantized tensor, before corrections."""
+    rows = scaled(tensors[f"{name}:q"], tensors[f"{name}:s"])
+    return rows
 
 
 def scaled(codes, scale):
@@ -1347,7 +1389,7 @@ def share(env, count):
 
 
 def scored_targets(stream):
-    """How many targets every evaluator scores: the stream without a tail shorter than a window, as the challenge counts them."""
+    """How many targets every evaluator scores: the stream, and without `eval_tail` no tail shorter than a window, as the challenge counts."""
     windows = (len(stream.tokens) - 1) // h.eval_seq_len
     if not windows:
         raise ValueError(f"{len(stream.tokens)} validation tokens are fewer than one window of {h.eval_seq_len} + 1")
@@ -1357,7 +1399,8 @@ def scored_targets(stream):
 def plain(env, model, stream, keep=False):
     """Windows of `eval_seq_len` side by side; attention runs over document boundaries."""
     trace = Trace(env, stream, "roundtrip", f"final_int{h.mlp_bits}_{BrotliCoder.name}_roundtrip", keep)
-    windows = share(env, scored_targets(stream) // h.eval_seq_len)
+    total = scored_targets(stream)
+    windows = share(env, total // h.eval_seq_len)
     batch = max(h.val_batch_tokens // 8 // h.eval_seq_len, 1)
     with torch.no_grad(), env.autocast():
         for first in windows[::batch]:
@@ -1420,10 +1463,14 @@ def sliding(env, model, stream, keep=False):
 # is kept throughout. Published effect: −0.0025 BPB on sliding windows (#549), −0.0021 (#1493).
 def ttt_window(env, model, stream, total):
     """This rank's windows in batches, chunk by chunk; who has scored a chunk's finds the model trained on it before the next."""
+    yield from learning_windows(env, model, stream, total, trainable(model))
+    model.requires_grad_(True)
+
+
+def learning_windows(env, model, stream, total, params):
     starts, first = full_windows(total)
     chunks = math.ceil(total / h.ttt_chunk_tokens)
     chunk_of = ((starts + first) // h.ttt_chunk_tokens).clamp(max=chunks - 1)
-    params = trainable(model)
     optimizer = torch.optim.SGD(params, lr=h.ttt_lr, momentum=h.ttt_momentum)
     for chunk in range(chunks):
         mine = torch.nonzero(chunk_of == chunk).flatten()
@@ -1433,7 +1480,6 @@ def ttt_window(env, model, stream, total):
         if chunk < chunks - 1:
             learn_chunk(env, model, stream.tokens, params, optimizer, chunk, chunks)
     optimizer.zero_grad(set_to_none=True)
-    model.requires_grad_(True)
 
 
 def ttt_sgd(env, model, stream, keep=False):

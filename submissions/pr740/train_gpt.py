@@ -173,7 +173,8 @@ class Env:
 # Tags: a parameter says when it is made how it starts, who optimises it and how it is stored. Nothing is routed by
 # name.
 class Tag(NamedTuple):
-    group: str  # optimizer: "matrix" (Muon), "scalar", "embed", "bias" (Adam); "measured" statistics have none
+    # optimizer: "matrix" (Muon), "scalar", "embed", "bias" (Adam); "measured": statistics, which learn nothing; "untrained": none
+    group: str
     role: str  # quantizer: "attn", "mlp", "embed", "table", "gate", "control"
     master: str  # "fp32", or "compute": the optimizer updates it in the dtype of the activations
     init: object  # (h, weight, rng) -> None fills the weight in place; None keeps the value it was made with
@@ -353,11 +354,14 @@ class UNet(nn.Module):
         for layer in encoder:
             x, flow = blocks[layer](x, flow)
             skips.append(x)
+        return self.decode(x, flow, blocks, decoder, skips)[0]
+
+    def decode(self, x, flow, blocks, decoder, skips):
         for row, layer in enumerate(decoder):
             if skips:
                 x = self.merge(x, skips.pop(), row)
             x, flow = blocks[layer](x, flow)
-        return x
+        return x, flow
 
 
 # A pre-norm transformer with tied embedding and head: one forward for whatever runs the model.
@@ -414,14 +418,23 @@ class Block(nn.Module):
     def read(self, x):
         return norm(x) * self.ln_gain
 
-    def forward(self, x, flow):
+    def mixed(self, x, flow):
         mix = self.resid_mix.to(x.dtype)
-        x = mix[0] * x + mix[1] * flow.x0
-        y, flow = self.attn(self.read(x), flow)
-        x = x + self.attn_scale.to(x.dtype) * y
-        u = self.read(x)
+        return mix[0] * x + mix[1] * flow.x0
+
+    def attention_of(self, u, flow):
+        y, flow = self.attn(u, flow)
+        return self.attn_scale.to(y.dtype) * y, flow
+
+    def mlp_of(self, u):
         y = self.mlp(u)
-        return x + self.mlp_scale.to(x.dtype) * y, flow
+        return self.mlp_scale.to(y.dtype) * y
+
+    def forward(self, x, flow):
+        x = self.mixed(x, flow)
+        y, flow = self.attention_of(self.read(x), flow)
+        x = x + y
+        return x + self.mlp_of(self.read(x)), flow
 
 
 # BigramHash, the linear form of PR #740 (@resouer): look up the pair (token before, token) and add it to the embedding.
@@ -472,7 +485,10 @@ class GPT(nn.Module):
         self.route = UNet()
 
     def forward(self, ids, targets=None):
-        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets."""
+        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
+
+        docs: bounds for `attend`. loop: True for the looped order, False for the plain one, a number for so many extra passes.
+        """
         x = self.tok_emb(ids)
         for hook in self.embed_pre.values():
             x = hook(x, ids)
@@ -496,7 +512,7 @@ class GPT(nn.Module):
 # A shard is 256 little-endian int32 (magic 20240520, version 1, token count, zeros), then uint16 tokens; every document
 # starts with BOS.
 def shard_paths(env, split):
-    paths = sorted(glob.glob(os.path.join(env.data_path, f"fineweb_{split}_*.bin")))
+    paths = sorted(glob.glob(os.path.join(env.data_path, f"fineweb_{split}_[0-9]*.bin")))
     if not paths:
         raise FileNotFoundError(f"no fineweb_{split}_*.bin in {env.data_path}")
     return paths
@@ -567,6 +583,17 @@ def byte_tables(sp, vocab_size):
     return token_bytes, space, boundary
 
 
+def table_bytes(env, tokens):
+    """By the tokenizer's pieces. A tokenizer of transformed text has pieces that stand for none: it needs a side-car."""
+    sp = sentencepiece.SentencePieceProcessor(model_file=env.tokenizer_path)
+    assert sp.piece_to_id("\ue001") == sp.unk_id(), (
+        "this tokenizer reads CaseOps text: its bytes are in a side-car only"
+    )
+    token_bytes, space, boundary = (torch.from_numpy(table) for table in byte_tables(sp, h.vocab_size))
+    previous, target = tokens[:-1], tokens[1:]
+    return token_bytes[target] + (space[target] & ~boundary[previous])
+
+
 class Stream:
     """The validation split: tokens (N + 1,) int64, and the bytes of each of the N targets. `tokens[0]` is never scored."""
 
@@ -574,10 +601,7 @@ class Stream:
         self.tokens = torch.from_numpy(
             np.concatenate([load_shard(path) for path in shard_paths(env, "val")]).astype(np.int64)
         )
-        tables = byte_tables(sentencepiece.SentencePieceProcessor(model_file=env.tokenizer_path), h.vocab_size)
-        token_bytes, space, boundary = (torch.from_numpy(table) for table in tables)
-        previous, target = self.tokens[:-1], self.tokens[1:]
-        self.target_bytes = token_bytes[target] + (space[target] & ~boundary[previous])
+        self.target_bytes = table_bytes(env, self.tokens)
 
 
 # -----------------------------------------------------------------------------
@@ -619,7 +643,8 @@ class Muon(torch.optim.Optimizer):
             if self.env.world_size > 1:
                 dist.all_reduce(flat)
             for p, slot in zip(params, slots):
-                p.mul_(1 - group["lr"] * h.muon_wd)
+                decay = group["lr"] * h.muon_wd
+                p.mul_(1 - decay)
                 p.add_(slot.view_as(p).to(p.dtype), alpha=-group["lr"])
 
     def update(self, p, momentum):
@@ -639,7 +664,9 @@ def build_optimizers(tagged, env):
     """[Adam, Muon] over every tagged parameter, each exactly once."""
     groups = {"embed": (h.tied_embed_lr, h.embed_wd), "scalar": (h.scalar_lr, h.adam_wd)}
     params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
-    assert {entry.tag.group for entry in tagged} <= {*params, "measured"}, "a parameter's group has no optimizer"
+    assert {entry.tag.group for entry in tagged} <= {*params, "measured", "untrained"}, (
+        "a parameter's group has no optimizer"
+    )
     adam = torch.optim.AdamW(
         [
             {"params": params[name], "lr": lr, "base_lr": lr, "weight_decay": wd}
@@ -669,6 +696,7 @@ class Clock:
         self.elapsed_seconds = 0.0
         self.running_since = None
         self.lr_factor = 1.0  # of the step last taken
+        self.context = None  # where documents are cut at a growing length: the length and the step it came with
 
     def start(self):
         self.env.synchronize()
@@ -898,8 +926,14 @@ def dequantize(tensors):
         if not kind:
             weights[name] = tensor.float()
         elif kind == "q":
-            weights[base] = scaled(tensor, tensors[f"{base}:s"])
+            weights[base] = rows_of(tensors, base)
     return weights
+
+
+def rows_of(tensors, name):
+    """The fp32 weight (rows, columns) of a quantized tensor, before corrections."""
+    rows = scaled(tensors[f"{name}:q"], tensors[f"{name}:s"])
+    return rows
 
 
 def scaled(codes, scale):
@@ -1077,7 +1111,7 @@ def share(env, count):
 
 
 def scored_targets(stream):
-    """How many targets every evaluator scores: the stream without a tail shorter than a window, as the challenge counts them."""
+    """How many targets every evaluator scores: the stream, and without `eval_tail` no tail shorter than a window, as the challenge counts."""
     windows = (len(stream.tokens) - 1) // h.eval_seq_len
     if not windows:
         raise ValueError(f"{len(stream.tokens)} validation tokens are fewer than one window of {h.eval_seq_len} + 1")
@@ -1087,7 +1121,8 @@ def scored_targets(stream):
 def plain(env, model, stream, keep=False):
     """Windows of `eval_seq_len` side by side; attention runs over document boundaries."""
     trace = Trace(env, stream, "roundtrip", f"final_int{h.mlp_bits}_{ZstdCoder.name}_roundtrip", keep)
-    windows = share(env, scored_targets(stream) // h.eval_seq_len)
+    total = scored_targets(stream)
+    windows = share(env, total // h.eval_seq_len)
     batch = max(h.val_batch_tokens // 8 // h.eval_seq_len, 1)
     with torch.no_grad(), env.autocast():
         for first in windows[::batch]:
