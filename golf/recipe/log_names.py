@@ -1,5 +1,6 @@
 """Knob ↔ hyper-parameter of a public log ↔ environment name: `log_names.toml`, and how values are compared across them."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
@@ -74,5 +75,5 @@ def same_value(one: str, two: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    plain = text.strip().strip("()[]").replace(" ", "").strip("'\"")
+    plain = re.sub(r"[\s'\"]", "", text).strip("()[]").strip(",")
     return {"True": "1", "False": "0", "None": ""}.get(plain, plain)

@@ -1,8 +1,10 @@
 """Whether a log is of a submission: by what the log itself states, not by what its user says."""
 
+from functools import lru_cache
 from pathlib import Path
 
 from golf.errors import GolfError
+from golf.files import read_text
 from golf.logs import RunResult
 from golf.project import is_adopted
 from golf.recipe import Recipe, load_recipe
@@ -17,12 +19,12 @@ OF_THE_START = frozenset(
 def why_foreign(submission: Path, script: bytes, run: RunResult) -> list[str]:
     """What in a log contradicts that it is of `submission`, whose script is `script`; empty where nothing does.
 
-    Code bytes (unless the log counts a packed form of it), vocabulary, hyper-parameters that have a knob, and parameters.
+    Code bytes (unless the log counts a packed form of it), vocabulary, hyper-parameters that have a knob; and, of a log that counts no
+    code, parameters (which takes torch and seconds).
     """
     found = []
-    forms = {len(script), *_sizes_of_forms(script)}
     stated = {size for size in (run.code_bytes, run.code_compressed_bytes) if size is not None}
-    if stated and not stated & forms:
+    if stated and len(script) not in stated and not stated & _sizes_of_forms(script):
         found.append(
             f"it counts {', '.join(f'{size:,}' for size in sorted(stated))} bytes of code, the script here has {len(script):,}"
         )
@@ -44,7 +46,12 @@ def why_foreign(submission: Path, script: bytes, run: RunResult) -> list[str]:
             + ", ".join(f"{name}={run.hyperparameters[name]} (here {mine[name]})" for name in sorted(other)[:4])
             + (f" and {len(other) - 4} more" if len(other) > 4 else "")
         )
-    if not found and run.params is not None and (params := _parameters(recipe)) not in (None, run.params):
+    if (
+        not found
+        and not stated
+        and run.params is not None
+        and (params := _parameters(submission, _text(submission))) not in (None, run.params)
+    ):
         found.append(f"it counts {run.params:,} parameters, the recipe's model has {params:,}")
     return found
 
@@ -66,11 +73,17 @@ def _recipe(submission: Path) -> Recipe | None:
         return None
 
 
-def _parameters(recipe: Recipe) -> int | None:
-    """How many parameters the recipe's model has; None where that cannot be told here."""
+@lru_cache(maxsize=8)
+def _parameters(submission: Path, text: str) -> int | None:
+    """How many parameters the model of a submission's recipe has, as its file reads now; None where that cannot be told here."""
     from golf.artifact.predict import predict
 
+    recipe = _recipe(submission)
     try:
-        return predict(recipe).params
+        return predict(recipe).params if recipe is not None and text else None
     except (GolfError, ImportError):
         return None
+
+
+def _text(submission: Path) -> str:
+    return read_text(submission / "recipe.toml", 1_000_000) or ""

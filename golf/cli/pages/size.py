@@ -16,7 +16,7 @@ from golf.compose.kept import is_kept, kept
 from golf.compose.size import Report, Weight, weigh
 from golf.errors import GolfError
 from golf.recipe import Recipe
-from golf.record.imported import imported
+from golf.record.imported import imported, refuse_imported
 
 ROLE_COLUMNS = ("role", "weights", "bits/weight", "bytes predicted")
 
@@ -39,6 +39,8 @@ def run(request: Request) -> None:
     if request.versus is None and (adopted := imported(request.name)) is not None:
         print_size(adopted, json=request.json, md=request.md)
         return
+    if request.versus:
+        refuse_imported(request.versus, "the composition")
     recipe, every = recipe_of(request.name), request.definitions or request.json
     predicted = _predicting(recipe) if request.artifact else None
     report = weigh(recipe, pieces_too=every, marginal=request.techniques)
