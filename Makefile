@@ -24,7 +24,7 @@ first: .venv/ready
 
 docs: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: .venv/ready
 	@test -f "benchmarks/$(NAME).py" || { echo "make bench NAME=…: $$(ls benchmarks/*.py | sed 's,benchmarks/,,; s,\.py,,' | tr '\n' ' ')"; exit 2; }

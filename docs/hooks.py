@@ -3,6 +3,7 @@
 `pages()` gives path → Markdown; mkdocs asks for it while it builds, a test asks for it without mkdocs.
 """
 
+import ast
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -19,7 +20,7 @@ from golf.rules import dynamic
 from golf.rules.pack import load_pack
 
 HERE = Path(__file__).parent
-GENERATED = ("knobs", "slots", "chains", "techniques", "recipes", "rules", "checks", "commands")
+GENERATED = ("knobs", "slots", "chains", "techniques", "recipes", "rules", "checks", "commands", "benchmarks")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -36,7 +37,7 @@ def code(text: str) -> str:
 
 def pages() -> dict[str, str]:
     """Every generated page: path below docs/ → Markdown."""
-    made = (knobs(), slots(), chains(), techniques(), recipes(), rules(), checks(), commands())
+    made = (knobs(), slots(), chains(), techniques(), recipes(), rules(), checks(), commands(), benchmarks())
     return {f"reference/{name}.md": text for name, text in zip(GENERATED, made, strict=True)}
 
 
@@ -158,6 +159,17 @@ def commands() -> str:
         if name:
             text += f"\n## {name[1].strip()}\n\n```text\n{page.strip()}\n```\n"
     return text
+
+
+def benchmarks() -> str:
+    """Every measurement that can be repeated, with the first paragraph of what it says of itself."""
+    rows = []
+    for path in sorted((HERE.parent / "benchmarks").glob("*.py")):
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        runs = "__main__" in path.read_text(encoding="utf-8")
+        rows.append([code(f"make bench NAME={path.stem}") if runs else code(path.name), text.partition("\n\n")[0]])
+    about = "Each prints a table; arguments go into `ARGS=`. `benchmarks/gpu/` is prepared for one call on a machine with a GPU. What they gave: [Log book](../logbook.md)."
+    return f"# Benchmarks\n\n{about}\n\n{table(('call', 'what it measures'), rows)}"
 
 
 def on_files(files: Any, config: Any) -> Any:

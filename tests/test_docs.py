@@ -73,6 +73,13 @@ def test_the_reference_has_every_choice_technique_recipe_and_rule(generated):
     )
 
 
+def test_every_benchmark_is_listed_and_says_what_it_measures(generated):
+    for path in (ROOT / "benchmarks").glob("*.py"):
+        row = rf"^\| `(?:make bench NAME=)?{path.stem}(?:\.py)?` \| (.*) \|$"
+        (text,) = re.findall(row, generated["reference/benchmarks.md"], re.MULTILINE)
+        assert len(text) > 20, path.name
+
+
 def test_every_table_has_as_many_cells_in_each_row(generated):
     for page, text in {**WRITTEN, **generated}.items():
         lines = re.sub(r"```.*?```", "", text, flags=re.DOTALL).splitlines()

@@ -165,7 +165,7 @@ def _plain(row: Row) -> dict[str, Any]:
     """A row as `official.json` writes one: its own additions, not the inherited techniques."""
     table = asdict(row)
     del table["techniques"]
-    table["marks"] = [[mark.kind, list(mark.codes), mark.text] for mark in row.marks]
+    table["marks"] = [[mark.kind, list(mark.codes), mark.text] for mark in row.marks if mark.kind != "unsaid"]
     return table
 
 

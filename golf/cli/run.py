@@ -16,7 +16,12 @@ def run(
         int | None, typer.Option(help="Processes: 1, 2, 4, 8; default: every GPU; a twin 2 on a CPU.")
     ] = None,
     parallel: Annotated[int, typer.Option(help="Seeds at a time, each on GPUs of its own (one, unless --nproc).")] = 1,
-    smoke: Annotated[bool, typer.Option("--smoke", help="Run a small twin with the same techniques; an imported script whole and small, in a box.")] = False,
+    smoke: Annotated[
+        bool,
+        typer.Option(
+            "--smoke", help="Run a small twin with the same techniques; an imported script whole and small, in a box."
+        ),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on at seed and phase after a stop or a kill.")] = False,
     again: Annotated[
         bool, typer.Option("--again", help="Run finished seeds once more; the old runs are kept.")

@@ -17,22 +17,30 @@ def verify(
     pack: str = typer.Option("pgolf-2026-05", help="The rule pack: a contest state."),
     only: str = typer.Option("", help="Kinds of checks, comma-separated: folder,json,log,static,stats,execute."),
     track: str | None = typer.Option(None, help="Judge by this track: 10min_16mb, non_record_16mb or local."),
-    quick: bool = typer.Option(False, "--quick", help="The short form: fewer experiments (30 s); scores no artifact alone."),
+    quick: bool = typer.Option(
+        False, "--quick", help="The short form: fewer experiments (30 s); scores no artifact alone."
+    ),
     deep: bool = typer.Option(False, "--deep", help="With --execute: every experiment (ten minutes)."),
     execute: bool = typer.Option(
         False, "--execute", help="Run a foreign script whole and small in the box, and judge what it prints."
     ),
-    unsafe: bool = typer.Option(False, "--unsafe", help="With --execute: run it although a wall of the box is missing here."),
+    unsafe: bool = typer.Option(
+        False, "--unsafe", help="With --execute: run it although a wall of the box is missing here."
+    ),
     power: float = typer.Option(0.8, help="R14: the power for which it says how many seeds are needed."),
     rate: float | None = typer.Option(None, help="R14: dollars per hour, to say what these seeds cost."),
     verbose: bool = typer.Option(
         False, "--verbose", "-v", help="Evidence and source of every rule, not only of those broken."
     ),
     json: bool = typer.Option(False, "--json", help="The verdict as JSON."),
-    md: bool = typer.Option(False, "--md", help="A comment for the pull request: what fails, why, what would settle the rest."),
+    md: bool = typer.Option(
+        False, "--md", help="A comment for the pull request: what fails, why, what would settle the rest."
+    ),
     self_test: bool = typer.Option(False, "--self-test", help="Measure the checks on the calibration corpus instead."),
     records: str | None = typer.Option(None, help="With --self-test: official record folders to measure on too."),
-    specimens: str | None = typer.Option(None, help="With --self-test: a folder of specimens (index.json); --execute runs them."),
+    specimens: str | None = typer.Option(
+        None, help="With --self-test: a folder of specimens (index.json); --execute runs them."
+    ),
     write: bool = typer.Option(False, "--write", help="With --self-test: keep the measured rates with the pack."),
 ) -> None:
     """Judge a submission by the rules: FAIL, UNKNOWN, CLEAN SO FAR, PASS or N/A per rule, with evidence, file:line and source.
@@ -50,7 +58,18 @@ def verify(
     from golf.rules import verify_folder
 
     kinds = only.split(",") if only else None
-    verdict = verify_folder(_here(path), pack, kinds, quick=quick, execute=execute, track=track, power=power, rate=rate, deep=deep, unsafe=unsafe)
+    verdict = verify_folder(
+        _here(path),
+        pack,
+        kinds,
+        quick=quick,
+        execute=execute,
+        track=track,
+        power=power,
+        rate=rate,
+        deep=deep,
+        unsafe=unsafe,
+    )
     _print(verdict, json=json, md=md, verbose=verbose)
     raise typer.Exit(verdict.exit)
 

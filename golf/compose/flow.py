@@ -35,7 +35,9 @@ def constant_fields(program: Program) -> Iterator[Change]:
     """A field that every constructor gives the same None or flag, and nothing replaces: its reads are that constant."""
     for kind, node in program.classes.items():
         names = holders(program, kind) if program.is_tuple(kind) else None
-        for name, statement in fields_of(node).items() if names is not None else ():
+        if names is None:
+            continue
+        for name, statement in fields_of(node).items():
             given = [value for _, _, value in _settings(program, kind, name)]
             calls = [t.parents[n] for t, n in program.reads.get(kind, ())]
             defaults = [statement.value] if statement.value and any(

@@ -210,6 +210,7 @@ class Program:
     trees: Mapping[str, Tree]
     open_names: frozenset[str]
     values: Mapping[str, tuple[object, object]] = field(default_factory=dict)  # knob → its value and the small twin's
+    before: Mapping[str, Tree] = field(default_factory=dict)  # definitions that trimming has changed, as they were
 
     @cached_property
     def functions(self) -> dict[str, Function]:
@@ -388,17 +389,19 @@ class Program:
             return False
         for tree, node in self.reads.get(kind, ()):
             call = tree.parents[node]
-            if isinstance(call, ast.Call) and call.func is node:
-                around = tree.parents[call]
-                stored = isinstance(around, ast.Assign) and isinstance(around.targets[0], ast.Attribute)
-                if not (stored and len(around.targets) == 1 and self.instances.get(around.targets[0].attr)):  # type: ignore[union-attr]
-                    return False
-                name = around.targets[0].attr  # type: ignore[union-attr]
-                for where, mention in self.attributes[name]:
-                    reads = isinstance(mention.ctx, ast.Load)
-                    if reads and not (is_called(where, mention) or isinstance(where.parents[mention], ast.Attribute)):
-                        return False
-        return "forward" not in {n.attr for t, n in self.attributes.get("forward", ()) if not is_super(n.value)}
+            if isinstance(call, ast.Call) and call.func is node and not self._is_kept(tree.parents[call]):
+                return False
+        return all(is_super(node.value) for _, node in self.attributes.get("forward", ()))
+
+    def _is_kept(self, setting: ast.AST) -> bool:
+        """Whether a new instance is stored under an attribute that is only ever called, or asked for attributes of its own."""
+        if not (isinstance(setting, ast.Assign) and len(setting.targets) == 1):
+            return False
+        target = setting.targets[0]
+        if not (isinstance(target, ast.Attribute) and self.instances.get(target.attr)):
+            return False
+        reads = [(tree, n) for tree, n in self.attributes[target.attr] if isinstance(n.ctx, ast.Load)]
+        return all(is_called(tree, n) or isinstance(tree.parents[n], ast.Attribute) for tree, n in reads)
 
     def _roots(self, kind: str) -> set[str]:
         """The bases outside the file that a class comes from."""

@@ -18,7 +18,6 @@ from golf.compose.edits import (
     Change,
     Edit,
     applied,
-    dedented,
     lines_of,
     replaced,
     settled,
@@ -42,7 +41,8 @@ def trim(
     """
     now = dict(texts)
     for _ in range(MOST_ROUNDS):
-        program = Program({name: tree_of(text) for name, text in now.items()}, open_names, values)
+        before = {name: tree_of(texts[name]) for name, text in now.items() if text != texts[name]}
+        program = Program({name: tree_of(text) for name, text in now.items()}, open_names, values, before)
         changes = (change for rule in RULES for change in rule(program) if change)
         names = {id(tree): name for name, tree in program.trees.items()}
         done = list(applied(changes))
@@ -216,6 +216,64 @@ def needless_methods(program: Program) -> Iterator[Change]:
                 mentions = program.attributes.get(name, [])
                 if name not in program.instances and all(is_called(where, node) for where, node in mentions):
                     yield [replaced(where, where.parents[node], source(where, node.value)) for where, node in mentions]
+
+
+def constant_attributes(program: Program) -> Iterator[Change]:
+    """An attribute that is only ever a function of a module (`self.now = time.perf_counter`), read in its own class alone."""
+    for name, mentions in program.attributes.items():
+        stores = [(tree, node) for tree, node in mentions if not isinstance(node.ctx, ast.Load)]
+        if len(stores) != 1 or name in program.methods or any(tree is not stores[0][0] for tree, _ in mentions):
+            continue
+        tree, store = stores[0]
+        setting = tree.parents[store]
+        root = (
+            root_of(setting.value)
+            if isinstance(setting, ast.Assign) and isinstance(setting.value, ast.Attribute)
+            else None
+        )
+        if root is None or tree.scope_of(root) is not None or root.id in (*program.globals, "h", "self"):
+            continue
+        if isinstance(setting, ast.Assign) and len(setting.targets) == 1:
+            reads = [node for _, node in mentions if node is not store]
+            text = source(tree, setting.value)
+            yield [without_statement(tree, setting), *(replaced(tree, read, text) for read in reads)]
+
+
+def inlined_functions(program: Program) -> Iterator[Change]:
+    """A function that trimming has left with one call and one expression: the expression."""
+    for name in sorted(program.before.keys() & program.functions.keys()):
+        target = Target(name, program.functions[name])
+        tree, calls = program.trees[name], program.calls_of(target)
+        statements = [s for s in target.node.body if not _is_docstring(s)]
+        if len(calls) != 1 or len(statements) != 1 or target.node.decorator_list or not program.is_closed(target):
+            continue
+        where, call = calls[0]
+        given, returned = target.given(call), statements[0]
+        if (
+            given is None
+            or len(given) < len(target.parameters)
+            or not isinstance(returned, ast.Return)
+            or returned.value is None
+        ):
+            continue
+        inner = {n for names in tree.bound.values() for n in names} - given.keys()
+        outer = {n for scope in where.around(call) for n in where.bound.get(scope, ())}
+        free = {n.id for n in tree.reads}
+        if (
+            not all(isinstance(v, ast.Name | ast.Constant) and source(where, v) not in inner for v in given.values())
+            or free & outer
+        ):
+            continue
+        text = source(tree, returned.value).encode()
+        start = replaced(tree, returned.value, "").start
+        reads = [(n, value) for parameter, value in given.items() for n in tree.names_in(returned.value, parameter)]
+        for read, value in sorted(reads, key=lambda pair: -replaced(tree, pair[0], "").start):
+            edit = replaced(tree, read, source(where, value))
+            text = text[: edit.start - start] + edit.text.encode() + text[edit.end - start :]
+        closed = isinstance(
+            returned.value, ast.Call | ast.Name | ast.Attribute | ast.Subscript | ast.List | ast.Dict | ast.Constant
+        )
+        yield [replaced(where, call, text.decode() if closed else f"({text.decode()})")]
 
 
 # tests ----------------------------------------------------------------------------------------------------------------
@@ -404,12 +462,14 @@ def _with_member(tree: Tree, part: ast.expr, name: str, member: str) -> str:
 
 
 def dead_locals(program: Program) -> Iterator[Change]:
-    """A local that is set by something without effect and never read."""
-    for tree in program.trees.values():
+    """A local that is set by something without effect, and that nothing reads any more; one that nothing ever read is the part's fault."""
+    for owner, before in program.before.items():
+        tree = program.trees[owner]
+        read_before = {n.id for n in before.nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
         for function in tree.nodes:
             if isinstance(function, ast.FunctionDef):
                 stores = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-                for name in sorted(stores):
+                for name in sorted(stores & read_before):
                     reads = [n for n in tree.names_in(function, name) if isinstance(n.ctx, ast.Load)]
                     if not reads and _is_removable(tree, function, name):
                         yield [without_statement(tree, s) for s in _settings(tree, function, name)]
@@ -443,6 +503,8 @@ RULES: tuple[Callable[[Program], Iterator[Change]], ...] = (
     constant_fields,
     unread_fields,
     needless_methods,
+    constant_attributes,
+    inlined_functions,
     loops_of_one,
     equal_neighbours,
     needless_defaults,

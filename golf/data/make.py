@@ -73,13 +73,13 @@ class Encoded:
 
     number: int
     ids: npt.NDArray[np.uint16]
-    sizes: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.uint16]
     text_bytes: int
     as_normalised: bool
 
     @property
     def counted_bytes(self) -> int:
-        return int(self.sizes.sum())
+        return int(self.sizes.sum(dtype=np.int64))
 
 
 def encode_document(sp: Any, number: int, text: str, transform: str) -> Encoded:
@@ -104,7 +104,7 @@ def encode_document(sp: Any, number: int, text: str, transform: str) -> Encoded:
     return Encoded(
         number,
         np.asarray([BOS, *ids], dtype=np.uint16),
-        np.concatenate(([0], sizes)),
+        np.concatenate(([0], sizes)).astype(np.uint16),
         text_bytes,
         _decoded(sp, ids, transform) == sp.normalize(text).replace("▁", " "),
     )
@@ -187,6 +187,10 @@ class _Writer:
             strange = [one.name for one in self.folder.glob("fineweb_*.bin")]
             if strange:
                 raise GolfError(f"{self.folder} already holds shards ({min(strange)})", "name another folder: `--out`")
+            _write_json(path, self._state())  # from here on shards in the folder are ours
+            return
+        if not parse_json(path.read_text())["files"]:  # nothing was whole: other settings may take its place
+            _write_json(path, self._state())
             return
         state = _same(parse_json(path.read_text()), self.settings, self.folder)
         self.files, self.first, self.offset, self.split = (

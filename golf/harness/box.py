@@ -33,7 +33,14 @@ PROCESSES = 64
 START_SECONDS = 90.0
 WATCH_SECONDS = 0.2
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
-FACTS = ("/proc/cpuinfo", "/proc/meminfo", "/proc/self", "/sys/devices/system/cpu", "/etc/localtime", "/usr/share/zoneinfo")
+FACTS = (
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/proc/self",
+    "/sys/devices/system/cpu",
+    "/etc/localtime",
+    "/usr/share/zoneinfo",
+)
 WALLS = ("files", "sockets", "processes")
 
 
@@ -150,7 +157,9 @@ class Box:
         """
         server = self._start()
         self.plays += 1
-        places = {name: self.place / "seen" / f"{name}-{self.plays}.txt" for name in ("output", "twin_output", "events")}
+        places = {
+            name: self.place / "seen" / f"{name}-{self.plays}.txt" for name in ("output", "twin_output", "events")
+        }
         order = {
             **job,
             **{name: str(path) for name, path in places.items()},
@@ -168,7 +177,14 @@ class Box:
             answer = self._hear(seconds + 20.0)
         except (BrokenPipeError, Stopped) as fault:
             self.end()
-            answer = {"code": None, "stopped": True, "seconds": seconds, "cpu_seconds": 0.0, "left": 0, "why": str(fault) or "its process ended"}
+            answer = {
+                "code": None,
+                "stopped": True,
+                "seconds": seconds,
+                "cpu_seconds": 0.0,
+                "left": 0,
+                "why": str(fault) or "its process ended",
+            }
         answer["output"] = tail_of(places["output"])
         answer["twin_output"] = tail_of(places["twin_output"])
         answer["events"] = _events(places["events"])
@@ -209,7 +225,16 @@ class Box:
 @cache
 def python_places() -> tuple[str, ...]:
     """Where Python, its packages and the shared libraries lie."""
-    found = {sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parents[1]), "/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib"}
+    found = {
+        sys.prefix,
+        sys.base_prefix,
+        str(Path(sys.executable).resolve().parents[1]),
+        "/usr/lib",
+        "/usr/lib64",
+        "/lib",
+        "/lib64",
+        "/usr/local/lib",
+    }
     found |= {entry for entry in sys.path if entry.endswith("site-packages")}
     found |= {"/usr/share/locale", "/etc/ld.so.cache", str(Path(__file__).resolve().parent)}
     return tuple(sorted(path for path in found if os.path.exists(path)))

@@ -58,7 +58,11 @@ def published(folder: Path, names: frozenset[str]) -> dict[str, str]:
 
 def environment(names: frozenset[str], shown: Mapping[str, str]) -> dict[str, str]:
     """Variables of a small play: `shown` with the sizes on top, hashed tables and chunks small, epochs at most ten."""
-    values = {name: value for name, value in shown.items() if name not in ("DATA_PATH", "TOKENIZER_PATH", "RANK", "WORLD_SIZE", "LOCAL_RANK")}
+    values = {
+        name: value
+        for name, value in shown.items()
+        if name not in ("DATA_PATH", "TOKENIZER_PATH", "RANK", "WORLD_SIZE", "LOCAL_RANK")
+    }
     values |= {name: f"{value:g}" for name, value in SIZES.items()}
     for name in names - SIZES.keys():
         if SLOTS.search(name):
@@ -70,7 +74,9 @@ def environment(names: frozenset[str], shown: Mapping[str, str]) -> dict[str, st
     return values
 
 
-def class_sizes(texts: Iterable[str], vocab_size: int, overrides: Mapping[str, float] | None = None) -> dict[str, float]:
+def class_sizes(
+    texts: Iterable[str], vocab_size: int, overrides: Mapping[str, float] | None = None
+) -> dict[str, float]:
     """Lower-case name → small value, for constants in classes and at module level. overrides: in capitals, as in the environment."""
     sizes = {name.lower(): value for name, value in {**SIZES, **(overrides or {})}.items()}
     sizes["vocab_size"] = vocab_size
@@ -80,7 +86,11 @@ def class_sizes(texts: Iterable[str], vocab_size: int, overrides: Mapping[str, f
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         for node in ast.walk(tree):
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Constant):
+            if (
+                isinstance(node, ast.Assign)
+                and isinstance(node.targets[0], ast.Name)
+                and isinstance(node.value, ast.Constant)
+            ):
                 name, value = node.targets[0].id, node.value.value
                 if type(value) is int and value > 1024 and (SLOTS.search(name.upper()) or CHUNK.search(name.upper())):
                     sizes.setdefault(name.lower(), 1024)

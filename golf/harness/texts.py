@@ -74,4 +74,9 @@ def lay_data(folder: Path, vocabulary: Vocabulary, train: Ids, val: Ids) -> dict
     write_shard(data / "fineweb_train_000000.bin", train)
     write_shard(data / "fineweb_val_000000.bin", val)
     model.write_bytes(vocabulary.model)
-    return {"DATA_PATH": str(data), "TOKENIZER_PATH": str(model), "DATA_DIR": str(folder), "VOCAB_SIZE": str(vocabulary.size)}
+    return {
+        "DATA_PATH": str(data),
+        "TOKENIZER_PATH": str(model),
+        "DATA_DIR": str(folder),
+        "VOCAB_SIZE": str(vocabulary.size),
+    }

@@ -98,7 +98,16 @@ def model_file(pieces: list[tuple[str, int]], *, byte_fallback: bool) -> bytes:
     trainer = b"\x18\x01" + b"\x20" + _number(len(pieces))
     if byte_fallback:
         trainer += _number(35 << 3) + b"\x01"
-    trainer += _number(40 << 3) + _number(3) + _number(41 << 3) + _number(1) + _number(42 << 3) + _number(2) + _number(43 << 3) + _number(0)
+    trainer += (
+        _number(40 << 3)
+        + _number(3)
+        + _number(41 << 3)
+        + _number(1)
+        + _number(42 << 3)
+        + _number(2)
+        + _number(43 << 3)
+        + _number(0)
+    )
     return body + _field(2, trainer) + _field(3, _field(1, b"identity"))
 
 

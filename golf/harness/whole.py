@@ -14,7 +14,19 @@ from golf.harness.settings import class_sizes, environment, names_read, publishe
 from golf.harness.texts import Ids, lay_data
 from golf.harness.vocabulary import Vocabulary
 
-NOT_TAKEN = ("*.log", "*.ptz", "final_model*", "__pycache__", ".*", "*.png", "*.svg", "*.pt", "original", "runs", "logs")
+NOT_TAKEN = (
+    "*.log",
+    "*.ptz",
+    "final_model*",
+    "__pycache__",
+    ".*",
+    "*.png",
+    "*.svg",
+    "*.pt",
+    "original",
+    "runs",
+    "logs",
+)
 TEXTS = (".txt", ".log", ".md", ".json", ".csv", ".tsv", ".jsonl")
 MOST_FILE_BYTES = 64 << 20
 MOST_FILES = 200
@@ -70,7 +82,9 @@ class Played:
         if self.stopped:
             return self.why or f"stopped after {self.seconds:.0f} s"
         lines = [line.strip() for line in self.text.splitlines() if line.strip()]
-        told = next((line for line in reversed(lines) if "Error" in line or "Exception" in line or "Exit" in line), None)
+        told = next(
+            (line for line in reversed(lines) if "Error" in line or "Exception" in line or "Exit" in line), None
+        )
         return (told or (lines[-1] if lines else f"it ended with {self.code}"))[:300]
 
     def happened(self, event: str) -> list[Mapping[str, Any]]:
@@ -81,7 +95,9 @@ class Played:
 class Whole:
     """A script with the files beside it, ready to be played in a box any number of times, always in the same place."""
 
-    def __init__(self, box: Box, script: Path, folder: Path | None, text: str | None = None, sources: Iterable[str] = ()) -> None:
+    def __init__(
+        self, box: Box, script: Path, folder: Path | None, text: str | None = None, sources: Iterable[str] = ()
+    ) -> None:
         """script: the file; folder: where it ships from (None: the script alone); text: what to run instead of the file's;
         sources: its unpacked texts, for the names that it reads."""
         self.box = box
@@ -124,7 +140,9 @@ class Whole:
             "script": SCRIPT,
             "folder": str(work),
             "environment": variables,
-            "sizes": class_sizes(self.texts, vocabulary.size, {k: float(v) for k, v in wish.extra.items() if _is_number(v)}),
+            "sizes": class_sizes(
+                self.texts, vocabulary.size, {k: float(v) for k, v in wish.extra.items() if _is_number(v)}
+            ),
             "seed": wish.seed,
             "train_rate": wish.train_rate,
             "late_rate": wish.late_rate,

@@ -1,4 +1,4 @@
-"""The container of every file that golf writes: magic, coder, manifest, payload, checksum. No pickle.
+"""The container of checkpoint, Hessians and artifact: magic, coder, manifest, payload, checksum. No pickle.
 
     "GOLF" · version u8 · coder 8 bytes · manifest bytes u32, unpacked u32 · payload bytes u64, unpacked u64 · manifest · payload · CRC-32
 

@@ -216,7 +216,7 @@ class Code:
         if depth < 0:
             return None
         match node:
-            case ast.Constant(value=value) if type(value) in (int, float):
+            case ast.Constant(value=int() | float() as value):
                 return float(value)
             case ast.BinOp(left=left, op=op, right=right):
                 one, two = self.number(left, piece, depth - 1), self.number(right, piece, depth - 1)
@@ -224,13 +224,17 @@ class Code:
             case ast.Name() | ast.Attribute():
                 name = leaf(node)
                 if piece is not None and isinstance(node, ast.Name):
-                    given = [each.value for each in piece.nodes if isinstance(each, ast.Assign) and any(leaf(t) == name for t in each.targets)]
+                    given = [
+                        each.value
+                        for each in piece.nodes
+                        if isinstance(each, ast.Assign) and any(leaf(t) == name for t in each.targets)
+                    ]
                     if given:
                         return self.number(given[0], piece, depth - 1) if len(given) == 1 else None
                     if name in piece.params:
                         return None
                 value = self.value(name)
-                return float(value) if type(value) in (int, float) else None
+                return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
         return None
 
     @cached_property

@@ -235,7 +235,11 @@ class _Follower:
         while isinstance(test, ast.UnaryOp):
             test = test.operand
         flag = isinstance(test, ast.Name | ast.Attribute)
-        return flag or any(leaf(each).lower() in self.code.settings for each in ast.walk(test) if isinstance(each, ast.Name | ast.Attribute))
+        return flag or any(
+            leaf(each).lower() in self.code.settings
+            for each in ast.walk(test)
+            if isinstance(each, ast.Name | ast.Attribute)
+        )
 
     def length(self, iterated: ast.expr, names: dict[str, Value]) -> int:
         """How often a loop is turned: as often as a short `range` says, else twice."""
@@ -270,7 +274,10 @@ class _Follower:
             here = frozenset(((mine, turn),))
             if isinstance(node, ast.For | ast.AsyncFor):
                 element = replace(
-                    iterated, windows=frozenset(window | here for window in iterated.windows), turns=iterated.turns | here, number=None
+                    iterated,
+                    windows=frozenset(window | here for window in iterated.windows),
+                    turns=iterated.turns | here,
+                    number=None,
                 )
                 self.bind(node.target, element, names, None)
             found = self.block(node.body, names)
@@ -300,7 +307,11 @@ class _Follower:
                 named = _names_val(target.id) and not value.windows and value.function is None
                 names[target.id] = value | WHOLE if named else value
             case ast.Tuple() | ast.List():
-                parts = source.elts if isinstance(source, ast.Tuple | ast.List) and len(source.elts) == len(target.elts) else None
+                parts = (
+                    source.elts
+                    if isinstance(source, ast.Tuple | ast.List) and len(source.elts) == len(target.elts)
+                    else None
+                )
                 for at, each in enumerate(target.elts):
                     if parts is not None:
                         self.bind(each, self.value(parts[at], names), names, parts[at])
@@ -332,13 +343,21 @@ class _Follower:
                 return names.get(node.id) or (WHOLE if _names_val(node.id) else NOTHING)
             case ast.Attribute():
                 owner = self.value(node.value, names)
-                known = [self.attributes[thing, node.attr] for thing in owner.things if (thing, node.attr) in self.attributes]
+                known = [
+                    self.attributes[thing, node.attr] for thing in owner.things if (thing, node.attr) in self.attributes
+                ]
                 if known:
                     return _join(known)
-                method = next((found for thing in owner.things if (found := self.method(thing, node.attr, owner))), None)
+                method = next(
+                    (found for thing in owner.things if (found := self.method(thing, node.attr, owner))), None
+                )
                 if method is not None:
                     return replace(owner, function=method)
-                return owner | WHOLE if _names_val(node.attr) and not owner.windows else replace(owner, function=None, number=None)
+                return (
+                    owner | WHOLE
+                    if _names_val(node.attr) and not owner.windows
+                    else replace(owner, function=None, number=None)
+                )
             case ast.Subscript():
                 base, index = self.value(node.value, names), self.value(node.slice, names)
                 turns = index.turns | frozenset(each for window in index.windows for each in window)
@@ -363,7 +382,11 @@ class _Follower:
                 value = self.value(node.value, names)
                 self.bind(node.target, value, names, node.value)
                 return value
-        return _join(self.value(each, names) for each in ast.iter_child_nodes(node) if isinstance(each, ast.expr | ast.keyword | ast.slice | ast.comprehension))
+        return _join(
+            self.value(each, names)
+            for each in ast.iter_child_nodes(node)
+            if isinstance(each, ast.expr | ast.keyword | ast.slice | ast.comprehension)
+        )
 
     def method(self, thing: int, name: str, owner: Value) -> Function | None:
         kind = self.kinds.get(thing, "")
@@ -382,7 +405,11 @@ class _Follower:
         given = _join([*arguments, *keywords.values()])
         if function.function is not None:
             return self.enter(function.function, arguments, keywords)
-        if name in FILLS and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name | ast.Attribute):
+        if (
+            name in FILLS
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name | ast.Attribute)
+        ):
             self.counted |= given.nats
             self.bind(node.func.value, function | given, names, None)
         if name == "backward":
@@ -395,7 +422,9 @@ class _Follower:
             self.learn(self.pending, function.things, self.pending_line)
             return NOTHING
         if name == "randint" and any(isinstance(each, ast.Tuple) and len(each.elts) == 1 for each in node.args):
-            return Value(windows=frozenset((frozenset(((-self.clock, 0),)),)))  # a text that is drawn is a stream of its own
+            return Value(
+                windows=frozenset((frozenset(((-self.clock, 0),)),))
+            )  # a text that is drawn is a stream of its own
         if name in self.classes and not isinstance(node.func, ast.Attribute):
             return self.made(name, given)
         if _is_fresh(node, name):
@@ -424,7 +453,10 @@ class _Follower:
         if not (things and windows):
             return replace(both, function=None, number=None)
         late = frozenset(
-            act for thing in things for act in self.knows.get(thing, ()) if any(act.window <= window for window in windows)
+            act
+            for thing in things
+            for act in self.knows.get(thing, ())
+            if any(act.window <= window for window in windows)
         )
         return Value(windows, both.turns, frozenset(), both.late | late, both.nats | windows, None, None)
 
@@ -469,7 +501,9 @@ class _Follower:
         names = _Names(function.around)
         parameters = [*node.args.posonlyargs, *node.args.args]
         values = [*([function.owner] if function.owner is not None else ()), *arguments]
-        for parameter, default in zip(parameters[len(parameters) - len(node.args.defaults) :], node.args.defaults, strict=True):
+        for parameter, default in zip(
+            parameters[len(parameters) - len(node.args.defaults) :], node.args.defaults, strict=True
+        ):
             names[parameter.arg] = self.value(default, names)
         for parameter, kw_default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
             names[parameter.arg] = self.value(kw_default, names)
@@ -548,8 +582,13 @@ def _is_fresh(node: ast.Call, name: str) -> bool:
 
 def _writes_file(node: ast.Call, name: str, path: str) -> bool:
     if name == "open":
-        return any(isinstance(each, ast.Constant) and each.value in ("wb", "xb") for each in (*node.args, *(k.value for k in node.keywords)))
-    return name in ("write_bytes", "tofile", "save_file") or path in ("torch.save", "np.savez", "np.save") and len(node.args) > 1 and not _in_memory(node.args[1])
+        return any(
+            isinstance(each, ast.Constant) and each.value in ("wb", "xb")
+            for each in (*node.args, *(k.value for k in node.keywords))
+        )
+    return name in ("write_bytes", "tofile", "save_file") or (
+        path in ("torch.save", "np.savez", "np.save") and len(node.args) > 1 and not _in_memory(node.args[1])
+    )
 
 
 def _in_memory(node: ast.expr) -> bool:

@@ -87,7 +87,11 @@ def review(verdict: Verdict) -> Iterator[str]:
         for finding in untold:
             yield f"- {finding.code} {finding.title}: {_one_line(finding.message)}{_where(finding)}"
         yield ""
-    for state, words in ((State.CLEAN, "Nothing found so far (no proof)"), (State.PASS, "Checked and kept"), (State.NA, "Does not apply")):
+    for state, words in (
+        (State.CLEAN, "Nothing found so far (no proof)"),
+        (State.PASS, "Checked and kept"),
+        (State.NA, "Does not apply"),
+    ):
         if found := verdict.having(state):
             yield f"{words}: {', '.join(f'{finding.code} {finding.title}' for finding in found)}."
             yield ""
@@ -117,8 +121,27 @@ def _where(finding: Finding) -> str:
 def _one_line(text: str) -> str:
     """Text of the submission or its logs, kept from being read as Markdown: no breaks, mentions or tags."""
     parts = " ".join(text.split()).split("`")
-    outside = [part.replace("@", "@\u200b").replace("<", "&lt;") if at % 2 == 0 else part for at, part in enumerate(parts)]
+    outside = [
+        part.replace("@", "@\u200b").replace("<", "&lt;") if at % 2 == 0 else part for at, part in enumerate(parts)
+    ]
     return "`".join(outside)
+
+
+def table(verdict: Verdict) -> list[list[str]]:
+    """Rows for a table: state, rule, what was found, where, source."""
+    rows = []
+    for finding in sorted(verdict.findings, key=lambda finding: (ORDER.index(finding.state), finding.code)):
+        strict = f" (strictly {finding.strict})" if finding.strict is not finding.state else ""
+        rows.append(
+            [
+                f"{finding.state}{strict}",
+                f"{finding.code} {finding.title}",
+                finding.message,
+                place(finding),
+                finding.source,
+            ]
+        )
+    return rows
 
 
 def figures(verdict: Verdict) -> list[str]:

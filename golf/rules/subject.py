@@ -105,7 +105,9 @@ class Subject:
         for path in own_files(self.folder, "*.json"):
             if path.name in " ".join(texts) and not path.name.startswith("submission"):
                 table = read_json(path)[0] or {}
-                found |= {str(key).lower(): str(value) for key, value in table.items() if isinstance(value, int | float | str)}
+                found |= {
+                    str(key).lower(): str(value) for key, value in table.items() if isinstance(value, int | float | str)
+                }
         return found
 
     @cached_property
@@ -148,7 +150,11 @@ class Subject:
 
     @cached_property
     def readme(self) -> str | None:
-        found = [] if self.kind == "script" else [*own_files(self.folder, "README*"), *own_files(self.folder, "*[Rr][Ee][Aa][Dd][Mm][Ee]*.md")]
+        found = (
+            []
+            if self.kind == "script"
+            else [*own_files(self.folder, "README*"), *own_files(self.folder, "*[Rr][Ee][Aa][Dd][Mm][Ee]*.md")]
+        )
         return next((text for path in found if (text := read_text(path, MAX_TEXT_BYTES)) is not None), None)
 
     @cached_property

@@ -127,7 +127,9 @@ def _as_far_as_seen(name: str, results: list[Result], subject: Subject) -> list[
     code could be read."""
     if subject.source is None or subject.source.readable:
         return [
-            replace(result, state=State.CLEAN, weak=True) if result.state is State.PASS and name not in PROVING else result
+            replace(result, state=State.CLEAN, weak=True)
+            if result.state is State.PASS and name not in PROVING
+            else result
             for result in results
         ]
     fault = subject.source.faults[0]

@@ -129,6 +129,20 @@ def test_a_shard_that_changed_in_between_and_strange_shards_are_refused(
         make_dataset(tmp_path, read, tokenizer, settings(tokenizer))
 
 
+def test_a_shard_that_was_written_and_not_yet_noted_is_written_again(
+    made: Path, tokenizer: Path, tmp_path: Path
+) -> None:
+    def read(start: int):  # type: ignore[no-untyped-def]
+        yield TEXTS[0]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_dataset(tmp_path, read, tokenizer, settings(tokenizer, most_documents=7))
+    (tmp_path / "fineweb_val_000000.bin").write_bytes(b"half")
+    again = make_dataset(tmp_path, lambda start: iter(TEXTS[start:]), tokenizer, settings(tokenizer))
+    assert again["files"] == json.loads((made / "manifest.json").read_text())["files"]
+
+
 def test_two_at_once_in_one_folder_are_refused(tokenizer: Path, tmp_path: Path) -> None:
     with Lock(tmp_path / ".making.lock"), pytest.raises(GolfError, match="another process makes a data set") as fault:
         make_dataset(tmp_path, lambda start: iter(TEXTS[start:]), tokenizer, settings(tokenizer))

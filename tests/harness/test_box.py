@@ -68,7 +68,9 @@ def test_no_way_of_writing_reaches_outside(box, tmp_path):
     for index, (what, line) in enumerate(WRITES.items()):
         for folder in (outside, golf):
             name = f"w{index}"
-            lines[f"{what} {folder.name}"] = line.format(path=repr(str(folder / name)), name=repr(name), folder=repr(str(folder)))
+            lines[f"{what} {folder.name}"] = line.format(
+                path=repr(str(folder / name)), name=repr(name), folder=repr(str(folder))
+            )
     played = play(box, tmp_path, tried(lines))
     assert played.ran, played.fault
     assert not list(outside.iterdir()) and not list(golf.glob("w[0-9]*"))
@@ -89,7 +91,7 @@ def test_a_file_of_the_house_cannot_be_read_and_a_listener_not_reached(box, tmp_
             "home": f"print(os.listdir({str(home.parent)!r}), 'listed')",
             "parent": "print(open(f'/proc/{os.getppid()}/environ').read(), 'environ')",
             "socket": f"socket.create_connection(('127.0.0.1', {port}), 2)",
-            "raw": f"s = ctypes.CDLL(None).socket(2, 1, 0); print('raw socket', s)",
+            "raw": "s = ctypes.CDLL(None).socket(2, 1, 0); print('raw socket', s)",
             "environment": "print(dict(os.environ))",
         }
         played = play(box, tmp_path, tried(lines))
@@ -124,7 +126,12 @@ def test_no_child_outlives_its_play(box, tmp_path):
 
 def test_a_script_that_does_not_end_is_stopped_and_its_memory_is_bounded(box, tmp_path):
     began = time.monotonic()
-    played = play(box, tmp_path, "import signal\nfor s in (1, 2, 15): signal.signal(s, signal.SIG_IGN)\nwhile True: pass\n", seconds=3.0)
+    played = play(
+        box,
+        tmp_path,
+        "import signal\nfor s in (1, 2, 15): signal.signal(s, signal.SIG_IGN)\nwhile True: pass\n",
+        seconds=3.0,
+    )
     assert played.stopped and time.monotonic() - began < 20 and "stopped after" in played.fault
 
 

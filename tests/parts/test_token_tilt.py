@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from golf.parts.techniques.token_tilt import KEY_FACTORS, TokenTilt, token_hints
+from golf.parts.techniques.ttt_lora import ttt_lora
+from golf.parts.techniques.ttt_phased import ttt_phased
 
 ORDER_4 = [7, 8, 9, 10, 7, 8, 9, 10, 7, 8, 9, 11, 7, 8, 9, 10, 7, 8, 9]
 
@@ -122,3 +124,37 @@ def test_adapters_learn_from_the_nats_without_the_tilt(tilt):
     gated = tilt.hints[at] >= 0
     assert gated.any() and torch.allclose(scores[~gated], nats[~gated], atol=1e-6)
     assert not torch.allclose(scores[gated], nats[gated])
+
+
+LORA = {
+    "adapters": True, "lora_targets": ("mlp", "head"), "lora_rank": 2, "lora_alpha": 2.0, "lora_lr": 0.05, "lora_wd": 0.0,
+    "lora_chunk_tokens": 8, "lora_batch_docs": 2, "phased_docs": 2, "ttt_chunk_tokens": 32, "ttt_batch_seqs": 1,
+    "tilt_order": 3, "tilt_share": 0.5,
+}  # fmt: skip
+TOKENS = evaluation.tokens_of(161, bos_every=40)
+TILT = "token_tilt.TokenTilt"
+
+
+@pytest.mark.parametrize("report", [ttt_lora, ttt_phased])
+def test_an_evaluator_with_the_tilt_scores_otherwise_where_there_is_a_hint_and_learns_the_same(report):
+    plain = evaluation.scored(report, TOKENS, **LORA)
+    tilted = evaluation.scored(report, TOKENS, **LORA, tilt=TILT)
+    hints = token_hints(evaluation.knobs(vocab_size=16, tilt_order=3, tilt_share=0.5), torch.as_tensor(TOKENS))
+    gated = hints >= 0
+    assert gated.sum() > 20 and (tilted.visits == 1).all()
+    assert torch.allclose(tilted.nats[~gated], plain.nats[~gated], atol=1e-4)  # fp32 beside fp64
+    hit = gated & (hints == torch.as_tensor(TOKENS[1:]))
+    assert hit.any() and (tilted.nats[hit] < plain.nats[hit]).all()
+    missed = gated & ~hit
+    assert missed.any() and (tilted.nats[missed] > plain.nats[missed]).all()
+    assert tilted.loss < plain.loss
+    assert evaluation.scored(report, TOKENS, **LORA, tilt=TILT, tilt_boost=0.0).loss == pytest.approx(
+        plain.loss, abs=1e-4
+    )
+
+
+def test_with_the_tilt_every_targets_probabilities_sum_to_one():
+    hints = token_hints(evaluation.knobs(vocab_size=16, tilt_order=3, tilt_share=0.5), torch.as_tensor(TOKENS))
+    positions = [int(one) + 1 for one in torch.nonzero(hints >= 0).flatten()[:2]]
+    sums = evaluation.kraft_sums(ttt_lora, TOKENS, positions, **LORA, tilt=TILT)
+    assert sums == pytest.approx(1, abs=1e-5)

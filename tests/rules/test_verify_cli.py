@@ -13,6 +13,7 @@ from golf.errors import Exit
 from golf.rules import State, verify_folder
 from golf.rules.calibration.scripts import ILLEGAL, LEGAL
 from golf.rules.calibration.specimen import changed, write_specimen
+from golf.rules.pack import load_pack
 from golf.rules.rates import measured_rate
 
 
@@ -37,10 +38,21 @@ def test_json_is_whole_and_the_text_names_file_line_help_and_source(tmp_path):
         assert part in text
 
 
-def test_markdown_is_a_table(tmp_path):
-    lines = golf("verify", write_specimen(tmp_path), "--only", "log", "--md").stdout.splitlines()
-    assert lines[0] == "| state | rule | found | where | source |" and set(lines[1]) <= set("|-:")
-    assert all(line.count("|") >= 6 for line in lines[2:-2])
+def test_markdown_is_a_reviewers_comment(tmp_path):
+    broken = write_specimen(tmp_path, changed(eval_seconds=688.0))
+    page = golf("verify", broken, "--md").stdout
+    assert page.startswith("### golf verify: 1 rule broken (R07)")
+    assert (
+        "**This does not hold up as submitted:**" in page and "  - rule: https://" in page and "  - way out: " in page
+    )
+    assert "**What would settle the rest:**" in page and "- R31 " in page.partition("settle")[2]
+    assert "Nothing found so far (no proof): " in page and "Checked and kept: R01 " in page
+
+
+def test_a_submissions_own_words_are_no_markup_in_the_comment(tmp_path):
+    folder = write_specimen(tmp_path, name="2026-04-12_Specimen", val_bpb="@everyone <b>1.0</b>")
+    page = golf("verify", folder, "--md").stdout
+    assert "@everyone" not in page and "<b>" not in page.replace("<sub>", "")
 
 
 def test_the_opening_pack_asks_for_the_strict_bar(tmp_path):
@@ -75,9 +87,10 @@ def test_static_verification_of_a_folder_is_fast_and_imports_nothing_heavy(tmp_p
     assert (ended.children_user + ended.children_system) - (started.children_user + started.children_system) < 2.0
 
 
-def test_rates_are_measured_numbers_of_the_pack():
-    assert measured_rate("R38").startswith("blocks 0 of ")
-    assert "planted" in measured_rate("R01")
+def test_rates_come_from_specimens_that_were_kept_aside_or_read_not_measured():
+    for code in load_pack().rules:
+        said = measured_rate(code)
+        assert said.startswith("not measured") or "unseen specimens that break it" in said
 
 
 @pytest.mark.slow

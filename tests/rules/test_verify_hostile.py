@@ -9,9 +9,9 @@ import zlib
 
 import pytest
 
+from golf.harness.box import namespaces
 from golf.rules import State, verify_folder
 from golf.rules.calibration.scripts import script
-from golf.harness.box import namespaces
 from golf.rules.sandbox import run_sandboxed
 
 

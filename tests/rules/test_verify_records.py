@@ -14,7 +14,6 @@ REAL_FAULTS = {
     "2026-03-19_WarmdownQuantization": {"R15": "merged (#61) but never a leaderboard row: #65 was better on its day"},
     "2026-04-18_PR1626_CaseOps_Taper": {"R12": "train_seed0.log ran seed 1337"},
     "2026-04-27_SmearGateBOSFix_PR1787Base_LQERAsym_PhasedTTT": {"R12": "a single seed; its row rests on #1868"},
-    "2026-04-29_SmearGateBOSFix_3Seed_1.06141": {"R12": "the mean mixes a log of 39 train shards with logs of 80"},
     "2026-04-04_GDN_Hybrid_LongContext": {"R11": "seed_results key 1341 holds the score of the log of seed 1342"},
     "2026-03-19_10L_MixedPrecision": {"R05": "its log names eight H200s"},
     "2026-04-05_118M_XNOR-Net_FP8_1024D_10L": {"R20": "2.589 bytes per token where SP1024 gives 2.436"},

@@ -37,6 +37,9 @@ def print_rows(rows: Sequence[Row], md: bool, wide: bool = False) -> None:
         talk("no row fits")
     elif any(row.disputed for row in listed) and not md:
         talk("! = disputed: `golf leaderboard --status disputed` says why")
+    silent = [row.label for row in listed if any(mark.kind == "unsaid" for mark in row.marks)]
+    if silent and not md:
+        talk(f"their code does what their READMEs do not say (`golf show pr{silent[0][1:]}`): {', '.join(silent)}")
 
 
 def _in_order(rows: Sequence[Row]) -> list[Row]:

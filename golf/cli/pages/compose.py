@@ -126,6 +126,10 @@ def tell_new(written: Written, before: Recipe, techniques: Sequence[str] = ()) -
         talk(f"{broken.name}{mended} broke {len(broken.ruling)} rule{'s' if len(broken.ruling) > 1 else ''}:")
         for code in broken.ruling:
             talk(_rule(code))
+    if before.unsaid:
+        talk(f"what {before.name}'s README does not say (`golf show {before.name}` has the evidence):")
+        for fact in before.unsaid:
+            talk(f"  {fact['kind']}: {fact['says']}")
     if before.ruling and before.legal_variant:
         talk(f"the legal variant: `golf new NAME --from {before.legal_variant}`")
     talk(f"next: change submissions/{name}/recipe.toml, `golf compose {name}`, `golf run {name} --smoke`")

@@ -60,7 +60,13 @@ def print_self_test(
             }
         )  # fmt: skip
     else:
-        print_table("The package's own cases (seen by those who wrote the checks)", COLUMNS, _rows(tallies), right=COLUMNS[2:], md=md)
+        print_table(
+            "The package's own cases (seen by those who wrote the checks)",
+            COLUMNS,
+            _rows(tallies),
+            right=COLUMNS[2:],
+            md=md,
+        )
         for code, tally in tallies.items():
             for what, found in (
                 ("blocks", tally.blocked),
@@ -80,7 +86,9 @@ def print_self_test(
         RATES.write_text(as_toml([each for each in outcomes if each.mode == "static"]), encoding="utf-8")
         rates.cache_clear()
         talk(f"written: {RATES}")
-    right = all(tally.right for tally in tallies.values()) and not any(each.broken and each.specimen.legal for each in outcomes)
+    right = all(tally.right for tally in tallies.values()) and not any(
+        each.broken and each.specimen.legal for each in outcomes
+    )
     return Exit.OK if right else Exit.RULE_BROKEN
 
 

@@ -97,6 +97,7 @@ def recipe_page(recipe: Recipe, every: bool = False) -> Page:
         "ruling": list(recipe.ruling),
         "legal_variant": recipe.legal_variant or None,
         "published": dict(recipe.published),
+        "unsaid": [dict(fact) for fact in recipe.unsaid],
         "techniques": [t.name for t in techniques(catalogue).values() if t.used_in(recipe)],
         "values": values,
     }
@@ -114,6 +115,8 @@ def _recipe_lines(recipe: Recipe, facts: Mapping[str, Any], values: list[dict[st
             yield f"{key.replace('_', ' '):14}{', '.join(map(str, facts[key])) if isinstance(facts[key], list) else facts[key]}"
     for key, value in recipe.published.items():
         yield f"{'published' if key == next(iter(recipe.published)) else '':14}{key} = {value}"
+    if recipe.unsaid:
+        yield from ("", "what its README does not say:", *unsaid_lines(recipe))
     section, width = None, max([len(f"{v['knob']} = {toml(v['value'])}") for v in values], default=0)
     for value in sorted(values, key=lambda v: v["part"]):
         if value["part"] != section:
@@ -122,6 +125,12 @@ def _recipe_lines(recipe: Recipe, facts: Mapping[str, Any], values: list[dict[st
         meaning = f": {value['meaning']}" if value["meaning"] else ""
         text = f"{value['knob']} = {toml(value['value'])}"
         yield f"{text:{min(width, 60)}}  # {value['origin']}{meaning}"
+
+
+def unsaid_lines(recipe: Recipe) -> Iterator[str]:
+    """What the row's code does that its README does not say, one fact a line, with its evidence."""
+    for fact in recipe.unsaid:
+        yield f"{fact['kind']}: {fact['says']} [{fact['evidence']}]"
 
 
 def technique_page(name: str) -> Page:

@@ -87,8 +87,7 @@ def patch_torch() -> None:
 def _module(name: str, **content: Any) -> types.ModuleType:
     module = types.ModuleType(name)
     module.__spec__ = ModuleSpec(name, None)
-    module.__version__ = "3.0"
-    module.__dict__.update(content)
+    module.__dict__.update({"__version__": "3.0", **content})
     return module
 
 
@@ -145,7 +144,14 @@ def _patch_optimizers() -> None:
 def _patch_ranks() -> None:
     """One process: collective calls leave what they are given, the wrapper of data parallelism is the model."""
     dist = torch.distributed
-    for name in ("init_process_group", "destroy_process_group", "barrier", "broadcast", "broadcast_object_list", "monitored_barrier"):
+    for name in (
+        "init_process_group",
+        "destroy_process_group",
+        "barrier",
+        "broadcast",
+        "broadcast_object_list",
+        "monitored_barrier",
+    ):
         setattr(dist, name, _nothing)
     dist.is_initialized, dist.is_available = lambda: False, lambda: True
     dist.get_rank, dist.get_world_size, dist.get_backend = lambda *_: 0, lambda *_: 1, lambda *_: "gloo"
@@ -172,7 +178,7 @@ def _patch_ranks() -> None:
     dist.all_reduce = dist.reduce = reduced
     dist.all_gather = dist.all_gather_into_tensor = dist.all_gather_object = dist.reduce_scatter_tensor = gathered
 
-    class Wrapped(torch.nn.Module):
+    class Wrapped(torch.nn.Module):  # type: ignore[misc]
         def __init__(self, module: torch.nn.Module, *_: Any, **__: Any) -> None:
             super().__init__()
             self.module = module
@@ -187,7 +193,16 @@ def _patch_ranks() -> None:
     torch.nn.parallel.DistributedDataParallel = Wrapped
 
 
-def attention(q: Any, k: Any, v: Any, *_: Any, causal: bool = False, window_size: Any = (-1, -1), softmax_scale: Any = None, **__: Any) -> Any:
+def attention(
+    q: Any,
+    k: Any,
+    v: Any,
+    *_: Any,
+    causal: bool = False,
+    window_size: Any = (-1, -1),
+    softmax_scale: Any = None,
+    **__: Any,
+) -> Any:
     """FlashAttention by its definition: q (B, T, H, D); k, v (B, S, G, D) with G a divisor of H."""
     groups = q.shape[2] // k.shape[2]
     k, v = (each.repeat_interleave(groups, 2) if groups > 1 else each for each in (k, v))
@@ -201,7 +216,16 @@ def attention(q: Any, k: Any, v: Any, *_: Any, causal: bool = False, window_size
     return F.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=softmax_scale).transpose(1, 2)
 
 
-def attention_varlen(q: Any, k: Any, v: Any, cu_seqlens_q: Any = None, *_: Any, causal: bool = False, window_size: Any = (-1, -1), **__: Any) -> Any:
+def attention_varlen(
+    q: Any,
+    k: Any,
+    v: Any,
+    cu_seqlens_q: Any = None,
+    *_: Any,
+    causal: bool = False,
+    window_size: Any = (-1, -1),
+    **__: Any,
+) -> Any:
     """The same over documents laid end to end, (T, H, D), whose bounds `cu_seqlens_q` holds; zeros behind the last."""
     bounds = sorted({min(int(at), q.shape[0]) for at in cu_seqlens_q.tolist()})
     parts = [

@@ -15,13 +15,19 @@ class _Spelled(cst.CSTTransformer):
             lpar=updated_node.lpar, rpar=updated_node.rpar
         )
 
+    def visit_ConcatenatedString(self, node: cst.ConcatenatedString) -> bool:
+        return False  # its sides may be nothing but strings: they are spelled out one by one
+
     def leave_ConcatenatedString(
         self, original_node: cst.ConcatenatedString, updated_node: cst.ConcatenatedString
     ) -> cst.BaseExpression:
-        sides = [cst.Module([]).code_for_node(side) for side in (updated_node.left, updated_node.right)]
-        return cst.parse_expression(f"({sides[0]} + {sides[1]})").with_changes(
-            lpar=updated_node.lpar, rpar=updated_node.rpar
-        )
+        return cst.parse_expression(f"({_spelled(original_node.left)} + {_spelled(original_node.right)})")
+
+
+def _spelled(node: cst.BaseExpression) -> str:
+    spelled = node.visit(_Spelled())
+    assert isinstance(spelled, cst.CSTNode)
+    return cst.Module([]).code_for_node(spelled)
 
 
 def _parts(parts: object, raw: bool) -> list[str]:
@@ -44,7 +50,7 @@ def _unescaped(text: str) -> str:
     """What an escaped literal stands for; quotes of either kind may stand bare in it."""
     if "\\" not in text:
         return text
-    return str(ast.literal_eval('"""' + re.sub(r'(?<!\\)"', r'\"', text) + '"""'))
+    return str(ast.literal_eval('"""' + re.sub(r'(?<!\\)"', r"\"", text) + '"""'))
 
 
 def older(source: str) -> str:

@@ -48,7 +48,7 @@ def play(job: Mapping[str, Any], events: int, twin_output: int) -> None:
     _files(watch, job, twin_output)
     _torch(watch, job)
     path = os.path.join(job["folder"], job["script"])
-    with io.open(path, encoding="utf-8", errors="replace") as source:
+    with open(path, encoding="utf-8", errors="replace") as source:
         text = source.read()
     main = types.ModuleType("__main__")
     main.__dict__.update({"__file__": path, "__builtins__": builtins, "__spec__": None})
@@ -91,13 +91,15 @@ def _programs(watch: Watch) -> None:
 
     def run(command: Any, *_: Any, **options: Any) -> Any:
         told(command)
-        return Done(command, text=bool(options.get("text") or options.get("universal_newlines") or options.get("encoding")))
+        return Done(
+            command, text=bool(options.get("text") or options.get("universal_newlines") or options.get("encoding"))
+        )
 
     subprocess.run = run  # type: ignore[assignment]
     subprocess.check_output = lambda command, *_, **options: run(command, **options).stdout  # type: ignore[assignment]
     subprocess.check_call = subprocess.call = lambda command, *_, **__: run(command).returncode  # type: ignore[assignment]
-    os.system = lambda command: int(bool(told(command)))  # type: ignore[assignment]
-    os.popen = lambda command, *_: io.StringIO(told(command))  # type: ignore[assignment,return-value]
+    os.system = lambda command: int(bool(told(command)))
+    os.popen = lambda command, *_: io.StringIO(told(command))  # type: ignore[assignment]
 
 
 def _compiler(job: Mapping[str, Any]) -> None:
@@ -110,7 +112,7 @@ def _compiler(job: Mapping[str, Any]) -> None:
     def ready(source: Any, filename: Any, mode: str, flags: int = 0, *rest: Any, **options: Any) -> Any:
         name = os.fsdecode(filename) if isinstance(filename, str | bytes | os.PathLike) else str(filename)
         foreign = mode == "exec" and isinstance(source, str | bytes) and not flags & ast.PyCF_ONLY_AST
-        if foreign and (name.startswith(job["folder"]) or name.startswith("<") and not name.startswith("<frozen")):
+        if foreign and (name.startswith(job["folder"]) or (name.startswith("<") and not name.startswith("<frozen"))):
             text = source.decode("utf-8", "replace") if isinstance(source, bytes) else source
             try:
                 source = for_cpu(text, name, job["sizes"])
@@ -158,7 +160,13 @@ def _files(watch: Watch, job: Mapping[str, Any], twin_output: int) -> None:
         if isinstance(file, str | bytes | os.PathLike):
             path = os.path.abspath(os.fsdecode(file))
             reads = not any(sign in str(mode) for sign in "wax+")
-            if reads and path.startswith(here) and path not in before and "b" in str(mode) and path not in state["read"]:
+            if (
+                reads
+                and path.startswith(here)
+                and path not in before
+                and "b" in str(mode)
+                and path not in state["read"]
+            ):
                 state["read"].add(path)
                 watch.tell("read back", path=path)
                 if (spoiled := _twin(watch, state, path, twin_output)) is not None:
@@ -204,7 +212,13 @@ def _files(watch: Watch, job: Mapping[str, Any], twin_output: int) -> None:
         return load(file, *rest, **options)
 
     torch.load = loaded
-    for module, names in (("zlib", ("decompress",)), ("lzma", ("decompress",)), ("bz2", ("decompress",)), ("brotli", ("decompress",)), ("zstandard", ("ZstdDecompressor",))):
+    for module, names in (
+        ("zlib", ("decompress",)),
+        ("lzma", ("decompress",)),
+        ("bz2", ("decompress",)),
+        ("brotli", ("decompress",)),
+        ("zstandard", ("ZstdDecompressor",)),
+    ):
         _tell_calls(watch, module, names, "unpacked")
     plain = torch.nn.Module.load_state_dict
 
@@ -212,7 +226,7 @@ def _files(watch: Watch, job: Mapping[str, Any], twin_output: int) -> None:
         watch.tell("loaded")
         return plain(self, *args, **options)
 
-    torch.nn.Module.load_state_dict = told  # type: ignore[method-assign]
+    torch.nn.Module.load_state_dict = told
 
 
 def _tell_calls(watch: Watch, module: str, names: tuple[str, ...], event: str) -> None:
@@ -255,7 +269,7 @@ def _torch(watch: Watch, job: Mapping[str, Any]) -> None:
             if state["quiet"] != 1.0:
                 _quieten(self, job["vocab_size"], state["quiet"], quieted)
 
-    base.Optimizer.__init__ = made  # type: ignore[method-assign]
+    base.Optimizer.__init__ = made
     kept: dict[int, list[Any]] = {}
 
     def before(optimizer: Any, *_: Any) -> None:

@@ -56,18 +56,29 @@ class ForCPU(ast.NodeTransformer):
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         if self.wide and isinstance(node.op, ast.Mod) and _is_text(node.left):
             node.left = _widened(node.left)
-        if isinstance(node.op, ast.LShift) and isinstance(node.left, ast.Constant) and isinstance(node.right, ast.Constant):
+        if (
+            isinstance(node.op, ast.LShift)
+            and isinstance(node.left, ast.Constant)
+            and isinstance(node.right, ast.Constant)
+        ):
             if self.tables and node.left.value == 1 and node.right.value in (22, 23, 24, 25):
                 return ast.copy_location(ast.Constant(SMALL_TABLE), node)
         self.generic_visit(node)
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        if self.wide and isinstance(node.func, ast.Attribute) and node.func.attr == "format" and _is_text(node.func.value):
+        if (
+            self.wide
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "format"
+            and _is_text(node.func.value)
+        ):
             node.func.value = _widened(node.func.value)
         if self.wide and isinstance(node.func, ast.Name) and node.func.id == "format" and len(node.args) == 2:
             if _is_text(node.args[1]):
-                node.args[1].value = DIGITS_SPEC.sub(WIDE, node.args[1].value)
+                spec = node.args[1]
+                assert isinstance(spec, ast.Constant)
+                spec.value = DIGITS_SPEC.sub(WIDE, str(spec.value))
         for keyword in node.keywords:
             if keyword.arg in ("pin_memory", "pin_memory_device", "fused"):
                 keyword.value = ast.copy_location(ast.Constant(False), keyword.value)
@@ -102,7 +113,7 @@ class ForCPU(ast.NodeTransformer):
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
         return self._inner(node)
 
-    def _inner(self, node: Any) -> ast.AST:
+    def _inner(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> ast.AST:
         self.depth += 1
         self.generic_visit(node)
         self.depth -= 1
@@ -111,11 +122,11 @@ class ForCPU(ast.NodeTransformer):
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         return self._without_tables(node)  # a bound is no table
 
-    def _without_tables(self, node: Any) -> ast.AST:
+    def _without_tables(self, node: ast.Compare | ast.Assign) -> ast.AST:
         self.tables, before = False, self.tables
         self.generic_visit(node)
         self.tables = before
-        return node  # type: ignore[no-any-return]
+        return node
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         if any(isinstance(each, ast.Name) and BOUND_NAME.search(each.id) for each in node.targets):
@@ -138,13 +149,18 @@ class ForCPU(ast.NodeTransformer):
         """A plain number of a name that is a size gets the small one."""
         if isinstance(value, ast.Constant) and type(value.value) in (int, float) and name.lower() in self.sizes:
             wanted = self.sizes[name.lower()]
-            return ast.copy_location(ast.Constant(type(value.value)(wanted)), value)
+            return ast.copy_location(ast.Constant(int(wanted) if type(value.value) is int else float(wanted)), value)
         return value
 
 
 def _slots(name: str, value: ast.expr) -> ast.expr:
     """A number of slots, by the name that it is given, becomes small: tables collide as they do over millions of tokens."""
-    if SLOT_NAME.search(name) and isinstance(value, ast.Constant) and type(value.value) is int and value.value > SMALL_TABLE:
+    if (
+        SLOT_NAME.search(name)
+        and isinstance(value, ast.Constant)
+        and type(value.value) is int
+        and value.value > SMALL_TABLE
+    ):
         return ast.copy_location(ast.Constant(SMALL_TABLE), value)
     return value
 
@@ -166,4 +182,5 @@ def for_cpu(source: str, filename: str, sizes: Mapping[str, Any], *, wide: bool 
         from golf.harness.inside.fstrings import older
 
         tree = ast.parse(older(source), filename)
-    return ast.fix_missing_locations(ForCPU(sizes, wide=wide).visit(tree))
+    passed: ast.Module = ForCPU(sizes, wide=wide).visit(tree)
+    return ast.fix_missing_locations(passed)

@@ -45,7 +45,7 @@ def _load() -> None:
     import golf.harness.inside.play
     import golf.harness.inside.rewrite
 
-    for name in ("numpy", "torch", "torch.nn.functional", "sentencepiece", "lzma", "zlib", "brotli", "zstandard", "libcst"):
+    for name in ("numpy", "torch", "torch.nn.functional", "sentencepiece", "lzma", "zlib", "brotli", "zstandard"):
         try:
             importlib.import_module(name)
         except ImportError:
@@ -53,7 +53,6 @@ def _load() -> None:
     import torch
 
     torch.set_num_threads(1)
-    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1).step()
     golf.harness.inside.cpu.patch_torch()
 
 

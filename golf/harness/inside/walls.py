@@ -32,7 +32,7 @@ def landlock_abi() -> int:
     """The version of Landlock that the kernel offers; 0 for none."""
     if not sys.platform.startswith("linux"):
         return 0
-    return max(libc().syscall(CREATE_RULESET, None, 0, 1), 0)
+    return max(int(libc().syscall(CREATE_RULESET, None, 0, 1)), 0)
 
 
 def has_seccomp() -> bool:

@@ -7,11 +7,11 @@ was looked at, was kept aside while the checks were built; rates beside a rule c
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from golf.errors import GolfError
+from golf.files import sha256_of
 from golf.rules.findings import State, Verdict
 from golf.rules.pack import load_pack
 
@@ -86,7 +86,7 @@ def _specimen(folder: Path, row: dict[str, Any]) -> Specimen:
 
 def is_kept(name: str) -> bool:
     """Whether an id lies in the half that is kept aside: odd sha256."""
-    return int(sha256(name.encode()).hexdigest(), 16) % 2 == 1
+    return int(sha256_of(name.encode()), 16) % 2 == 1
 
 
 def judge_specimen(specimen: Specimen, *, execute: bool) -> Outcome:
@@ -111,7 +111,9 @@ def outcome_of(specimen: Specimen, verdict: Verdict, mode: str) -> Outcome:
     broken = tuple(finding.code for finding in verdict.broken if finding.code not in NOT_HELD_AGAINST)
     if specimen.legal:
         wrong += [f"{code} blocks a lawful specimen" for code in broken if code not in specimen.expect]
-    family = {code for code, want in specimen.expect.items() if "FAIL" in want.values() or want[mode] == "UNKNOWN-at-most"}
+    family = {
+        code for code, want in specimen.expect.items() if "FAIL" in want.values() or want[mode] == "UNKNOWN-at-most"
+    }
     by_experiment = [
         finding for finding in verdict.having(State.FAIL)
         if finding.message.startswith(("E2", "E3", "E4")) or " nats over the law " in finding.message or "code lengths" in finding.message

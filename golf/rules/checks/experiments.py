@@ -69,7 +69,9 @@ def _innocent(trial: Trial) -> Iterable[Result]:
             _lines(trial),
         )
     elif (sees := trial.sees_nats) is not None:
-        yield Result(State.CLEAN, f"no gain on random text; this run could have seen {sees:,.0f} nats", _lines(trial), weak=True)
+        yield Result(
+            State.CLEAN, f"no gain on random text; this run could have seen {sees:,.0f} nats", _lines(trial), weak=True
+        )
     else:
         yield Result(State.UNKNOWN, "no printed loss could be tested", _lines(trial), weak=True)
 
@@ -96,7 +98,10 @@ def _lines(trial: Trial) -> tuple[str, ...]:
     if trial.kraft is not None:
         lines.append(f"E5: {trial.kraft.shown or trial.kraft.fault}")
     if trial.shown:
-        lines.append("taken from README, run scripts and logs: " + " ".join(f"{name}={value}" for name, value in sorted(trial.shown.items())))
+        lines.append(
+            "taken from README, run scripts and logs: "
+            + " ".join(f"{name}={value}" for name, value in sorted(trial.shown.items()))
+        )
     if trial.convicted:
         lines.append(THEOREM)
     lines += [f"left out: {name}" for name in trial.left_out]
@@ -126,7 +131,9 @@ def blind(subject: Subject) -> Iterable[Result]:
     elif found.differing:
         yield Result(State.UNKNOWN, f"E2: {', '.join(found.differing)} differs from run to run by itself")
     elif found.files:
-        yield Result(State.PASS, f"proven by E2: {', '.join(found.files)} is the same, byte for byte, for two validation texts")
+        yield Result(
+            State.PASS, f"proven by E2: {', '.join(found.files)} is the same, byte for byte, for two validation texts"
+        )
     else:
         yield Result(State.UNKNOWN, "E2: it writes no artifact", weak=True)
 
@@ -143,13 +150,18 @@ def artifact(subject: Subject) -> Iterable[Result]:
         yield Result(State.UNKNOWN, "E3: it writes no artifact")
     elif reading.read and reading.twin_ran:
         if claimed and claimed[-1] in trial.scores:
-            yield Result(State.FAIL, f"E3: with garbage in {reading.read[-1]} it prints the same score: {claimed[-1].shown}")
+            yield Result(
+                State.FAIL, f"E3: with garbage in {reading.read[-1]} it prints the same score: {claimed[-1].shown}"
+            )
         elif claimed:
             yield Result(State.CLEAN, f"E3: with garbage in {reading.read[-1]} it prints another score")
         else:
             yield Result(State.PASS, f"proven by E3: with garbage in {reading.read[-1]} there is no score")
     elif reading.used:
-        yield Result(State.UNKNOWN, f"E3: {', '.join(reading.wrote)} is not read back from disk; tensors are unpacked from memory")
+        yield Result(
+            State.UNKNOWN,
+            f"E3: {', '.join(reading.wrote)} is not read back from disk; tensors are unpacked from memory",
+        )
     else:
         yield Result(State.FAIL, f"E3: it prints its score without reading {', '.join(reading.wrote)} back")
 
@@ -168,10 +180,16 @@ def byte_count(subject: Subject) -> Iterable[Result]:
     told = last.covered
     if told.kind in (Kind.WHOLE, Kind.REPEATED, Kind.TRIMMED, Kind.PART):
         own = "" if trial.official_tokenizer else ", with a vocabulary of golf's own"
-        yield Result(State.PASS, f"proven by E4: loss and bits imply the bytes of {told.targets:,} targets, exactly{own}")
+        yield Result(
+            State.PASS, f"proven by E4: loss and bits imply the bytes of {told.targets:,} targets, exactly{own}"
+        )
     elif told.kind is Kind.BYTES and told.implied_bytes is not None:
         if not trial.official_tokenizer and not trial.reads_tokenizer:
-            yield Result(State.UNKNOWN, "E4: its byte table is not made from the tokenizer, and the official one is not here", weak=True)
+            yield Result(
+                State.UNKNOWN,
+                "E4: its byte table is not made from the tokenizer, and the official one is not here",
+                weak=True,
+            )
         else:
             yield Result(
                 State.FAIL,
@@ -179,7 +197,11 @@ def byte_count(subject: Subject) -> Iterable[Result]:
                 ("a text with every id of the vocabulary; the share is another on real text", last.score.shown),
             )
     elif told.kind is Kind.OTHER:
-        yield Result(State.UNKNOWN, "E4: loss and bits imply no whole number of bytes: the bits are not those of the printed loss", weak=True)
+        yield Result(
+            State.UNKNOWN,
+            "E4: loss and bits imply no whole number of bytes: the bits are not those of the printed loss",
+            weak=True,
+        )
 
 
 def coverage(subject: Subject) -> Iterable[Result]:
@@ -192,11 +214,19 @@ def coverage(subject: Subject) -> Iterable[Result]:
     for each in claimed[-1:]:
         told = each.covered
         if told.kind in (Kind.WHOLE, Kind.TRIMMED):
-            yield Result(State.CLEAN, f"E4: {told.targets:,} of {each.targets:,} targets are scored once at this size", weak=True)
+            yield Result(
+                State.CLEAN, f"E4: {told.targets:,} of {each.targets:,} targets are scored once at this size", weak=True
+            )
         elif told.kind is Kind.REPEATED:
-            yield Result(State.CLEAN, f"E4: the last {told.targets - each.targets} targets are scored twice, as legacy windows do", weak=True)
+            yield Result(
+                State.CLEAN,
+                f"E4: the last {told.targets - each.targets} targets are scored twice, as legacy windows do",
+                weak=True,
+            )
         elif told.kind is Kind.PART:
-            yield Result(State.UNKNOWN, f"E4: loss and bits imply the first {told.targets:,} of {each.targets:,} targets only")
+            yield Result(
+                State.UNKNOWN, f"E4: loss and bits imply the first {told.targets:,} of {each.targets:,} targets only"
+            )
         else:
             yield Result(State.UNKNOWN, "E4: loss and bits do not tell how many targets are scored", weak=True)
 
@@ -206,7 +236,11 @@ def programs(subject: Subject) -> Iterable[Result]:
     trial, _ = _held(subject)
     if trial is None:
         return
-    asked = [what for what in trial.programs if not any(word in what for word in ("nvidia-smi", "git ", "uname", "hostname", "lscpu"))]
+    asked = [
+        what
+        for what in trial.programs
+        if not any(word in what for word in ("nvidia-smi", "git ", "uname", "hostname", "lscpu"))
+    ]
     if any("pip" in what and "install" in what for what in asked):
         yield Result(State.FAIL, f"installs packages when it runs: {asked[0]}", tuple(asked[:10]))
     if trial.processes_left:

@@ -156,7 +156,9 @@ def agreement(subject: Subject) -> Iterable[Result]:
         found = agreement_of(run)  # type: ignore[arg-type]  # it asks for the scores alone
         if found.agrees is False:
             odd = found.departing[0].score
-            yield Result(State.FAIL, f"the log does not agree with itself: {found.why}", (run.name,), run.file, odd.line)
+            yield Result(
+                State.FAIL, f"the log does not agree with itself: {found.why}", (run.name,), run.file, odd.line
+            )
         elif found.agrees:
             yield Result(State.PASS, f"the log agrees with itself: {found.why}", (run.name,), run.file, weak=True)
         for each in found.excepted:
@@ -168,7 +170,10 @@ def agreement(subject: Subject) -> Iterable[Result]:
 
 def _sequence(run: Run) -> int:
     """The longest sequence that the log names; 0 where it names none."""
-    named = [run.config.get(key, "") for key in ("train_seq_len", "eval_seq_len", "seq_len", "val_seq_len", "ttt_eval_seq_len")]
+    named = [
+        run.config.get(key, "")
+        for key in ("train_seq_len", "eval_seq_len", "seq_len", "val_seq_len", "ttt_eval_seq_len")
+    ]
     return max((int(value) for value in named if value.isdigit()), default=0)
 
 

@@ -71,7 +71,12 @@ def same_configuration(subject: Subject) -> Iterable[Result]:
             )
         elif differing.keys() <= {"train_shards"}:
             # accepted once (#1868): how many shards lie there changes which tokens are drawn, not what is run
-            yield Result(State.UNKNOWN, f"{message}; the same settings on another amount of data", file=run.file, strict=State.FAIL)
+            yield Result(
+                State.UNKNOWN,
+                f"{message}; the same settings on another amount of data",
+                file=run.file,
+                strict=State.FAIL,
+            )
         else:
             yield Result(State.FAIL, message, file=run.file)
     alone = {key for run in runs[1:] for key in runs[0].config.keys() ^ run.config.keys() if not RUN_ONLY.search(key)}

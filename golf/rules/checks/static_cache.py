@@ -113,7 +113,11 @@ def _counted_up(node: ast.AST) -> str:
         return leaf(node.target.value)
     if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.add.at", "numpy.add.at") and node.args:
         return leaf(node.args[0])
-    if isinstance(node, ast.Call) and leaf(node.func) in ("index_add_", "scatter_add_", "index_put_") and isinstance(node.func, ast.Attribute):
+    if (
+        isinstance(node, ast.Call)
+        and leaf(node.func) in ("index_add_", "scatter_add_", "index_put_")
+        and isinstance(node.func, ast.Attribute)
+    ):
         return leaf(node.func.value)
     if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Subscript):
         table = leaf(node.targets[0].value)
@@ -130,7 +134,11 @@ def _assigned(piece: Piece) -> dict[str, list[ast.expr]]:
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 pairs = [(target, node.value)]
-                if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple) and len(target.elts) == len(node.value.elts):
+                if (
+                    isinstance(target, ast.Tuple)
+                    and isinstance(node.value, ast.Tuple)
+                    and len(target.elts) == len(node.value.elts)
+                ):
                     pairs = list(zip(target.elts, node.value.elts, strict=True))
                 for name, value in pairs:
                     if isinstance(name, ast.Name):
@@ -140,15 +148,30 @@ def _assigned(piece: Piece) -> dict[str, list[ast.expr]]:
     return found
 
 
-def _entries(node: ast.AST, counted: set[str], values: dict[str, list[ast.expr]], depth: int = 5) -> set[tuple[str, str]]:
+def _entries(
+    node: ast.AST, counted: set[str], values: dict[str, list[ast.expr]], depth: int = 5
+) -> set[tuple[str, str]]:
     """(table, key as text) of the entries of count tables that an expression reads, by itself or through names."""
     found: set[tuple[str, str]] = set()
     for inner in ast.walk(node):
-        if isinstance(inner, ast.Subscript) and leaf(inner.value) in counted and not isinstance(inner.slice, ast.Tuple | ast.Slice):
+        if (
+            isinstance(inner, ast.Subscript)
+            and leaf(inner.value) in counted
+            and not isinstance(inner.slice, ast.Tuple | ast.Slice)
+        ):
             found.add((leaf(inner.value), ast.unparse(inner.slice)))
-        elif isinstance(inner, ast.Call) and leaf(inner.func) in ("get", "gather", "take", "index_select") and isinstance(inner.func, ast.Attribute):
+        elif (
+            isinstance(inner, ast.Call)
+            and leaf(inner.func) in ("get", "gather", "take", "index_select")
+            and isinstance(inner.func, ast.Attribute)
+        ):
             if leaf(inner.func.value) in counted and inner.args:
-                found.add((leaf(inner.func.value), ast.unparse(inner.args[-1] if leaf(inner.func) == "gather" else inner.args[0])))
+                found.add(
+                    (
+                        leaf(inner.func.value),
+                        ast.unparse(inner.args[-1] if leaf(inner.func) == "gather" else inner.args[0]),
+                    )
+                )
         elif isinstance(inner, ast.Name) and depth and inner.id in values:
             for value in values[inner.id]:
                 if not any(isinstance(each, ast.Name) and each.id == inner.id for each in ast.walk(value)):
@@ -166,7 +189,11 @@ def _is_hashed(key: str, values: dict[str, list[ast.expr]], hashing: set[str], d
         if _takes_remainder(node) or (isinstance(node, ast.Call) and leaf(node.func) in hashing):
             return True
         if isinstance(node, ast.Name) and depth:
-            if any(_is_hashed(ast.unparse(value), values, hashing, depth - 1) for value in values.get(node.id, ()) if key != ast.unparse(value)):
+            if any(
+                _is_hashed(ast.unparse(value), values, hashing, depth - 1)
+                for value in values.get(node.id, ())
+                if key != ast.unparse(value)
+            ):
                 return True
     return False
 

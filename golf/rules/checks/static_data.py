@@ -59,7 +59,11 @@ FULL_TOKENS = 30_000_000  # fewer than any official tokenizer makes of the valid
 
 def _cut_by_setting(code: Code, piece: Piece, node: ast.AST) -> Generator[Result, None, bool]:
     """`val[: a number of settings]`, and a mask that takes tokens out of the stream."""
-    if not (isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and re.match(r"(?i)val|holdout|validation", leaf(node.value))):
+    if not (
+        isinstance(node, ast.Subscript)
+        and isinstance(node.ctx, ast.Load)
+        and re.match(r"(?i)val|holdout|validation", leaf(node.value))
+    ):
         return False
     if isinstance(node.slice, ast.Slice) and node.slice.lower is None and node.slice.upper is not None:
         number = None if isinstance(node.slice.upper, ast.Constant) else code.number(node.slice.upper, piece)
@@ -72,7 +76,10 @@ def _cut_by_setting(code: Code, piece: Piece, node: ast.AST) -> Generator[Result
             return True
     elif isinstance(node.slice, ast.Compare):
         yield Result(
-            State.UNKNOWN, f"`{ast.unparse(node)}` takes tokens out of the validation stream", file=piece.path.name, line=node.lineno
+            State.UNKNOWN,
+            f"`{ast.unparse(node)}` takes tokens out of the validation stream",
+            file=piece.path.name,
+            line=node.lineno,
         )
         return True
     return False

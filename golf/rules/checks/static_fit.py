@@ -179,14 +179,20 @@ def logit_bias(subject: Subject) -> Iterable[Result]:
 def _learning_loops(piece: Piece) -> list[ast.AST]:
     """The innermost loops of a driver that go backward: the rest of it may score."""
     loops = [node for node in piece.nodes if isinstance(node, ast.For | ast.While)]
-    learning = [loop for loop in loops if any(isinstance(each, ast.Call) and leaf(each.func) == "backward" for each in ast.walk(loop))]
+    learning = [
+        loop
+        for loop in loops
+        if any(isinstance(each, ast.Call) and leaf(each.func) == "backward" for each in ast.walk(loop))
+    ]
     return [loop for loop in learning if not any(other is not loop and other in ast.walk(loop) for other in learning)]
 
 
 def _straight_line(piece: Piece) -> list[ast.AST]:
     """Statements of a driver outside every loop, where some of these go backward."""
     straight = [node for node in piece.node.body if not isinstance(node, ast.For | ast.While)]
-    learns = any(isinstance(each, ast.Call) and leaf(each.func) == "backward" for node in straight for each in ast.walk(node))
+    learns = any(
+        isinstance(each, ast.Call) and leaf(each.func) == "backward" for node in straight for each in ast.walk(node)
+    )
     return list(straight) if learns else []
 
 

@@ -92,12 +92,16 @@ def _class_of_target(piece: Piece) -> Iterable[tuple[ast.AST, int]]:
         if is_class(value) and not BYTES.search(name)
     }  # fmt: skip
     for node in piece.nodes:
-        if isinstance(node, ast.IfExp) or (isinstance(node, ast.Call) and leaf(node.func) == "where" and len(node.args) == 3):
+        if isinstance(node, ast.IfExp) or (
+            isinstance(node, ast.Call) and leaf(node.func) == "where" and len(node.args) == 3
+        ):
             test = node.test if isinstance(node, ast.IfExp) else node.args[0]
             if is_class(test) or any(isinstance(each, ast.Name) and each.id in classes for each in ast.walk(test)):
                 yield node, node.lineno
         elif isinstance(node, ast.If) and not BYTES.search(ast.unparse(node)):
-            if is_class(node.test) or any(isinstance(each, ast.Name) and each.id in classes for each in ast.walk(node.test)):
+            if is_class(node.test) or any(
+                isinstance(each, ast.Name) and each.id in classes for each in ast.walk(node.test)
+            ):
                 yield node.test, node.lineno
 
 
@@ -149,8 +153,18 @@ def target_gate(subject: Subject) -> Iterable[Result]:
                     )
         if SCORED.search(piece.text):
             for condition, line in _class_of_target(piece):
-                statement = next((each for each in piece.nodes if isinstance(each, ast.Assign | ast.AugAssign | ast.Return) and any(inner is condition for inner in ast.walk(each))), None)
-                if statement is not None and BYTES.search(ast.unparse(statement.targets[0] if isinstance(statement, ast.Assign) else statement)[:40]):
+                statement = next(
+                    (
+                        each
+                        for each in piece.nodes
+                        if isinstance(each, ast.Assign | ast.AugAssign | ast.Return)
+                        and any(inner is condition for inner in ast.walk(each))
+                    ),
+                    None,
+                )
+                if statement is not None and BYTES.search(
+                    ast.unparse(statement.targets[0] if isinstance(statement, ast.Assign) else statement)[:40]
+                ):
                     continue
                 found = True
                 live = code.is_on(piece, line)

@@ -11,7 +11,7 @@
     D7     timer: every read of validation tokens lies inside the seconds that are reported       R07
     D8     isolation: no socket, no process, no training shard                                    R03 R04 R34
     D9     noise: the same stream twice; its difference is the tolerance of the others
-    D10    round trip: script and artifact alone, in an empty folder, score what the log says     R03
+    D10    round trip: script and artifact alone, in an empty folder, score what the log says     R03 R48
 
 D1 to D5 and D9 are functions of `properties`, D6 is in `composed`, D7 in `timer`, D8 in `fence`, D10 in `golf.rules.checks.roundtrip`.
 `golf.rules.checks.executed` turns their outcomes into findings on rules.

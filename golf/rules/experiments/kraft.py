@@ -17,6 +17,7 @@ from golf.rules.experiments.printed import Printed
 
 TOLERANCE = 1e-3  # of the sum: totals of some hundred targets are summed in float32
 CONVICTS = 4e-3
+CONVICTS_BY_BITS = 0.05  # the script's count of bytes may differ by those of the first token
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Sums:
     @property
     def convicts(self) -> bool:
         """Whether a sum is above one by more than arithmetic can do: more probability is given out than there is."""
-        return bool(self.sums) and max(self.sums) > 1.0 + CONVICTS
+        return bool(self.sums) and max(self.sums) > 1.0 + (CONVICTS_BY_BITS if self.by_bits else CONVICTS)
 
     @property
     def shown(self) -> str:
@@ -56,7 +57,11 @@ def total_nats(score: Printed | None, text: Text) -> float | None:
 
 
 def sums(
-    vocabulary: Vocabulary, ids: Ids, cuts: tuple[int, ...], score_of: Callable[[Ids], Printed | None], own_text: bool = False
+    vocabulary: Vocabulary,
+    ids: Ids,
+    cuts: tuple[int, ...],
+    score_of: Callable[[Ids], Printed | None],
+    own_text: bool = False,
 ) -> Sums:
     """The sums over the vocabulary after the first `cut` ids of `ids`, for each cut; `score_of` runs the script on a text.
 
@@ -70,7 +75,11 @@ def sums(
         for token in (None, *range(vocabulary.size)):
             text = text_of(vocabulary, before if token is None else np.append(before, token))
             score = last = score_of(text.ids)
-            total = (score.loss * text.targets if score and score.loss is not None else None) if own_text else total_nats(score, text)
+            total = (
+                (score.loss * text.targets if score and score.loss is not None else None)
+                if own_text
+                else total_nats(score, text)
+            )
             if total is None or not math.isfinite(total):
                 return Sums(tuple(found), cuts, _why(score, text), score)
             totals.append(total)
@@ -78,7 +87,9 @@ def sums(
     return Sums(tuple(found), cuts, None, last)
 
 
-def byte_sums(vocabulary: Vocabulary, ids: Ids, cuts: tuple[int, ...], score_of: Callable[[Ids], Printed | None]) -> Sums:
+def byte_sums(
+    vocabulary: Vocabulary, ids: Ids, cuts: tuple[int, ...], score_of: Callable[[Ids], Printed | None]
+) -> Sums:
     """The same by the printed bits, over the words of a vocabulary that no word of begins another: at most one for any code of bytes."""
     found: list[float] = []
     last = None

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 NUMBER = r"([0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?|nan|inf)"
-LOSS = re.compile(rf"(?i)(?<![a-z_])((?:\w+_)?(?:val_?loss|nll|nats|ce)|loss)(?:_per_token|/token|_exact)?\s*[:=]\s*{NUMBER}")
+LOSS = re.compile(
+    rf"(?i)(?<![a-z_])((?:\w+_)?(?:val_?loss|nll|nats|ce)|loss)(?:_per_token|/token|_exact)?\s*[:=]\s*{NUMBER}"
+)
 BPB = re.compile(rf"(?i)((?:\w+_)?(?:bpb|bits_per_byte)(?:_\w+)?)\s*[:=]\s*{NUMBER}")
 NOT_A_SCORE = re.compile(r"(?i)train_?loss|delta|gain|diff|ema_loss|best_so_far|improve")
 PROGRESS = re.compile(

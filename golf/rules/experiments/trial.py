@@ -19,7 +19,16 @@ from golf.harness.texts import Ids, Text, periodic_ids, uniform_text
 from golf.harness.vocabulary import Vocabulary, mixed, of_model, words
 from golf.harness.whole import Played, Whole, Wish
 from golf.rules.experiments.kraft import Sums, byte_sums, sums
-from golf.rules.experiments.law import DOUBTFUL_NATS, MOST_REPEATED_TARGETS, Covered, Gain, Kind, bits_gain_of, covered, gain_of
+from golf.rules.experiments.law import (
+    DOUBTFUL_NATS,
+    MOST_REPEATED_TARGETS,
+    Covered,
+    Gain,
+    Kind,
+    bits_gain_of,
+    covered,
+    gain_of,
+)
 from golf.rules.experiments.printed import Printed, printed_scores
 
 SMALL_VOCABULARY, LARGE_VOCABULARY, KRAFT_VOCABULARY = 64, 1024, 16
@@ -32,6 +41,7 @@ SHORT: Mapping[str, str] = MappingProxyType({
     "TRAIN_SEQ_LEN": "32", "EVAL_SEQ_LEN": "32", "EVAL_STRIDE": "8", "TTT_CHUNK_TOKENS": "64", "TTT_CHUNK_SIZE": "64",
     "TRAIN_BATCH_TOKENS": "256", "VAL_BATCH_SIZE": "256", "VAL_BATCH_TOKENS": "256",
 })  # fmt: skip
+CHEAP_SECONDS = 2.5  # CPU; of a run, so that the short form has room for more than one
 OVERHEAD_SECONDS = 0.02  # of a play, outside it
 
 
@@ -118,7 +128,9 @@ class Trial:
     @property
     def beside(self) -> list[tuple[Gained, Gain]]:
         """The same of lines that it does not rest on."""
-        return [(run, gain) for run in self.gained for gain in run.gains if gain.convicts and not self.rests_on(gain.score)]
+        return [
+            (run, gain) for run in self.gained for gain in run.gains if gain.convicts and not self.rests_on(gain.score)
+        ]
 
     @property
     def convicted(self) -> bool:
@@ -197,19 +209,29 @@ class _Course:
         if first is None:
             return
         deep, quick = self.trial.depth == "deep", self.trial.depth == "quick"
-        steps: list[tuple[str, float, Callable[[], None]]] = []
+        steps: list[tuple[str, float, Callable[[], object]]] = []
         if self._bits_are_another():
             steps.append(("E1 on bytes", 1, self._bytes))
         cuts = 1 if quick else 4 if deep else 2
         steps += [
-            (f"E1 with {SMALL_VOCABULARY} tokens", 1, lambda: self._random("small vocabulary", mixed(SMALL_VOCABULARY), Wish(seed=self.trial.seed, quiet=self.quiet))),
+            (
+                f"E1 with {SMALL_VOCABULARY} tokens",
+                1,
+                lambda: self._random(
+                    "small vocabulary", mixed(SMALL_VOCABULARY), Wish(seed=self.trial.seed, quiet=self.quiet)
+                ),
+            ),
             ("E1 amplified", 1, self._amplified),
             ("E2 blind artifact", 3, self._blind),
             ("E5 one more token", 2, lambda: (self._kraft_of_bits if self._bits_are_another() else self._kraft)(cuts)),
         ]
         if deep:
             steps += [("E1 hidden in a known text", 2, self._suffix), ("E1 four times as long", 4, self._longer)]
+        short = quick and self.budget.run_seconds > CHEAP_SECONDS
         for name, runs, step in steps:
+            if short and not name.startswith(("E1 on bytes", "E1 amplified")):
+                self.trial.left_out.append(name)
+                continue
             if self.trial.convicted and not deep and name.startswith(("E1", "E5")):
                 continue
             if self.budget.allows(runs * (1.0 if not quick else 1.5)):
@@ -233,7 +255,9 @@ class _Course:
         self.last_seconds = cost
         self.trial.processes_left = max(self.trial.processes_left, played.left)
         self.trial.late_optimizers |= bool(played.happened("late optimizer"))
-        self.trial.programs = tuple(dict.fromkeys([*self.trial.programs, *(str(each.get("what")) for each in played.happened("program"))]))
+        self.trial.programs = tuple(
+            dict.fromkeys([*self.trial.programs, *(str(each.get("what")) for each in played.happened("program"))])
+        )
         return played
 
     def _first(self) -> Played | None:
@@ -251,11 +275,15 @@ class _Course:
         if max((gain.nats for gain in gains if trial.rests_on(gain.score)), default=0.0) < -DEFICIT_NATS:
             self.quiet = QUIET  # what the untrained model lacks would hide a gain
         if not trial.own_text:
-            trial.coverage = [Coverage(score, covered(score, text), text.targets, text.text_bytes) for score in trial.scores]
+            trial.coverage = [
+                Coverage(score, covered(score, text), text.targets, text.text_bytes) for score in trial.scores
+            ]
         read = tuple(Path(str(each["path"])).name for each in played.happened("read back"))
         used = any(played.happened(event) for event in ("unpacked", "loaded"))
         last = played.twin_text.rpartition(TWIN_MARK)[2]
-        trial.reading = Reading(tuple(played.files), read, used, tuple(printed_scores(last)), bool(played.happened("twin")))
+        trial.reading = Reading(
+            tuple(played.files), read, used, tuple(printed_scores(last)), bool(played.happened("twin"))
+        )
         return played
 
     def _gains(self, setting: str, text: Text, scores: Sequence[Printed]) -> list[Gain]:
@@ -266,7 +294,10 @@ class _Course:
 
     def _bits_are_another(self) -> bool:
         """Whether some printed bits are not those of the printed loss: a mixture of bytes, or bits alone."""
-        return any(each.covered.kind in (Kind.OTHER, Kind.UNTOLD) and each.score.bpb is not None for each in self.trial.coverage)
+        return any(
+            each.covered.kind in (Kind.OTHER, Kind.UNTOLD) and each.score.bpb is not None
+            for each in self.trial.coverage
+        )
 
     def _random(self, setting: str, vocabulary: Vocabulary, wish: Wish, targets: int = TARGETS) -> list[Gain]:
         text = uniform_text(vocabulary, targets, self.trial.seed + 2)
@@ -293,12 +324,19 @@ class _Course:
         rates = {
             name: f"{float(value) * 10:g}"
             for name, value in {**self._default_rates(), **self.whole.shown}.items()
-            if name in self.whole.names and name.endswith("LR") and name.startswith(("TTT", "SLOT", "EVAL", "ADAPT", "LORA")) and _is_rate(value)
+            if name in self.whole.names
+            and name.endswith("LR")
+            and name.startswith(("TTT", "SLOT", "EVAL", "ADAPT", "LORA"))
+            and _is_rate(value)
         }
         if not self.trial.late_optimizers and not rates and self.quiet == 1.0:
             return
         factor = 1.0 if rates else AMPLIFIED
-        self._random("adaptation amplified", self.large, Wish(seed=self.trial.seed, quiet=self.quiet, late_rate=factor, extra=rates))
+        self._random(
+            "adaptation amplified",
+            self.large,
+            Wish(seed=self.trial.seed, quiet=self.quiet, late_rate=factor, extra=rates),
+        )
         if self.trial.late_optimizers and not self.trial.convicted and self.budget.allows(2):
             wish = Wish(seed=self.trial.seed, quiet=self.quiet, late_rate=AMPLIFIED**2)
             self._random("adaptation amplified more", self.large, wish)
@@ -335,7 +373,9 @@ class _Course:
         if self.last_seconds * count * (vocabulary.size + 1) > self.budget.left:
             trial.left_out.append("E5 one more token")
             return
-        trial.kraft = sums(vocabulary, ids, self._cuts(count), lambda text: self._short(vocabulary, text, rate), trial.own_text)
+        trial.kraft = sums(
+            vocabulary, ids, self._cuts(count), lambda text: self._short(vocabulary, text, rate), trial.own_text
+        )
 
     def _kraft_of_bits(self, count: int) -> None:
         """E5 by the printed bits, where these are not those of the printed loss: behind a word that has not been seen before, so that
@@ -350,7 +390,9 @@ class _Course:
 
     def _cuts(self, count: int) -> tuple[int, ...]:
         rng = np.random.default_rng(self.trial.seed)
-        return tuple(sorted(int(each) for each in rng.choice(np.arange(KRAFT_TARGETS - 50, KRAFT_TARGETS), count, replace=False)))
+        return tuple(
+            sorted(int(each) for each in rng.choice(np.arange(KRAFT_TARGETS - 50, KRAFT_TARGETS), count, replace=False))
+        )
 
     def _short(self, vocabulary: Vocabulary, text: Ids, rate: float) -> Printed | None:
         """The claimed score of a short text, in windows of 32."""
@@ -375,14 +417,28 @@ class _Course:
         gains = []
         for label, score in both.items():
             if label in before and score.loss is not None and (first := before[label].loss) is not None:
-                nats = len(rest) * math.log(vocabulary.size) - ((len(known) + len(rest) - 1) * score.loss - (len(known) - 1) * first)
-                gains.append(Gain(score, "loss", nats, 20.0 + math.log(len(both)) + MOST_REPEATED_TARGETS * math.log(vocabulary.size)))
+                nats = len(rest) * math.log(vocabulary.size) - (
+                    (len(known) + len(rest) - 1) * score.loss - (len(known) - 1) * first
+                )
+                gains.append(
+                    Gain(
+                        score,
+                        "loss",
+                        nats,
+                        20.0 + math.log(len(both)) + MOST_REPEATED_TARGETS * math.log(vocabulary.size),
+                    )
+                )
         trial.gained.append(Gained("random text behind a text with repeats", len(rest), tuple(gains)))
 
     def _longer(self) -> None:
-        worst = max((gain.nats for run in self.trial.gained for gain in run.gains if self.trial.rests_on(gain.score)), default=0.0)
+        worst = max(
+            (gain.nats for run in self.trial.gained for gain in run.gains if self.trial.rests_on(gain.score)),
+            default=0.0,
+        )
         if worst > DOUBTFUL_NATS:
-            self._random("four times as long", self.large, Wish(seed=self.trial.seed + 7, quiet=self.quiet), 4 * TARGETS)
+            self._random(
+                "four times as long", self.large, Wish(seed=self.trial.seed + 7, quiet=self.quiet), 4 * TARGETS
+            )
 
 
 def _is_rate(text: str) -> bool:

@@ -1,0 +1,292 @@
+"""E1 to E5: the arithmetic on known predictors, and whole scripts, lawful and not, in the box."""
+
+import math
+
+import numpy as np
+import pytest
+from sentencepiece import SentencePieceProcessor
+
+from golf.harness.box import standing
+from golf.harness.texts import text_of, uniform_text
+from golf.harness.vocabulary import mixed, words
+from golf.rules import State, verify_folder
+from golf.rules.experiments.kraft import byte_sums, sums
+from golf.rules.experiments.law import Kind, bits_gain_of, covered, gain_of
+from golf.rules.experiments.printed import Printed, printed_scores
+from golf.rules.experiments.trial import Budget, Gained, Trial, hold_trial
+
+V = mixed(1024)
+TEXT = uniform_text(V, 8192, 1)
+
+
+def printed(loss, text=TEXT, *, targets=None, text_bytes=None, digits=12):
+    n, b = targets or text.targets, text_bytes or text.text_bytes
+    bpb = loss * n / math.log(2) / b
+    return Printed("final", "final", round(loss, digits), round(bpb, digits), digits, digits)
+
+
+@pytest.mark.parametrize(
+    ("line", "loss", "bpb"),
+    [
+        ("final_int8_zlib_roundtrip_exact val_loss:1.85170305 val_bpb:1.09670000", 1.85170305, 1.0967),
+        ("step:9120/20000 val_loss:1.8577 val_bpb:1.1003 train_time:1ms", 1.8577, 1.1003),
+        ("legal_ttt_exact val_loss:6.93 val_bpb: 4.04", 6.93, 4.04),
+        ("[ppm_mix] mix_bpb=0.99", None, 0.99),
+        ("step:1/3 train_loss:6.9", None, None),
+        ("epoch 0 nll 6.94", None, None),
+        ("ttt_chunk [3/30] bpb=1.1", None, None),
+        ("running: doc 12 val_loss:3.0 val_bpb:1.0", None, None),
+    ],
+)
+def test_scores_are_read_and_progress_is_not(line, loss, bpb):
+    found = printed_scores(line)
+    assert [(each.loss, each.bpb) for each in found] == ([(loss, bpb)] if loss or bpb else [])
+
+
+def test_a_uniform_predictor_gains_nothing_and_one_that_sees_is_convicted():
+    law = TEXT.law_nats / TEXT.targets
+    assert gain_of(printed(law), TEXT, 1).nats == pytest.approx(0, abs=1e-6)
+    seen = gain_of(printed(law - 30 / TEXT.targets), TEXT, 1)
+    assert seen.nats == pytest.approx(30, abs=1e-6) and seen.convicts
+    assert not gain_of(printed(law - 15 / TEXT.targets), TEXT, 1).convicts
+    assert not gain_of(printed(law - 22 / TEXT.targets), TEXT, 10).convicts, "ten lines cost ln 10 nats"
+
+
+def test_four_printed_digits_widen_the_bound():
+    law = TEXT.law_nats / TEXT.targets
+    rough = gain_of(printed(law - 20.2 / TEXT.targets, digits=4), TEXT, 1)
+    assert rough.bound_nats == pytest.approx(20 + 8192 * 5e-5)
+
+
+def test_what_was_scored_is_told_by_loss_and_bits():
+    sums_of = np.cumsum(TEXT.target_bytes)
+    n, whole = TEXT.targets, TEXT.text_bytes
+    assert covered(printed(6.9), TEXT).kind is Kind.WHOLE
+    tail = int(sums_of[-1] - sums_of[-65])
+    assert covered(printed(6.9, targets=n + 64, text_bytes=whole + tail), TEXT).kind is Kind.REPEATED
+    cut = covered(printed(6.9, targets=n - 64, text_bytes=whole - tail), TEXT)
+    assert (cut.kind, cut.targets) == (Kind.TRIMMED, n - 64)
+    part = covered(printed(6.9, targets=512, text_bytes=int(sums_of[511])), TEXT)
+    assert (part.kind, part.targets) == (Kind.PART, 512)
+    assert covered(printed(6.9, text_bytes=whole + 700), TEXT).kind is Kind.BYTES
+    assert covered(printed(6.9, text_bytes=whole * 1.2345678), TEXT).kind is Kind.OTHER
+    assert covered(Printed("x", "x", 6.9, None, 4, 0), TEXT).kind is Kind.UNTOLD
+
+
+def test_a_score_of_a_few_targets_does_not_count_as_one_of_all():
+    """The first 512 of 8,192 targets, a little lucky: times 8,192 it would convict an honest model."""
+    few = printed(math.log(1024) - 0.01, targets=512, text_bytes=int(TEXT.target_bytes[:512].sum()))
+    assert not gain_of(few, TEXT, 1).convicts
+    unknown = Printed("x", "x", math.log(1024) - 0.05, None, 12, 0)
+    assert not gain_of(unknown, TEXT, 1).convicts
+
+
+def code_of(text, probability):
+    """Printed by a predictor that gives `probability(context, token)`."""
+    nats = -sum(math.log(probability(text.ids[:at], int(text.ids[at]))) for at in range(1, len(text.ids)))
+    return printed(nats / text.targets, text)
+
+
+def test_continuations_of_a_code_sum_to_one_and_of_a_hindsight_to_more():
+    vocabulary = mixed(16)
+    ids = np.concatenate([[1], np.random.default_rng(0).integers(0, 16, 40)])
+
+    def counts(context, token):
+        return (np.count_nonzero(context == token) + 1) / (len(context) + 16)
+
+    fair = sums(vocabulary, ids, (20, 33), lambda found: code_of(text_of(vocabulary, found), counts))
+    assert fair.holds and not fair.convicts and fair.sums == pytest.approx((1, 1), abs=1e-6)
+
+    def better_of_two(context, token):
+        return max(counts(context, token), 1 / 16)
+
+    loud = sums(vocabulary, ids, (20, 33), lambda found: code_of(text_of(vocabulary, found), better_of_two))
+    assert loud.convicts and not loud.holds
+
+    def whole_text(found):  # fitted to all of it before it is scored
+        text = text_of(vocabulary, found)
+        return code_of(text, lambda _, token: (np.count_nonzero(text.ids == token) + 1) / (len(text.ids) + 16))
+
+    assert sums(vocabulary, ids, (20, 33), whole_text).convicts
+
+
+def test_bytes_of_a_code_sum_to_one_at_most_and_a_spread_mixture_to_more():
+    vocabulary = words(16)
+    common = uniform_text(vocabulary, 190, 1).ids
+    ids = np.append(np.where(common == vocabulary.ids[0], vocabulary.ids[1], common), vocabulary.ids[0])
+    sp = SentencePieceProcessor(model_proto=vocabulary.model)
+    pieces = [sp.id_to_piece(each).replace("\u2581", " ").encode() if each > 3 else b"" for each in range(16)]
+
+    def bits(found, spread):
+        counts, history, total = {}, (0, 0), 0.0
+        for token in found[1:]:
+            raw = pieces[int(token)]
+            share = math.exp(-math.log(16) / max(len(raw), 1))
+            for byte in raw:
+                row = counts.setdefault(history, {})
+                seen = sum(row.values())
+                local = (row.get(byte, 0) + 1 / 256) / (seen + 1)
+                trust = seen / (seen + 3) if spread else 1.0
+                total -= math.log((1 - trust) * share + trust * local)
+                row[byte] = row.get(byte, 0) + 1
+                history = (history[1], byte)
+        return Printed("mix", "mix", None, total / math.log(2) / text_of(vocabulary, found).text_bytes, 12, 12)
+
+    assert byte_sums(vocabulary, ids, (len(ids),), lambda found: bits(found, False)).sums[0] <= 1.0
+    assert byte_sums(vocabulary, ids, (len(ids),), lambda found: bits(found, True)).convicts
+
+
+def test_bits_of_the_law_itself_gain_nothing():
+    text = uniform_text(words(1024), 2000, 1)
+    bpb = text.law_nats / math.log(2) / text.text_bytes
+    gain = bits_gain_of(Printed("x", "x", None, bpb, 12, 12), text, 1)
+    assert gain.nats <= 0 and not gain.convicts
+
+
+def trial(*lines, claimed=()):
+    scores = tuple(printed_scores("\n".join(lines)))
+    gains = tuple(gain for score in scores if (gain := gain_of(score, TEXT, len(scores), targets=TEXT.targets)))
+    return Trial(
+        "quick", 1, scores=scores, gained=[Gained("random text", TEXT.targets, gains)], claimed=frozenset(claimed)
+    )
+
+
+def test_a_line_that_the_claim_does_not_rest_on_is_a_note():
+    """An n-gram line beside a lawful score: convicted, and beside the claim (#1120)."""
+    lines = (
+        "final_ngram val_loss:1.0000000000 val_bpb:0.5000000000",
+        "final_sliding val_loss:6.9400000000 val_bpb:4.0500000000",
+    )
+    by_last = trial(*lines)
+    assert not by_last.convicted and len(by_last.beside) == 1
+    assert trial(*lines, claimed=("final_ngram",)).convicted
+    assert trial(*reversed(lines)).convicted
+
+
+def test_a_run_says_what_gain_it_could_have_seen():
+    assert trial("final val_loss:6.9450000000 val_bpb:4.0500000000").sees_nats == pytest.approx(
+        20 + 8192 * (6.945 - math.log(1024)), abs=0.1
+    )
+
+
+def test_a_budget_is_of_cpu_seconds_and_has_an_end_on_a_busy_machine():
+    now = [0.0]
+    budget = Budget(10.0, clock=lambda: now[0])
+    budget.run_seconds = 3.0
+    assert budget.allows(3) and not budget.allows(4)
+    budget.spend(8.0)
+    assert not budget.allows(1)
+    late = Budget(10.0, clock=lambda: now[0])
+    now[0] = 39.0
+    late.run_seconds = 3.0
+    assert not late.allows(1)
+
+
+# ---- whole scripts ----------------------------------------------------------------------------------------------------------
+
+SCRIPT = """
+import glob, io, math, os, zlib
+import numpy as np, sentencepiece as spm, torch, torch.nn.functional as F
+
+V, SEQ = int(os.environ["VOCAB_SIZE"]), int(os.environ.get("TRAIN_SEQ_LEN", "128"))
+load = lambda kind: torch.from_numpy(np.fromfile(glob.glob(os.environ["DATA_PATH"] + f"/fineweb_{kind}_*.bin")[0], dtype="<u2", offset=1024).astype("i8"))
+sp = spm.SentencePieceProcessor(model_file=os.environ["TOKENIZER_PATH"])
+special = [sp.is_control(i) or sp.is_unknown(i) for i in range(V)]
+lead = torch.tensor([not special[i] and sp.id_to_piece(i)[0] == "\\u2581" for i in range(V)])
+size = torch.tensor([0 if special[i] else BYTE_PIECE if sp.is_byte(i) else len(sp.id_to_piece(i).lstrip("\\u2581").encode()) for i in range(V)])
+edge = torch.tensor(special)
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = torch.nn.Embedding(V, 16)
+        self.head = torch.nn.Linear(16, V)
+        torch.nn.init.normal_(self.table.weight, std=0.02)
+        torch.nn.init.normal_(self.head.weight, std=0.02)
+    def forward(self, x, y):
+        return F.cross_entropy(self.head(self.table(x)), y)
+
+torch.manual_seed(int(os.environ["SEED"]))
+net, train, val = Net(), load("train"), load("val")
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+for step in range(3):
+    opt.zero_grad(); net(train[step * 64 : step * 64 + 64], train[step * 64 + 1 : step * 64 + 65]).backward(); opt.step()
+BEFORE_PACKING
+buffer = io.BytesIO(); torch.save(net.state_dict(), buffer)
+open("model.bin", "wb").write(zlib.compress(buffer.getvalue()))
+READ_BACK
+late = torch.optim.SGD(net.parameters(), lr=0.5)
+nats = bytes_ = 0.0
+for a in range(0, len(val) - 1, SEQ):
+    b = min(a + SEQ, len(val) - 1)
+    x, y = val[a:b], val[a + 1 : b + 1]
+    def learn():
+        late.zero_grad(); net(x, y).backward(); late.step()
+    FIRST
+    with torch.no_grad():
+        nats += float(net(x, y)) * (b - a)
+    THEN
+    bytes_ += float((size[y] + (lead[y] & ~edge[x])).sum())
+print(f"final_exact val_loss:{nats / (len(val) - 1):.8f} val_bpb:{nats / math.log(2) / bytes_:.8f}")
+"""
+LAWFUL = {
+    "BYTE_PIECE": "1", "BEFORE_PACKING": "", "READ_BACK": 'net.load_state_dict(torch.load(io.BytesIO(zlib.decompress(open("model.bin", "rb").read()))))',
+    "FIRST": "", "THEN": "learn()",
+}  # fmt: skip
+FAULTS = {
+    "learns, then counts": ({"FIRST": "learn()", "THEN": ""}, "R31"),
+    "learns from validation before packing": (
+        {"BEFORE_PACKING": "net(val[:-1], val[1:]).backward(); opt.step()"},
+        "R36",
+    ),
+    "never reads its artifact": ({"READ_BACK": ""}, "R48"),
+    "counts byte pieces as six": ({"BYTE_PIECE": "6"}, "R20"),
+}
+
+
+def write(tmp_path, **changes):
+    text = SCRIPT
+    for name, part in {**LAWFUL, **changes}.items():
+        text = text.replace(name, part)
+    (tmp_path / "train_gpt.py").write_text(text)
+    return tmp_path / "train_gpt.py"
+
+
+boxed = pytest.mark.skipif(bool(standing().missing), reason=f"no walls here: {standing().missing}")
+
+
+def executed(path):
+    return {finding.code: finding for finding in verify_folder(path, only=["execute"], quick=True).findings}
+
+
+@boxed
+@pytest.mark.slow
+def test_a_lawful_script_is_proven_lawful_by_experiment(tmp_path):
+    """Score-first learning, an artifact that is read back, right bytes: PASS with what proves it, and no FAIL anywhere."""
+    found = executed(write(tmp_path))
+    assert not [finding for finding in found.values() if finding.state is State.FAIL]
+    for code, by in (("R30", "E5"), ("R31", "E5"), ("R32", "E5"), ("R36", "E2"), ("R48", "E3"), ("R20", "E4")):
+        assert found[code].state is State.PASS and by in found[code].message, (code, found[code].message)
+
+
+@boxed
+@pytest.mark.parametrize(
+    "what", [pytest.param(what, marks=() if what.startswith("learns, ") else pytest.mark.slow) for what in FAULTS]
+)
+def test_a_fault_is_found_by_what_the_whole_script_prints_and_writes(tmp_path, what):
+    changes, code = FAULTS[what]
+    assert executed(write(tmp_path, **changes))[code].state is State.FAIL
+
+
+@boxed
+def test_a_script_that_dies_is_unknown_with_its_last_words(tmp_path):
+    (tmp_path / "train_gpt.py").write_text("import no_such_kernel_package\n")
+    found = executed(tmp_path / "train_gpt.py")
+    assert found["R31"].state is State.UNKNOWN and "no_such_kernel_package" in found["R31"].message
+
+
+@boxed
+@pytest.mark.slow
+def test_a_trial_draws_its_text_by_its_seed(tmp_path):
+    one, same, other = (hold_trial(write(tmp_path), None, depth="quick", seed=seed) for seed in (5, 5, 6))
+    assert one.scores == same.scores != other.scores
