@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 
 from golf.files import sha256_of
-from golf.files import sha256_of
 from golf.logs.result import LogFile, RunResult, same_run
 
 # names of hyper-parameters that every log prints and that differ from run to run or from machine to machine
