@@ -1146,6 +1146,11 @@ def bounds_of(ids, longest):
     return Documents(bounds, longest)
 
 
+def document_bounds(ids):
+    """A slot for `documents`."""
+    return bounds_of(ids, h.train_seq_len)
+
+
 def varlen(env, model, stream, keep=False):
     """The stream in rows of many windows' tokens, attention within documents; needs `attend = "varlen.varlen_attention"`."""
     trace = Trace(env, stream, "roundtrip_varlen", f"final_int{h.mlp_bits}_varlen_roundtrip", keep)
@@ -1168,6 +1173,11 @@ def varlen(env, model, stream, keep=False):
 # No DDP, so a parameter that a forward leaves out is no fault. Not here: the banks themselves and the overlap of their
 # communication with Newton–Schulz; weights are per layer and the updates travel as in `Muon`, whose `bf16_momentum`
 # rounds the gradients after they are averaged (the banked scripts before).
+def unwrapped(model):
+    """A slot for `parallel`: the model as it is."""
+    return model
+
+
 def average_all(env, model):
     """A slot for `average_gradients`: one flat all-reduce per dtype, after each rank has clipped its own gradients."""
     if not env.distributed:
@@ -1197,7 +1207,7 @@ def take_step(env, model, loader, optimizers, clock, loop=True):
     for micro in range(env.grad_accum_steps):
         ids, targets = loader.next_batch()
         with env.autocast():
-            loss = model(ids, targets, docs=bounds_of(ids, h.train_seq_len), loop=loop).mean()
+            loss = model(ids, targets, docs=document_bounds(ids), loop=loop).mean()
         loss_sum += loss.detach()
         (loss / env.grad_accum_steps).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), h.grad_clip_norm)
@@ -1407,7 +1417,7 @@ def train(env, log, model):
     if has_group(collect(model), "measured"):
         model.train()
     scored = compiled(env, model)
-    trained = scored
+    trained = unwrapped(scored)
     optimizers = build_optimizers(collect(model), env)
     warm = Clock(env, 0.0)
     warm.start()
