@@ -14,12 +14,14 @@ from golf.parts.techniques.bigram_740 import Bigram740
 from golf.parts.techniques.bigram_xor import BigramXor
 from golf.parts.techniques.gram_ns import YOU_QUINTICS, gram_ns, on_gram, on_matrix
 from golf.parts.techniques.loops import looped
+from golf.parts.techniques.growing_context import context_length, growing_bounds, warmdown_after_changes
 from golf.parts.techniques.out_gate import OutGate
 from golf.parts.techniques.recycled_core import RecycledCore
 from golf.parts.techniques.shuffled_sequences import ShuffledSequences
 from golf.parts.techniques.smear_input import SmearInput
 from golf.parts.techniques.value_residual import ValueResidual
 from golf.parts.techniques.xsa import XSA
+from golf.parts.techniques.wd_taper import wd_taper
 from golf.recipe import changed, load_recipe
 from golf.recipe.namespace import namespace
 
@@ -65,9 +67,43 @@ def test_the_linear_hash_of_pr740():
     ],
 )
 def test_loop_lists(first, last, extra, encoder, decoder):
-    h = SimpleNamespace(num_layers=11, loop_first=first, loop_last=last, loop_extra=extra, core=None)
+    h = SimpleNamespace(
+        num_layers=11, loop_first=first, loop_last=last, loop_extra=extra, loop_whole_from=0.0, core=None
+    )
     assert looped(h, True) == (encoder, decoder)
     assert looped(h, False) == ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9, 10])
+
+
+def test_loops_in_two_phases_run_one_extra_pass_first():
+    """PR #1412: one repeat of layers 4 and 5 from half of the budget, two from 0.65."""
+    h = namespace(changed(load_recipe("pr1412"), {}))
+    assert looped(h, 1) == ([0, 1, 2, 3, 4, 5], [4, 5, 6, 7, 8, 9, 10])
+    assert looped(h, True) == ([0, 1, 2, 3, 4, 5, 4], [5, 4, 5, 6, 7, 8, 9, 10])
+    assert looped(h, False) == ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9, 10])
+
+
+def test_weight_decay_tapers_to_half_and_context_grows_in_stages():
+    h = namespace(load_recipe("pr1729"))
+
+    def at(share):
+        return SimpleNamespace(progress=lambda: share)
+
+    assert [wd_taper(h, at(share)) for share in (0.0, 0.7, 0.85, 1.0)] == pytest.approx([1.0, 1.0, 0.75, 0.5])
+    h = namespace(load_recipe("pr2014"))
+    assert [context_length(h, at(share)) for share in (0.0, 0.1, 0.11, 0.7, 0.71, 1.0)] == [
+        1024,
+        1024,
+        2048,
+        2048,
+        3072,
+        3072,
+    ]
+    clock = SimpleNamespace(progress=lambda: 0.12, step=100, context=(1024, -32))
+    assert growing_bounds(h, torch.full((1, 4096), 5), clock).bounds[:4].tolist() == [0, 2048, 4096, 4096]
+    assert clock.context == (2048, 100)
+    assert warmdown_after_changes(h, clock) == pytest.approx(1 / 32)
+    clock.step = 131
+    assert warmdown_after_changes(h, clock) == 1.0
 
 
 def test_the_recycled_core_runs_between_the_halves():
