@@ -13,15 +13,15 @@ from golf.parts.tags import initialize
 from golf.parts.techniques.bigram_740 import Bigram740
 from golf.parts.techniques.bigram_xor import BigramXor
 from golf.parts.techniques.gram_ns import YOU_QUINTICS, gram_ns, on_gram, on_matrix
-from golf.parts.techniques.loops import looped
 from golf.parts.techniques.growing_context import context_length, growing_bounds, warmdown_after_changes
+from golf.parts.techniques.loops import looped
 from golf.parts.techniques.out_gate import OutGate
 from golf.parts.techniques.recycled_core import RecycledCore
 from golf.parts.techniques.shuffled_sequences import ShuffledSequences
 from golf.parts.techniques.smear_input import SmearInput
 from golf.parts.techniques.value_residual import ValueResidual
-from golf.parts.techniques.xsa import XSA
 from golf.parts.techniques.wd_taper import wd_taper
+from golf.parts.techniques.xsa import XSA
 from golf.recipe import changed, load_recipe
 from golf.recipe.namespace import namespace
 
