@@ -128,13 +128,20 @@ def gather(
         data_sha256=first.data_sha256 if first else None, tokenizer_sha256=first.tokenizer_sha256 if first else None,
         left_out=tuple(name for name in left_out if name.removeprefix("seed_").isdigit()),
         notes=_notes(submission, folder, picked),
-        remarks=tuple(
-            f"Seed {seed.seed}: {remark}."
-            for seed in picked
-            if seed.seed in stored
-            for remark in (stored[seed.seed].result or {}).get("remarks", ())
-        ),
+        remarks=_remarks(picked, stored),
     )  # fmt: skip
+
+
+def _remarks(picked: Sequence[Seed], stored: Mapping[int, Any]) -> tuple[str, ...]:
+    """What the store noted of the runs, each remark once with the seeds that it is of."""
+    said: dict[str, list[int]] = {}
+    for seed in picked:
+        run = stored.get(seed.seed)
+        for remark in (run.result or {}).get("remarks", ()) if run is not None else ():
+            said.setdefault(str(remark), []).append(seed.seed)
+    return tuple(
+        f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}: {remark}." for remark, seeds in said.items()
+    )
 
 
 def _stored_runs(submission: Path) -> list[Any]:
