@@ -91,7 +91,10 @@ def _row(entry: dict[str, Any], raw: dict[str, dict[str, Any]]) -> Row:
             "adds": tuple(entry["adds"]),
             "drops": tuple(entry["drops"]),
             "techniques": tuple(sorted(_techniques(entry, raw))),
-            "marks": (*(Mark(kind, tuple(codes), text) for kind, codes, text in entry.get("marks", ())), *_unsaid(entry)),
+            "marks": (
+                *(Mark(kind, tuple(codes), text) for kind, codes, text in entry.get("marks", ())),
+                *_unsaid(entry),
+            ),
             "seeds": {seed: (bpb, loss) for seed, (bpb, loss) in entry.get("seeds", {}).items()},
         }
     )

@@ -121,7 +121,7 @@ def _constant(program: Program, target: Target, parameter: ast.arg) -> tuple[str
             change.append(without_argument(where, call, value))
         elif default is None:
             return None
-        text = _constant_text(program, where, value, own is not None) if value else own
+        text = _constant_text(program, where, value, own) if value else own
         if text is None:
             return None
         texts.add(text)
@@ -137,11 +137,11 @@ def _is_forward(target: Target) -> bool:
     return target.kind is not None and target.node.name == "forward" and target.has_self
 
 
-def _constant_text(program: Program, tree: Tree, value: ast.expr, optional: bool) -> str | None:
-    """The text of an argument that means the same inside the function: a None or flag, members of a chain; for an optional one any
-    constant, which is then its default."""
+def _constant_text(program: Program, tree: Tree, value: ast.expr, default: str | None) -> str | None:
+    """The text of an argument that means the same inside the function: a None or flag, members of a chain, or what is the default."""
     if isinstance(value, ast.Constant):
-        return source(tree, value) if optional or value.value is None or isinstance(value.value, bool) else None
+        is_flag = value.value is None or isinstance(value.value, bool)
+        return source(tree, value) if is_flag or source(tree, value) == default else None
     names = value.elts if isinstance(value, ast.Tuple) else []
     members = [n for n in names if isinstance(n, ast.Name) and n.id in program.globals and tree.scope_of(n) is None]
     return source(tree, value) if names and len(members) == len(names) else None
@@ -240,7 +240,7 @@ def constant_attributes(program: Program) -> Iterator[Change]:
 
 
 def inlined_functions(program: Program) -> Iterator[Change]:
-    """A function that trimming has left with one call and one expression: the expression."""
+    """A helper for chains that trimming has given the only chain's members, left with one call and one expression: the expression."""
     for name in sorted(program.before.keys() & program.functions.keys()):
         target = Target(name, program.functions[name])
         tree, calls = program.trees[name], program.calls_of(target)
@@ -259,6 +259,8 @@ def inlined_functions(program: Program) -> Iterator[Change]:
         inner = {n for names in tree.bound.values() for n in names} - given.keys()
         outer = {n for scope in where.around(call) for n in where.bound.get(scope, ())}
         free = {n.id for n in tree.reads}
+        if not free & program.globals - {n.id for n in program.before[name].reads}:
+            continue
         if (
             not all(isinstance(v, ast.Name | ast.Constant) and source(where, v) not in inner for v in given.values())
             or free & outer

@@ -10,7 +10,7 @@ from typing import Any
 from golf.challenge import SCRIPT
 from golf.files import files_below, sha256_of
 from golf.harness.box import Box, tail_of
-from golf.harness.settings import class_sizes, environment, names_read, published
+from golf.harness.settings import SIZES, class_sizes, environment, names_read, published
 from golf.harness.texts import Ids, lay_data
 from golf.harness.vocabulary import Vocabulary
 
@@ -30,6 +30,7 @@ NOT_TAKEN = (
 TEXTS = (".txt", ".log", ".md", ".json", ".csv", ".tsv", ".jsonl")
 MOST_FILE_BYTES = 64 << 20
 MOST_FILES = 200
+TRAIN_STEPS = int(SIZES["ITERATIONS"] + SIZES["WARMUP_STEPS"]) + 4  # of an optimizer; what steps on adapts
 LARGEST_LAID_BYTES = 64 << 20
 
 
@@ -145,6 +146,7 @@ class Whole:
             ),
             "seed": wish.seed,
             "train_rate": wish.train_rate,
+            "train_steps": TRAIN_STEPS,
             "late_rate": wish.late_rate,
             "quiet": wish.quiet,
             "twin": wish.twin,

@@ -36,7 +36,9 @@ class Knobs:
     assign_bits: Slot = ""  # (h, tagged, hessians) -> {name: bits}, for mixed precision; "" by role
     keep_float_numel: "0 <= int <= 1000000000" = 65_536  # tensors up to this many values are stored as fp16
     half_controls: bool = False  # control tensors as fp16 (#162 and after) | off: fp32 (the baseline, #65, #740)
-    wide_groups: Slot = ""  # class: choose(h, tagged, weights, hessians), code, rescale: columns with more bits than their matrix
+    wide_groups: Slot = (
+        ""  # class: choose(h, tagged, weights, hessians), code, rescale: columns with more bits than their matrix
+    )
     log_scales: bool = False  # scales as 8 bits, sixteen steps an octave | off: fp16
     prune: Slot = ""  # (h, tensors) -> None zeroes codes in place
     corrections: Chain = ()  # classes: add(h, tensors, weights) to the artifact, apply(tensors, weights) when it is read

@@ -56,7 +56,9 @@ def read_pgrp(data: bytes, unlrzip: Unpack | None = None) -> tuple[dict[str, Any
             return _read_second(data, unpack)
         raise ValueError(f"its second word is {version}, neither {STREAMS} streams nor version 2")
     except (ValueError, KeyError, TypeError, IndexError, struct.error, brotli.error) as fault:
-        raise GolfError(f"this is no PGRP artifact, or a damaged one: {fault}", "read it from the record again") from fault
+        raise GolfError(
+            f"this is no PGRP artifact, or a damaged one: {fault}", "read it from the record again"
+        ) from fault
 
 
 def run_lrzip(stream: bytes, size: int) -> bytes:
@@ -68,7 +70,9 @@ def run_lrzip(stream: bytes, size: int) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         packed, plain = Path(folder) / "stream.lrz", Path(folder) / "stream"
         packed.write_bytes(stream)
-        done = subprocess.run([program, "-d", "-q", "-f", "-o", str(plain), str(packed)], capture_output=True, check=False)
+        done = subprocess.run(
+            [program, "-d", "-q", "-f", "-o", str(plain), str(packed)], capture_output=True, check=False
+        )
         if done.returncode or not plain.is_file():
             raise GolfError(f"lrzip does not unpack a stream: {done.stderr.decode(errors='replace').strip()[:200]}",
                             "the file is damaged, or this lrzip too old")  # fmt: skip

@@ -108,7 +108,9 @@ def _refuse_unsaid(file: Path, value: Any) -> None:
     """GolfError where the facts that a row's README leaves out are not tables of a kind, a sentence and its evidence."""
     wanted = {"kind", "says", "evidence"}
     rows = value if isinstance(value, list) else [value]
-    if not all(isinstance(row, dict) and row.keys() == wanted and all(type(v) is str for v in row.values()) for row in rows):
+    if not all(
+        isinstance(row, dict) and row.keys() == wanted and all(type(v) is str for v in row.values()) for row in rows
+    ):
         raise GolfError(f"`unsaid` in {file} is {value!r}", "it is a list of tables with `kind`, `says` and `evidence`")
 
 

@@ -8,6 +8,7 @@ from golf.files import read_text
 from golf.recipe import Recipe, load_recipe
 from golf.recipe.log_names import as_text, live_values
 from golf.recipe.techniques import techniques
+from golf.record.method import reasons
 
 NOTES = "NOTES.md"  # of the submission: the author's words, carried over into each record that is written
 MOST_BYTES = 200_000
@@ -54,15 +55,18 @@ def _differences(recipe: Recipe, parent: Recipe) -> list[str]:
                 + "\n".join(f"- `{name}`: {of[name].summary}{_credit(of[name])}" for name in sorted(names))
             )
     mine, theirs = live_values(recipe), live_values(parent)
+    why = reasons(recipe.path)
     rows = [
-        f"| `{name}` | {_cell(theirs.get(name))} | {_cell(value)} | {recipe.catalogue.knobs[name].meaning if name in recipe.catalogue.knobs else ''} |"
+        f"| `{name}` | {_cell(theirs.get(name))} | {_cell(value)} | {recipe.catalogue.knobs[name].meaning if name in recipe.catalogue.knobs else ''} | {why.get(name, '').replace('|', '/')} |"
         for name, value in mine.items()
         if name not in ("name", "seed") and theirs.get(name) != value
     ]
     if rows:
-        more = [f"| … | | | and {len(rows) - MOST_ROWS} more |"] if len(rows) > MOST_ROWS else []
+        more = [f"| … | | | and {len(rows) - MOST_ROWS} more | |"] if len(rows) > MOST_ROWS else []
         lines.append(
-            "\n".join(["| setting | before | here | what it is |", "|---|---|---|---|", *rows[:MOST_ROWS], *more])
+            "\n".join(
+                ["| setting | before | here | what it is | why |", "|---|---|---|---|---|", *rows[:MOST_ROWS], *more]
+            )
         )
     elif not (here.keys() ^ there.keys()):
         lines.append("Nothing else differs from it.")

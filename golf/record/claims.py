@@ -116,8 +116,8 @@ def attribution(evidence: Evidence) -> dict[str, str]:
     if recipe is None:
         return {}
     people = {"authors": ", ".join(recipe.authors), "credits": "; ".join(recipe.credits), "source": recipe.source}
-    if len(recipe.chain) > 1:
-        people["recipes"] = " < ".join(recipe.chain)
+    if len(recipe.lineage) > 1:
+        people["recipes"] = " < ".join(recipe.lineage)
     return {key: value for key, value in people.items() if value}
 
 

@@ -1,7 +1,7 @@
 """README.md of a record, from measured data: results, method with credits, compliance, commands, environment, honestly."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,21 +11,21 @@ from golf.figures.png import can_draw
 from golf.project import is_adopted
 from golf.reading.needs import needs_of
 from golf.record.changed import section
-from golf.record.claims import NOT_A_RESULT, attribution, blurb, derived_changes, hardware, why_local
+from golf.record.claims import NOT_A_RESULT, blurb, derived_changes, hardware, why_local
 from golf.record.evidence import Evidence, Seed
+from golf.record.method import credits_of, method
 from golf.stats import bpb_of, bytes_per_token_of, confidence, p_text
 
+LONGEST_EVIDENCE = 80  # characters; of longer evidence the first clause is told
 PLACE_OF_COMPLIANCE = "<!-- compliance -->"
 
 
-def readme_of(
-    evidence: Evidence, name: str, techniques: Sequence[str], plots: Mapping[str, str], date: str | None = None
-) -> str:
+def readme_of(evidence: Evidence, name: str, plots: Mapping[str, str], date: str | None = None) -> str:
     """The text of README.md; the compliance section is filled in by `with_compliance`. date: of the record, today's without one."""
     date = date or datetime.now(UTC).date().isoformat()
     sections = [
         f"# {name}", _headline(evidence), blurb(evidence, remark=False), "## Results", _results(evidence), _statistics(evidence, date),
-        *_plots(plots), *_changed(evidence), "## Method", _method(evidence, techniques), "## Compliance", PLACE_OF_COMPLIANCE,
+        *_plots(plots), *_changed(evidence), "## Method", _method(evidence), "## Compliance", PLACE_OF_COMPLIANCE,
         "## Reproduce", _commands(evidence), "## Environment and data", _environment(evidence), "## Files", _files(evidence, plots),
     ]  # fmt: skip
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -125,39 +125,23 @@ def _plots(plots: Mapping[str, str]) -> list[str]:
     return [f"![{caption}]({name})" for name, caption in plots.items()]
 
 
-def _method(evidence: Evidence, techniques: Sequence[str]) -> str:
+def _method(evidence: Evidence) -> str:
     recipe = evidence.recipe
     if recipe is None:
         return "The submission has no readable recipe; `train_gpt.py` is what ran."
     if is_adopted(evidence.submission):
         return _method_of_strangers(recipe)
-    lines = [recipe.title or recipe.name]
-    if recipe.summary:
-        lines.append(recipe.summary)
-    lines.append(
-        f"Recipe `{recipe.name}`"
-        + (f", which extends {' < '.join(f'`{name}`' for name in recipe.chain[1:])}." if len(recipe.chain) > 1 else ".")
-    )
-    if techniques:
-        lines.append("Techniques: " + ", ".join(f"`{name}`" for name in techniques) + ".")
-    changes = {key: recipe.values[key] for key in sorted(recipe.own) if key in recipe.values}
-    if changes:
-        lines.append(
-            "Set by this recipe itself: " + ", ".join(f"`{key} = {value}`" for key, value in changes.items()) + "."
-        )
+    told = method(recipe)
     if derived_changes(evidence):
-        lines.append(
+        told.append(
             "Quantized again after training with: "
             + ", ".join(f"`{key} = {value}`" for key, value in derived_changes(evidence).items())
             + "."
         )
-    if recipe.ruling:
-        lines.append(f"**The recipe breaks {', '.join(recipe.ruling)}** (`golf explain {recipe.ruling[0]}`)"
-                     + (f"; `{recipe.legal_variant}` is the legal variant." if recipe.legal_variant else "."))  # fmt: skip
-    credits = attribution(evidence)
+    credits = [*credits_of(recipe), *([f"Source: {recipe.source}"] if recipe.source else [])]
     if credits:
-        lines.append("### Credits\n\n" + "\n".join(f"- {key}: {value}" for key, value in credits.items()))
-    return "\n\n".join(lines)
+        told.append("### Credits\n\n" + "\n".join(f"- {line}" for line in credits))
+    return "\n\n".join(told)
 
 
 def _method_of_strangers(recipe: Any) -> str:
@@ -262,8 +246,13 @@ def with_compliance(text: str, verdict: Any) -> str:
         from golf.rules.report import summary, table
 
         rows = ["| rule | state | found |", "|---|---|---|"]
+        folded: dict[str, list[str]] = {}  # rules of one finding, and those that do not apply, in a row
         for state, rule, message, *_ in table(verdict):
-            rows.append(f"| {rule} | {state} | {message.replace('|', '/')} |")
+            if state == "N/A":
+                folded.setdefault(state, []).append(rule.partition(" ")[0])
+            else:
+                rows.append(f"| {rule} | {state} | {short(message).replace('|', '/')} |")
+        rows += [f"| {' '.join(rules)} | {state} | nothing that they are about |" for state, rules in folded.items()]
         section = (
             f"`golf verify`, rules `{verdict.pack}`, track `{verdict.track}`: {summary(verdict)}.\n\n"
             f"Cap: {CAP_BYTES:,} bytes.\n\n<details><summary>Every rule</summary>\n\n"
@@ -271,3 +260,11 @@ def with_compliance(text: str, verdict: Any) -> str:
             + "\n\n</details>"
         )
     return text.replace(PLACE_OF_COMPLIANCE, section)
+
+
+def short(message: str) -> str:
+    """A rule's evidence in its first clause, with the checks that it names: "`plain` does not look ahead (D1)"."""
+    checks = re.findall(r"\bD\d+\b", message)
+    clause = message.split("; ", maxsplit=1)[0] if len(message) > LONGEST_EVIDENCE else message
+    missing = [check for check in dict.fromkeys(checks) if check not in clause]
+    return f"{clause} ({', '.join(missing)})" if missing else clause

@@ -141,7 +141,7 @@ def fill(folder: Path, plan: Plan, *, verify: bool) -> None:
     (folder / "submission.json").write_text(json_text(claims, 2, ascii_only=False) + "\n", encoding="utf-8")
     (folder / "requirements.txt").write_text(_requirements(evidence), encoding="utf-8")
     shown = draw_all(folder, charts(evidence))
-    text = readme_of(evidence, plan.title, techniques, shown, plan.date)
+    text = readme_of(evidence, plan.title, shown, plan.date)
     (folder / "README.md").write_text(text, encoding="utf-8")
     verdict = _verify(folder, evidence) if verify else None
     (folder / "README.md").write_text(with_compliance(text, verdict), encoding="utf-8")

@@ -90,6 +90,7 @@ class Flow:
     reports: list[Report] = field(default_factory=list)
     learned: list[Learned] = field(default_factory=list)
     packed_at: list[int] = field(default_factory=list)
+    handed: list[tuple[str, str, int]] = field(default_factory=list)  # local functions given validation tokens; where
     scorers: set[str] = field(default_factory=set)  # functions that give a loss back
     whole: bool = True
 
@@ -404,6 +405,8 @@ class _Follower:
         self.clock += 1
         given = _join([*arguments, *keywords.values()])
         if function.function is not None:
+            if any(window == ALL or all(loop > 0 for loop, _ in window) for window in given.windows):
+                self.flow.handed.append((getattr(function.function.node, "name", ""), self.file, node.lineno))
             return self.enter(function.function, arguments, keywords)
         if (
             name in FILLS

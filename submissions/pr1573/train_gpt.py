@@ -910,6 +910,11 @@ def compiled(env, model):
 # No DDP, so a parameter that a forward leaves out is no fault. Not here: the banks themselves and the overlap of their
 # communication with Newton–Schulz; weights are per layer and the updates travel as in `Muon`, whose `bf16_momentum`
 # rounds the gradients after they are averaged (the banked scripts before).
+def unwrapped(model):
+    """A slot for `parallel`: the model as it is."""
+    return model
+
+
 def average_all(env, model):
     """A slot for `average_gradients`: one flat all-reduce per dtype, after each rank has clipped its own gradients."""
     if not env.distributed:
@@ -1050,7 +1055,7 @@ def train(env, log, model):
     """Train the raw model in place and leave `float.golf`, the checkpoint that export reads."""
     stream = Stream(env)
     scored = compiled(env, model)
-    trained = scored
+    trained = unwrapped(scored)
     optimizers = build_optimizers(collect(model), env)
     warm = Clock(env, 0.0)
     warm.start()

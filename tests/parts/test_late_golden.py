@@ -192,9 +192,7 @@ def test_codes_and_scales_are_the_public_scripts(shared, name):
         )
 
     for number, role, bits in ((0, "mlp", 6), (1, "embed", 7)):
-        codes, scale = gptq_sdclip(
-            settings(g.about["quant"][f"gptq{number}"]["clip_sigmas"]), w, hessian, bits, role
-        )
+        codes, scale = gptq_sdclip(settings(g.about["quant"][f"gptq{number}"]["clip_sigmas"]), w, hessian, bits, role)
         assert torch.equal(codes, g.tensor(f"quant/gptq{number}/q"))
         assert torch.equal(scale, g.tensor(f"quant/gptq{number}/scale"))
     if name == "pr2014":
@@ -235,7 +233,12 @@ def test_windows_of_chunks_are_the_public_scripts(shared):
         start, length, offset, scored = case["win_start_len_offset_len"]
         stream = SimpleNamespace(tokens=torch.arange(400))
         ids, targets, mask, at = chunk_batch(
-            h, stream, torch.zeros(1, 1, dtype=torch.int64), torch.tensor([[case["pred_len"]]]), case["ci"], case["chunk"]
+            h,
+            stream,
+            torch.zeros(1, 1, dtype=torch.int64),
+            torch.tensor([[case["pred_len"]]]),
+            case["ci"],
+            case["chunk"],
         )
         assert ids[0, :length].tolist() == list(range(start, start + length))
         assert targets[0, :length].tolist() == list(range(start + 1, start + length + 1))
@@ -251,7 +254,10 @@ def test_the_queue_is_the_public_scripts(shared):
     h = namespace(
         changed(load_recipe("pr2014"), {"eval_seq_len": 64, "lora_batch_docs": facts["batch_size"]})
     )  # scores the tail, too
-    queue = [[starts.index(start) for start in batch.tolist()] for batch, _ in document_queue(h, evaluation.stream_of(tokens))]
+    queue = [
+        [starts.index(start) for start in batch.tolist()]
+        for batch, _ in document_queue(h, evaluation.stream_of(tokens))
+    ]
     assert queue == [documents for _, documents in facts["queue"]]
 
 

@@ -8,10 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from worlds import execute, tiny
 
+from golf.compose import compose
 from golf.parts.techniques.token_tilt import KEY_FACTORS, TokenTilt, token_hints
 from golf.parts.techniques.ttt_lora import ttt_lora
 from golf.parts.techniques.ttt_phased import ttt_phased
+from golf.recipe import changed
 
 ORDER_4 = [7, 8, 9, 10, 7, 8, 9, 10, 7, 8, 9, 11, 7, 8, 9, 10, 7, 8, 9]
 
@@ -53,6 +56,14 @@ def test_the_given_vectors():
     long = [*range(100, 118), *range(100, 118), 100]
     found = {i: hint for i, hint in enumerate(fast_hints(long, 16)) if hint >= 0}
     assert found == {33: 115, 34: 116, 35: 117, 36: 100}
+
+
+def test_the_composed_file_makes_the_same_hints(tmp_path):
+    values = {"reports": ("ttt_lora.ttt_lora",), "adapters": True, "tilt": "token_tilt.TokenTilt"}
+    module = execute(compose(changed(tiny("baseline"), values)), tmp_path / "train_gpt.py")
+    assert module.h.tilt_order == 16 and module.KEY_FACTORS == KEY_FACTORS and len(KEY_FACTORS) == 15
+    long = [*range(100, 118), *range(100, 118), 100]
+    assert module.token_hints(torch.tensor([1, *long])).tolist() == fast_hints(long, 16)
 
 
 @settings(max_examples=60)

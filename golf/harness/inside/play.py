@@ -35,7 +35,7 @@ class Watch:
 def play(job: Mapping[str, Any], events: int, twin_output: int) -> None:
     """Run the script of `job` to its end; raises what it raises.
 
-    job: script (path in the working folder), folder, environment, sizes, seed, train_rate, late_rate, quiet, twin, drawn, vocab_size.
+    job: script (path in the working folder), folder, environment, sizes, seed, train_rate, train_steps, late_rate, quiet, twin, drawn, vocab_size.
     """
     watch = Watch(events)
     os.chdir(job["folder"])
@@ -247,7 +247,8 @@ def _tell_calls(watch: Watch, module: str, names: tuple[str, ...], event: str) -
 
 
 def _torch(watch: Watch, job: Mapping[str, Any]) -> None:
-    """Rates: optimizers made before the first step train, and are slowed; those made later adapt, and are sped up."""
+    """Rates: optimizers made before the first step train, and are slowed; those made later, or that go on after the steps of training,
+    adapt, and are sped up."""
     import numpy as np
     import torch
 
@@ -257,6 +258,7 @@ def _torch(watch: Watch, job: Mapping[str, Any]) -> None:
 
     state = {"stepped": False, "quiet": job["quiet"]}
     early: set[int] = set()
+    steps: dict[int, int] = {}
     quieted: set[int] = set()
     start = base.Optimizer.__init__
 
@@ -274,7 +276,11 @@ def _torch(watch: Watch, job: Mapping[str, Any]) -> None:
 
     def before(optimizer: Any, *_: Any) -> None:
         state["stepped"] = True
-        factor = job["train_rate"] if id(optimizer) in early else job["late_rate"]
+        taken = steps[id(optimizer)] = steps.get(id(optimizer), 0) + 1
+        trains = id(optimizer) in early and taken <= job["train_steps"]
+        if id(optimizer) in early and taken == job["train_steps"] + 1:
+            watch.tell("late optimizer", kind=type(optimizer).__name__)  # it goes on after training
+        factor = job["train_rate"] if trains else job["late_rate"]
         if factor != 1.0:
             kept[id(optimizer)] = [group.get("lr") for group in optimizer.param_groups]
             for group in optimizer.param_groups:

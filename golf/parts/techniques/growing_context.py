@@ -30,7 +30,9 @@ def context_length(h, clock):
 
 def growing_bounds(h, ids, clock):
     """A slot for `documents`."""
-    assert len(h.context_tokens) == len(h.context_until), "context_tokens and context_until go together: as many of each"
+    assert len(h.context_tokens) == len(h.context_until), (
+        "context_tokens and context_until go together: as many of each"
+    )
     assert max(h.context_tokens) == h.train_seq_len, (
         f"train_seq_len = {h.train_seq_len} must be the longest of context_tokens = {h.context_tokens}"
     )
@@ -44,7 +46,9 @@ def growing_bounds(h, ids, clock):
 
 def warmdown_after_changes(h, clock):
     """A slot for `lr_at`: the fractional warmdown, times the rise after the last change of the context."""
-    assert "growing_bounds" in str(h.documents), 'the context does not grow: set documents = "growing_context.growing_bounds"'
+    assert "growing_bounds" in str(h.documents), (
+        'the context does not grow: set documents = "growing_context.growing_bounds"'
+    )
     factor = warmdown_by_fraction(h, clock)
     if not h.context_warmup_steps or clock.context is None:
         return factor

@@ -27,7 +27,9 @@ class HashEmbed:
 
     def __init__(self, h, env):
         self.h = h
-        assert h.embed_adapter, "the model has no place for the table that is trained at test time: set embed_adapter = true"
+        assert h.embed_adapter, (
+            "the model has no place for the table that is trained at test time: set embed_adapter = true"
+        )
         self.table = torch.zeros(h.hash_embed_buckets, h.model_dim, device=env.device, requires_grad=True)
 
     def __call__(self, name, layer, ids, x):

@@ -28,7 +28,9 @@ class Knobs:
     lora_short_chunks: "1 <= tuple[int]" = ()  # … and these chunks' tokens, one for each limit
     lora_windows_from_end: bool = False  # a document's last window ends with it: more context, known length
     lora_batch_docs: "1 <= int <= 65536" = 64  # documents side by side, of like length
-    lora_warm_a: bool = False  # A goes on from the documents that were in the row before (PR #1767); order then matters (R47)
+    lora_warm_a: bool = (
+        False  # A goes on from the documents that were in the row before (PR #1767); order then matters (R47)
+    )
 
 
 class Smoke:

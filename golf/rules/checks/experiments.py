@@ -196,6 +196,12 @@ def byte_count(subject: Subject) -> Iterable[Result]:
                 f"E4: loss and bits imply {told.implied_bytes:,.0f} bytes of a text that has {last.text_bytes:,} ({told.implied_bytes / last.text_bytes - 1.0:+.2%})",
                 ("a text with every id of the vocabulary; the share is another on real text", last.score.shown),
             )
+    elif (share := trial.miscounts(last)) is not None and (trial.official_tokenizer or trial.reads_tokenizer):
+        yield Result(
+            State.FAIL,
+            f"E4: an untrained model's bits count {share:.1%} more bytes than the text has",
+            ("no loss is printed: the law of the text stands for it", last.score.shown),
+        )
     elif told.kind is Kind.OTHER:
         yield Result(
             State.UNKNOWN,

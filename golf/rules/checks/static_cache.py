@@ -155,11 +155,11 @@ def _entries(
     found: set[tuple[str, str]] = set()
     for inner in ast.walk(node):
         if (
-            isinstance(inner, ast.Subscript)
-            and leaf(inner.value) in counted
-            and not isinstance(inner.slice, ast.Tuple | ast.Slice)
+            isinstance(inner, ast.Subscript) and leaf(inner.value) in counted and not isinstance(inner.slice, ast.Slice)
         ):
-            found.add((leaf(inner.value), ast.unparse(inner.slice)))
+            # of several tables in one, by order say, the last index is the key
+            key = inner.slice.elts[-1] if isinstance(inner.slice, ast.Tuple) and inner.slice.elts else inner.slice
+            found.add((leaf(inner.value), ast.unparse(key)))
         elif (
             isinstance(inner, ast.Call)
             and leaf(inner.func) in ("get", "gather", "take", "index_select")

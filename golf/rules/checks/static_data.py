@@ -5,6 +5,7 @@ import re
 from collections.abc import Generator, Iterable
 
 from golf.files import own_files, read_text
+from golf.reading.module import Module
 from golf.reading.script import MAX_READ_BYTES
 from golf.rules.code import Code, Piece, leaf
 from golf.rules.findings import Result, State
@@ -125,6 +126,11 @@ def byte_table(subject: Subject) -> Iterable[Result]:
 def _table_faults(code: Code) -> Iterable[Result]:
     spaced = any("has_leading_space" in name or "has_space" in name for piece in code for name in piece.names)
     for piece in code:
+        if (line := _no_byte_branch(piece)) is not None:
+            yield Result(
+                State.FAIL, f"`{piece.name}` counts byte tokens by the length of their name: `<0x0A>` is one byte, not six",
+                file=piece.path.name, line=line,
+            )  # fmt: skip
         for node in piece.nodes:
             if isinstance(node, ast.Assign | ast.AugAssign) and node.value is not None:
                 target = ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
@@ -138,6 +144,19 @@ def _table_faults(code: Code) -> Iterable[Result]:
                 yield Result(
                     State.FAIL, f"{node.value} bytes per token are typed in", file=piece.path.name, line=node.lineno
                 )
+
+
+def _no_byte_branch(piece: Piece) -> int | None:
+    """The line of a table over all pieces that encodes each and asks of none whether it is a byte."""
+    text = piece.text
+    if "id_to_piece" not in text or re.search(r"is_byte|<0x|\bbyte_(?:tokens|pieces|ids)|decode_ids|\.decode\(", text):
+        return None
+    for node in piece.nodes:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
+            value = ast.unparse(node.value)
+            if re.match(r"(?i)\w*(?:byte|base|size|len)", leaf(node.targets[0])) and "len(" in value and "encode" in value:
+                return node.lineno
+    return None
 
 
 def _byte_assignment(piece: Piece, node: ast.Assign | ast.AugAssign, spaced: bool) -> Iterable[Result]:
@@ -173,6 +192,21 @@ def _divides_bpb(piece: Piece, constant: ast.Constant) -> bool:
     return False
 
 
+TEXT_WORD = re.compile(r"(?i)text|docs?\b|document|story|page|line")
+WAY_BACK = re.compile(r"(?i)\bdef \w*(?:decode|undo|restore|invert|inverse|recover|unmark|back)\w*|\.upper\(|capitalize\(|title\(")
+
+
+def _lowers_text(module: Module) -> ast.Call | None:
+    """Where data preparation lowers documents, in a file without a way back."""
+    if WAY_BACK.search(module.text) or not re.search(r"json\.loads|\[[\"']text[\"']\]|docs|documents", module.text):
+        return None
+    for node in module.nodes:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "lower" and not node.args:
+            if TEXT_WORD.search(ast.unparse(node.func.value)):
+                return node
+    return None
+
+
 def lossy_text(subject: Subject) -> Iterable[Result]:
     """Lower-casing of the text before tokenization, without a way back."""
     pages = list(subject.code.modules) if subject.code else []
@@ -185,6 +219,10 @@ def lossy_text(subject: Subject) -> Iterable[Result]:
                 pages.append(parse(path, read_text(path, MAX_READ_BYTES) or ""))
     lossy = False
     for module in pages:
+        if (node := _lowers_text(module)) is not None and not (subject.code and module in subject.code.modules):
+            lossy = True
+            said = f"`{ast.unparse(node)[:60]}` lowers the text before it is tokenized: the original cannot be restored"
+            yield Result(State.FAIL, said, file=module.path.name, line=node.lineno)
         if "casefold" not in module.text or "def decode" in module.text:
             continue
         for node in module.nodes:

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterable
+from fnmatch import fnmatch
 
 from golf.reading.module import dotted
 from golf.rules.checks.adapting import (
@@ -15,9 +16,11 @@ from golf.rules.checks.adapting import (
 )
 from golf.rules.code import Code, Piece, leaf
 from golf.rules.findings import Result, State
+from golf.rules.flow import flow_of
 from golf.rules.subject import Subject
 
 CALIBRATES = re.compile(r"(?i)hessian|calibrat|(?:^|_)calib|awq|gptq_collect")
+HOOKS = re.compile(r"register_forward(?:_pre)?_hook")
 WARM = re.compile(r"(?i)warm_?up|compile|autotune")
 
 
@@ -51,6 +54,8 @@ def _trains_on_val(node: ast.AST) -> str | None:
         text = ast.unparse(node.value)
         if "fineweb_val" in text or re.search(r"\bval_(?:files|tokens)\b", text):
             return f"training data is `{text[:60]}`"
+        if (pattern := _takes_both(node.value)) is not None:
+            return f"training data is `{pattern}`, which takes the validation shards too"
     if (
         isinstance(node, ast.Assign)
         and isinstance(node.value, ast.Call)
@@ -61,12 +66,41 @@ def _trains_on_val(node: ast.AST) -> str | None:
     return None
 
 
+def _takes_both(value: ast.expr) -> str | None:
+    """A pattern of file names that matches train and validation shards alike."""
+    for each in ast.walk(value):
+        if isinstance(each, ast.Constant) and isinstance(each.value, str) and "*" in each.value:
+            pattern = each.value.rpartition("/")[2]
+            if all(fnmatch(f"fineweb_{split}_000000.bin", pattern) for split in ("train", "val")):
+                return each.value
+    return None
+
+
+def val_glob(subject: Subject) -> Iterable[Result]:
+    """R22: a training pattern that takes the validation shards makes both one set."""
+    code = subject.code
+    for module in code.modules if code is not None else ():
+        for node in module.nodes:
+            if isinstance(node, ast.Assign) and any("train" in leaf(target).lower() for target in node.targets):
+                if (pattern := _takes_both(node.value)) is not None:
+                    yield Result(
+                        State.FAIL, f"`{pattern}` takes training and validation shards alike", file=module.path.name, line=node.lineno
+                    )
+
+
 def val_calibration(subject: Subject) -> Iterable[Result]:
     """A calibration or Hessian pass that is handed validation tokens."""
     code = subject.code
     if code is None:
         return
     calibrates = found = False
+    for name, file, line in flow_of(code).handed:
+        for piece in code.pieces.get(name, []):
+            if HOOKS.search(piece.text) and not piece.backward and code.is_live(piece):
+                found = calibrates = True
+                yield Result(
+                    State.FAIL, f"`{name}` watches the model's layers on validation tokens", file=file, line=line
+                )
     for piece in (*code, None):
         calls = piece.calls if piece else code.main_flow
         for call in calls:

@@ -36,6 +36,7 @@ TARGETS, TRAIN_TARGETS, KRAFT_TARGETS = 8192, 24_000, 190
 BUDGET_SECONDS: Mapping[str, float] = {"quick": 30.0, "default": 120.0, "deep": 600.0}
 AMPLIFIED, QUIET = 30.0, 0.3
 DEFICIT_NATS = 20.0
+MISCOUNT = 0.03  # of the bytes: what an untrained model lacks makes them fewer, never more
 MOST_NATS = 12.0  # a target: beyond, what adapts has run away
 SHORT: Mapping[str, str] = MappingProxyType({
     "TRAIN_SEQ_LEN": "32", "EVAL_SEQ_LEN": "32", "EVAL_STRIDE": "8", "TTT_CHUNK_TOKENS": "64", "TTT_CHUNK_SIZE": "64",
@@ -119,6 +120,18 @@ class Trial:
         if known:
             return score.label in known
         return bool(self.scores) and score.label == self.scores[-1].label
+
+    def miscounts(self, each: Coverage) -> float | None:
+        """The share by which bits alone count more bytes than there are, where an untrained model prints them; None where it does not.
+
+        Such a model needs what the law needs, and some nats more: so its bits tell how many bytes they were divided by.
+        """
+        score = each.score
+        if score.loss is not None or not score.bpb or not math.isfinite(score.bpb) or not each.text_bytes:
+            return None
+        counted = each.targets * math.log(LARGE_VOCABULARY) / (math.log(2.0) * score.bpb)
+        share = counted / each.text_bytes - 1.0
+        return share if share > MISCOUNT else None
 
     @property
     def convictions(self) -> list[tuple[Gained, Gain]]:
@@ -293,10 +306,11 @@ class _Course:
         return found
 
     def _bits_are_another(self) -> bool:
-        """Whether some printed bits are not those of the printed loss: a mixture of bytes, or bits alone."""
-        return any(
-            each.covered.kind in (Kind.OTHER, Kind.UNTOLD) and each.score.bpb is not None
-            for each in self.trial.coverage
+        """Whether some printed bits are not those of the printed loss: a mixture of bytes, or bits alone. Not where the bytes
+        themselves are in doubt: a table that is not made from the tokenizer, or counts that no near-uniform model could give."""
+        doubtful = not self.trial.reads_tokenizer or any(self.trial.miscounts(each) for each in self.trial.coverage)
+        return not doubtful and any(
+            each.covered.kind in (Kind.OTHER, Kind.UNTOLD) and each.score.bpb is not None for each in self.trial.coverage
         )
 
     def _random(self, setting: str, vocabulary: Vocabulary, wish: Wish, targets: int = TARGETS) -> list[Gain]:
