@@ -2,16 +2,33 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick lint fix clean
+.PHONY: demo test quick first lint fix docs bench clean
 
 demo: .venv/ready
 	$(BIN)/golf demo
 
 test: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 quick: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+# lint, types, and the tests of one room (a folder of tests/): what to run after each change
+NAME ?=
+first: .venv/ready
+	@test -z "$(NAME)" -o -d "tests/$(NAME)" || { echo "no room tests/$(NAME); there are:"; ls -d tests/*/; exit 2; }
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" tests/test_house.py $(if $(NAME),tests/$(NAME))
+
+docs: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+bench: .venv/ready
+	@test -f "benchmarks/$(NAME).py" || { echo "make bench NAME=…: $$(ls benchmarks/*.py | sed 's,benchmarks/,,; s,\.py,,' | tr '\n' ' ')"; exit 2; }
+	$(BIN)/python benchmarks/$(NAME).py $(ARGS)
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -87,7 +87,9 @@ def read_tensors(path: Path, coder: Any = None) -> dict[str, Any]:
     try:
         tensors: dict[str, Any] = parse_container(path.read_bytes(), {coder.name: coder})[0]
     except (OSError, ValueError, RecursionError) as fault:
-        raise GolfError(f"{path} is damaged or no golf container: {fault}", "`golf run --resume` and `golf package` write it again") from fault
+        raise GolfError(
+            f"{path} is damaged or no golf container: {fault}", "`golf run --resume` and `golf package` write it again"
+        ) from fault
     return tensors
 
 

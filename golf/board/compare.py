@@ -8,6 +8,8 @@ from typing import Any
 
 from golf.board.sides import Side
 from golf.logs import RunResult
+from golf.logs.runs import is_configuration
+from golf.recipe.log_names import in_log_names, same_value
 from golf.stats import (
     MARGIN_NATS,
     Sample,
@@ -20,9 +22,15 @@ from golf.stats import (
     welch,
 )
 
+
+def _loss_of(run: RunResult) -> float | None:
+    """Nats per token of the score; of a log without any BPB those of its last validation."""
+    return run.last_loss.val_loss if run.score is None and run.last_loss is not None else run.val_loss
+
+
 MEASURES: tuple[tuple[str, Callable[[RunResult], float | None], int], ...] = (
     ("final bpb", lambda run: run.val_bpb, 5),
-    ("val_loss, nats/token", lambda run: run.val_loss, 5),
+    ("val_loss, nats/token", _loss_of, 5),
     ("pre-quant bpb", lambda run: run.pre_quant.val_bpb if run.pre_quant else None, 5),
     ("quantized bpb", lambda run: run.quantized.val_bpb if run.quantized else None, 5),
     ("sliding bpb", lambda run: run.sliding.val_bpb if run.sliding else None, 5),
@@ -73,9 +81,9 @@ class Comparison:
 def compare(a: Side, b: Side) -> Comparison:
     """Everything that can be said of B against A; what cannot is None, with a note."""
     a_bpb, b_bpb = _sample(a, 0), _sample(b, 0)
-    notes = []
+    notes = [f"{side.label}: {note}" for side in (a, b) for note in side.notes]
     delta = b_bpb.mean - a_bpb.mean if a_bpb and b_bpb else None
-    per_token = _bytes_per_token(b) or _bytes_per_token(a)
+    per_token = (_bytes_per_token(b) or _bytes_per_token(a)) if _one_tokenizer(a, b) else None
     plain = strict = None
     if a_bpb and b_bpb:
         plain = welch(b_bpb, a_bpb) if a_bpb.n > 1 else one_sample(b_bpb, a_bpb.mean)
@@ -103,6 +111,12 @@ def _bytes_per_token(side: Side) -> float | None:
     return next((bytes_per_token_of(loss, bpb) for bpb, loss in side.seeds.values() if loss), None)
 
 
+def _one_tokenizer(a: Side, b: Side) -> bool:
+    """Whether nothing shows that the two score tokens of different lengths."""
+    ratios = [ratio for ratio in (_bytes_per_token(a), _bytes_per_token(b)) if ratio]
+    return not ratios or max(ratios) / min(ratios) < 1.005
+
+
 def _strict(a: Side, b: Side, a_bpb: Sample, b_bpb: Sample, notes: list[str]) -> Test | None:
     """The README's test, on losses where the tokenizers agree; else on BPB with the margin in B's unit."""
     a_ratio, b_ratio = _bytes_per_token(a), _bytes_per_token(b)
@@ -113,7 +127,7 @@ def _strict(a: Side, b: Side, a_bpb: Sample, b_bpb: Sample, notes: list[str]) ->
         return None
     if a_ratio and abs(a_ratio / b_ratio - 1) >= 0.005:
         notes.append(
-            f"the tokenizers differ ({a_ratio:.4f} and {b_ratio:.4f} bytes per token): nats per token do not compare; the margin is in BPB of {b.label}"
+            f"the tokenizers differ ({a_ratio:.4f} and {b_ratio:.4f} bytes per token): losses in nats per token do not compare, so the gap is given in BPB; the margin is that of {b.label}"
         )
     margin = MARGIN_NATS / nats_per_token_of(1.0, b_ratio)
     return welch(b_bpb, a_bpb, margin) if a_bpb.n > 1 else one_sample(b_bpb, a_bpb.mean, margin)
@@ -131,13 +145,36 @@ def _paired(a: Side, b: Side, notes: list[str]) -> Test | None:
 
 
 def config_diff(a: Side, b: Side) -> dict[str, tuple[str | None, str | None]]:
-    """Name → (value in A, value in B) where they differ; None for a side that does not know the name."""
-    if not a.config or not b.config:
+    """Name → (value in A, value in B) where they differ as values; None for a side that does not know the name.
+
+    A recipe against a log is read through the map of names: of the log's hyper-parameters those for which golf has a knob.
+    """
+    left, right = _config(a, b), _config(b, a)
+    if not left or not right:
         return {}
-    names = [name for name in (*a.config, *(name for name in b.config if name not in a.config)) if name != "name"]
+    names = [name for name in (*left, *(name for name in right if name not in left)) if is_configuration(name)]
+    mapped = (a.recipe is None) != (b.recipe is None)
     return {
-        name: (a.config.get(name), b.config.get(name)) for name in names if a.config.get(name) != b.config.get(name)
+        name: (left.get(name), right.get(name))
+        for name in names
+        if not (name in left and name in right and same_value(left[name], right[name]))
+        and not (mapped and name not in (left if b.recipe is None else right))
     }
+
+
+def _config(side: Side, other: Side) -> Mapping[str, str]:
+    """A side's configuration; a recipe's in the names of the log that stands against it."""
+    if side.recipe is not None and other.recipe is None and other.config:
+        return in_log_names(side.recipe, other.config)
+    return side.config
+
+
+def unmatched(a: Side, b: Side) -> int:
+    """How many hyper-parameters of a log stand against a recipe that has no knob for them."""
+    log, recipe = (b, a) if a.recipe is not None else (a, b)
+    if recipe.recipe is None or log.recipe is not None or not log.config:
+        return 0
+    return len(log.config.keys() - in_log_names(recipe.recipe, log.config).keys())
 
 
 def code_diff(a: Side, b: Side, context: int = 3) -> list[str]:
@@ -162,11 +199,14 @@ def measures(a: Side, b: Side) -> list[tuple[str, str, str, str]]:
     for name, of, digits in MEASURES:
         left, right = _measured(a, of), _measured(b, of)
         if left or right:
-            delta = f"{right.mean - left.mean:+,.{digits}f}" if left and right else ""
+            comparable = of is not _loss_of or _one_tokenizer(a, b)
+            delta = f"{right.mean - left.mean:+,.{digits}f}" if left and right and comparable else ""
             rows.append((name, _shown(left, digits), _shown(right, digits), delta))
     if not a.runs or not b.runs:
         rows = [row for row in rows if row[0] != "final bpb"]
-        rows.insert(0, ("final bpb", _shown(_sample(a, 0), 5), _shown(_sample(b, 0), 5), ""))
+        left, right = _sample(a, 0), _sample(b, 0)
+        delta = f"{right.mean - left.mean:+,.5f}" if left and right else ""
+        rows.insert(0, ("final bpb", _shown(left, 5), _shown(right, 5), delta))
     return rows
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from golf.board.rows import Row
 from golf.errors import Exit, GolfError
 from golf.files import json_text
+from golf.stats import sample_sd
 
 FORMATS = (".csv", ".json", ".md", ".html")
 COLUMNS = (
@@ -18,6 +19,12 @@ COLUMNS = (
     "run",
     "author",
     "pr",
+    "n",
+    "sd",
+    "bytes",
+    "steps",
+    "step_ms",
+    "eval_seconds",
     "status",
     "disputed",
     "techniques",
@@ -52,9 +59,20 @@ def cells(row: Row) -> tuple[str, ...]:
     """A row as text, one cell per column of COLUMNS."""
     remarks = "; ".join(f"{mark.kind} {' '.join(mark.codes)}: {mark.text}" for mark in row.marks)
     return (
-        row.track, str(row.rank or ""), row.score, row.date, row.run, row.author, str(row.pr or ""), row.status,
+        row.track, str(row.rank or ""), row.score, row.date, row.run, row.author, str(row.pr or ""), *measured(row), row.status,
         "yes" if row.disputed else "", " ".join(row.techniques), row.base or "", row.folder, " ".join(row.links), remarks, row.summary,
     )  # fmt: skip
+
+
+def measured(row: Row) -> tuple[str, ...]:
+    """n, sample sd, bytes of the worst seed, mean steps, ms a step, seconds of the evaluation; "" for what is not known."""
+    sd = sample_sd([bpb for bpb, _ in row.seeds.values()])
+    facts = [row.stats.get(name) for name in ("bytes", "steps", "step_ms", "eval_seconds")]
+    return (
+        str(len(row.seeds) or ""),
+        "" if sd is None else f"{sd:.5f}",
+        *("" if fact is None else f"{fact:g}" if fact < 1e6 else str(fact) for fact in facts),
+    )
 
 
 def to_csv(rows: Sequence[Row]) -> str:

@@ -62,6 +62,12 @@ def frontier(at: str | None = None, track: str = "10min_16mb", rows: Sequence[Ro
     return min(usable, key=lambda row: (row.bpb or 0.0, row.date), default=None)
 
 
+def predecessor(date: str, track: str = "10min_16mb", rows: Sequence[Row] | None = None) -> Row | None:
+    """The row that a record of that day (ISO) had to beat: the best of the days before it; None on the first day."""
+    usable = [row for row in (official() if rows is None else rows) if row.date and row.date < date]
+    return frontier(track=track, rows=usable)
+
+
 def sample_of(row: Row) -> Sample:
     """What is known of a row's seeds; its printed score with n = 1 where they are not at hand."""
     if row.seeds:

@@ -1,11 +1,14 @@
 """This project's own entries: record folders under records/, and finished runs of the store."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from golf.board.rows import Mark, Row
 from golf.files import parse_json
-from golf.reading.claims import claimed_track, seed_claims
+from golf.project import is_adopted
+from golf.reading.claims import author_and_date, claimed_track, seed_claims
+from golf.reading.folder import Folder
 
 
 def local_rows(root: Path) -> list[Row]:
@@ -80,10 +83,42 @@ def local_runs(root: Path) -> list[Row]:
         seeds = {str(seed): (float(run.result["val_bpb"]), run.result.get("val_loss")) for seed, run in newest.items()}
         mean = sum(bpb for bpb, _ in seeds.values()) / len(seeds)
         last = runs[-1]
+        author, date, what = _of_import(root / "submissions" / submission)
         rows.append(Row(
-            f"{submission}/{set_id}", last.track, str(last.finished_at or last.started_at)[:10],
+            f"{submission}/{set_id}", last.track, date or str(last.finished_at or last.started_at)[:10],
             f"{submission} ({'smoke, ' if last.smoke else ''}{len(seeds)} seed{'s' * (len(seeds) != 1)})", f"{mean:.4f}",
-            "", None, "local", folder=str(last.folder.parent), source="finished runs", summary=f"on {last.device or 'unknown device'}",
-            seeds=seeds,
+            author, None, "local", folder=str(last.folder.parent), source=what, summary=f"on {last.device or 'unknown device'}",
+            seeds=seeds, stats=_measured([run.result for run in newest.values()]),
         ))  # fmt: skip
     return rows
+
+
+def _of_import(submission: Path) -> tuple[str, str, str]:
+    """(author, date, what its rows are) of an imported submission, as the folder that came says; ("", "", "finished runs") for one's own."""
+    if not is_adopted(submission):
+        return "", "", "finished runs"
+    author, date = author_and_date(Folder(submission / "original").claims, _source_folder(submission))
+    return author, date, "imported results"
+
+
+def _source_folder(submission: Path) -> str:
+    """The name of the folder that was imported."""
+    text = (submission / "recipe.toml").read_text(encoding="utf-8", errors="replace")
+    found = re.search(r'^source = "adopted from ([^"]+)"', text, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _measured(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Bytes of the worst seed, mean steps and mean ms a step, where every run has them."""
+
+    def column(name: str) -> list[float]:
+        values = [result.get(name) for result in results]
+        return [float(value) for value in values if value is not None] if None not in values else []
+
+    bytes_, steps, step_ms = column("total_bytes"), column("steps"), column("step_ms")
+    found = {
+        "bytes": max(bytes_, default=None),
+        "steps": steps and sum(steps) / len(steps),
+        "step_ms": step_ms and sum(step_ms) / len(step_ms),
+    }
+    return {name: value for name, value in found.items() if value}

@@ -1,11 +1,14 @@
 """A row of the board, and the official rows: `official.json`, written from the final tables, the audits and the review threads."""
 
 import json
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
+
+from golf.recipe.files import shipped_recipes
 
 # merged: the record folder is in the repository; row: a row to a PR that is not merged; no_row: merged without a row;
 # withdrawn: removed; base: only named as the base of a row; local: a record folder or finished runs of this project
@@ -14,7 +17,8 @@ STATUSES = ("merged", "row", "no_row", "withdrawn", "base", "local")
 
 @dataclass(frozen=True)
 class Mark:
-    """A remark of an audit or a review. kind: "disputed" (the score or its validity is contested) or "note"."""
+    """A remark of an audit or a review. kind: "disputed" (the score or its validity is contested), "note", or "unsaid" (of golf's
+    reading of the row's code: what its README leaves out)."""
 
     kind: str
     codes: tuple[str, ...]
@@ -70,7 +74,11 @@ class Row:
 @cache
 def official() -> tuple[Row, ...]:
     """The official rows in the order of the tables, then those without a rank."""
-    table = json.loads(files("golf.board").joinpath("official.json").read_text(encoding="utf-8"))
+    return rows_of_table(json.loads(files("golf.board").joinpath("official.json").read_text(encoding="utf-8")))
+
+
+def rows_of_table(table: Mapping[str, Any]) -> tuple[Row, ...]:
+    """The rows of a table as `official.json` holds one."""
     raw = {entry["key"]: entry for entry in table["rows"]}
     return tuple(_row(entry, raw) for entry in table["rows"])
 
@@ -83,15 +91,25 @@ def _row(entry: dict[str, Any], raw: dict[str, dict[str, Any]]) -> Row:
             "adds": tuple(entry["adds"]),
             "drops": tuple(entry["drops"]),
             "techniques": tuple(sorted(_techniques(entry, raw))),
-            "marks": tuple(Mark(kind, tuple(codes), text) for kind, codes, text in entry.get("marks", ())),
+            "marks": (
+                *(Mark(kind, tuple(codes), text) for kind, codes, text in entry.get("marks", ())),
+                *_unsaid(entry),
+            ),
             "seeds": {seed: (bpb, loss) for seed, (bpb, loss) in entry.get("seeds", {}).items()},
         }
     )
 
 
+def _unsaid(entry: dict[str, Any]) -> Iterator[Mark]:
+    """What the row's code does that its README does not say, from the recipe that golf has of it."""
+    path = shipped_recipes().get(f"pr{entry['pr']}")
+    for fact in tomllib.loads(path.read_text(encoding="utf-8")).get("unsaid", ()) if path else ():
+        yield Mark("unsaid", (), f"{fact['kind']}: {fact['says']}")
+
+
 def _techniques(entry: dict[str, Any], raw: dict[str, dict[str, Any]]) -> set[str]:
     """All techniques of an entry: its base's, without what it drops, with what it adds."""
-    inherited = _techniques(raw[entry["base"]], raw) if entry["base"] else set()
+    inherited = _techniques(raw[entry["base"]], raw) if entry["base"] in raw else set()
     return (inherited - set(entry["drops"])) | set(entry["adds"])
 
 

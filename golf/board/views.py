@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 
 from golf.board.rows import STATUSES, Row, official
 from golf.challenge import TRACKS
@@ -26,11 +27,12 @@ def choose(
     status: str | None = None,
     track: str | None = None,
 ) -> list[Row]:
-    """The rows that fit every filter; GolfError for a date, status, track or technique that cannot be."""
-    rows = list(rows)
-    if at is not None and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", at):
-        raise GolfError(f"`{at}` is no date", "write it as 2026-04-20")
-    track = _track(track)
+    """The rows that fit every filter; GolfError for a date, status, track or technique that cannot be.
+
+    With a day, the board as it was then: rows of later days are gone and the ranks are those of that day.
+    """
+    rows = list(rows) if at is None else as_of(rows, at)
+    track = known_track(track)
     _known("status", status, (*STATUSES, "disputed"))
     if technique is not None:
         technique = _technique(technique, rows)
@@ -39,13 +41,34 @@ def choose(
         for row in rows
         if (technique is None or technique in row.techniques)
         and (author is None or author.lower() in row.author.lower())
-        and (at is None or (row.date and row.date <= at))
         and (status is None or row.status == status or (status == "disputed" and row.disputed))
         and (track is None or row.track == track)
     ]
 
 
-def _track(track: str | None) -> str | None:
+def day(text: str) -> str:
+    """An ISO date; GolfError for what is none, 2026-13-40 too."""
+    try:
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            raise ValueError
+        return date.fromisoformat(text).isoformat()
+    except ValueError as fault:
+        raise GolfError(f"`{text}` is no date", "write it as 2026-04-20") from fault
+
+
+def as_of(rows: Iterable[Row], at: str) -> list[Row]:
+    """The rows of that day and before, ranked among themselves: the table as it stood, in the order of the final one."""
+    kept = [row for row in rows if row.date and row.date <= day(at)]
+    places: dict[str, int] = {}
+    ranks = {}
+    for row in sorted((row for row in kept if row.rank is not None), key=lambda row: row.rank or 0):
+        places[row.track] = places.get(row.track, 0) + 1
+        ranks[row.key] = places[row.track]
+    return [replace(row, rank=ranks.get(row.key)) for row in kept]
+
+
+def known_track(track: str | None) -> str | None:
+    """The track's name for any of its short forms; None for None, GolfError for no track."""
     if track is None:
         return None
     short = {"record": "10min_16mb", "non_record": "non_record_16mb", "non-record": "non_record_16mb"}

@@ -41,8 +41,10 @@ GROUPS = {
         "record": "Write or check the pull request's folder",
         "compare": "Two sides, with tests and code difference",
         "leaderboard": "The official history, and yours beside it",
+        "board": "Search the field; refresh from a clone",
     },
     "Look": {
+        "runs": "Every run of this project, as a table",
         "ls": "List recipes, techniques, knobs, rules, runs",
         "show": "Show one of them whole",
         "logs": "Read any log of the challenge",
@@ -55,6 +57,8 @@ GROUPS = {
 SHORT = {
     "logs show": "What a log says, and which number counts",
     "logs follow": "Print a run's log as it is written",
+    "board search": "Every pull request: who tried what",
+    "board sync": "Rows and seeds of a local clone",
     "data get": "Fetch FineWeb shards and tokenizer",
     "data make": "Make the embedded corpus",
     "data lock": "sha256 of every file, written or compared",

@@ -43,6 +43,7 @@ def get(
     """Fetch FineWeb shards and tokenizer from the Hugging Face hub into `data/` of this project.
 
     $ golf data get --shards 10 --dry-run
+
     $ golf data get --transform caseops --vocab 8192
     """
     from golf.data import fetch
@@ -92,7 +93,8 @@ def make(
     What was stopped goes on when called again. Without --text: the embedded corpus, in the cache.
 
     $ golf data make --vocab 1024
-    $ golf data make --text docs.jsonl --transform caseops --tokenizer-path caseops.model --out data/datasets/mine
+
+    $ golf data make --text docs.jsonl --transform caseops --out data/datasets/mine
     """
     from golf.cli.pages.data import print_embedded, print_made
 

@@ -23,6 +23,12 @@ def import_(
     script: Annotated[
         Path | None, typer.Option("--script", help="The train_gpt.py that ran there; default: the one beside the logs.")
     ] = None,
+    seeds: str | None = typer.Option(
+        None, "--seeds", help="Seeds of the logs that print none, in their order, e.g. 1337,42."
+    ),
+    hardware: str | None = typer.Option(
+        None, "--hardware", help="What the runs ran on, where no log names it, e.g. '8x NVIDIA H100 80GB HBM3'."
+    ),
     json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Adopt anyone's record folder as a submission: script unpacked, results in the store.
@@ -32,10 +38,13 @@ def import_(
     from golf.cli.output import print_json, talk
     from golf.project import find_submission
     from golf.record.adopt import adopt_folder, report_of
-    from golf.record.elsewhere import adopt_results
+    from golf.record.elsewhere import Stated, adopt_results, hardware_of, seeds_given
 
+    stated = Stated(hardware=hardware_of(hardware), seeds=seeds_given(seeds))
     adopted = (
-        adopt_results(find_submission(what), logs, artifacts or (), script) if logs else adopt_folder(Path(what), name)
+        adopt_results(find_submission(what), logs, artifacts or (), script, stated)
+        if logs
+        else adopt_folder(Path(what), name, stated=stated)
     )
     if json:
         print_json(report_of(adopted))

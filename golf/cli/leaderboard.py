@@ -9,7 +9,7 @@ import typer
 def leaderboard(
     technique: str | None = typer.Option(None, "--technique", help="Only rows that use it, e.g. xsa."),
     author: str | None = typer.Option(None, "--author", help="Only rows of this author (part of the name)."),
-    at: str | None = typer.Option(None, "--at", help="The board as of a day, e.g. 2026-04-20."),
+    at: str | None = typer.Option(None, "--at", help="The board as of a day, ranks too, e.g. 2026-04-20."),
     status: str | None = typer.Option(
         None, "--status", help="merged, row, no_row, withdrawn, base, local or disputed."
     ),
@@ -26,6 +26,7 @@ def leaderboard(
     export: Annotated[
         Path | None, typer.Option("--export", help="Write to a file: .csv, .json, .md or .html (one static page).")
     ] = None,
+    wide: bool = typer.Option(False, "--wide", help="Bytes, steps, ms a step, seconds of evaluation and a link too."),
     json: bool = typer.Option(False, "--json", help="Print JSON."),
     md: bool = typer.Option(False, "--md", help="Print Markdown tables."),
 ) -> None:
@@ -35,6 +36,6 @@ def leaderboard(
     """
     from golf.cli.pages.leaderboard import Query, run
 
-    code = run(Query(technique, author, at, status, track), wins, tree, techniques, export, json, md)
+    code = run(Query(technique, author, at, status, track), wins, tree, techniques, export, json, md, wide)
     if code:
         raise typer.Exit(code)

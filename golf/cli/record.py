@@ -24,6 +24,9 @@ def record(
     set_id: str | None = typer.Option(
         None, "--set", help="The set of runs (first digits); default: the current script's, else the newest."
     ),
+    hardware: str | None = typer.Option(
+        None, "--hardware", help="What the runs ran on, where no log names it, e.g. '8x NVIDIA H100 80GB HBM3'."
+    ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be written, write nothing."),
     json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
@@ -33,6 +36,6 @@ def record(
     """
     from golf.cli.pages.record import Request, run
 
-    code = run(Request(name, check, pr, clone, title, out, date, seeds, set_id, dry_run, json))
+    code = run(Request(name, check, pr, clone, title, out, date, seeds, set_id, dry_run, json, hardware))
     if code:
         raise typer.Exit(code)

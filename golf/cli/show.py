@@ -24,7 +24,7 @@ def show(
     from golf.cli.pages.show import show as page_of
     from golf.project import find_submission
 
-    wanted = name or str(find_submission(None) / "recipe.toml")
+    wanted = name or str(find_submission(None))
     if params:
         _params(wanted, json, md)
         return
@@ -40,7 +40,9 @@ def _params(name: str, json: bool, md: bool) -> None:
 
     from golf.recipe import load_recipe
     from golf.recipe.params import COLUMNS, parameters, table
+    from golf.record.imported import refuse_imported
 
+    refuse_imported(name, "a table of the parameters")
     recipe = load_recipe(name)
     if json:
         print_json({"recipe": recipe.name, "parameters": [asdict(parameter) for parameter in parameters(recipe)]})

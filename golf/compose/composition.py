@@ -35,9 +35,12 @@ class Composition:
 
 def composition(recipe: Recipe) -> Composition:
     """The composed file with what it is made of. Raises GolfError, see `golf.compose.compose`."""
-    from golf.compose.emit import render  # what is kept (golf.compose.kept) is read without libcst
+    from golf.compose.chapters import (
+        chapters,
+        parts_in_order,
+    )  # what is kept (golf.compose.kept) is read without libcst
+    from golf.compose.emit import render
     from golf.compose.lint import lint, refuse
-    from golf.compose.shake import module_order
 
     refuse_values(recipe)
     live = trimmed(recipe)
@@ -46,11 +49,10 @@ def composition(recipe: Recipe) -> Composition:
         refuse(lint(recipe.catalogue, mine))
     read = live.knobs | live.decided
     _refuse_unread(recipe, read)
-    parts = module_order(recipe.catalogue, live)
-    text = render(recipe, live, parts)
-    definitions = [(definition, live.text_of(name)) for name, definition in live.definitions.items()]
-    order = {part.stem: i for i, part in enumerate(parts)}
-    definitions.sort(key=lambda pair: (order[pair[0].part], pair[0].line))
+    found = chapters(recipe, live)
+    parts = parts_in_order(recipe, live, found)
+    text = render(recipe, live, found)
+    definitions = [(live.definitions[name], live.text_of(name)) for chapter in found for name in chapter.definitions]
     kept = {name: recipe.values[name] for name in sorted(live.knobs)}
     return Composition(recipe, text, tuple(parts), tuple(definitions), kept, frozenset(read), tuple(live.twin_faults))
 

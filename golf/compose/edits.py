@@ -55,8 +55,7 @@ def without_item(tree: Tree, items: Sequence[tuple[int, int]], i: int, first: in
 def without_argument(tree: Tree, call: ast.Call, value: ast.expr) -> Edit:
     """A call without the argument that has this value."""
     keywords = {id(k.value): k for k in call.keywords}
-    nodes = sorted([*call.args, *call.keywords], key=lambda n: (n.value if isinstance(n, ast.keyword) else n).lineno * 10**6
-                   + (n.value if isinstance(n, ast.keyword) else n).col_offset)  # fmt: skip
+    nodes: list[ast.expr | ast.keyword] = sorted([*call.args, *call.keywords], key=lambda node: span(tree, node))
     items = [span(tree, node) for node in nodes]
     i = nodes.index(keywords.get(id(value), value))
     return without_item(tree, items, i, span(tree, call.func)[1] + 1)

@@ -1,18 +1,25 @@
-"""Print: banner, imports, the live scalars once as `class h`, the kept definitions with their comments, formatted by ruff."""
+"""Print: banner, imports, the live scalars once as `class h`, the kept definitions by chapters, formatted by ruff."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 
 from golf import __version__
+from golf.compose.chapters import CHAPTERS, Chapter, parts_in_order
+from golf.compose.program import tree_of
 from golf.compose.shake import Live
 from golf.errors import GolfError
 from golf.recipe import Recipe
 from golf.recipe.catalogue import Catalogue
+from golf.recipe.credits import by_person
+from golf.recipe.credits import lines as credit_lines
 from golf.recipe.knobs import literal
 from golf.recipe.partfile import Import, Part
+from golf.recipe.techniques import techniques
 
 try:
     from ruff.__main__ import find_ruff_bin  # type: ignore[import-untyped,unused-ignore]
@@ -22,13 +29,22 @@ try:
     )  # itself: starting a Python that starts it takes longer than it does
 except (ImportError, OSError):
     RUFF = (sys.executable, "-m", "ruff")
-STYLE = ("--isolated", "--line-length", "120", "--target-version", "py311")
+WIDTH = 120
+STYLE = ("--isolated", "--line-length", str(WIDTH), "--target-version", "py311")
 
 
-def render(recipe: Recipe, live: Live, parts: Sequence[Part]) -> str:
+def render(recipe: Recipe, live: Live, found: Sequence[Chapter]) -> str:
     """The composed file, formatted. Raises GolfError when ruff finds an undefined or unused name in it."""
-    sections = [banner(recipe), imports(live.imports), scalars(recipe, live, parts)]
-    sections += [block(part, live) for part in parts]
+    parts = parts_in_order(recipe, live, found)
+    told = set[str]()
+    bodies = {chapter.name: body(recipe, live, chapter, told) for chapter in found}
+    settings = scalars(recipe, live, parts)
+    if settings:
+        bodies["settings"] = "\n\n".join((settings, bodies.get("settings", "")))
+    sections = [banner(recipe, live, parts), imports(live.imports)]
+    for name in CHAPTERS:
+        if bodies.get(name):
+            sections += [heading(name), bodies[name]] if len(bodies) > 1 else [bodies[name]]
     entry = recipe.entry.partition(":")[2]
     sections.append(f'if __name__ == "__main__":\n    {entry}()\n')
     text = formatted("\n\n".join(section for section in sections if section))
@@ -36,20 +52,56 @@ def render(recipe: Recipe, live: Live, parts: Sequence[Part]) -> str:
     return text
 
 
-def banner(recipe: Recipe) -> str:
-    """What the file is, from whom, and how to change it, as its docstring."""
+def banner(recipe: Recipe, live: Live, parts: Sequence[Part]) -> str:
+    """What the file is, what it does, from whom, and how to change it, as its docstring."""
     lines = [f"{recipe.name}: {recipe.title}" if recipe.title else recipe.name, ""]
+    for feature in features(recipe, live, parts):
+        lines += textwrap.wrap(f"- {headline(feature)}", WIDTH - 4, subsequent_indent="  ")
+    lines += [""] if lines[-1] else []
     if recipe.summary:
-        lines += [*textwrap.wrap(recipe.summary, 116), ""]
-    line = " → ".join(recipe.chain)
+        lines += [*textwrap.wrap(recipe.summary, WIDTH - 4), ""]
+    line = " → ".join(recipe.lineage)
     lines.append(f"Composed by golf {__version__} from {line}. Do not edit: change recipe.toml, then `golf compose`.")
-    for title, names in (("Authors", recipe.authors), ("Credits", recipe.credits), ("Source", (recipe.source,))):
-        text = " · ".join(n for n in names if n)
-        if text:
-            lines += textwrap.wrap(f"{title}: {text}", 116, subsequent_indent="  ")
-    body = "\n".join(lines).replace("\\", "\\\\").replace('"""', "'''")
-    body = body[:-1] + '\\"' if body.endswith('"') else body
-    return f'"""{body}\n"""\n'
+    people = by_person(recipe.authors, recipe.credits, recipe.chain)
+    if people:
+        lines += ["", "Credits:"]
+        for person in credit_lines(people):
+            lines += textwrap.wrap(f"- {person}", WIDTH - 4, subsequent_indent="  ")
+    if recipe.source:
+        lines += ["", *textwrap.wrap(f"Source: {recipe.source}", WIDTH - 4, subsequent_indent="  ")]
+    text = "\n".join(lines).replace("\\", "\\\\").replace('"""', "'''")
+    text = text[:-1] + '\\"' if text.endswith('"') else text
+    return f'"""{text}\n"""\n'
+
+
+def features(recipe: Recipe, live: Live, parts: Sequence[Part]) -> list[str]:
+    """What the file does, one sentence each, in its order: of the skeleton the model and its optimizers, then every technique.
+
+    From the first sentences of docstrings, and for what is only a knob from recipes/techniques.toml. Only what is live.
+    """
+    known = {name: t for name, t in techniques(recipe.catalogue).items() if t.used_in(recipe)}
+    rows = [t for t in known.values() if t.off is not None and live.decided | live.knobs >= set(t.knobs)]
+    homes = {row.name: recipe.catalogue.knobs[row.knobs[0]].part for row in rows}
+    told = []
+    for part in sorted(parts, key=lambda part: part.stem != "model"):  # the whole before its pieces
+        if part.stem in known or (part.knobs and part.stem in _skeleton(live)):
+            told.append(part.summary)
+        told += [row.summary for row in rows if homes[row.name] == part.stem]
+    return [*told, *(row.summary for row in rows if homes[row.name] not in {part.stem for part in parts})]
+
+
+def headline(summary: str) -> str:
+    """A feature in a line: the sentence, or of a long one what stands before its colon, with the credit."""
+    credit = re.search(r"\s*\(([^()]|\([^()]*\))*\)\.?$", summary)
+    if len(summary) > WIDTH - 6 and ": " in summary:
+        return summary.partition(": ")[0] + (credit[0].removesuffix(".") if credit else "")
+    return summary.removesuffix(".")
+
+
+def _skeleton(live: Live) -> set[str]:
+    """The parts of the model and the optimizers whose class, or only function, is live."""
+    stems = {*CHAPTERS["model"], *CHAPTERS["optimizer"]}
+    return {d.part for d in live.definitions.values() if d.part in stems and (d.kind == "class" or d.part == "optim")}
 
 
 def imports(needed: Iterable[Import]) -> str:
@@ -83,35 +135,82 @@ def _import_key(name: str) -> tuple[int, str]:
 
 
 def scalars(recipe: Recipe, live: Live, parts: Sequence[Part]) -> str:
-    """`class h`: each scalar that the file reads, with its meaning, under the part that declares it."""
+    """`class h`: each scalar that the file reads, with its meaning, under the part that declares it, in the file's order."""
     catalogue: Catalogue = recipe.catalogue
-    stems = [part.stem for part in parts]
     knobs = [catalogue.knobs[name] for name in live.knobs]
+    stems = [part.stem for part in parts]
+    entry = recipe.entry.partition(":")[0].rpartition(".")[2]
+    home = [stem for group in CHAPTERS.values() for stem in group]
+    others = sorted(
+        {knob.part for knob in knobs} - set(stems),
+        key=lambda stem: (home.index(stem) if stem in home else len(home), stem),
+    )
+    for stem in others:  # nothing of it is live but its knobs: before the next part of the skeleton
+        later = [s for s in stems if s in home and stem in home and home.index(s) > home.index(stem)]
+        stems.insert(stems.index(later[0]) if later else len(stems), stem)
+    tested = _tested(live)
     lines: list[str] = []
-    order = [*stems, *sorted({knob.part for knob in knobs} - set(stems))]
-    for stem in order:
+    for stem in [entry, *(stem for stem in stems if stem != entry)]:
         mine = [knob for knob in catalogue.parts[stem].knobs if knob in knobs]
-        lines += [f"    # {stem}"] if mine else []
+        lines += [f"    # {stem}"] if mine and stem != entry else []
         for knob in mine:
-            meaning = f"  # {knob.meaning}" if knob.meaning else ""
-            lines.append(f"    {knob.name} = {literal(recipe.values[knob.name])}{meaning}")
+            meaning = knob.meaning if knob.name in tested - live.decided else knob.plain_meaning
+            lines.append(
+                f"    {knob.name} = {literal(recipe.values[knob.name])}" + (f"  # {meaning}" if meaning else "")
+            )
     return "class h:\n" + "\n".join(lines) + "\n" if lines else ""
 
 
-def block(part: Part, live: Live) -> str:
-    """One part's kept definitions under a comment that names their origin; constants stand together."""
-    names = sorted(
-        (n for n, d in live.definitions.items() if d.part == part.stem), key=lambda n: live.definitions[n].line
-    )
-    header = f"# ---- {part.shown}: {part.summary}" if part.summary else f"# ---- {part.shown}"
-    text = "\n".join(textwrap.wrap(header, 118, subsequent_indent="#      ", break_long_words=False)) + "\n"
-    before = ""
-    for name in names:
-        kind = live.definitions[name].kind
-        text += "\n\n" if before and (before, kind) != ("constant", "constant") else ""
+def _tested(live: Live) -> set[str]:
+    """The knobs whose truth, or equality with a constant, the file tests."""
+    found = set[str]()
+    for name in live.definitions:
+        tree = tree_of(live.text_of(name))
+        for node in tree.attributes:
+            if isinstance(node.value, ast.Name) and node.value.id == "h":
+                around = tree.parents[node]
+                truth = isinstance(around, ast.BoolOp) or (
+                    isinstance(around, ast.UnaryOp) and isinstance(around.op, ast.Not)
+                )
+                against = isinstance(around, ast.Compare) and all(
+                    isinstance(side, ast.Constant) for side in (around.left, *around.comparators) if side is not node
+                )
+                if truth or against or getattr(around, "test", None) is node:
+                    found.add(node.attr)
+    return found
+
+
+def heading(name: str) -> str:
+    """A chapter's title."""
+    return f"# {'-' * 77}\n# {name}\n"
+
+
+def body(recipe: Recipe, live: Live, chapter: Chapter, told: set[str]) -> str:
+    """A chapter's definitions; where a part begins, what its docstring says of it. Constants stand together. told: the parts so far."""
+    text, before = "", ""
+    for name in chapter.definitions:
+        definition = live.definitions[name]
+        opens = definition.part not in told
+        told.add(definition.part)
+        together = (before, definition.kind) == ("constant", "constant") and not opens
+        text += "" if together or not text else "\n\n"
+        text += comment(recipe.catalogue.parts[definition.part]) if opens else ""
         text += live.text_of(name).strip("\n") + "\n"
-        before = kind
+        before = definition.kind
     return text
+
+
+def comment(part: Part) -> str:
+    """The first two paragraphs of a part's docstring as a comment: what it is, and why."""
+    lines: list[str] = []
+    for paragraph in part.doc.split("\n\n")[:2]:
+        whole = (
+            paragraph.splitlines()
+            if paragraph.startswith(" ")
+            else textwrap.wrap(" ".join(paragraph.split()), WIDTH - 2)
+        )
+        lines += [*([""] if lines else []), *whole]
+    return "".join(f"# {line}".rstrip() + "\n" for line in lines)
 
 
 def formatted(text: str) -> str:

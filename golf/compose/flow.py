@@ -35,7 +35,9 @@ def constant_fields(program: Program) -> Iterator[Change]:
     """A field that every constructor gives the same None or flag, and nothing replaces: its reads are that constant."""
     for kind, node in program.classes.items():
         names = holders(program, kind) if program.is_tuple(kind) else None
-        for name, statement in fields_of(node).items() if names is not None else ():
+        if names is None:
+            continue
+        for name, statement in fields_of(node).items():
             given = [value for _, _, value in _settings(program, kind, name)]
             calls = [t.parents[n] for t, n in program.reads.get(kind, ())]
             defaults = [statement.value] if statement.value and any(
@@ -47,7 +49,9 @@ def constant_fields(program: Program) -> Iterator[Change]:
             if replacing or len(texts) != 1 or not texts <= {"None", "True", "False"}:
                 continue
             reads = [(t, n) for t, n in program.attributes.get(name, ()) if isinstance(n.ctx, ast.Load)]
-            if reads and all(isinstance(n.value, ast.Name) and (t.scope_of(n.value), n.value.id) in names for t, n in reads):
+            if reads and all(
+                isinstance(n.value, ast.Name) and (t.scope_of(n.value), n.value.id) in names for t, n in reads
+            ):
                 yield [replaced(tree, read, next(iter(texts))) for tree, read in reads]
 
 
@@ -107,7 +111,9 @@ class _Follow:
         while before != (len(self.names), len(self.places), self.alone):
             before = (len(self.names), len(self.places), self.alone)
             for tree in self.program.trees.values():
-                known = [node for name in {"self", *(name for _, name in self.names)} for node in tree.names.get(name, ())]
+                known = [
+                    node for name in {"self", *(name for _, name in self.names)} for node in tree.names.get(name, ())
+                ]
                 for node in (*known, *tree.calls, *(n for n in tree.nodes if isinstance(n, ast.IfExp))):
                     if self.holds(tree, node) and not self.use(tree, node):
                         return False
@@ -132,7 +138,9 @@ class _Follow:
                 return True
             case ast.Assign(targets=[ast.Name() as name]):
                 return self.store(tree, name)
-            case ast.Tuple() if isinstance(pair := tree.parents[around], ast.Assign) and isinstance(pair.targets[0], ast.Tuple):
+            case ast.Tuple() if isinstance(pair := tree.parents[around], ast.Assign) and isinstance(
+                pair.targets[0], ast.Tuple
+            ):
                 return len(pair.targets) == 1 and self.store(tree, pair.targets[0].elts[around.elts.index(node)])
             case ast.Call():
                 return self.given(tree, around, node)
@@ -162,7 +170,13 @@ class _Follow:
     def _is_other(self, target: Target, name: str, seen: frozenset[ast.FunctionDef]) -> bool:
         """Whether a parameter is read as no such tuple can be: it is a tensor, an environment, a number."""
         kind = self.program.classes[self.kind]
-        own = {*fields_of(kind), *(s.name for s in kind.body if isinstance(s, ast.FunctionDef)), *dir(tuple), "_replace", "_asdict"}
+        own = {
+            *fields_of(kind),
+            *(s.name for s in kind.body if isinstance(s, ast.FunctionDef)),
+            *dir(tuple),
+            "_replace",
+            "_asdict",
+        }
         tree = self.program.trees[target.owner]
         for node in ast.walk(target.node):
             if not (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)):
@@ -207,5 +221,3 @@ class _Follow:
             elif self.alone:
                 self.store(tree, target_node)
         return True
-
-

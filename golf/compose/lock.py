@@ -14,7 +14,7 @@ from golf.compose.composition import Composition
 from golf.errors import GolfError
 from golf.files import sha256_of, toml_text
 
-COMPOSER = "1"  # raised when the same recipe composes to other text
+COMPOSER = "2"  # raised when the same recipe composes to other text
 TOOLS = ("libcst", "ruff", "python-minifier")
 FORMS = ("readable", "packed", "dense")
 

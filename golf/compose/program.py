@@ -33,7 +33,10 @@ class Tree:
         return tuple(
             n
             for n in self.nodes
-            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and n not in annotations and self.scope_of(n) is None
+            if isinstance(n, ast.Name)
+            and isinstance(n.ctx, ast.Load)
+            and n not in annotations
+            and self.scope_of(n) is None
         )
 
     @cached_property
@@ -174,7 +177,9 @@ class Target:
         """Parameter → its default."""
         args = self.node.args
         positional = [*args.posonlyargs, *args.args]
-        found = dict(zip([a.arg for a in positional[len(positional) - len(args.defaults) :]], args.defaults, strict=True))
+        found = dict(
+            zip([a.arg for a in positional[len(positional) - len(args.defaults) :]], args.defaults, strict=True)
+        )
         return found | {a.arg: d for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None}
 
     @property
@@ -205,6 +210,7 @@ class Program:
     trees: Mapping[str, Tree]
     open_names: frozenset[str]
     values: Mapping[str, tuple[object, object]] = field(default_factory=dict)  # knob → its value and the small twin's
+    before: Mapping[str, Tree] = field(default_factory=dict)  # definitions that trimming has changed, as they were
 
     @cached_property
     def functions(self) -> dict[str, Function]:
@@ -333,7 +339,9 @@ class Program:
             return None
         if is_super(func.value):
             kind = tree.class_of(call)
-            bases = [b for b in self.bases(kind.name) if b in self.classes] if kind and kind.name in self.classes else []
+            bases = (
+                [b for b in self.bases(kind.name) if b in self.classes] if kind and kind.name in self.classes else []
+            )
             found = [self.method_of(base, func.attr) for base in bases]
             return [target for target in found if target]
         root = root_of(func)
@@ -381,17 +389,19 @@ class Program:
             return False
         for tree, node in self.reads.get(kind, ()):
             call = tree.parents[node]
-            if isinstance(call, ast.Call) and call.func is node:
-                around = tree.parents[call]
-                stored = isinstance(around, ast.Assign) and isinstance(around.targets[0], ast.Attribute)
-                if not (stored and len(around.targets) == 1 and self.instances.get(around.targets[0].attr)):  # type: ignore[union-attr]
-                    return False
-                name = around.targets[0].attr  # type: ignore[union-attr]
-                for where, mention in self.attributes[name]:
-                    reads = isinstance(mention.ctx, ast.Load)
-                    if reads and not (is_called(where, mention) or isinstance(where.parents[mention], ast.Attribute)):
-                        return False
-        return "forward" not in {n.attr for t, n in self.attributes.get("forward", ()) if not is_super(n.value)}
+            if isinstance(call, ast.Call) and call.func is node and not self._is_kept(tree.parents[call]):
+                return False
+        return all(is_super(node.value) for _, node in self.attributes.get("forward", ()))
+
+    def _is_kept(self, setting: ast.AST) -> bool:
+        """Whether a new instance is stored under an attribute that is only ever called, or asked for attributes of its own."""
+        if not (isinstance(setting, ast.Assign) and len(setting.targets) == 1):
+            return False
+        target = setting.targets[0]
+        if not (isinstance(target, ast.Attribute) and self.instances.get(target.attr)):
+            return False
+        reads = [(tree, n) for tree, n in self.attributes[target.attr] if isinstance(n.ctx, ast.Load)]
+        return all(is_called(tree, n) or isinstance(tree.parents[n], ast.Attribute) for tree, n in reads)
 
     def _roots(self, kind: str) -> set[str]:
         """The bases outside the file that a class comes from."""
@@ -410,7 +420,12 @@ class Program:
         family = set(self.heirs(target.owner, name))
         for tree, node in self.attributes.get(name, ()):
             kind = tree.class_of(node)
-            own = isinstance(node.value, ast.Name) and node.value.id == "self" and kind is not None and kind.name in family
+            own = (
+                isinstance(node.value, ast.Name)
+                and node.value.id == "self"
+                and kind is not None
+                and kind.name in family
+            )
             if not (own and is_called(tree, node)):
                 return False
         return True
@@ -422,7 +437,9 @@ class Program:
 
     # values -----------------------------------------------------------------------------------------------------------
 
-    def values_of(self, tree: Tree, node: ast.AST, asked: frozenset[tuple[int, str]] = frozenset()) -> frozenset[object] | None:
+    def values_of(
+        self, tree: Tree, node: ast.AST, asked: frozenset[tuple[int, str]] = frozenset()
+    ) -> frozenset[object] | None:
         """Every value that an expression can have, where the file shows it: texts, numbers, flags; None where it does not."""
         match node:
             case ast.Constant():
@@ -438,7 +455,9 @@ class Program:
                 return self._parameter_values(tree, node, asked)
         return None
 
-    def _parameter_values(self, tree: Tree, node: ast.Name, asked: frozenset[tuple[int, str]]) -> frozenset[object] | None:
+    def _parameter_values(
+        self, tree: Tree, node: ast.Name, asked: frozenset[tuple[int, str]]
+    ) -> frozenset[object] | None:
         function = tree.scope_of(node)
         target = next((t for t in self.targets if t.node is function), None)
         if target is None or node.id not in {a.arg for a in target.parameters} or is_set(tree, target.node, node.id):

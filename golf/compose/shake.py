@@ -10,7 +10,7 @@ from golf.compose.pieces import Folded, Piece, fold_once, has_body, with_text
 from golf.errors import GolfError
 from golf.recipe import Recipe
 from golf.recipe.catalogue import Catalogue, did_you_mean
-from golf.recipe.partfile import Definition, Import, Part
+from golf.recipe.partfile import Definition, Import
 
 # methods that a base class calls on its own; a test compares them with what torch's classes have
 CALLED_BY_BASE = {
@@ -55,7 +55,6 @@ class Live:
     knobs: set[str] = field(default_factory=set)
     decided: set[str] = field(default_factory=set)
     twin_faults: list[str] = field(default_factory=list)
-    soft: dict[str, list[str]] = field(default_factory=dict)  # part → parts that its slots chose
 
     def text_of(self, name: str) -> str:
         """A live definition without its dead methods."""
@@ -123,7 +122,6 @@ def _references(catalogue: Catalogue, owner: Definition, piece: Piece, live: Liv
         if imports:
             live.imports.update(dict.fromkeys(imports, part.stem))
         elif found is not None and name in chosen:
-            live.soft.setdefault(part.stem, []).append(found.part)
             yield found
         elif name not in ("h", "__file__", "__name__") and not hasattr(builtins, name):
             known = [*catalogue.definitions, *(i.bound for i in part.imports)]
@@ -171,37 +169,3 @@ def _refuse_clashes(catalogue: Catalogue, live: Live) -> None:
                 raise GolfError(
                     f"`{name}` is defined in {shown} and imported in {where}", "rename the definition [rule 3]"
                 )
-
-
-def module_order(catalogue: Catalogue, live: Live) -> list[Part]:
-    """The parts of the file: what is imported comes first, then what a slot chose where that makes no circle, the entry last."""
-    stems = {d.part for d in live.definitions.values()}
-    hard = {s: [u for _, u in catalogue.parts[s].uses if u in stems and u != s] for s in stems}
-    done: list[str] = []
-    open_: list[str] = []
-
-    def reaches_open(stem: str, seen: set[str]) -> bool:
-        if stem in open_:
-            return True
-        seen.add(stem)
-        return any(reaches_open(u, seen) for u in hard[stem] if u not in seen)
-
-    def visit(stem: str) -> None:
-        if stem in done or stem in open_:
-            return
-        open_.append(stem)
-        for used in dict.fromkeys(hard[stem]):
-            visit(used)
-        for chosen in dict.fromkeys(live.soft.get(stem, ())):
-            if chosen not in done and not reaches_open(chosen, set()):
-                visit(chosen)
-        open_.remove(stem)
-        done.append(stem)
-
-    entry = next(iter(live.definitions.values())).part
-    roots = sorted(stems - {entry})
-    for used in dict.fromkeys(hard[entry]):
-        visit(used)
-    for stem in [*roots, entry]:
-        visit(stem)
-    return [catalogue.parts[stem] for stem in done]

@@ -15,7 +15,7 @@ from golf.compose.lock import Lock, lock_of, lock_text, read_lock
 from golf.compose.pack import pack
 from golf.errors import Exit, GolfError
 from golf.files import sha256_of, toml_text, write_atomically
-from golf.project import find_root
+from golf.project import ADOPTED, find_root
 from golf.recipe import Recipe, diff, find_recipe, load_recipe
 
 
@@ -80,6 +80,10 @@ def check_submission(folder: Path) -> Drift:
         missing = SCRIPT if not path.is_file() else "golf.lock"
         return Drift(name, "missing", f"{name} has no {missing}: `golf compose {name}` writes it")
     script = path.read_bytes()
+    if lock.golf == ADOPTED:
+        same = sha256_of(script) == lock.script_sha256
+        what = "as it came; its script is its authors' own and is not composed" if same else "edited since"
+        return Drift(name, "same" if same else "edited", f"{name}: imported, {what}")
     composed = composition(load_recipe(folder / "recipe.toml"))
     fresh = script_of(composed, lock.form)
     now = lock_of(composed, fresh, lock.form)

@@ -18,7 +18,6 @@ from golf.compose.edits import (
     Change,
     Edit,
     applied,
-    dedented,
     lines_of,
     replaced,
     settled,
@@ -42,7 +41,8 @@ def trim(
     """
     now = dict(texts)
     for _ in range(MOST_ROUNDS):
-        program = Program({name: tree_of(text) for name, text in now.items()}, open_names, values)
+        before = {name: tree_of(texts[name]) for name, text in now.items() if text != texts[name]}
+        program = Program({name: tree_of(text) for name, text in now.items()}, open_names, values, before)
         changes = (change for rule in RULES for change in rule(program) if change)
         names = {id(tree): name for name, tree in program.trees.items()}
         done = list(applied(changes))
@@ -86,7 +86,11 @@ def constant_parameters(program: Program) -> Iterator[Change]:
             reads = tree.names_in(target.node, parameter.arg)
             if any(not isinstance(read.ctx, ast.Load) for read in reads):
                 continue
-            yield [without_parameter(tree, target.node, parameter.arg), *change, *(replaced(tree, read, text) for read in reads)]
+            yield [
+                without_parameter(tree, target.node, parameter.arg),
+                *change,
+                *(replaced(tree, read, text) for read in reads),
+            ]
 
 
 def _constant(program: Program, target: Target, parameter: ast.arg) -> tuple[str, Change] | None:
@@ -97,7 +101,10 @@ def _constant(program: Program, target: Target, parameter: ast.arg) -> tuple[str
     if not closed:
         if not (optional and target.is_plain and _is_forward(target)):
             return None
-        if any(t is not target and name in {a.arg for a in t.parameters} and not program.is_closed(t) for t in program.targets):
+        if any(
+            t is not target and name in {a.arg for a in t.parameters} and not program.is_closed(t)
+            for t in program.targets
+        ):
             return None  # a call that is not known may mean that one
         calls = [*calls, *program.reached[1]]
     own = _default_text(program.trees[target.owner], default) if default is not None else None
@@ -114,7 +121,7 @@ def _constant(program: Program, target: Target, parameter: ast.arg) -> tuple[str
             change.append(without_argument(where, call, value))
         elif default is None:
             return None
-        text = _constant_text(program, where, value, own is not None) if value else own
+        text = _constant_text(program, where, value, own) if value else own
         if text is None:
             return None
         texts.add(text)
@@ -130,11 +137,11 @@ def _is_forward(target: Target) -> bool:
     return target.kind is not None and target.node.name == "forward" and target.has_self
 
 
-def _constant_text(program: Program, tree: Tree, value: ast.expr, optional: bool) -> str | None:
-    """The text of an argument that means the same inside the function: a None or flag, members of a chain; for an optional one any
-    constant, which is then its default."""
+def _constant_text(program: Program, tree: Tree, value: ast.expr, default: str | None) -> str | None:
+    """The text of an argument that means the same inside the function: a None or flag, members of a chain, or what is the default."""
     if isinstance(value, ast.Constant):
-        return source(tree, value) if optional or value.value is None or isinstance(value.value, bool) else None
+        is_flag = value.value is None or isinstance(value.value, bool)
+        return source(tree, value) if is_flag or source(tree, value) == default else None
     names = value.elts if isinstance(value, ast.Tuple) else []
     members = [n for n in names if isinstance(n, ast.Name) and n.id in program.globals and tree.scope_of(n) is None]
     return source(tree, value) if names and len(members) == len(names) else None
@@ -208,9 +215,67 @@ def needless_methods(program: Program) -> Iterator[Change]:
             if only == "return self" and program.is_tuple(target.owner) and len(methods) == 1 and not target.parameters:
                 mentions = program.attributes.get(name, [])
                 if name not in program.instances and all(is_called(where, node) for where, node in mentions):
-                    yield [
-                        replaced(where, where.parents[node], source(where, node.value)) for where, node in mentions
-                    ]
+                    yield [replaced(where, where.parents[node], source(where, node.value)) for where, node in mentions]
+
+
+def constant_attributes(program: Program) -> Iterator[Change]:
+    """An attribute that is only ever a function of a module (`self.now = time.perf_counter`), read in its own class alone."""
+    for name, mentions in program.attributes.items():
+        stores = [(tree, node) for tree, node in mentions if not isinstance(node.ctx, ast.Load)]
+        if len(stores) != 1 or name in program.methods or any(tree is not stores[0][0] for tree, _ in mentions):
+            continue
+        tree, store = stores[0]
+        setting = tree.parents[store]
+        root = (
+            root_of(setting.value)
+            if isinstance(setting, ast.Assign) and isinstance(setting.value, ast.Attribute)
+            else None
+        )
+        if root is None or tree.scope_of(root) is not None or root.id in (*program.globals, "h", "self"):
+            continue
+        if isinstance(setting, ast.Assign) and len(setting.targets) == 1:
+            reads = [node for _, node in mentions if node is not store]
+            text = source(tree, setting.value)
+            yield [without_statement(tree, setting), *(replaced(tree, read, text) for read in reads)]
+
+
+def inlined_functions(program: Program) -> Iterator[Change]:
+    """A helper for chains that trimming has given the only chain's members, left with one call and one expression: the expression."""
+    for name in sorted(program.before.keys() & program.functions.keys()):
+        target = Target(name, program.functions[name])
+        tree, calls = program.trees[name], program.calls_of(target)
+        statements = [s for s in target.node.body if not _is_docstring(s)]
+        if len(calls) != 1 or len(statements) != 1 or target.node.decorator_list or not program.is_closed(target):
+            continue
+        where, call = calls[0]
+        given, returned = target.given(call), statements[0]
+        if (
+            given is None
+            or len(given) < len(target.parameters)
+            or not isinstance(returned, ast.Return)
+            or returned.value is None
+        ):
+            continue
+        inner = {n for names in tree.bound.values() for n in names} - given.keys()
+        outer = {n for scope in where.around(call) for n in where.bound.get(scope, ())}
+        free = {n.id for n in tree.reads}
+        if not free & program.globals - {n.id for n in program.before[name].reads}:
+            continue
+        if (
+            not all(isinstance(v, ast.Name | ast.Constant) and source(where, v) not in inner for v in given.values())
+            or free & outer
+        ):
+            continue
+        text = source(tree, returned.value).encode()
+        start = replaced(tree, returned.value, "").start
+        reads = [(n, value) for parameter, value in given.items() for n in tree.names_in(returned.value, parameter)]
+        for read, value in sorted(reads, key=lambda pair: -replaced(tree, pair[0], "").start):
+            edit = replaced(tree, read, source(where, value))
+            text = text[: edit.start - start] + edit.text.encode() + text[edit.end - start :]
+        closed = isinstance(
+            returned.value, ast.Call | ast.Name | ast.Attribute | ast.Subscript | ast.List | ast.Dict | ast.Constant
+        )
+        yield [replaced(where, call, text.decode() if closed else f"({text.decode()})")]
 
 
 # tests ----------------------------------------------------------------------------------------------------------------
@@ -366,7 +431,9 @@ def loops_of_one(program: Program) -> Iterator[Change]:
             if not isinstance(node, ast.DictComp | ast.ListComp) or len(node.generators) != 1:
                 continue
             each = node.generators[0]
-            if not (isinstance(each.iter, ast.Tuple) and len(each.iter.elts) == 1 and isinstance(each.target, ast.Name)):
+            if not (
+                isinstance(each.iter, ast.Tuple) and len(each.iter.elts) == 1 and isinstance(each.target, ast.Name)
+            ):
                 continue
             member, name = source(tree, each.iter.elts[0]), each.target.id
             if not isinstance(each.iter.elts[0], ast.Name) or len(each.ifs) > 1:
@@ -397,12 +464,14 @@ def _with_member(tree: Tree, part: ast.expr, name: str, member: str) -> str:
 
 
 def dead_locals(program: Program) -> Iterator[Change]:
-    """A local that is set by something without effect and never read."""
-    for tree in program.trees.values():
+    """A local that is set by something without effect, and that nothing reads any more; one that nothing ever read is the part's fault."""
+    for owner, before in program.before.items():
+        tree = program.trees[owner]
+        read_before = {n.id for n in before.nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
         for function in tree.nodes:
             if isinstance(function, ast.FunctionDef):
                 stores = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-                for name in sorted(stores):
+                for name in sorted(stores & read_before):
                     reads = [n for n in tree.names_in(function, name) if isinstance(n.ctx, ast.Load)]
                     if not reads and _is_removable(tree, function, name):
                         yield [without_statement(tree, s) for s in _settings(tree, function, name)]
@@ -417,7 +486,11 @@ def _is_removable(tree: Tree, function: ast.FunctionDef, name: str) -> bool:
     """Whether every statement that sets a local only does that, without effect."""
     stores = [n for n in tree.names_in(function, name) if not isinstance(n.ctx, ast.Load)]
     settings = _settings(tree, function, name)
-    return bool(stores) and len(settings) == len(stores) and all(is_pure(s.value) for s in settings if isinstance(s, ast.Assign))
+    return (
+        bool(stores)
+        and len(settings) == len(stores)
+        and all(is_pure(s.value) for s in settings if isinstance(s, ast.Assign))
+    )
 
 
 def _is_docstring(statement: ast.stmt) -> bool:
@@ -432,6 +505,8 @@ RULES: tuple[Callable[[Program], Iterator[Change]], ...] = (
     constant_fields,
     unread_fields,
     needless_methods,
+    constant_attributes,
+    inlined_functions,
     loops_of_one,
     equal_neighbours,
     needless_defaults,

@@ -5,12 +5,10 @@ written in order, so the files do not depend on how many; every one is decoded a
 making that was stopped goes on from its last whole shard.
 """
 
-import fcntl
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from multiprocessing import get_context
@@ -24,7 +22,7 @@ from golf.data import caseops
 from golf.data.shards import BOS, HEADER_BYTES, MAX_VOCABULARY, SHARD_TOKENS, write_shard
 from golf.data.tokenizer import load_tokenizer, train_tokenizer
 from golf.errors import Exit, GolfError
-from golf.files import json_text, parse_json, sha256_of_file, write_atomically
+from golf.files import Lock, json_text, parse_json, sha256_of_file, write_atomically
 
 VAL_DOCUMENTS = 50_000  # of the challenge's validation split
 TRANSFORMS = ("none", "caseops")
@@ -75,13 +73,13 @@ class Encoded:
 
     number: int
     ids: npt.NDArray[np.uint16]
-    sizes: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.uint16]
     text_bytes: int
     as_normalised: bool
 
     @property
     def counted_bytes(self) -> int:
-        return int(self.sizes.sum())
+        return int(self.sizes.sum(dtype=np.int64))
 
 
 def encode_document(sp: Any, number: int, text: str, transform: str) -> Encoded:
@@ -106,7 +104,7 @@ def encode_document(sp: Any, number: int, text: str, transform: str) -> Encoded:
     return Encoded(
         number,
         np.asarray([BOS, *ids], dtype=np.uint16),
-        np.concatenate(([0], sizes)),
+        np.concatenate(([0], sizes)).astype(np.uint16),
         text_bytes,
         _decoded(sp, ids, transform) == sp.normalize(text).replace("▁", " "),
     )
@@ -136,20 +134,37 @@ def make_dataset(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
-            manifest = folder / "manifest.json"
-            if manifest.is_file():
-                return _same(parse_json(manifest.read_text()), settings, folder)
-            writer = _Writer(folder, settings, tell)
-            try:
-                for document in _encode_all(writer, read, tokenizer, settings, processes):
-                    writer.add(document)
-            except BrokenProcessPool as fault:
-                raise GolfError(f"a process that encodes for {folder} died", "call it again to go on") from fault
-            return writer.finish()
+        lock = Lock(folder / ".making.lock")
+        if not lock.take():
+            raise GolfError(f"another process makes a data set in {folder}", "wait for it", Exit.REFUSED)
+        try:
+            return _made(folder, read, tokenizer, settings, processes, tell)
+        finally:
+            lock.path.unlink(missing_ok=True)
+            lock.release()
     except OSError as fault:
         raise GolfError(f"{folder} cannot be written: {fault.strerror or fault}",
                         "free some disk or name another folder; call it again to go on", Exit.REFUSED) from fault  # fmt: skip
+
+
+def _made(
+    folder: Path,
+    read: Callable[[int], Iterator[str]],
+    tokenizer: Path,
+    settings: Settings,
+    processes: int,
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    manifest = folder / "manifest.json"
+    if manifest.is_file():
+        return _same(parse_json(manifest.read_text()), settings, folder)
+    writer = _Writer(folder, settings, tell)
+    try:
+        for document in _encode_all(writer, read, tokenizer, settings, processes):
+            writer.add(document)
+    except BrokenProcessPool as fault:
+        raise GolfError(f"a process that encodes for {folder} died", "call it again to go on") from fault
+    return writer.finish()
 
 
 class _Writer:
@@ -172,6 +187,10 @@ class _Writer:
             strange = [one.name for one in self.folder.glob("fineweb_*.bin")]
             if strange:
                 raise GolfError(f"{self.folder} already holds shards ({min(strange)})", "name another folder: `--out`")
+            _write_json(path, self._state())  # from here on shards in the folder are ours
+            return
+        if not parse_json(path.read_text())["files"]:  # nothing was whole: other settings may take its place
+            _write_json(path, self._state())
             return
         state = _same(parse_json(path.read_text()), self.settings, self.folder)
         self.files, self.first, self.offset, self.split = (
@@ -324,18 +343,6 @@ def _lines(documents: Iterator[str], transform: str) -> Iterator[str]:
         read += len(text)
         if read >= TOKENIZER_TEXT:
             return
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; GolfError where another process makes a data set there. The system frees it when we die."""
-    with (folder / ".making.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise GolfError(f"another process makes a data set in {folder}", "wait for it", Exit.REFUSED) from None
-        yield
-    (folder / ".making.lock").unlink(missing_ok=True)
 
 
 def _write_json(path: Path, report: dict[str, Any]) -> None:

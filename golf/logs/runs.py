@@ -1,11 +1,11 @@
 """Runs as the unit of evidence: which runs of a file count, which are one run printed twice, which share a configuration."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from math import isnan
 
+from golf.files import sha256_of
 from golf.logs.result import LogFile, RunResult, same_run
 
 # names of hyper-parameters that every log prints and that differ from run to run or from machine to machine
@@ -37,7 +37,7 @@ def configuration(run: RunResult) -> dict[str, str]:
 def fingerprint(run: RunResult) -> str:
     """Twelve digits of the sha256 of `configuration`: equal for seeds of one configuration that print the same facts."""
     text = json.dumps(configuration(run), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return sha256_of(text.encode())[:12]
 
 
 def differing(one: Mapping[str, str], two: Mapping[str, str]) -> list[str]:

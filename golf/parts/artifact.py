@@ -1,4 +1,4 @@
-"""The container of every file that golf writes: magic, coder, manifest, payload, checksum. No pickle.
+"""The container of checkpoint, Hessians and artifact: magic, coder, manifest, payload, checksum. No pickle.
 
     "GOLF" · version u8 · coder 8 bytes · manifest bytes u32, unpacked u32 · payload bytes u64, unpacked u64 · manifest · payload · CRC-32
 
@@ -107,7 +107,10 @@ def read_container(path, coder):
         data = file.read()
     try:
         magic, _, name, manifest_bytes, _, _, unpacked_bytes = HEADER.unpack_from(data)
-        check(magic == b"GOLF" and zlib.crc32(data[:-4]) == struct.unpack("<I", data[-4:])[0], "its checksum does not hold")
+        check(
+            magic == b"GOLF" and zlib.crc32(data[:-4]) == struct.unpack("<I", data[-4:])[0],
+            "its checksum does not hold",
+        )
         check(name.rstrip(b"\0") == coder.name.encode(), f"written by the coder {name!r}, not by {coder.name}")
         payload_at = HEADER.size + manifest_bytes
         manifest = json.loads(zlib.decompress(data[HEADER.size : payload_at]))

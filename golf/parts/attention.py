@@ -1,4 +1,4 @@
-"""Causal grouped-query attention with RMS-normed queries and keys, rotary positions and a learned gain per query head."""
+"""Causal grouped-query attention: RMS-normed queries and keys, rotary positions, a learned gain per query head."""
 
 import torch
 import torch.nn.functional as F
@@ -135,5 +135,5 @@ class Attention(nn.Module):
             y = self.head_gate(y, u, flow)
         y = y.reshape(B, T, C)
         if self.h.adapters:
-            return adapt(flow, "o", y, self.proj(y)), flow
+            return adapt(flow, "o", u, self.proj(y)), flow
         return self.proj(y), flow

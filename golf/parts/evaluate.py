@@ -1,7 +1,9 @@
 """Scoring: nats and bytes of every target, summed in float64 and divided once.
 
-An evaluator is `report(h, env, model, stream, keep) -> Trace`, and a recipe's `reports` are run in order, each on the model as
-the artifact holds it; the last one is the score. Prediction index p scores target p + 1 of the stream from the tokens up to p.
+Reports are run in order, each on the model as the artifact holds it; the last one is the score. Prediction index p scores target
+p + 1 of the stream from the tokens up to p.
+
+An evaluator is `report(h, env, model, stream, keep) -> Trace`, a member of the chain `reports`.
 """
 
 import math
@@ -18,6 +20,7 @@ class Knobs:
     tilt: Slot = ""  # class (h, env, stream): (logits, targets, at) -> nats to learn from, nats to score
     eval_seq_len: "2 <= int <= 1048576" = 1024  # tokens
     val_batch_tokens: "8 <= int <= 1073741824" = 524_288  # over all ranks
+    eval_tail: bool = False  # score the targets after the last whole window, too
 
 
 class Smoke:
@@ -110,17 +113,20 @@ def share(env, count):
 
 
 def scored_targets(h, stream):
-    """How many targets every evaluator scores: the stream without a tail shorter than a window, as the challenge counts them."""
+    """How many targets every evaluator scores: the stream, and without `eval_tail` no tail shorter than a window, as the challenge counts."""
     windows = (len(stream.tokens) - 1) // h.eval_seq_len
     if not windows:
         raise ValueError(f"{len(stream.tokens)} validation tokens are fewer than one window of {h.eval_seq_len} + 1")
+    if h.eval_tail:
+        return len(stream.tokens) - 1
     return windows * h.eval_seq_len
 
 
 def plain(h, env, model, stream, keep=False):
     """Windows of `eval_seq_len` side by side; attention runs over document boundaries."""
     trace = Trace(env, stream, "roundtrip", f"final_int{h.mlp_bits}_{h.coder.name}_roundtrip", keep)
-    windows = share(env, scored_targets(h, stream) // h.eval_seq_len)
+    total = scored_targets(h, stream)
+    windows = share(env, total // h.eval_seq_len)
     batch = max(h.val_batch_tokens // 8 // h.eval_seq_len, 1)
     with torch.no_grad(), env.autocast():
         for first in windows[::batch]:
@@ -128,4 +134,9 @@ def plain(h, env, model, stream, keep=False):
             ids = stream.tokens[start:end].to(env.device).view(-1, h.eval_seq_len)
             targets = stream.tokens[start + 1 : end + 1].to(env.device).view(-1, h.eval_seq_len)
             trace.add(model(ids, targets), torch.arange(start, end).view(-1, h.eval_seq_len))
+        if h.eval_tail and env.rank == env.world_size - 1 and total % h.eval_seq_len:
+            start = windows.stop * h.eval_seq_len
+            ids = stream.tokens[start:total].to(env.device)[None]
+            targets = stream.tokens[start + 1 : total + 1].to(env.device)[None]
+            trace.add(model(ids, targets), torch.arange(start, total)[None])
     return trace.reduce()

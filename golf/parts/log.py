@@ -1,7 +1,8 @@
 """The run's log: the challenge's own line formats, and one machine line at the end.
 
-`RESULT_FIELDS` is the one definition of the `golf_result` line; golf's log reader imports it from here, and it does not ship.
 Every value is what this run measured; a field that a run could not measure is absent or null.
+
+`RESULT_FIELDS` is the one definition of the `golf_result` line; golf's log reader imports it from here, and it does not ship.
 """
 
 import json

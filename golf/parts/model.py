@@ -1,7 +1,9 @@
-"""The one forward: training, evaluation, test-time training, calibration and interpretation all run `GPT.forward`.
+"""A pre-norm transformer with tied embedding and head: one forward for whatever runs the model.
 
-Embedding → norm → U-Net of blocks → norm → tied head → softcap. Every block mixes the normed embedding x0 back in, then adds
-attention and MLP, each with a learned scale per channel. Everything else is a technique at a named point.
+Embedding → norm → blocks in the order of the route → norm → tied head → softcap.
+
+Training, evaluation, test-time training, calibration and interpretation all run `GPT.forward`. Everything that is not here is a
+technique at a named point.
 """
 
 from typing import NamedTuple
@@ -23,6 +25,7 @@ class Knobs:
     tied_embed_init_std: "0 < float <= 10" = 0.005
     softcap: "0 < float <= 1e4" = 30.0  # logits are bounded by softcap · tanh(z / softcap)
     cap_logits: bool = True  # bound the logits by the softcap | off: as they are
+    eval_cap: Slot = ""  # (h) -> module (z) -> logits, the cap outside training: without targets and with adapters
     embed_norm: bool = True  # norm the embedding
     output_norm: Slot = ""  # (h) -> module in place of the norm before the head
     ln_scale: bool = False  # scale every normed block input by 1 / √(layer + 1)
@@ -36,6 +39,7 @@ class Knobs:
     training_mlp: Slot = ""  # (h, u, up, down) -> y: an MLP's two products while its weights train, in one kernel
     training_nats: Slot = ""  # (h, logits, targets) -> nats while the weights train, from logits before the softcap
     adapters: bool = False  # test-time training may add low-rank adapters to every matrix
+    embed_adapter: bool = False  # test-time training may add a table's rows to the normed embedding
     block: Slot = "Block"  # class or function (h, layer), of a module: (x, flow) -> x, flow
     route: Slot = "UNet"  # class (h): (x, blocks, flow, loop) -> x
 
@@ -88,7 +92,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then MLP, each reading the normed stream and adding to it."""
+    """Attention, then MLP, each reading the normed stream, of which the embedding is mixed in, and adding to it by learned scales."""
 
     def __init__(self, h, layer):
         super().__init__()
@@ -110,19 +114,28 @@ class Block(nn.Module):
             return norm(x) * self.ln_gain
         return norm(x)
 
-    def forward(self, x, flow):
+    def mixed(self, x, flow):
         mix = self.resid_mix.to(x.dtype)
-        x = mix[0] * x + mix[1] * flow.x0
-        y, flow = self.attn(self.read(x), flow)
-        x = x + self.attn_scale.to(x.dtype) * y
-        u = self.read(x)
+        return mix[0] * x + mix[1] * flow.x0
+
+    def attention_of(self, u, flow):
+        y, flow = self.attn(u, flow)
+        return self.attn_scale.to(y.dtype) * y, flow
+
+    def mlp_of(self, u, flow):
         if self.h.mlp_in:
             for hook in self.mlp_in.values():
                 u = hook(u, flow)
         y = self.mlp(u)
         if self.h.adapters:
             y = adapt(flow, "mlp", u, y)
-        return x + self.mlp_scale.to(x.dtype) * y, flow
+        return self.mlp_scale.to(y.dtype) * y
+
+    def forward(self, x, flow):
+        x = self.mixed(x, flow)
+        y, flow = self.attention_of(self.read(x), flow)
+        x = x + y
+        return x + self.mlp_of(self.read(x), flow), flow
 
 
 class GPT(nn.Module):
@@ -140,9 +153,14 @@ class GPT(nn.Module):
         self.route = h.route(h)
         if h.output_norm:
             self.output_norm = h.output_norm(h)
+        if h.eval_cap:
+            self.eval_cap = h.eval_cap(h)
 
     def forward(self, ids, targets=None, *, docs=None, loop=True, lora=None):
-        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets."""
+        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
+
+        docs: bounds for `attend`. loop: True for the looped order, False for the plain one, a number for so many extra passes.
+        """
         x = self.tok_emb(ids)
         if self.h.embed_pre:
             for hook in self.embed_pre.values():
@@ -152,6 +170,8 @@ class GPT(nn.Module):
         if self.h.embed_post:
             for hook in self.embed_post.values():
                 x = hook(x, ids)
+        if self.h.embed_adapter and lora is not None:
+            x = x + lora("embed", -1, ids, x)
         flow = Flow(
             ids, docs, x0=x, rope=rotary_tables(self.h, ids.size(1), ids.device) if self.h.rotary else None, lora=lora
         )
@@ -167,7 +187,9 @@ class GPT(nn.Module):
         if self.h.training_nats:
             if targets is not None and torch.is_grad_enabled() and self.tok_emb.weight.requires_grad:
                 return self.h.training_nats(self.h, logits, targets)
-        if self.h.cap_logits:
+        if self.h.eval_cap and (targets is None or lora is not None):
+            logits = self.eval_cap(logits)
+        elif self.h.cap_logits:
             logits = self.h.softcap * torch.tanh(logits / self.h.softcap)
         if targets is None:
             return logits

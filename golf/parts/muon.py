@@ -11,14 +11,15 @@ class Knobs:
     ns_steps: "1 <= int <= 50" = 5
     grad: Chain = ()  # members change the update before it is orthogonalised: (g) -> g
     muon_wd: "0 <= float < 10" = 0.0  # decoupled weight decay
+    muon_wd_at: Slot = ""  # (h, clock) -> factor on Muon's weight decay
     bf16_momentum: bool = False  # momentum and gradient in bf16, as the banked scripts (PR #399 line) keep them
 
 
-def newton_schulz(g, steps, eps=1e-7):
+def newton_schulz(g, steps):
     """Five quintic steps move every singular value of g near 1, in bf16. g: (rows, cols)."""
     a, b, c = 3.4445, -4.7750, 2.0315
     x = g.bfloat16()
-    x = x / (x.norm() + eps)
+    x = x / (x.norm() + 1e-7)
     tall = x.size(0) > x.size(1)
     if tall:
         x = x.T
@@ -50,7 +51,10 @@ class Muon(torch.optim.Optimizer):
                 dist.all_reduce(flat)
             for p, slot in zip(params, slots):
                 if self.h.muon_wd:
-                    p.mul_(1 - group["lr"] * self.h.muon_wd)
+                    decay = group["lr"] * self.h.muon_wd
+                    if self.h.muon_wd_at:
+                        decay *= group["wd_factor"]
+                    p.mul_(1 - decay)
                 p.add_(slot.view_as(p).to(p.dtype), alpha=-group["lr"])
 
     def update(self, p, momentum):

@@ -1,4 +1,4 @@
-"""Optimizers from tags: Muon for the matrices, Adam for tables and scalars; every group keeps its base learning rate."""
+"""Optimizers from tags: Muon for the matrices, Adam for tables and scalars. Every group keeps its base learning rate."""
 
 import torch
 
@@ -24,7 +24,9 @@ def build_optimizers(h, tagged, env):
     if has_group(tagged, "bias"):
         groups["bias"] = (h.scalar_lr, 0.0)  # never decayed
     params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
-    assert {entry.tag.group for entry in tagged} <= {*params, "measured"}, "a parameter's group has no optimizer"
+    assert {entry.tag.group for entry in tagged} <= {*params, "measured", "untrained"}, (
+        "a parameter's group has no optimizer"
+    )
     adam = torch.optim.AdamW(
         [
             {"params": params[name], "lr": lr, "base_lr": lr, "weight_decay": wd}

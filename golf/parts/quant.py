@@ -1,7 +1,9 @@
 """Export: weights to integer codes and scales by role, and back. Small tensors stay floating point.
 
-The artifact holds `name:q` codes and `name:s` scales (one a row), or `name` in floating point; corrections add `name:…` of
-their own. A colon cannot occur in a parameter's name.
+The artifact holds `name:q` codes and `name:s` scales (one a row), or `name` in floating point. A colon cannot occur in a
+parameter's name.
+
+Corrections add `name:…` of their own.
 """
 
 import torch
@@ -34,6 +36,9 @@ class Knobs:
     assign_bits: Slot = ""  # (h, tagged, hessians) -> {name: bits}, for mixed precision; "" by role
     keep_float_numel: "0 <= int <= 1000000000" = 65_536  # tensors up to this many values are stored as fp16
     half_controls: bool = False  # control tensors as fp16 (#162 and after) | off: fp32 (the baseline, #65, #740)
+    wide_groups: Slot = (
+        ""  # class: choose(h, tagged, weights, hessians), code, rescale: columns with more bits than their matrix
+    )
     log_scales: bool = False  # scales as 8 bits, sixteen steps an octave | off: fp16
     prune: Slot = ""  # (h, tensors) -> None zeroes codes in place
     corrections: Chain = ()  # classes: add(h, tensors, weights) to the artifact, apply(tensors, weights) when it is read
@@ -75,6 +80,8 @@ def quantize(h, tagged, weights, hessians, rank=0, world_size=1):
     tensors, turn = {}, 0
     if h.assign_bits:
         assigned = h.assign_bits(h, tagged, hessians)
+    if h.wide_groups:
+        wide = h.wide_groups.choose(h, tagged, weights, hessians)
     for name, _, tag in tagged:
         w = weights[name].float().cpu()
         quantizer, bits = quantizer_of(h, tag.role)
@@ -89,8 +96,14 @@ def quantize(h, tagged, weights, hessians, rank=0, world_size=1):
             tensors[name] = w.half()
         else:
             tensors[f"{name}:q"] = tensors[f"{name}:s"] = None
+            if h.wide_groups and name in wide:
+                tensors[f"{name}:g"], tensors[f"{name}:gs"] = wide[name], None
             if turn % world_size == rank:  # the ranks take turns
-                codes, scale = quantizer(h, w.reshape(-1, w.size(-1)), hessians.get(name), bits, tag.role)
+                if h.wide_groups and name in wide:
+                    codes, scale, wide_scale = h.wide_groups.code(h, w, hessians[name], bits, tag.role, wide[name])
+                    tensors[f"{name}:gs"] = wide_scale.half()
+                else:
+                    codes, scale = quantizer(h, w.reshape(-1, w.size(-1)), hessians.get(name), bits, tag.role)
                 tensors[f"{name}:q"] = codes.view(w.shape)
                 tensors[f"{name}:s"] = log_codes(scale) if h.log_scales else scale.half()
             turn += 1
@@ -114,11 +127,19 @@ def dequantize(h, tensors):
         if not kind:
             weights[name] = tensor.float()
         elif kind == "q":
-            weights[base] = scaled(h, tensor, tensors[f"{base}:s"])
+            weights[base] = rows_of(h, tensors, base)
     if h.corrections:
         for Correction in h.corrections:
             Correction.apply(tensors, weights)
     return weights
+
+
+def rows_of(h, tensors, name):
+    """The fp32 weight (rows, columns) of a quantized tensor, before corrections."""
+    rows = scaled(h, tensors[f"{name}:q"], tensors[f"{name}:s"])
+    if h.wide_groups and f"{name}:g" in tensors:
+        h.wide_groups.rescale(h, rows, tensors[f"{name}:q"], tensors[f"{name}:g"], tensors[f"{name}:gs"])
+    return rows
 
 
 def scaled(h, codes, scale):

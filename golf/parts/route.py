@@ -1,4 +1,4 @@
-"""The order in which the blocks run, and the skips between the two halves of it."""
+"""U-Net skips: the first half of the order pushes its outputs, the second pops them, with learned weights."""
 
 import torch
 from torch import nn
@@ -20,8 +20,6 @@ def halves(h, loop):
 
 
 class UNet(nn.Module):
-    """The first part of the order pushes its outputs, the second pops them, last in first out, with learned weights."""
-
     def __init__(self, h):
         super().__init__()
         self.h = h
@@ -48,8 +46,11 @@ class UNet(nn.Module):
         if self.h.core and loop:
             for core in self.core.values():
                 x, flow = core(x, blocks, flow)
+        return self.decode(x, flow, blocks, decoder, skips)[0]
+
+    def decode(self, x, flow, blocks, decoder, skips):
         for row, layer in enumerate(decoder):
             if skips:
                 x = self.merge(x, skips.pop(), row)
             x, flow = blocks[layer](x, flow.next())
-        return x
+        return x, flow

@@ -16,6 +16,9 @@ class Knobs:
     momentum_warmup_start: "0 <= float < 1" = 0.85
     momentum_warmup_steps: "0 <= int <= 1000000000" = 500
     loop_from: "0 <= float < 1" = 0.0  # share of the training budget from which the looped order runs; 0 from the start
+    loop_whole_from: "0 <= float < 1" = (
+        0.0  # … from which all its passes run, one extra pass before; 0: all from loop_from
+    )
     reserve_seconds: "0 <= float <= 1e5" = 0.0  # kept off the training clock for calibration
 
 
@@ -35,6 +38,7 @@ class Clock:
         self.elapsed_seconds = 0.0
         self.running_since = None
         self.lr_factor = 1.0  # of the step last taken
+        self.context = None  # where documents are cut at a growing length: the length and the step it came with
 
     def start(self):
         self.env.synchronize()

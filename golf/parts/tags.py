@@ -1,4 +1,4 @@
-"""Tags: a parameter says at its birth how it starts, who optimises it and how it is stored. Nothing is routed by name."""
+"""Tags: a parameter says when it is made how it starts, who optimises it and how it is stored. Nothing is routed by name."""
 
 import zlib
 from typing import NamedTuple
@@ -7,7 +7,8 @@ import torch
 
 
 class Tag(NamedTuple):
-    group: str  # optimizer: "matrix" (Muon), "scalar", "embed", "bias" (Adam); "measured": statistics, which learn nothing
+    # optimizer: "matrix" (Muon), "scalar", "embed", "bias" (Adam); "measured": statistics, which learn nothing; "untrained": none
+    group: str
     role: str  # quantizer: "attn", "mlp", "embed", "table", "gate", "control"
     master: str  # "fp32", or "compute": the optimizer updates it in the dtype of the activations
     init: object  # (h, weight, rng) -> None fills the weight in place; None keeps the value it was made with

@@ -9,7 +9,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from golf.parts.artifact import RawCoder, write_container
 from golf.parts.data import Stream
-from golf.parts.evaluate import plain
 from golf.parts.knobs import Chain, Slot
 from golf.parts.optim import build_optimizers
 from golf.parts.schedule import Clock
@@ -26,7 +25,8 @@ class Knobs:
     export_weights: Slot = "raw_weights"  # (model, averages): puts the weights to export into the model
     parallel: Slot = "ddp"  # (env, model) -> model that averages the gradients over the ranks in its backward
     average_gradients: Slot = ""  # (env, model) does so after clipping, where `parallel` leaves it
-    documents: Slot = ""  # (h, ids) -> bounds of the documents that attention keeps apart in training
+    documents: Slot = ""  # (h, ids, clock) -> bounds of the documents that attention keeps apart in training
+    validation: Slot = "plain"  # the evaluator of the float model, during training and at its end
     checkpoint: Slot = (
         ""  # class (h, env, log, model, optimizers, loader, clock): keeps the training's state to go on from
     )
@@ -60,7 +60,7 @@ def take_step(h, env, model, loader, optimizers, clock, loop=True):
             model.require_backward_grad_sync = micro == env.grad_accum_steps - 1
         with env.autocast():
             if h.documents:
-                loss = model(ids, targets, docs=h.documents(h, ids), loop=loop).mean()
+                loss = model(ids, targets, docs=h.documents(h, ids, clock), loop=loop).mean()
             else:
                 loss = model(ids, targets, loop=loop).mean()
         loss_sum += loss.detach()
@@ -77,6 +77,8 @@ def take_step(h, env, model, loader, optimizers, clock, loop=True):
                 group["lr"] = h.group_lr(h, group, clock)
             if "momentum" in group:
                 group["momentum"] = momentum
+                if h.muon_wd_at:
+                    group["wd_factor"] = h.muon_wd_at(h, clock)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     return loss_sum / env.grad_accum_steps
@@ -90,9 +92,10 @@ def warm_up(h, env, log, model, trained, optimizers):
         take_step(h, env, trained, loader, optimizers, clock)
         log(f"warmup_step:{i + 1}/{h.warmup_steps}")
     if h.loop_from:
-        for i in range(h.warmup_steps):
-            take_step(h, env, trained, loader, optimizers, clock, loop=False)
-            log(f"loop_warmup_step:{i + 1}/{h.warmup_steps}")
+        for loop in (False, 1) if h.loop_whole_from else (False,):
+            for i in range(h.warmup_steps):
+                take_step(h, env, trained, loader, optimizers, clock, loop=loop)
+                log(f"loop_warmup_step:{i + 1}/{h.warmup_steps}")
     with torch.no_grad():
         for name, param, _ in collect(model):
             param.copy_(start[name])
@@ -117,7 +120,7 @@ def raw_weights(model, averages):
 def validate(h, env, log, model, stream, clock):
     """Score the whole validation split with the clock stopped."""
     clock.pause()
-    trace = plain(h, env, model, stream)
+    trace = h.validation(h, env, model, stream)
     milliseconds = 1000 * clock.elapsed_seconds
     log(
         f"step:{clock.step}/{env.iterations} val_loss:{trace.loss:.4f} val_bpb:{trace.bpb:.4f} "
@@ -130,7 +133,7 @@ def validate(h, env, log, model, stream, clock):
 def score_average(h, env, log, model, stream):
     """Score the weights that are exported, where they are not those of the last step."""
     begun = time.perf_counter()
-    trace = plain(h, env, model, stream)
+    trace = h.validation(h, env, model, stream)
     log(
         f"pre-quantization post-ema val_loss:{trace.loss:.8f} val_bpb:{trace.bpb:.8f} "
         f"eval_time:{1000 * (time.perf_counter() - begun):.0f}ms"
@@ -181,6 +184,8 @@ def train(h, env, log, model):
             break
         if h.loop_from:
             loop = clock.progress() >= h.loop_from
+            if h.loop_whole_from and loop and clock.progress() < h.loop_whole_from:
+                loop = 1  # extra pass
             loss = take_step(h, env, trained, loader, optimizers, clock, loop=loop)
         else:
             loss = take_step(h, env, trained, loader, optimizers, clock)

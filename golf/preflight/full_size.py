@@ -33,7 +33,7 @@ def check_full_size(recipe: Recipe) -> None:
             update(recipe, model, optimizers)
     ids = torch.zeros((1, recipe.values["eval_seq_len"]), dtype=torch.int64, device="meta")
     with blaming(recipe, "scoring at full size"), watching(recipe, model), torch.no_grad():
-        docs = documents_of(h, ids)
+        docs = documents_of(recipe, h, ids)
         check_shape(model(ids, ids, docs=docs), ids.shape, "nats")
         check_shape(model(ids, docs=docs), (*ids.shape, recipe.values["vocab_size"]), "logits")
 
@@ -67,7 +67,7 @@ def backward(recipe: Recipe, model: Any, *, loop: bool, sequences: int = 1) -> N
 
     h = namespace(recipe)
     ids = torch.zeros((sequences, recipe.values["train_seq_len"]), dtype=torch.int64, device="meta")
-    nats = model(ids, ids, docs=documents_of(h, ids), loop=loop)
+    nats = model(ids, ids, docs=documents_of(recipe, h, ids), loop=loop)
     check_shape(nats, ids.shape, "nats")
     nats.mean().backward()
 
@@ -100,13 +100,17 @@ def _one_of_a_shape(optimizers: list[Any]) -> Iterator[None]:
             group["params"] = params
 
 
-def documents_of(h: Any, ids: Any) -> Any:
+def documents_of(recipe: Recipe, h: Any, ids: Any) -> Any:
     """The bounds of documents as training hands them to attention, counted on real tokens; None where it hands none."""
     import torch
 
+    from golf.parts.schedule import Clock
+
     if not h.documents:
         return None
-    return h.documents(h, torch.zeros(ids.shape, dtype=torch.int64)).to(ids.device)
+    clock = Clock(OneProcess(recipe, "cpu", Path()), 0.0)
+    docs = h.documents(h, torch.zeros(ids.shape, dtype=torch.int64), clock)
+    return docs._replace(bounds=docs.bounds.to(ids.device))
 
 
 def check_shape(tensor: Any, shape: tuple[int, ...], what: str) -> None:

@@ -106,7 +106,7 @@ def predict_memory(recipe: Recipe, dtype_name: str = "bfloat16", sequences: int 
         ledger.at = "the forward pass"
         ids = torch.zeros((sequences, values["train_seq_len"]), dtype=torch.int64, device="meta")
         before = ledger.live_bytes
-        loss = model(ids, ids, docs=documents_of(h, ids)).mean()
+        loss = model(ids, ids, docs=documents_of(recipe, h, ids)).mean()
         activations = ledger.live_bytes - before
         ledger.at = "the backward pass"
         loss.backward()

@@ -104,9 +104,14 @@ def _train(twin: Recipe, h: Any, env: OneProcess, log: Quiet, model: Any) -> Any
             not isinstance(batch, torch.Tensor)
             or batch.dtype != torch.int64
             or batch.ndim != 2
-            or batch.size(1) != twin.values["train_seq_len"]
+            or batch.size(1) % twin.values["train_seq_len"]
         ):
-            raise _fault(twin, "loader", h.loader, "gives batches that are not (sequences, train_seq_len) int64")
+            raise _fault(
+                twin,
+                "loader",
+                h.loader,
+                "gives batches that are not (sequences, train_seq_len) int64, or one row of many",
+            )
     with blaming(twin, "one step of the small twin"):
         if has_group(collect(model), "measured"):
             model.train()

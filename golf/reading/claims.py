@@ -10,6 +10,7 @@ HEADLINE = (
     *("val_bpb", "mean_val_bpb", "val_bpb_mean", "mean_bpb", "bpb_mean", "val_bpb_3seed_mean"),
     *("final_val_bpb", "final_bpb"),
 )
+DATE = re.compile(r"20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
 NUMBER = re.compile(r"\s*\d{1,9}\.\d{1,15}\s*")  # as text
 
 
@@ -50,6 +51,16 @@ def claimed_scores(claims: Mapping[str, Any] | None) -> list[tuple[float, int]]:
     found = [(claim.val_bpb, claim.digits) for claim in seed_claims(table).values() if claim.val_bpb is not None]
     head = headline(table)
     return found if head is None else [*found, (head, len(repr(head).partition(".")[2]))]
+
+
+def author_and_date(claims: Mapping[str, Any] | None, folder_name: str = "") -> tuple[str, str]:
+    """Who made a record and on which day (ISO), by its claims, else by the date that begins its folder's name; "" for unknown."""
+    table = claims or {}
+    author = next(
+        (str(table[key]) for key in ("author", "github_id") if isinstance(table.get(key), str) and table[key]), ""
+    )
+    found = DATE.match(str(table.get("date") or "")) or DATE.match(folder_name)
+    return author, found[0] if found else ""
 
 
 def claimed_track(claims: Mapping[str, Any] | None, place: str = "") -> str:

@@ -22,7 +22,6 @@ MAX_PACKED_BYTES = 32_000_000
 MAX_LAYERS = 5
 OPENERS = frozenset(("open", "read_text", "read_bytes", "Path"))
 MAX_STUB_BYTES = 2_000  # a stub runs another file and does little else
-MAX_NEWER_BYTES = 2_000_000  # of a script that is parsed a second time, by another grammar
 FILE_NAME = re.compile(r"(?:\./|/)?[\w-]+(?:/[\w-]+)*\.(?:py|txt|bin|xz|lzma|br|gz|zst|b64|b85|pyc)")
 
 
@@ -143,11 +142,9 @@ def _tree(text: str) -> ast.Module:
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:
-        tree = None
-        if len(text) <= MAX_NEWER_BYTES and isinstance(fault, SyntaxError):
-            from golf.reading.newer_syntax import tree_of_newer
+        from golf.reading.newer_syntax import tree_of_newer
 
-            tree = tree_of_newer(text)
+        tree = tree_of_newer(text) if isinstance(fault, SyntaxError) else None
         if tree is None:
             raise NotPython(f"not Python: {fault}", "`golf unpack` reads Python scripts") from fault
         return tree

@@ -131,13 +131,17 @@ def reads(catalogue: Catalogue, name: str) -> list[tuple[str, int, str]]:
     """(file, line, text) of every line of the parts that reads a knob."""
     found = []
     for part in catalogue.parts.values():
-        if f".{name}" not in part.text:
-            continue
-        lines = part.text.splitlines()
-        for node in ast.walk(ast.parse(part.text)):
-            if isinstance(node, ast.Attribute) and node.attr == name and _is_h(node.value):
-                found.append((part.shown, node.lineno, lines[node.lineno - 1].strip()))
+        if f".{name}" in part.text:
+            found += [(part.shown, line, text) for knob, line, text in _reads_of(part.text) if knob == name]
     return sorted(set(found), key=lambda read: (read[0] != catalogue.parts[catalogue.knobs[name].part].shown, *read))
+
+
+@lru_cache(maxsize=256)
+def _reads_of(text: str) -> tuple[tuple[str, int, str], ...]:
+    """(name, line, the line) of everything that a part reads of `h`."""
+    lines = text.splitlines()
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute) and _is_h(node.value)]
+    return tuple((node.attr, node.lineno, lines[node.lineno - 1].strip()) for node in nodes)
 
 
 def _is_h(node: ast.expr) -> bool:

@@ -28,6 +28,7 @@ ABOUT: Mapping[str, tuple[type, bool]] = MappingProxyType(
         "ruling": (list, True),
         "legal_variant": (str, True),
         "entry": (str, True),
+        "unsaid": (list, False),
     }
 )
 
@@ -62,7 +63,8 @@ def _assemble(line: list[tuple[Path, dict[str, Any]]]) -> Recipe:
     if "name" in values:
         values["name"] = name
     fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in about.items()}
-    fields |= {"name": name, "published": MappingProxyType(about.get("published", {}))}
+    unsaid = tuple(MappingProxyType(row) for row in about.get("unsaid", ()))
+    fields |= {"name": name, "published": MappingProxyType(about.get("published", {})), "unsaid": unsaid}
     return Recipe(
         path=path,
         chain=tuple(name_of(*entry) for entry in line),
@@ -77,7 +79,7 @@ def _assemble(line: list[tuple[Path, dict[str, Any]]]) -> Recipe:
 
 def _is_about(key: str, value: Any) -> bool:
     """Whether a key says what a recipe is; `[entry]` is a section, for it is a part too."""
-    return key in ABOUT and (key == "published" or not isinstance(value, dict))
+    return key in ABOUT and (key in ("published", "unsaid") or not isinstance(value, dict))
 
 
 def _about(file: Path, table: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,6 +87,9 @@ def _about(file: Path, table: Mapping[str, Any]) -> dict[str, Any]:
     about = {key: value for key, value in table.items() if _is_about(key, value)}
     for key, value in about.items():
         wanted = ABOUT[key][0]
+        if key == "unsaid":
+            _refuse_unsaid(file, value)
+            continue
         inner = int if key == "seeds" else str
         members = value if isinstance(value, list) else []
         if type(value) is not wanted or any(type(member) is not inner for member in members):
@@ -97,6 +102,16 @@ def _about(file: Path, table: Mapping[str, Any]) -> dict[str, Any]:
     if about.get("entry", DEFAULT_ENTRY).count(":") != 1:
         raise GolfError(f"`entry` in {file} is {about['entry']!r}", f'write it as "{DEFAULT_ENTRY}"')
     return about
+
+
+def _refuse_unsaid(file: Path, value: Any) -> None:
+    """GolfError where the facts that a row's README leaves out are not tables of a kind, a sentence and its evidence."""
+    wanted = {"kind", "says", "evidence"}
+    rows = value if isinstance(value, list) else [value]
+    if not all(
+        isinstance(row, dict) and row.keys() == wanted and all(type(v) is str for v in row.values()) for row in rows
+    ):
+        raise GolfError(f"`unsaid` in {file} is {value!r}", "it is a list of tables with `kind`, `says` and `evidence`")
 
 
 def _knob_values(catalogue: Catalogue, file: Path, table: Mapping[str, Any]) -> dict[str, Any]:

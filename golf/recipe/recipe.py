@@ -24,6 +24,7 @@ NO_PARTS = Catalogue("", MappingProxyType({}), MappingProxyType({}), MappingProx
 class Recipe:
     """Every choice of a submission. values: knob → value, all knobs of all parts; origins: knob → the recipe that set it.
 
+    unsaid: what the row's code does that its README does not say, each with kind, says and evidence.
     own: the knobs that this recipe sets itself (with overrides): these must be read. chain: this recipe and its ancestors.
     catalogue: the parts that it chooses from, its submissions' techniques among them, as they were when it was loaded.
     full: of a small twin, the values of the recipe that it is the twin of where they differ.
@@ -40,6 +41,7 @@ class Recipe:
     source: str = ""
     published: Mapping[str, Any] = field(default_factory=dict)
     ruling: tuple[str, ...] = ()
+    unsaid: tuple[Mapping[str, str], ...] = ()
     legal_variant: str = ""
     entry: str = DEFAULT_ENTRY
     chain: tuple[str, ...] = ()
@@ -58,6 +60,11 @@ class Recipe:
     @property
     def extends(self) -> str | None:
         return self.chain[1] if len(self.chain) > 1 else None
+
+    @property
+    def lineage(self) -> tuple[str, ...]:
+        """Its chain as people tell it: a recipe that bears its parent's name is told once."""
+        return tuple(name for i, name in enumerate(self.chain) if i == 0 or name != self.chain[i - 1])
 
     @property
     def twin(self) -> Mapping[str, Any]:

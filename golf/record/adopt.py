@@ -3,22 +3,27 @@
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from golf.challenge import SCRIPT
 from golf.errors import Exit, GolfError
 from golf.files import copy_folder, sha256_of, toml_text, write_atomically
+from golf.logs import RunResult
 from golf.project import ADOPTED, find_root
 from golf.reading.choice import choose_logs
 from golf.reading.folder import Folder, SeedLog, open_folder
+from golf.reading.needs import needs_of
 from golf.reading.script import find_script
 from golf.recipe.catalogue import load_catalogue
-from golf.record.elsewhere import Adopted, store_results
+from golf.record.elsewhere import NOTHING_STATED, Adopted, Stated, store_results, with_hardware
 from golf.run.foreign import shipped_beside
 
 
-def adopt_folder(path: Path, name: str | None = None, root: Path | None = None) -> Adopted:
+def adopt_folder(
+    path: Path, name: str | None = None, root: Path | None = None, stated: Stated = NOTHING_STATED
+) -> Adopted:
     """A record folder → submissions/<name>: readable script, recipe with what the logs say, original kept, results in the store.
 
     Raises GolfError: no folder, no script, a name that is taken, a script that cannot be unpacked.
@@ -45,16 +50,31 @@ def adopt_folder(path: Path, name: str | None = None, root: Path | None = None) 
         for helper in shipped_beside(record.path):
             if helper not in evidence:
                 write_atomically(draft / helper.relative_to(record.path), helper.read_bytes())
-        chosen, notes = choose_logs(record)
+        chosen, notes = choose_logs(record, stated.seeds)
+        runs = {seed: (log.path, with_hardware(log.run, stated.hardware)) for seed, log in chosen.items()}
         (draft / "recipe.toml").write_text(recipe_text(name, record, chosen), encoding="utf-8")
         (draft / "golf.lock").write_text(lock_text(name, (draft / SCRIPT).read_bytes()), encoding="utf-8")
         draft.rename(target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     ran = script.read_bytes()
-    results = {seed: (log.path, log.run) for seed, log in chosen.items()}
-    store_results(target, ran, results, track=record.track, root=root or find_root(target))
-    return Adopted(target, tuple(chosen), unwrapped.layers, tuple(notes))
+    remarks = (
+        () if stated.hardware is None else (f"hardware stated by hand: {stated.hardware[0]}x {stated.hardware[1]}",)
+    )
+    store_results(target, ran, runs, track=record.track, root=root or find_root(target), remarks=remarks)
+    return Adopted(target, tuple(chosen), unwrapped.layers, (*notes, *_remarks(target, unwrapped.remark, runs)))
+
+
+def _remarks(target: Path, syntax: str, runs: Mapping[int, tuple[Path, RunResult]]) -> list[str]:
+    """What to know of an import: what its script needs, and whether its logs name their hardware."""
+    needs = needs_of(target / SCRIPT)
+    found = [f"its script {needs.text}"] if needs.text else [f"its script {syntax}"] if syntax else []
+    nameless = [seed for seed, (_, run) in runs.items() if run.gpu is None and not (run.result or {}).get("device")]
+    if nameless:
+        found.append(
+            f"no log of seed {', '.join(map(str, nameless))} names its hardware; state it: `--hardware '8x NVIDIA H100 80GB HBM3'`"
+        )
+    return found
 
 
 def recipe_text(name: str, record: Folder, chosen: dict[int, SeedLog]) -> str:

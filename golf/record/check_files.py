@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterator
 
 from golf.files import own_files, sha256_of_file
+from golf.reading.claims import HEADLINE
 from golf.reading.folder import Folder
 from golf.record.findings import Check, Finding
 
 REQUIRED = ("author", "github_id", "name", "date", "val_bpb")
 NAME = re.compile(r"\d{4}-\d{2}-\d{2}_[A-Za-z0-9._-]+")
-STANDS_IN = {"val_bpb": ("mean_val_bpb", "mean_bpb"), "name": ("run_name",)}
+STANDS_IN = {"val_bpb": HEADLINE[1:], "name": ("run_name",)}
 
 
 def names(folder: Folder) -> Iterator[Finding]:
@@ -52,7 +53,9 @@ def fields(folder: Folder) -> Iterator[Finding]:
     if empty:
         yield Finding("stub", "medium", f"{' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty strings")
     bpb = claims.get("val_bpb")
-    if isinstance(bpb, bool) or (bpb is not None and not isinstance(bpb, int | float)):
+    if isinstance(bpb, str) and folder.headline is not None:
+        yield Finding("missing-field", "low", f"val_bpb is text, not a number: {bpb!r}")
+    elif isinstance(bpb, bool) or (bpb is not None and not isinstance(bpb, int | float)):
         yield Finding("missing-field", "medium", f"val_bpb is no number: {bpb!r}")
     elif isinstance(bpb, int | float) and not 0.01 < bpb < 12:
         yield Finding("bpb", "high", f"val_bpb {bpb} cannot be")

@@ -6,6 +6,7 @@ from math import log10
 from statistics import fmean
 
 from golf.board import official
+from golf.logs.agreement import agreement
 from golf.logs.backing import backing
 from golf.reading.folder import README_NUMBER, Folder, SeedLog
 from golf.record.check_sizes import shipped_totals
@@ -14,7 +15,17 @@ from golf.stats import BYTES_PER_TOKEN, bytes_per_token_of, sd_convention
 
 CANONICAL_BYTES = 151.08e6  # of the official validation split
 BYTES_TOLERANCE = 0.002
+FAR_RATIO = 2e-3  # two texts, or two ways to count bytes; nearer, a number of another evaluation
 RATIOS = {1024: "sp1024", 4096: "sp4096", 8192: "sp8192", 256: "byte", 260: "byte"}
+
+
+ROUNDING = 1e-6  # a claim this near to a log's number is a rounding of it, whatever its digits
+SMALL = 1e-4  # and one this near was re-averaged or cut; a larger distance is another number
+
+
+def _severity(distance: float) -> str:
+    """Of a claimed BPB that no log prints, by how far it is away."""
+    return "low" if distance <= ROUNDING else "medium" if distance <= SMALL else "high"
 
 
 def _near(one: float, two: float, digits: int) -> bool:
@@ -25,7 +36,7 @@ def _near(one: float, two: float, digits: int) -> bool:
 def score(folder: Folder) -> Iterator[Finding]:
     """val_bpb is a log's score, the mean of the seeds, or else a finding."""
     scored = [log for log in folder.logs if log.run.score is not None]
-    claim = folder.number("val_bpb", "mean_val_bpb", "mean_bpb")
+    claim = folder.headline
     values = [value for log in scored if (value := log.run.val_bpb) is not None]
     if claim is None:
         yield from _mislabelled(folder, values)
@@ -62,7 +73,8 @@ def score(folder: Folder) -> Iterator[Finding]:
         if staged
         else ""
     )
-    yield Finding("bpb", "high", f"claimed {claim}, logs {listed}, mean {fmean(values):.8f}{other}")
+    distance = min(abs(claim - value) for value in (*values, *means))
+    yield Finding("bpb", _severity(distance), f"claimed {claim}, logs {listed}, mean {fmean(values):.8f}{other}")
 
 
 def _coarsest(folder: Folder) -> int:
@@ -128,7 +140,8 @@ def seed_scores(folder: Folder) -> Iterator[Finding]:
                               f"which prints seed {elsewhere[0].run.seed}")  # fmt: skip
             else:
                 found = ", ".join(f"{log.name} {log.run.val_bpb}" for log in logs)
-                yield Finding("bpb", "high", f"seed {seed} claimed {entry.val_bpb}, logs {found}")
+                distance = min(abs(entry.val_bpb - (log.run.val_bpb or 99.0)) for log in logs)
+                yield Finding("bpb", _severity(distance), f"seed {seed} claimed {entry.val_bpb}, logs {found}")
             continue
         run = backed[0].run
         for what, claimed, logged in (
@@ -201,6 +214,18 @@ def bytes_per_token(folder: Folder) -> Iterator[Finding]:
     yield from _consistent(folder)
 
 
+def agrees(folder: Folder) -> Iterator[Finding]:
+    """Loss and BPB of every stage of a log imply one number of bytes per token; mixtures and parts of the text are named."""
+    for log in folder.logs:
+        found = agreement(log.run)
+        if found.agrees is False:
+            beyond = max(abs(one.bytes_per_token / (found.common or 1.0) - 1) for one in found.departing)
+            yield Finding("ratio", "high" if beyond > FAR_RATIO else "medium", f"{log.name}: {found.why}")
+        for one in found.excepted:
+            yield Finding("ratio", "info", f"{log.name}: `{one.score.label}` (line {one.score.line}) has {one.bytes_per_token:.5f} bytes per token; by its label "
+                          "a mixture or a part of the text")  # fmt: skip
+
+
 def _consistent(folder: Folder) -> Iterator[Finding]:
     """The claimed loss and BPB are of one evaluation: they imply the bytes per token of the logs, or of an official tokenizer."""
     loss, bpb = folder.number("val_loss"), folder.number("val_bpb")
@@ -247,4 +272,4 @@ def board(folder: Folder) -> Iterator[Finding]:
         yield Finding("leaderboard", "info", f"the leaderboard says {row.score}, submission.json {claim}")
 
 
-CHECKS: tuple[Check, ...] = (score, seed_scores, deviation, traps, bytes_per_token, readme, board)
+CHECKS: tuple[Check, ...] = (score, seed_scores, deviation, traps, bytes_per_token, agrees, readme, board)

@@ -8,6 +8,7 @@ from golf import __version__
 from golf.challenge import CAP_BYTES
 from golf.record.evidence import Evidence, Seed
 
+CANONICAL_VAL_BYTES = 151.08e6  # of the official validation split
 NOT_A_RESULT = "not a challenge result"
 
 
@@ -79,16 +80,28 @@ def blurb(evidence: Evidence, remark: bool = True) -> str:
 
 def why_local(evidence: Evidence) -> str:
     """Why a local record is no result of the challenge."""
-    tokens = max((seed.run.val_tokens or 0 for seed in evidence.seeds), default=0)
+    unnamed = [seed.seed for seed in evidence.seeds if not device_of(seed)]
+    if unnamed:
+        return f"no log of seed {', '.join(map(str, unnamed))} names the hardware that it ran on (`golf record … --hardware '8x NVIDIA H100 80GB HBM3'` states it)"
     where = f"it ran on {hardware(evidence)}, not on 8xH100"
-    return f"{where}, and was scored on {tokens:,} validation tokens of its own data" if tokens else where
+    tokens = max((seed.run.val_tokens or 0 for seed in evidence.seeds), default=0)
+    implied = [seed.run.val_bytes for seed in evidence.seeds if seed.run.val_bytes is not None]
+    official = bool(implied) and all(abs(one / CANONICAL_VAL_BYTES - 1) < 0.002 for one in implied)
+    return (
+        f"{where}, and was scored on {tokens:,} validation tokens of its own data" if tokens and not official else where
+    )
+
+
+def device_of(seed: Seed) -> str:
+    """The device as the run, its log or its user names it; "" for unknown."""
+    return str((seed.run.result or {}).get("device") or seed.run.gpu or "")
 
 
 def hardware(evidence: Evidence) -> str:
     """The devices as the runs named them, e.g. `8x NVIDIA H100 80GB HBM3`."""
     names = []
     for seed in evidence.seeds:
-        device = str((seed.run.result or {}).get("device") or seed.run.gpu or "unknown hardware")
+        device = device_of(seed) or "unknown hardware"
         world = seed.run.world_size
         if device == "cpu":
             names.append(f"{world or 1} CPU process{'es' * ((world or 1) > 1)}")
@@ -103,8 +116,8 @@ def attribution(evidence: Evidence) -> dict[str, str]:
     if recipe is None:
         return {}
     people = {"authors": ", ".join(recipe.authors), "credits": "; ".join(recipe.credits), "source": recipe.source}
-    if len(recipe.chain) > 1:
-        people["recipes"] = " < ".join(recipe.chain)
+    if len(recipe.lineage) > 1:
+        people["recipes"] = " < ".join(recipe.lineage)
     return {key: value for key, value in people.items() if value}
 
 

@@ -1,7 +1,7 @@
 """What a record is written from: the finished runs of one script, their logs, and the submission's recipe."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from golf.errors import Exit, GolfError
 from golf.files import sha256_of, sha256_of_file
 from golf.logs import RunResult, read_log
 from golf.project import find_root
+from golf.record.elsewhere import with_hardware
 from golf.record.weights import Shipped, shipped_of
 from golf.run.advice import way_on
 from golf.run.layout import is_foreign
@@ -91,8 +92,15 @@ class Evidence:
         return self.track != "local"
 
 
-def gather(submission: Path, set_id: str | None = None, seeds: Sequence[int] | None = None) -> Evidence:
+def gather(
+    submission: Path,
+    set_id: str | None = None,
+    seeds: Sequence[int] | None = None,
+    hardware: tuple[int, str] | None = None,
+) -> Evidence:
     """The newest set of finished runs of `submission` (or `set_id`), all its seeds or those named.
+
+    hardware: (ranks, device) of the runs, where neither a log nor the run store names it.
 
     Raises GolfError (exit 10) when there is none, one is unfinished, a seed did not reach the script, or a score is missing.
     """
@@ -105,7 +113,7 @@ def gather(submission: Path, set_id: str | None = None, seeds: Sequence[int] | N
         if not number.isdigit() or (seeds is not None and int(number) not in seeds):
             left_out.append(path.name)
             continue
-        picked.append(_seed(submission.name, path, int(number), stored.get(int(number))))
+        picked.append(_seed(submission.name, path, int(number), stored.get(int(number)), hardware))
     missing = set(seeds or ()) - {seed.seed for seed in picked}
     if missing or not picked:
         what = f"seed {', '.join(map(str, sorted(missing)))} of" if missing else "any seed of"
@@ -120,13 +128,20 @@ def gather(submission: Path, set_id: str | None = None, seeds: Sequence[int] | N
         data_sha256=first.data_sha256 if first else None, tokenizer_sha256=first.tokenizer_sha256 if first else None,
         left_out=tuple(name for name in left_out if name.removeprefix("seed_").isdigit()),
         notes=_notes(submission, folder, picked),
-        remarks=tuple(
-            f"Seed {seed.seed}: {remark}."
-            for seed in picked
-            if seed.seed in stored
-            for remark in (stored[seed.seed].result or {}).get("remarks", ())
-        ),
+        remarks=_remarks(picked, stored),
     )  # fmt: skip
+
+
+def _remarks(picked: Sequence[Seed], stored: Mapping[int, Any]) -> tuple[str, ...]:
+    """What the store noted of the runs, each remark once with the seeds that it is of."""
+    said: dict[str, list[int]] = {}
+    for seed in picked:
+        run = stored.get(seed.seed)
+        for remark in (run.result or {}).get("remarks", ()) if run is not None else ():
+            said.setdefault(str(remark), []).append(seed.seed)
+    return tuple(
+        f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}: {remark}." for remark, seeds in said.items()
+    )
 
 
 def _stored_runs(submission: Path) -> list[Any]:
@@ -148,7 +163,7 @@ def _set(submission: Path, set_id: str | None) -> Path:
     return found
 
 
-def _seed(name: str, folder: Path, number: int, stored: Any) -> Seed:
+def _seed(name: str, folder: Path, number: int, stored: Any, hardware: tuple[int, str] | None) -> Seed:
     go_on = way_on(name, smoke=folder.parent.name.endswith("-smoke"), foreign=is_foreign(folder.parent.name))
     again = f"{go_on}, or leave it out: `golf record {name} --seeds …`"
     log = folder / f"train_seed{number}.log"
@@ -163,6 +178,10 @@ def _seed(name: str, folder: Path, number: int, stored: Any) -> Seed:
     if run.seed is not None and run.seed != number:
         raise GolfError(f"the run in {folder.name} of `{name}` used seed {run.seed}, not {number}",
                         f"the seed did not reach the script; run it again: `golf run {name} --seeds {number}`", Exit.REFUSED)  # fmt: skip
+    if run.result is None:  # golf's own scripts name their device themselves
+        if stored is not None:
+            run = replace(run, gpu=run.gpu or stored.device, world_size=run.world_size or stored.world_size)
+        run = with_hardware(run, hardware)
     model = folder / "model.golf"
     derived = stored.derived if stored is not None else None
     return Seed(number, log, run, model.stat().st_size if model.is_file() else None, derived)

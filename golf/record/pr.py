@@ -1,5 +1,6 @@
 """The pull request of a record: its title and body, and a dry run of the addition in a real clone."""
 
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -32,8 +33,16 @@ def title_and_body(folder: Path) -> tuple[str, str]:
     title = f"{kind}: {claims.get('name') or folder.name}{score}"
     readme = folder / "README.md"
     text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
-    body = text.split("## Environment and data")[0].rstrip() + f"\n\nAdds only `records/…/{folder.name}/`.\n"
+    body = shortened(text) + f"\n\nAdds only `records/…/{folder.name}/`.\n"
     return title, body
+
+
+def shortened(readme: str) -> str:
+    """The README as the text of a pull request: results, statistics, what changed, the verdict in a line; no pictures, no list of rules."""
+    text = readme.split("## Reproduce", maxsplit=1)[0]
+    text = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
+    text = re.sub(r"^!\[[^\]]*\]\([^)]*\)\s*$", "", text, flags=re.MULTILINE)
+    return re.sub(r"\n{3,}", "\n\n", text).rstrip()
 
 
 def _claims(folder: Path) -> dict[str, Any]:

@@ -1,24 +1,31 @@
 """README.md of a record, from measured data: results, method with credits, compliance, commands, environment, honestly."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from golf.board.frontier import frontier, judge
-from golf.challenge import CAP_BYTES
+from golf.board.frontier import judge, predecessor
+from golf.challenge import CAP_BYTES, SCRIPT
 from golf.figures.png import can_draw
 from golf.project import is_adopted
-from golf.record.claims import NOT_A_RESULT, attribution, blurb, derived_changes, hardware, why_local
+from golf.reading.needs import needs_of
+from golf.record.changed import section
+from golf.record.claims import NOT_A_RESULT, blurb, derived_changes, hardware, why_local
 from golf.record.evidence import Evidence, Seed
+from golf.record.method import credits_of, method
 from golf.stats import bpb_of, bytes_per_token_of, confidence, p_text
 
+LONGEST_EVIDENCE = 80  # characters; of longer evidence the first clause is told
 PLACE_OF_COMPLIANCE = "<!-- compliance -->"
 
 
-def readme_of(evidence: Evidence, name: str, techniques: Sequence[str], plots: Mapping[str, str]) -> str:
-    """The text of README.md; the compliance section is filled in by `with_compliance`."""
+def readme_of(evidence: Evidence, name: str, plots: Mapping[str, str], date: str | None = None) -> str:
+    """The text of README.md; the compliance section is filled in by `with_compliance`. date: of the record, today's without one."""
+    date = date or datetime.now(UTC).date().isoformat()
     sections = [
-        f"# {name}", _headline(evidence), blurb(evidence, remark=False), "## Results", _results(evidence), _statistics(evidence),
-        *_plots(plots), "## Method", _method(evidence, techniques), "## Compliance", PLACE_OF_COMPLIANCE,
+        f"# {name}", _headline(evidence), blurb(evidence, remark=False), "## Results", _results(evidence), _statistics(evidence, date),
+        *_plots(plots), *_changed(evidence), "## Method", _method(evidence), "## Compliance", PLACE_OF_COMPLIANCE,
         "## Reproduce", _commands(evidence), "## Environment and data", _environment(evidence), "## Files", _files(evidence, plots),
     ]  # fmt: skip
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -78,8 +85,15 @@ def _real(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:,.{digits}f}"
 
 
-def _statistics(evidence: Evidence) -> str:
-    """What the spread allows to say; against the frontier only for results of the challenge."""
+def _changed(evidence: Evidence) -> list[str]:
+    """The section of what changed, for a script of one's own."""
+    if evidence.recipe is None or is_adopted(evidence.submission):
+        return []
+    return ["## What changed and why", section(evidence.submission, evidence.recipe)]
+
+
+def _statistics(evidence: Evidence, date: str) -> str:
+    """What the spread allows to say; against the record that it had to beat on its day, only for results of the challenge."""
     lines = [
         f"Standard deviations have n − 1 in the denominator; n = {evidence.bpb.n}, seeds {', '.join(str(seed.seed) for seed in evidence.seeds)}."
     ]
@@ -91,13 +105,15 @@ def _statistics(evidence: Evidence) -> str:
         lines.append(
             f"{per_token:.5f} bytes per token: 0.005 nats per token is {bpb_of(0.005, per_token):.5f} BPB here."
         )
-    row = frontier()
+    row = predecessor(date)
     if evidence.track == "10min_16mb" and row is not None:
         verdict = judge({str(seed.seed): (seed.val_bpb, seed.val_loss) for seed in evidence.seeds}, row)
         bars = ", ".join(f"{label} p {p_text(test.p)}" if test else f"{label}: cannot be told"
                          for label, test in (("no margin", verdict.progression), ("0.005-nat margin", verdict.strict)))  # fmt: skip
         lines.append(
-            f"Against the last row ({row.label}, {row.score}): {verdict.delta_bpb:+.5f} BPB; one-sided {bars}."
+            f"Against {row.label} ({row.score}, {row.date}), the record of the days before {date}: {verdict.delta_bpb:+.5f} BPB"
+            + (f", {verdict.delta_nats:+.5f} nats per token" if verdict.delta_nats is not None else "")
+            + f"; one-sided {bars}{'' if verdict.exact else '; its seeds are not known, its score stands as a fixed number'}."
         )
     if evidence.left_out:
         lines.append(f"Also run with this script, and left out by choice: {', '.join(evidence.left_out)}.")
@@ -109,39 +125,23 @@ def _plots(plots: Mapping[str, str]) -> list[str]:
     return [f"![{caption}]({name})" for name, caption in plots.items()]
 
 
-def _method(evidence: Evidence, techniques: Sequence[str]) -> str:
+def _method(evidence: Evidence) -> str:
     recipe = evidence.recipe
     if recipe is None:
         return "The submission has no readable recipe; `train_gpt.py` is what ran."
     if is_adopted(evidence.submission):
         return _method_of_strangers(recipe)
-    lines = [recipe.title or recipe.name]
-    if recipe.summary:
-        lines.append(recipe.summary)
-    lines.append(
-        f"Recipe `{recipe.name}`"
-        + (f", which extends {' < '.join(f'`{name}`' for name in recipe.chain[1:])}." if len(recipe.chain) > 1 else ".")
-    )
-    if techniques:
-        lines.append("Techniques: " + ", ".join(f"`{name}`" for name in techniques) + ".")
-    changes = {key: recipe.values[key] for key in sorted(recipe.own) if key in recipe.values}
-    if changes:
-        lines.append(
-            "Set by this recipe itself: " + ", ".join(f"`{key} = {value}`" for key, value in changes.items()) + "."
-        )
+    told = method(recipe)
     if derived_changes(evidence):
-        lines.append(
+        told.append(
             "Quantized again after training with: "
             + ", ".join(f"`{key} = {value}`" for key, value in derived_changes(evidence).items())
             + "."
         )
-    if recipe.ruling:
-        lines.append(f"**The recipe breaks {', '.join(recipe.ruling)}** (`golf explain {recipe.ruling[0]}`)"
-                     + (f"; `{recipe.legal_variant}` is the legal variant." if recipe.legal_variant else "."))  # fmt: skip
-    credits = attribution(evidence)
+    credits = [*credits_of(recipe), *([f"Source: {recipe.source}"] if recipe.source else [])]
     if credits:
-        lines.append("### Credits\n\n" + "\n".join(f"- {key}: {value}" for key, value in credits.items()))
-    return "\n\n".join(lines)
+        told.append("### Credits\n\n" + "\n".join(f"- {line}" for line in credits))
+    return "\n\n".join(told)
 
 
 def _method_of_strangers(recipe: Any) -> str:
@@ -160,8 +160,14 @@ def _commands(evidence: Evidence) -> str:
     cap = f"MAX_WALLCLOCK_SECONDS={clock:g} " if clock is not None else ""
     steps = f"ITERATIONS={evidence.seeds[0].run.iterations} " if evidence.seeds[0].run.iterations else ""
     seeds = " ".join(str(seed.seed) for seed in evidence.seeds)
+    variant = _variant(evidence)
+    data = (
+        f"python3 data/cached_challenge_fineweb.py --variant {variant}   # in a clone of the challenge\n"
+        if variant
+        else ""
+    )
     return (
-        "```bash\npip install -r requirements.txt\n"
+        f"```bash\npip install -r requirements.txt\n{_attention(evidence)}{data}"
         f"for seed in {seeds}; do\n"
         f"  SEED=$seed {cap}{steps}DATA_PATH=… TOKENIZER_PATH=… \\\n"
         f"    torchrun --standalone --nproc_per_node={world} train_gpt.py | tee train_seed$seed.log\ndone\n```\n\n"
@@ -170,17 +176,40 @@ def _commands(evidence: Evidence) -> str:
     )
 
 
+def _variant(evidence: Evidence) -> str:
+    """The variant of the official data set that the runs read, "" for data of one's own; CaseOps has no published variant."""
+    run = evidence.seeds[0].run
+    where = f"{run.dataset or ''} {run.val_files or ''} {run.hyperparameters.get('datasets_dir', '')}".lower()
+    if evidence.track == "local" or "caseops" in where or run.vocab_size is None:
+        return ""
+    return "byte260" if run.vocab_size <= 260 else f"sp{run.vocab_size}"
+
+
+def _attention(evidence: Evidence) -> str:
+    """How FlashAttention 3 is installed, where the script cannot do without it."""
+    script = evidence.submission / SCRIPT
+    if not script.is_file() or "flash_attn_interface" not in (needs_of(script).imports or ()):
+        return ""
+    return "pip install flash_attn_3   # FlashAttention 3, a wheel for this torch and CUDA, or built from its `hopper/` folder\n"
+
+
 def _environment(evidence: Evidence) -> str:
     run = evidence.seeds[0].run
     result: Mapping[str, Any] = run.result or {}
     rows = [
         ("hardware", hardware(evidence)), ("torch", result.get("torch") or run.torch), ("attention", result.get("attention")),
-        ("dtype", result.get("dtype")), ("parameters", _whole(run.params)), ("vocabulary", run.vocab_size),
+        ("CUDA", _cuda(str(result.get("torch") or run.torch or ""))), ("Python", run.python), ("dtype", result.get("dtype")), ("parameters", _whole(run.params)), ("vocabulary", run.vocab_size),
         ("validation tokens", _whole(run.val_tokens)), ("training shards", run.train_shards),
         ("data", run.dataset or run.val_files), ("shards sha256", evidence.data_sha256),
         ("tokenizer sha256", evidence.tokenizer_sha256), ("train_gpt.py", f"{len(evidence.script):,} bytes, sha256 {evidence.script_sha256}"),
     ]  # fmt: skip
     return "| | |\n|---|---|\n" + "\n".join(f"| {key} | {value} |" for key, value in rows if value not in (None, ""))
+
+
+def _cuda(torch: str) -> str | None:
+    """12.8 of torch 2.9.1+cu128; None where its version does not say."""
+    found = re.search(r"\+cu(\d{2})(\d)", torch)
+    return f"{found[1]}.{found[2]}" if found else None
 
 
 def _files(evidence: Evidence, plots: Mapping[str, str]) -> str:
@@ -217,8 +246,13 @@ def with_compliance(text: str, verdict: Any) -> str:
         from golf.rules.report import summary, table
 
         rows = ["| rule | state | found |", "|---|---|---|"]
+        folded: dict[str, list[str]] = {}  # rules of one finding, and those that do not apply, in a row
         for state, rule, message, *_ in table(verdict):
-            rows.append(f"| {rule} | {state} | {message.replace('|', '/')} |")
+            if state == "N/A":
+                folded.setdefault(state, []).append(rule.partition(" ")[0])
+            else:
+                rows.append(f"| {rule} | {state} | {short(message).replace('|', '/')} |")
+        rows += [f"| {' '.join(rules)} | {state} | nothing that they are about |" for state, rules in folded.items()]
         section = (
             f"`golf verify`, rules `{verdict.pack}`, track `{verdict.track}`: {summary(verdict)}.\n\n"
             f"Cap: {CAP_BYTES:,} bytes.\n\n<details><summary>Every rule</summary>\n\n"
@@ -226,3 +260,11 @@ def with_compliance(text: str, verdict: Any) -> str:
             + "\n\n</details>"
         )
     return text.replace(PLACE_OF_COMPLIANCE, section)
+
+
+def short(message: str) -> str:
+    """A rule's evidence in its first clause, with the checks that it names: "`plain` does not look ahead (D1)"."""
+    checks = re.findall(r"\bD\d+\b", message)
+    clause = message.split("; ", maxsplit=1)[0] if len(message) > LONGEST_EVIDENCE else message
+    missing = [check for check in dict.fromkeys(checks) if check not in clause]
+    return f"{clause} ({', '.join(missing)})" if missing else clause

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from golf.board.views import day
 from golf.challenge import CAP_BYTES, SCRIPT, TRACK_FOLDERS
 from golf.errors import Exit, GolfError
 from golf.files import json_text
@@ -33,6 +34,7 @@ class Wishes:
     set_id: str | None = None
     seeds: Sequence[int] | None = None
     verify: bool = True
+    hardware: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,13 @@ def plan_record(submission: Path, wishes: Wishes) -> Plan:
 
     Raises GolfError: unfinished or same-seed runs, nobody to credit, over the cap, derived beyond [quant], a folder in the way.
     """
-    evidence = gather(submission, wishes.set_id, wishes.seeds)
+    evidence = gather(submission, wishes.set_id, wishes.seeds, wishes.hardware)
     _check_derived(evidence)
     if evidence.worst_bytes is not None and evidence.worst_bytes > CAP_BYTES and evidence.challenge:
         raise GolfError(f"`{submission.name}` weighs {evidence.worst_bytes:,} bytes at its worst seed; the cap is {CAP_BYTES:,}",
                         f"make it fit: `golf package {submission.name} --fit`", Exit.OVER_BYTES)  # fmt: skip
     date = wishes.date or datetime.now(UTC).date().isoformat()
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", date):
-        raise GolfError(f"`{date}` is no date", "write it as 2026-04-20")
+    date = day(date)
     title = wishes.name or (evidence.recipe.title if evidence.recipe and evidence.recipe.title else submission.name)
     short = re.sub(r"[^A-Za-z0-9._-]+", "_", wishes.name or submission.name).strip("_") or "Record"
     parent = wishes.out or find_root(submission) / "records" / TRACK_FOLDERS[evidence.track]
@@ -140,7 +141,7 @@ def fill(folder: Path, plan: Plan, *, verify: bool) -> None:
     (folder / "submission.json").write_text(json_text(claims, 2, ascii_only=False) + "\n", encoding="utf-8")
     (folder / "requirements.txt").write_text(_requirements(evidence), encoding="utf-8")
     shown = draw_all(folder, charts(evidence))
-    text = readme_of(evidence, plan.title, techniques, shown)
+    text = readme_of(evidence, plan.title, shown, plan.date)
     (folder / "README.md").write_text(text, encoding="utf-8")
     verdict = _verify(folder, evidence) if verify else None
     (folder / "README.md").write_text(with_compliance(text, verdict), encoding="utf-8")

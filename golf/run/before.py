@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from golf.challenge import SCRIPT
 from golf.errors import Exit, GolfError
 from golf.files import sha256_of, write_atomically
 from golf.recipe import Recipe, load_recipe, smoke_recipe
@@ -16,9 +17,12 @@ MEMORY = "preflight.txt"  # in .golf: what has passed, so that it is not asked t
 def check_before(plan: Plan, say: Callable[[str], None]) -> None:
     """GolfError (exit 10) where the script of a plan cannot run. What passed once is remembered until script or torch change.
 
-    A small twin rehearses itself, so before it only the full size is looked at. Imported scripts have no recipe to check.
+    A small twin rehearses itself, so before it only the full size is looked at. Imported scripts have no recipe to check; their text
+    says what they need.
     """
     if plan.source.foreign:
+        if not plan.source.smoke:
+            refuse_what_cannot_start(plan)
         return
     recipe = load_recipe(plan.source.folder / "recipe.toml")
     refuse_little_data(plan, smoke_recipe(recipe) if plan.source.smoke else recipe)
@@ -35,6 +39,18 @@ def check_before(plan: Plan, say: Callable[[str], None]) -> None:
     say(f"preflight: {plan.source.name} at full size, without a start")
     preflight(recipe, rehearse=not plan.source.smoke)
     remember(memory, [*known, key][-200:])
+
+
+def refuse_what_cannot_start(plan: Plan) -> None:
+    """An imported script that this machine cannot start: CUDA that is not here, a package, a newer Python. Seen in its text."""
+    from golf.reading.needs import needs_of
+
+    needs = needs_of(plan.source.folder / SCRIPT)
+    lacking = needs.lacking(has_cuda=bool(plan.machine.gpus))
+    if lacking:
+        named = f"{', '.join(lacking[:-1])} and {lacking[-1]}" if len(lacking) > 1 else lacking[0]
+        raise GolfError(f"{plan.source.name} cannot start here: needs {named}",
+                        f"run it where these are; its results come back by `golf import {plan.source.name} --logs …`", Exit.REFUSED)  # fmt: skip
 
 
 def refuse_little_data(plan: Plan, recipe: Recipe) -> None:

@@ -15,6 +15,7 @@ from golf.run.source import Source
 
 # rules that forbid how a submission is evaluated; R01 and R06 (bytes, clocks) are measured by the run itself, so only said
 FORBIDDING_FROM = 20
+CONTESTED = ("R23", "R43", "R47")  # warnings: rows with them stand on the board
 ASSUMED_PARAMS = 40_000_000  # the largest that fits the cap at low bit-widths, where nothing was measured yet
 SMOKE_BYTES = 64 << 20
 ARTIFACT_BYTES = 32 << 20  # artifact, its scratch file, logs
@@ -193,9 +194,9 @@ def refuse_ruling(source: Source, allowed: Sequence[str]) -> None:
 
 
 def forbids(code: str) -> bool:
-    """Whether a ruling forbids the evaluation itself (R20 and up), rather than naming a measured limit (R01, R06)."""
+    """Whether a ruling forbids the evaluation itself (R20 and up), rather than naming a measured limit (R01, R06) or a contested point."""
     digits = code.lstrip("R")
-    return digits.isdecimal() and int(digits) >= FORBIDDING_FROM
+    return code not in CONTESTED and digits.isdecimal() and int(digits) >= FORBIDDING_FROM
 
 
 def refuse_disk(plan: Plan, seeds: Sequence[int], params: int | None) -> None:

@@ -244,6 +244,7 @@ def test_a_changed_byte_is_a_clear_error_or_another_text(position, byte):
 
 NEWER = {
     "3.12": 'import os\nd={\'a\':1}\nprint(f"{d["a"]:>4} {os.environ.get("SEED","1337")}")\n',
+    "3.12 joined": "d = {'a': 1}\nprint('x' f'{d['a']} {f'{d['a']}'}' 'y')\n",
     "3.12 types": "type Pair = tuple[int, int]\ndef first[T](pair: tuple[T, T]) -> T:\n    return pair[0]\n",
     "3.13": "class Box[T = int]:\n    pass\n",
 }
@@ -338,3 +339,8 @@ def test_the_official_case_of_a_newer_python(shared):
     index = {one["file"]: one["expect"] for one in json.loads((shared / "log_cases" / "index.json").read_text())}
     assert unwrap(shared / "log_cases" / "e1_packed_pep701.py").source == index["e1_packed_pep701.py"]["source"]
     assert unwrap(shared / "log_cases" / "e2_sibling.py").siblings == ("train_gpt_decode.py",)
+
+
+def test_text_that_nests_deeply_ends_the_other_grammar_and_not_golf():
+    with pytest.raises(GolfError, match="not Python"):
+        unpack("x = " + "(" * 5000 + ")" * 5000 + " :=")

@@ -143,7 +143,9 @@ def test_the_published_set_is_fetched_with_its_side_car(project: Path, tmp_path:
     assert {size for name, size in sizes.items() if "_val_" in name} == {1024 + 2 * CASEOPS_VAL_TOKENS}
 
 
-def test_official_data_after_caseops_is_told_by_tokens_and_bytes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_official_data_after_caseops_is_told_by_tokens_and_bytes(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from golf.data import source
 
     found = resolve_data(384, root=project, side_car=True)
@@ -154,3 +156,25 @@ def test_official_data_after_caseops_is_told_by_tokens_and_bytes(project: Path, 
     assert resolve_data(384, root=project, side_car=True).track == "local"  # another number of tokens
     monkeypatch.setattr(source, "CASEOPS_VAL_TOKENS", found.val_tokens - 100)
     assert resolve_data(384, root=project, side_car=True).track == "10min_16mb"
+
+
+def test_the_referee_counts_by_the_side_car_and_fails_one_that_is_wrong(project: Path) -> None:
+    from golf.rules.findings import State
+    from golf.rules.local_data import _lossless
+
+    _lossless.cache_clear()
+    found = _lossless(dataset(project), 384)
+    assert found.state == State.PASS and "side-car" in found.evidence[0]
+    path = dataset(project) / "fineweb_val_bytes_000000.bin"
+    counts = read_shard(path).astype(int)
+    counts[-400:] += counts[-400:] > 0  # beyond the documents that are looked at word by word
+    write_shard(path, counts)
+    _lossless.cache_clear()
+    assert _lossless(dataset(project), 384).state == State.FAIL
+    for path in dataset(project).glob("*bytes*"):
+        path.unlink()
+    (project / "data/tokenizers/x_384_bpe.model").write_bytes(
+        next((project / "data/tokenizers").iterdir()).read_bytes()
+    )
+    _lossless.cache_clear()
+    assert "no side-car counts their bytes" in _lossless(dataset(project), 384).message

@@ -9,6 +9,8 @@ from types import ModuleType
 from typing import Any
 
 from golf.compose import compose
+from golf.data.shards import write_shard
+from golf.parts.data import load_shard
 from golf.recipe import Recipe, changed, load_recipe, smoke_recipe
 from golf.recipe.namespace import entry_point, namespace
 
@@ -34,6 +36,10 @@ def tiny(name: str, **values: Any) -> Recipe:
     recipe = smoke_recipe(load_recipe(name))
     if "cayley_sae.CayleySAE" in recipe.values["mlp_in"]:  # its first level has log2(model_dim) bits
         values = {"cayley_levels": ((5, 4, 0), (7, 8, 16)), **values}
+    if recipe.values["loop_whole_from"]:  # a step of each order
+        values = {"iterations": 4, **values}
+    if "growing" in recipe.values["documents"]:  # the longest context is the training length
+        values = {"context_tokens": (8, 16, 32), **values}
     return changed(recipe, {k: v for k, v in {**TINY, **values}.items() if k in recipe.values})
 
 
@@ -54,6 +60,20 @@ def run_folder(folder: Path, monkeypatch: Any, data: Path, phases: tuple[str, ..
         yield folder
 
 
+def data_of(recipe: Recipe, data: Path) -> Path:
+    """The data that a recipe reads: where it counts bytes by a side-car, the same shards with one, two bytes a token."""
+    if "side_car" not in recipe.values["target_bytes"]:
+        return data
+    folder = data.with_name(f"{data.name}_with_side_car")
+    if not folder.exists():
+        folder.mkdir()
+        for file in data.iterdir():
+            (folder / file.name).symlink_to(file)
+        counts = [0 if token == 1 else 2 for token in load_shard(str(data / "fineweb_val_000000.bin"))]
+        write_shard(folder / "fineweb_val_bytes_000000.bin", counts)
+    return folder
+
+
 def execute(text: str, path: Path) -> ModuleType:
     """A composed file as a module, without running its `main`."""
     path.write_text(text)
@@ -65,12 +85,12 @@ def execute(text: str, path: Path) -> ModuleType:
 
 
 def run_library(recipe: Recipe, folder: Path, monkeypatch: Any, data: Path, phases=(), seed: int = 1) -> None:
-    with run_folder(folder, monkeypatch, data, phases, seed):
+    with run_folder(folder, monkeypatch, data_of(recipe, data), phases, seed):
         entry_point(recipe)(namespace(recipe))
 
 
 def run_generated(recipe: Recipe, folder: Path, monkeypatch: Any, data: Path, phases=(), seed: int = 1) -> None:
-    with run_folder(folder, monkeypatch, data, phases, seed):
+    with run_folder(folder, monkeypatch, data_of(recipe, data), phases, seed):
         execute(compose(recipe), folder / "train_gpt.py").main()
 
 

@@ -14,7 +14,7 @@ from golf.parts.optim import build_optimizers
 from golf.parts.schedule import Clock
 from golf.parts.tags import collect, initialize
 from golf.parts.techniques.doc_isolated import doc_isolated, document_windows, documents
-from golf.parts.techniques.varlen import document_bounds, varlen, varlen_attention
+from golf.parts.techniques.varlen import bounds_of, varlen, varlen_attention
 from golf.parts.train import take_step
 
 TINY = {"vocab_size": 16, "model_dim": 32, "num_layers": 2, "num_heads": 4, "num_kv_heads": 2}
@@ -75,9 +75,9 @@ def test_varlen_attention_equals_attention_on_each_document_alone():
     q, k, v = (torch.randn(2, 12, heads, 8, generator=rng) for heads in (4, 2, 2))
     ids = torch.full((2, 12), 5)
     ids[0, 0] = ids[0, 5] = ids[1, 7] = 1
-    docs = document_bounds(evaluation.knobs(), ids)
-    assert docs[:5].tolist() == [0, 5, 12, 19, 24]
-    assert len(docs) == 64
+    docs = bounds_of(evaluation.knobs(), ids, 12)
+    assert docs.bounds[:5].tolist() == [0, 5, 12, 19, 24]
+    assert len(docs.bounds) == 256
     y = varlen_attention(q, k, v, docs)
     for row, a, b in ((0, 0, 5), (0, 5, 12), (1, 0, 7), (1, 7, 12)):
         part = [x[row : row + 1, a:b] for x in (q, k, v)]
@@ -87,7 +87,7 @@ def test_varlen_attention_equals_attention_on_each_document_alone():
 def test_without_documents_varlen_is_causal():
     rng = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, 12, heads, 8, generator=rng) for heads in (4, 2, 2))
-    docs = document_bounds(evaluation.knobs(), torch.full((2, 12), 5))
+    docs = bounds_of(evaluation.knobs(), torch.full((2, 12), 5), 12)
     assert torch.allclose(varlen_attention(q, k, v, docs), causal_attention(q, k, v, None), atol=1e-6)
     assert torch.equal(varlen_attention(q, k, v, None), causal_attention(q, k, v, None))
 
@@ -99,7 +99,7 @@ def test_no_logit_of_a_document_depends_on_the_one_before():
     ids[:, 11] = 1
     other = ids.clone()
     other[:, 10] = (ids[:, 10] - 1) % 14 + 2
-    logits, changed = (model(x, docs=document_bounds(h, x)) for x in (ids, other))
+    logits, changed = (model(x, docs=bounds_of(h, x, 32)) for x in (ids, other))
     assert torch.equal(logits[:, 11:], changed[:, 11:])
     assert not torch.equal(logits[:, 10], changed[:, 10])
 
@@ -114,9 +114,30 @@ def test_varlen_evaluation_scores_what_plain_does_up_to_the_documents():
     assert trace.tokens == whole.tokens == 256
     assert torch.allclose(trace.nats[:50], whole.nats[:50], atol=1e-5)  # one window, one document so far
     assert not torch.allclose(trace.nats[50:64], whole.nats[50:64], atol=1e-5)
-    ids = torch.as_tensor(tokens[50:64])[None]
+    ids = torch.as_tensor(tokens[50:83])[None]  # across a window: it is cut at 32 tokens from its own start
     alone = F.cross_entropy(causal(ids[:, :-1]).transpose(1, 2), ids[:, 1:], reduction="none")
-    assert torch.allclose(trace.nats[50:63].float(), alone[0].detach(), atol=1e-4)
+    assert torch.allclose(trace.nats[50:82].float(), alone[0].detach(), atol=1e-4)
+
+
+def test_a_document_longer_than_a_window_is_cut_at_its_multiples():
+    ids = torch.full((1, 20), 5)
+    ids[0, 3] = 1
+    docs = bounds_of(evaluation.knobs(bounds_multiple=4), ids, 6)
+    assert docs.bounds.tolist() == [0, 3, 9, 15, 20, 20, 20, 20]
+    assert docs.longest == 6
+
+
+def test_the_tail_is_scored_where_a_recipe_says_so():
+    tokens = evaluation.tokens_of(271, bos_every=50)
+    for report, attend in ((varlen, "varlen.varlen_attention"), (plain, "causal_attention")):
+        h, model = tiny(attend=attend, eval_tail=True)
+        trace = report(h, evaluation.OneProcess(), model, evaluation.stream_of(tokens), keep=True)
+        assert trace.tokens == 270
+        assert (trace.visits == 1).all()
+        h, _ = tiny(attend=attend)
+        whole = report(h, evaluation.OneProcess(), model, evaluation.stream_of(tokens), keep=True)
+        assert whole.tokens == 256
+        assert torch.allclose(whole.nats[:256], trace.nats[:256], atol=1e-5)
 
 
 @pytest.mark.parametrize("cut", [True, False])

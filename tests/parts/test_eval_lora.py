@@ -9,7 +9,7 @@ import torch
 from golf.parts.model import GPT
 from golf.parts.tags import initialize
 from golf.parts.techniques.doc_isolated import doc_isolated
-from golf.parts.techniques.ttt_lora import Adapters, Shapes, document_queue, ttt_lora
+from golf.parts.techniques.ttt_lora import Adapters, Shapes, document_queue, short_chunk, ttt_lora
 from golf.parts.techniques.ttt_phased import ttt_phased
 
 LORA = {
@@ -98,7 +98,7 @@ def test_ttt_phased_depends_only_on_what_was_scored_before():
     other[205:255] = evaluation.tokens_of(51, seed=11)[1:]
     changed = scored(ttt_phased, other)
     touched = torch.zeros(256, dtype=torch.bool)
-    touched[204:] = True
+    touched[204:255] = True
     first = int(base.order[touched].min())
     before = base.order < first
     assert before.any()
@@ -115,15 +115,35 @@ def test_phases_train_the_weights_on_the_scored_documents_and_change_the_rest():
     assert scored(ttt_phased, phased_docs=4, phased_phases=2).loss != phased.loss
 
 
-def test_the_queue_holds_every_document_longest_first():
+def test_the_queue_is_cut_from_the_shortest_documents_and_runs_from_the_longest():
     h = evaluation.knobs(**{**evaluation.SMALL, **LORA})
-    tokens = TOKENS.copy()
-    tokens[70] = 1
+    tokens = evaluation.tokens_of(257)
+    tokens[[20, 50, 90, 140]] = 1  # 20, 30, 40, 50 and 116 targets
     queue = document_queue(h, evaluation.stream_of(tokens))
-    lengths = torch.cat([length for _, length in queue])
-    assert lengths.tolist() == sorted(lengths.tolist(), reverse=True)
-    assert int(lengths.sum()) == 256
-    assert max(len(starts) for starts, _ in queue) == 2
+    lengths = [length.tolist() for _, length in queue]
+    assert lengths == [[116], [40, 50], [20, 30]]
+
+
+def test_short_documents_have_shorter_chunks():
+    """The chunk is that of the longest document of a batch, its BOS counted; each chunk after the first is of adapted weights."""
+    h = evaluation.knobs(**{**evaluation.SMALL, **LORA, "lora_chunk_limits": (100, 40), "lora_short_chunks": (6, 3)})
+    assert [short_chunk(h, tokens) for tokens in (2, 40, 41, 100, 101)] == [3, 3, 6, 6, 8]
+    base = scored(ttt_lora)
+    short = scored(ttt_lora, lora_chunk_limits=(52,), lora_short_chunks=(4,))
+    assert torch.equal(base.nats[:4], short.nats[:4])
+    assert not torch.equal(base.nats[4:8], short.nats[4:8])
+    assert torch.equal(scored(ttt_lora, lora_chunk_limits=(5,), lora_short_chunks=(4,)).nats[:51], base.nats[:51])
+    with pytest.raises(AssertionError, match="go together"):
+        scored(ttt_lora, lora_chunk_limits=(52,))
+
+
+def test_windows_from_the_end_change_a_last_chunk_that_is_not_whole_and_nothing_else():
+    base, reaching = scored(ttt_lora), scored(ttt_lora, lora_windows_from_end=True)
+    changed = torch.nonzero(base.nats != reaching.nats).flatten().tolist()
+    # documents of 51 predictions: the chunk from 48 on sees the 32 tokens before its end, two more than whole chunks show
+    assert changed
+    assert {place % 51 for place in changed} <= {48, 49, 50}
+    assert (reaching.visits == 1).all()
 
 
 @pytest.mark.parametrize("block", ["Block", "parallel_residual.parallel_block"])

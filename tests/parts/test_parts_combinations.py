@@ -1,6 +1,6 @@
 """Techniques in combination: every pair that may coexist composes, and computes what the library computes.
 
-A covering array holds every pair of choices in a few dozen recipes; the slow set draws two hundred more at random.
+A covering array holds every pair of choices in a few dozen recipes; the slow set draws forty more at random.
 """
 
 import itertools
@@ -131,8 +131,8 @@ def test_every_pair_of_techniques_computes_the_same_bits(row, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", range(20))
-def test_two_hundred_random_combinations_compute_the_same_bits(block, tmp_path):
+@pytest.mark.parametrize("block", range(4))
+def test_forty_random_combinations_compute_the_same_bits(block, tmp_path):
     rng = random.Random(1000 + block)
     for _ in range(10):
         check({axis: rng.randrange(len(choices)) for axis, choices in AXES.items()}, tmp_path)

@@ -17,11 +17,21 @@ def result_of(folder: Path) -> dict:
     return json.loads(line.removeprefix("golf_result "))
 
 
-@pytest.mark.parametrize("name", sorted(shipped_recipes()))
+# rows whose code another row's run goes through, with other numbers
+SAME_CODE = {"pr1413", "pr1626", "pr1769", "pr1868", "pr1953", "pr2130"}
+EVERY = [
+    pytest.param(name, marks=pytest.mark.slow) if name in SAME_CODE or (name > "pr14" and "_legal" in name) else name
+    for name in sorted(shipped_recipes())
+]
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_generated_equals_library_over_three_steps_export_and_evaluation(name, tiny_data, tmp_path, monkeypatch):
     recipe = tiny(name)
     if recipe.values["num_layers"] > 12:  # the same code in four layers
         recipe = tiny(name, num_layers=4)
+    if recipe.values["adapters"]:  # two steps, before and with loops, are enough for seventeen blocks a pass
+        recipe = tiny(name, iterations=2, warmup_steps=0)
     run_library(recipe, tmp_path / "library", monkeypatch, tiny_data)
     run_generated(recipe, tmp_path / "generated", monkeypatch, tiny_data)
     ours, _ = read_container(tmp_path / "library" / "float.golf", RawCoder)

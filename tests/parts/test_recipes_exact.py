@@ -33,8 +33,15 @@ NTK_FROM = {
     "pr414": 1024, "pr549": 1024, "pr1019": 1024, "pr1573": 1024, "pr1573_readme": 1024,
     "pr1394": 2048, "pr1493": 2048, "pr1809": 2048, "pr1809_legal": 2048,
 }  # fmt: skip
-BANKED = ["pr549", "pr1019", "pr1573", "pr1573_readme"]
-UNCUT = ["pr1394", "pr1493", "pr1809", "pr1809_legal"]
+DDP = ["pr1412", "pr1413", "pr1477", "pr1514"]  # on #1394's script; the late line from #1529 on is banked
+LATE = ["pr1529", "pr1530", "pr1610", "pr1626", "pr1667", "pr1729", "pr1736", "pr1769", "pr1787", "pr1851", "pr1868", "pr1855",
+        "pr1945", "pr1953", "pr2014", "pr2130", "pr2135"]  # fmt: skip
+LEGAL = [f"{name}_legal" for name in (*DDP, *LATE) if load_recipe(name).legal_variant]
+DDP += [name for name in LEGAL if name.removesuffix("_legal") in DDP]
+LATE += [name for name in LEGAL if name.removesuffix("_legal") in LATE]
+NTK_FROM |= dict.fromkeys(DDP, 2048) | dict.fromkeys(LATE, 0) | {"pr1529": 2048}  # rope_yarn is off from #1530 on
+BANKED = ["pr549", "pr1019", "pr1573", "pr1573_readme", "pr1529", "pr2135"]
+UNCUT = ["pr1394", "pr1493", "pr1809", "pr1809_legal", *DDP]
 
 
 def grown_base(base: float, tokens: int, train_len: int, dims: int) -> float:
@@ -240,6 +247,8 @@ def test_validation_runs_the_layers_as_the_last_step_did(tiny_data: Path, tmp_pa
 
 def test_dynamo_leaves_the_graph_whole_where_the_public_scripts_say_so(monkeypatch: Any) -> None:
     for name in PUBLIC:
+        assert load_recipe(name).values["parallel"].startswith("ddp_one_graph") == (name in UNCUT), name
+    for name in ("baseline", "pr1573", "pr1809", "pr2135"):
         assert ("optimize_ddp = False" in compose(load_recipe(name))) == (name in UNCUT), name
     config = torch._dynamo.config
     monkeypatch.setattr(config, "optimize_ddp", True)

@@ -74,6 +74,9 @@ FAULTS = {
     "two runs in a file": (lambda folder: (folder / "train_seed7.log").write_text(log_of(7, 3.0) + log_of(7, 3.0923456)), "multi-run", "info"),
     "steps of no log": (relog("submission.json", '"steps": 20', '"steps": 21'), "seed-field", "low"),
     "parameters of another model": (edit(model_params=999), "wrong-log", "high"),
+    "a stage with another ratio": (relog("train_seed7.log", "val_bpb:3.09234560", "val_bpb:3.05000000"), "ratio", "high"),
+    "a stage retouched by little": (relog("train_seed7.log", "val_bpb:3.09234560", "val_bpb:3.09144560"), "ratio", "medium"),
+    "a claim cut by a digit": (edit(val_bpb=3.1044853, seed_results=None, seeds=None), "bpb", "low"),
     "on two GPUs": (edit(track="10min_16mb"), "wallclock", "high"),
 }  # fmt: skip
 
@@ -89,6 +92,24 @@ def test_each_planted_fault_is_found_with_its_severity(record: Path, fault: str)
 
 def test_a_sound_record_has_no_finding(record: Path) -> None:
     assert check_folder(record).findings == ()
+
+
+def test_a_rounded_claim_and_a_log_without_a_count_are_no_fault(record: Path) -> None:
+    """1e-8 from the log is its rounding; a log of an evaluation alone counts no parameters and is of no other model."""
+    edit(seed_results={"7": {"val_bpb": 3.092345601}, "42": {"val_bpb": 3.1198765}, "1337": {"val_bpb": 3.1012345}})(
+        record
+    )
+    assert not [one for one in check_folder(record).findings if one.severity in ("high", "medium")]
+    log = record / "train_seed7.log"
+    log.write_text(log.read_text().replace("model_params:123456\n", "").replace('"params": 123456, ', ""))
+    assert not [one for one in check_folder(record).findings if one.kind == "configuration"]
+
+
+@pytest.mark.parametrize("claim", [{"val_bpb": "3.10448"}, {"val_bpb": None, "val_bpb_3seed_mean": 3.1044855}])
+def test_a_claim_in_another_form_is_a_claim(record: Path, claim: dict) -> None:
+    edit(**claim)(record)
+    found = check_folder(record).findings
+    assert not [one for one in found if one.kind == "bpb"] and [one for one in found if one.kind == "missing-field"]
 
 
 def test_a_folder_name_with_spaces_is_found(record: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 import tomllib
 from pathlib import Path
 
@@ -12,9 +13,12 @@ from golf.board.local import local_rows
 from golf.board.sides import side_of
 from golf.compose.pack import pack
 from golf.errors import Exit, GolfError
+from golf.reading.needs import needs_of
 from golf.recipe import load_recipe
 from golf.record.adopt import adopt_folder
-from golf.record.elsewhere import adopt_results
+from golf.record.claims import hardware, why_local
+from golf.record.elsewhere import Stated, adopt_results, hardware_of, seeds_given
+from golf.record.write import Wishes, plan_record
 from golf.run.store import open_store
 
 SOURCE = '"""Somebody\'s script."""\nimport os\n\nSEED = int(os.environ.get("SEED", "1337"))\nprint(SEED)\n'
@@ -100,7 +104,9 @@ def elsewhere(tmp_path: Path, seed: int, **changes: object) -> Path:
     folder = tmp_path / "rented" / f"seed_{seed}"
     folder.mkdir(parents=True)
     (folder / "train_gpt.py").write_bytes(SCRIPT)
-    (folder / f"train_seed{seed}.log").write_text(log_of(seed, 1.1, **changes))
+    (folder / f"train_seed{seed}.log").write_text(
+        log_of(seed, 1.1, **{"params": 17_059_912, **changes})
+    )  # of the baseline
     (folder / "model.golf").write_bytes(b"x" * 4000)
     return folder
 
@@ -169,3 +175,155 @@ def test_an_imported_script_is_never_composed_over(tmp_path, monkeypatch):
     assert refused.value.code == Exit.REFUSED
     assert (folder / "train_gpt.py").read_text() == "print('theirs')\n"
     assert targets(None, every=True) == []
+
+
+PACKED_NEEDS = """import torch
+import sentencepiece
+from flash_attn_interface import flash_attn_func
+try:
+    import triton
+except ImportError:
+    triton = None
+
+
+def main():
+    if not torch.cuda.is_available():
+        raise RuntimeError("CUDA is required")
+
+
+main()
+"""
+
+
+def test_what_golf_says_of_an_import_is_its_own_script_and_results(
+    record: Path, tmp_path: Path, monkeypatch, golf
+) -> None:
+    """size, show and compose speak of the script and the results that came, or say unknown; nothing of the empty recipe."""
+    (record / "train_gpt.py").write_bytes(pack(PACKED_NEEDS))
+    folder = adopt_folder(record, "theirs", root=tmp_path).folder
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = golf("size theirs --json")
+    said = json.loads(out)
+    assert code == 0 and said["size"]["shipped_bytes"] == (record / "train_gpt.py").stat().st_size
+    assert said["size"]["readable_bytes"] == (folder / "train_gpt.py").stat().st_size
+    assert said["artifact"]["total_bytes_max"] == 15992919
+    assert [one["seed"] for one in said["results"]] == [42, 314]
+    code, out, _ = golf("show theirs --json")
+    shown = json.loads(out)
+    assert shown["techniques"] is None and shown["author"] == "S. Body" and shown["date"] == "2026-04-09"
+    assert shown["needs"] == ["CUDA", "FlashAttention 3"]
+    for line in (
+        "size theirs --memory",
+        "show theirs --params",
+        "compose theirs",
+        "compose theirs num_layers=3",
+        "size baseline --vs theirs --no-artifact",
+    ):
+        code, _, err = golf(line)
+        assert code == Exit.REFUSED and "was imported" in err, line
+    code, _, err = golf("compose --check theirs")
+    assert code == 0 and "as it came" in err and "golf compose theirs" not in err
+    code, out, _ = golf("leaderboard --status local --json")
+    (row,) = json.loads(out)["rows"]
+    assert (row["author"], row["date"], row["source"]) == ("S. Body", "2026-04-09", "imported results")
+
+
+def test_a_log_of_another_script_is_refused_by_what_it_states(tmp_path: Path) -> None:
+    """Code bytes, vocabulary, hyper-parameters and parameters of the log, whatever --script says."""
+    submission = make_project(tmp_path, {})
+    for changes, message in (
+        ({"code_bytes": 157_868}, "157,868 bytes of code"),
+        ({"vocab_size": 8192}, "vocabulary is 8,192"),
+        ({"params": 35_945_671, "code_bytes": None}, "35,945,671 parameters, the recipe's model has 17,059,912"),
+    ):
+        folder = elsewhere(tmp_path / str(len(message)), 5, **changes)
+        with pytest.raises(GolfError, match=message):
+            adopt_results(submission, [folder / "train_seed5.log"], [], None)
+    folder = elsewhere(tmp_path / "hyper", 5)
+    log = folder / "train_seed5.log"
+    log.write_text("Hyperparameters:\n  num_layers: 11\n  qk_gain_init: 1.5\nmodel_params:123456\n" + log.read_text())
+    with pytest.raises(GolfError, match=r"num_layers=11 \(here 9\)"):
+        adopt_results(submission, [log], [], None)
+    assert not any(submission.glob("runs/*/seed_5"))
+
+
+def test_hardware_and_seeds_are_stated_where_no_log_names_them(record: Path, tmp_path: Path) -> None:
+    stated = Stated(hardware_of("8x NVIDIA H100 80GB HBM3"))
+    adopted = adopt_folder(record, root=tmp_path, stated=stated)
+    with open_store(tmp_path) as store:
+        runs = store.runs(adopted.folder.name, state="finished")
+    assert {(run.device, run.world_size) for run in runs} == {("NVIDIA H100 80GB HBM3", 8)}
+    assert all("hardware stated by hand" in run.result["remarks"][0] for run in runs if run.result)
+    plan = plan_record(adopted.folder, Wishes(author=("A", "a"), date="2026-04-09"))
+    assert plan.evidence.track == "10min_16mb" and "H100" in hardware(plan.evidence)
+    with pytest.raises(GolfError, match="8 ranks ran, not 4"):
+        adopt_folder(record, "again", root=tmp_path, stated=Stated(hardware_of("4x NVIDIA H100 80GB HBM3")))
+    for text in ("H100", "0x H100", "8x "):
+        with pytest.raises(GolfError, match="names no machine"):
+            hardware_of(text)
+    assert seeds_given("1337, 42") == (1337, 42)
+    for text in ("", "a", "1,1", "1,"):
+        with pytest.raises(GolfError, match="no list of different seeds"):
+            seeds_given(text)
+
+
+def test_hardware_that_nobody_names_is_unknown_and_not_another(record: Path, tmp_path: Path) -> None:
+    """The record is local until somebody states it, and says so; `not on 8xH100` would be a lie."""
+    adopted = adopt_folder(record, root=tmp_path)
+    assert any("names its hardware" in note for note in adopted.notes)
+    evidence = plan_record(adopted.folder, Wishes(author=("A", "a"))).evidence
+    assert (
+        evidence.track == "local"
+        and "no log of seed" in why_local(evidence)
+        and "not on 8xH100" not in why_local(evidence)
+    )
+    stated = plan_record(adopted.folder, Wishes(author=("A", "a"), hardware=(8, "NVIDIA H100 80GB HBM3"))).evidence
+    assert stated.track == "10min_16mb"
+
+
+def test_a_log_without_a_seed_and_one_with_three_are_adopted(record: Path, tmp_path: Path) -> None:
+    """Each run of a file is stored with its own lines; the one without a seed under the one given by hand."""
+    texts = [(record / f"train_seed{seed}.log").read_text() for seed in (42, 314)]
+    for path in record.glob("*.log"):
+        path.unlink()
+    (record / "all.log").write_text("".join(texts))
+    (record / "more.log").write_text(texts[0].replace("  seed: 42\n", "").replace("1.08100000", "1.08300000"))
+    (record / "submission.json").write_text(json.dumps({"author": "S. Body", "val_bpb": 1.082}))
+    adopted = adopt_folder(record, root=tmp_path, stated=Stated(seeds=(7,)))
+    with open_store(tmp_path) as store:
+        runs = {run.seed: run for run in store.runs(adopted.folder.name, state="finished")}
+    assert {seed: run.result["val_bpb"] for seed, run in runs.items() if run.result} == {
+        42: 1.081,
+        314: 1.082,
+        7: 1.083,
+    }
+    assert runs[42].log.read_text() == texts[0] and runs[314].log.read_text() == texts[1]
+
+
+def test_the_static_look_takes_a_tenth_of_a_second(tmp_path: Path) -> None:
+    """Of a script as large as the largest public ones; what a `try` catches is no need."""
+    script = tmp_path / "train_gpt.py"
+    body = "".join(
+        f"def f{n}(x):\n    return [x + {n} * y for y in range({n}) if y % 3 == {n % 3}]\n\n\n" for n in range(2200)
+    )
+    script.write_text(body + PACKED_NEEDS)
+    begun = time.process_time()
+    needs = needs_of(script)
+    taken = time.process_time() - begun
+    assert needs.text == "needs CUDA and FlashAttention 3" and needs.cuda and "triton" not in (needs.imports or ())
+    assert needs.lacking(has_cuda=False)[0] == "CUDA" and "FlashAttention 3" in needs.lacking(has_cuda=True)
+    assert len(script.read_bytes()) > 150_000 and taken < 2.0  # 0.1 s where nothing else runs
+
+
+def test_an_import_that_cannot_start_here_is_refused_before_it_does(
+    record: Path, tmp_path: Path, monkeypatch, golf, tiny_data: Path
+) -> None:
+    (record / "train_gpt.py").write_text(PACKED_NEEDS)
+    for path in record.glob("*.log"):
+        path.write_text(path.read_text().replace("vocab_size: 8192", "vocab_size: 384"))
+    adopt_folder(record, "theirs", root=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    code, _, err = golf(
+        f"run theirs --iterations 3 --data-path {tiny_data} --tokenizer-path {next(tiny_data.glob('*.model'))}"
+    )
+    assert code == Exit.REFUSED and "cannot start here: needs CUDA" in err, err

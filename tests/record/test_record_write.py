@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -15,6 +16,9 @@ from project_of_runs import SCRIPT, log_of, make_project
 from golf.errors import Exit, GolfError
 from golf.record import Wishes, write, write_record
 from golf.record.check import check_folder
+from golf.record.evidence import gather
+from golf.record.pr import title_and_body
+from golf.record.readme import readme_of
 
 SCORES = {1337: 3.1012345, 42: 3.1198765, 7: 3.0923456}
 WISHES = Wishes(author=("A. Person", "aperson"), date="2026-04-20", verify=False)
@@ -324,3 +328,41 @@ def test_plots_are_drawn_as_png_too_where_matplotlib_is(
     monkeypatch.setattr("golf.figures.png.find_spec", lambda name: None)
     folder = write_record(submission, Wishes(author=("A", "a"), date="2026-04-20", out=tmp_path / "none", verify=False))
     assert not list(folder.glob("*.png")) and "PNG" not in (folder / "README.md").read_text()
+
+
+def test_the_readme_says_what_changed_and_keeps_the_authors_words(submission: Path) -> None:
+    """The settings that differ from the recipe it extends, and NOTES.md of the submission word by word, in every record anew."""
+    recipe = submission / "recipe.toml"
+    recipe.write_text(recipe.read_text() + "\n[model]\nnum_layers = 11\n")
+    text = (write_record(submission, WISHES) / "README.md").read_text()
+    changed = text.split("## What changed and why")[1].split("## ")[0]
+    assert "Built on `baseline`" in changed and "| `num_layers` | `9` | `11` |" in changed and "NOTES.md" in changed
+    (submission / "NOTES.md").write_text("Two layers more, because they fit.\n")
+    text = (write_record(submission, replace(WISHES, name="again")) / "README.md").read_text()
+    changed = text.split("## What changed and why")[1].split("## ")[0]
+    assert "Two layers more, because they fit." in changed and "is not written yet" not in changed
+
+
+def test_a_record_is_held_against_the_record_of_the_days_before(tmp_path: Path) -> None:
+    """Not against the last row of all: what it had to beat was there on its day."""
+    submission = make_project(
+        tmp_path, {1337: 1.081, 42: 1.0811, 7: 1.0809}, device="NVIDIA H100 80GB HBM3", world_size=8
+    )
+    recipe = submission / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace('"local"', '"10min_16mb"'))
+    evidence = replace(gather(submission), track="10min_16mb")
+    text = readme_of(evidence, "x", (), {}, "2026-04-09")
+    assert "Against #1477 (1.0822, 2026-04-08), the record of the days before 2026-04-09" in text
+    assert "Against #2014" in readme_of(evidence, "x", (), {}, "2026-05-01") and "#2135" not in text
+
+
+def test_the_text_of_the_pull_request_is_short(submission: Path) -> None:
+    """Results and what changed; no list of rules, no pictures, no commands."""
+    folder = write_record(submission, replace(WISHES, verify=True))
+    readme = (folder / "README.md").read_text()
+    title, body = title_and_body(folder)
+    assert "<details>" in readme and "<details>" not in body and "![" not in body and "torchrun" not in body
+    assert (
+        "| seed | steps |" in body and "golf verify" in body and len(body.splitlines()) < len(readme.splitlines()) / 2
+    )
+    assert title.startswith("Non-record: A small test")

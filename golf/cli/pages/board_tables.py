@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from golf.board.export import measured
 from golf.board.frontier import Verdict, frontier, judge
 from golf.board.rows import Row
 from golf.board.views import lineage, techniques
@@ -9,36 +10,65 @@ from golf.cli.output import print_table, talk
 from golf.errors import Exit, GolfError
 from golf.stats import PROGRESSION_P, STRICT_P, Test, bpb_of, bytes_per_token_of, confidence, p_text
 
-COLUMNS = ("rank", "bpb", "date", "PR", "author", "run", "status")
+COLUMNS = ("rank", "bpb", "n", "sd", "date", "PR", "author", "run", "status")
+WIDE = ("bytes", "steps", "ms/step", "eval s", "link")
+NUMBERS = ("rank", "bpb", "n", "sd", "bytes", "steps", "ms/step", "eval s")
 NOT_A_RESULT = "not a challenge result"
 
 
-def print_rows(rows: Sequence[Row], md: bool) -> None:
-    """The table of `rows`, official ones first as ranked, then this project's own."""
-    ranked = [row for row in rows if row.status != "local"]
-    own = [row for row in rows if row.status == "local"]
-    if ranked:
-        print_table(None, COLUMNS, [_cells(row, md) for row in ranked], right=("rank", "bpb"), md=md)
-    if own:
-        if ranked:
+def print_rows(rows: Sequence[Row], md: bool, wide: bool = False) -> None:
+    """The table of `rows` as ranked, with this project's own of the same track where their scores put them; what compares with nothing
+    on the board (local, other data) in a table of its own. wide: what the seeds measured, and a link."""
+    listed = [row for row in rows if row.track != "local"]
+    apart = [row for row in rows if row.track == "local"]
+    columns = COLUMNS + (WIDE if wide else ())
+    for track in dict.fromkeys(row.track for row in listed):
+        of_track = _in_order([row for row in listed if row.track == track])
+        print_table(None, columns, [_cells(row, md, wide) for row in of_track], right=NUMBERS, md=md)
+        if track != listed[-1].track:
             print()
-        cells = [(row.score, row.date, row.run, row.author, row.track, _own(row), row.folder) for row in own]
-        columns = ("bpb", "date", "run", "author", "track", "what", "folder")
-        print_table("this project", columns, cells, right=("bpb",), md=md)
+    if apart:
+        if listed:
+            print()
+        cells = [(row.score, row.date, row.run, row.author, row.track, _own(row), row.folder) for row in apart]
+        own = ("bpb", "date", "run", "author", "track", "what", "folder")
+        print_table("this project", own, cells, right=("bpb",), md=md)
     if not rows:
         talk("no row fits")
-    elif any(row.disputed for row in ranked) and not md:
+    elif any(row.disputed for row in listed) and not md:
         talk("! = disputed: `golf leaderboard --status disputed` says why")
+    silent = [row.label for row in listed if any(mark.kind == "unsaid" for mark in row.marks)]
+    if silent and not md:
+        talk(f"their code does what their READMEs do not say (`golf show pr{silent[0][1:]}`): {', '.join(silent)}")
+
+
+def _in_order(rows: Sequence[Row]) -> list[Row]:
+    """Official rows as ranked, this project's before the first that it beats; what has no rank and no score last."""
+    official, own = [row for row in rows if row.status != "local"], [row for row in rows if row.status == "local"]
+    ordered = list(official)
+    for row in sorted(own, key=lambda row: row.bpb if row.bpb is not None else 99.0, reverse=True):
+        place = next(
+            (
+                index
+                for index, other in enumerate(ordered)
+                if row.bpb is not None and other.rank and (other.bpb or 0.0) > row.bpb
+            ),
+            None,
+        )
+        ordered.insert(len(ordered) if place is None else place, row)
+    return ordered
 
 
 def _own(row: Row) -> str:
     return f"{row.source}, {NOT_A_RESULT}" if row.track == "local" else row.source
 
 
-def _cells(row: Row, md: bool) -> tuple[str, ...]:
+def _cells(row: Row, md: bool, wide: bool = False) -> tuple[str, ...]:
     run = f"[{row.run}]({row.links[0]})" if md and row.links and row.links[0].startswith("http") else row.run
-    status = row.status + (" !" if row.disputed else "")
-    return (str(row.rank or ""), row.score, row.date, f"#{row.pr}" if row.pr else "", row.author, run, status)
+    status = row.source if row.status == "local" else row.status + (" !" if row.disputed else "")
+    n, sd, *facts = measured(row)
+    cells = (str(row.rank or ""), row.score, n, sd, row.date, f"#{row.pr}" if row.pr else "", row.author, run, status)
+    return (*cells, *facts, row.links[0] if row.links else row.folder) if wide else cells
 
 
 def print_marks(rows: Sequence[Row], md: bool) -> None:

@@ -2,27 +2,28 @@
 
 from dataclasses import asdict
 
-from golf.board.compare import Comparison, code_diff, measures
+from golf.board.compare import Comparison, code_diff, measures, unmatched
 from golf.cli.output import print_json, print_lines, print_table, talk
 from golf.stats import PROGRESSION_P, STRICT_P, Test, p_text
+
+LONGEST_LABEL = 24
+SHOWN_ALONE = 12  # names that only one side prints
 
 
 def print_comparison(comparison: Comparison, *, code: bool, md: bool) -> None:
     """Numbers, verdict, configuration, code, on stdout; remarks on stderr."""
     a, b = comparison.a, comparison.b
-    print_table(None, ("", a.label, b.label, "B − A"), measures(a, b), right=(a.label, b.label, "B − A"), md=md)
+    left, right = _columns(comparison)
+    if left != a.label:
+        print_lines([f"A  {a.label}", f"B  {b.label}", ""])
+    print_table(None, ("", left, right, "B − A"), measures(a, b), right=(left, right, "B − A"), md=md)
     print()
-    seeds = ", ".join(f"{side.label}: n={len(side.seeds)} ({', '.join(side.seeds)})" for side in (a, b) if side.seeds)
-    if seeds:
-        print_lines([f"seeds    {seeds}"])
+    for name, side in ((left, a), (right, b)):
+        if side.seeds:
+            print_lines([f"seeds    {name}: {side.count or f'n={len(side.seeds)}'} ({', '.join(side.seeds)})"])
     if comparison.delta_bpb is not None:
         print_lines([f"delta    {_deltas(comparison)}", f"better?  {_verdict(comparison)}"])
-    if comparison.config:
-        print()
-        rows = [(name, _value(left), _value(right)) for name, (left, right) in comparison.config.items()]
-        print_table(None, ("config", a.label, b.label), rows, md=md)
-    elif a.config and b.config:
-        print("config   equal")
+    print_lines(["", *_config(comparison, md)])
     if comparison.code_lines is not None:
         added, removed = comparison.code_lines
         print(
@@ -33,6 +34,34 @@ def print_comparison(comparison: Comparison, *, code: bool, md: bool) -> None:
         print("\n".join(code_diff(a, b)))
     for note in comparison.notes:
         talk(f"note: {note}")
+
+
+def _columns(comparison: Comparison) -> tuple[str, str]:
+    """The heads of the two columns: the labels, or A and B where these would not fit."""
+    labels = comparison.a.label, comparison.b.label
+    return labels if max(map(len, labels)) <= LONGEST_LABEL else ("A", "B")
+
+
+def _config(comparison: Comparison, md: bool) -> list[str]:
+    """The differing values as a table; what one side alone names, a line a side."""
+    a, b = comparison.a, comparison.b
+    if not a.config or not b.config:
+        return ["config   unknown: a side names none"]
+    both = {name: pair for name, pair in comparison.config.items() if None not in pair}
+    rows = [(name, _value(left), _value(right)) for name, (left, right) in both.items()]
+    lines = []
+    if rows:
+        print()
+        print_table(None, ("config", *_columns(comparison)), rows, md=md)
+    for label, place in zip(_columns(comparison), (0, 1), strict=True):
+        alone = {name: pair[place] for name, pair in comparison.config.items() if pair[1 - place] is None}
+        if alone:
+            named = ", ".join(f"{name}={value}" for name, value in list(alone.items())[:SHOWN_ALONE])
+            more = f" and {len(alone) - SHOWN_ALONE} more (`--json` lists them)" if len(alone) > SHOWN_ALONE else ""
+            lines.append(f"config   only {label}: {named}{more}")
+    if count := unmatched(a, b):
+        lines.append(f"config   {count} hyper-parameters of the log have no knob in golf and are not compared")
+    return lines or ([] if rows else ["config   equal"])
 
 
 def _deltas(comparison: Comparison) -> str:
@@ -67,7 +96,13 @@ def _value(text: str | None) -> str:
 def as_json(comparison: Comparison, code: bool) -> None:
     """The comparison as one JSON object."""
     sides = {
-        name: {"label": side.label, "kind": side.kind, "seeds": {seed: list(pair) for seed, pair in side.seeds.items()}}
+        name: {
+            "label": side.label,
+            "kind": side.kind,
+            "n": len(side.seeds),
+            "count": side.count,
+            "seeds": {seed: list(pair) for seed, pair in side.seeds.items()},
+        }
         for name, side in (("a", comparison.a), ("b", comparison.b))
     }
     tests = {name: None if test is None else asdict(test) for name, test in

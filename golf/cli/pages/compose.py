@@ -59,7 +59,10 @@ def targets(name: str | None, every: bool) -> list[Path]:
 
 
 def recipe_of(name: str | None, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of a submission or, where none has that name, the recipe itself."""
+    """The recipe of a submission or, where none has that name, the recipe itself. GolfError (10) for an imported submission."""
+    from golf.record.imported import refuse_imported
+
+    refuse_imported(name, "the composition")
     return load_recipe(name if name else find_submission(None) / "recipe.toml", overrides)
 
 
@@ -123,6 +126,10 @@ def tell_new(written: Written, before: Recipe, techniques: Sequence[str] = ()) -
         talk(f"{broken.name}{mended} broke {len(broken.ruling)} rule{'s' if len(broken.ruling) > 1 else ''}:")
         for code in broken.ruling:
             talk(_rule(code))
+    if before.unsaid:
+        talk(f"what {before.name}'s README does not say (`golf show {before.name}` has the evidence):")
+        for fact in before.unsaid:
+            talk(f"  {fact['kind']}: {fact['says']}")
     if before.ruling and before.legal_variant:
         talk(f"the legal variant: `golf new NAME --from {before.legal_variant}`")
     talk(f"next: change submissions/{name}/recipe.toml, `golf compose {name}`, `golf run {name} --smoke`")

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from golf.board.local import local_rows
-from golf.board.rows import Row, official
-from golf.board.views import choose
+from golf.board.rows import Row
+from golf.board.sync import board_rows
+from golf.board.views import choose, day
 from golf.cli.output import print_json, talk
 from golf.errors import Exit
 from golf.project import find_root
@@ -26,7 +27,7 @@ class Query:
     def rows(self, everything: bool = False) -> list[Row]:
         """The rows that fit; without a track the record track and everything local, without a status what stands on the board."""
         rows = choose(
-            (*official(), *local_rows(find_root())), technique=self.technique, author=self.author, at=self.at,
+            (*board_rows(find_root()), *local_rows(find_root())), technique=self.technique, author=self.author, at=self.at,
             status=self.status, track=self.track,
         )  # fmt: skip
         if everything:
@@ -37,7 +38,7 @@ class Query:
 
 
 def run(
-    query: Query, wins: str | None, tree: bool, techniques: bool, export: Path | None, json: bool, md: bool
+    query: Query, wins: str | None, tree: bool, techniques: bool, export: Path | None, json: bool, md: bool, wide: bool
 ) -> Exit:
     """Print or write the board; the exit code."""
     from golf.cli.pages import board_tables as show
@@ -66,7 +67,7 @@ def run(
     elif query.status in ("disputed", "withdrawn", "no_row"):
         show.print_marks(rows, md)
     else:
-        show.print_rows(rows, md)
+        show.print_rows(rows, md, wide)
     return Exit.OK
 
 
@@ -77,6 +78,7 @@ def _wins(name: str, at: str | None, json: bool, md: bool) -> Exit:
     from golf.board.gather import seeds_of
     from golf.cli.pages import board_tables as show
 
+    at = None if at is None else day(at)
     label, seeds = seeds_of(None if name == "." else name)
     if not json:
         return show.print_wins(label, seeds, at, md)

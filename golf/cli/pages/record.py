@@ -7,6 +7,7 @@ from golf.cli.output import print_json, print_table, talk
 from golf.errors import Exit, GolfError
 from golf.project import find_submission
 from golf.record.claims import NOT_A_RESULT, claims_of
+from golf.record.elsewhere import hardware_of
 from golf.record.findings import SEVERITIES, Report
 from golf.record.pr import Trial, title_and_body
 from golf.record.write import Plan, Wishes, plan_record, technique_names, write_record
@@ -27,6 +28,7 @@ class Request:
     set_id: str | None
     dry_run: bool
     json: bool
+    hardware: str | None = None
 
 
 def run(request: Request) -> Exit:
@@ -38,7 +40,15 @@ def run(request: Request) -> Exit:
         return print_check(check_folder(request.check), request.json)
     if request.pr:
         return _offer(request)
-    wishes = Wishes(request.title, request.out, request.date, None, request.set_id, _seeds(request.seeds))
+    wishes = Wishes(
+        request.title,
+        request.out,
+        request.date,
+        None,
+        request.set_id,
+        _seeds(request.seeds),
+        hardware=hardware_of(request.hardware),
+    )
     submission = find_submission(request.name)
     if request.dry_run:
         _announce(plan_record(submission, wishes), request.json)

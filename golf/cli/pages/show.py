@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from golf.cli.pages.imported import lines_of as lines_of_import
 from golf.cli.pages.knobs import KINDS, facts_of, kind_of, lines_of
 from golf.cli.pages.ls import project_recipes, user_catalogues
 from golf.errors import GolfError
@@ -14,6 +15,7 @@ from golf.recipe.catalogue import Catalogue, did_you_mean, load_catalogue
 from golf.recipe.knobs import knob_hint
 from golf.recipe.places import Place, places_of
 from golf.recipe.techniques import Technique, entries, find_technique, rows, techniques
+from golf.record.imported import imported
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ def show(name: str, every: bool = False) -> Page:
         if kind == "recipe":
             return recipe_page(load_recipe(bare), every)
         return technique_page(bare) if kind == "technique" else knob_page(bare)
+    if (adopted := imported(name)) is not None and not colon:
+        return Page(adopted.facts(), tuple(lines_of_import(adopted)))
     known = [*shipped_recipes(), *submission_names()]
     if name in known or "/" in name or name.endswith(".toml"):
         return recipe_page(load_recipe(name), every)
@@ -93,6 +97,7 @@ def recipe_page(recipe: Recipe, every: bool = False) -> Page:
         "ruling": list(recipe.ruling),
         "legal_variant": recipe.legal_variant or None,
         "published": dict(recipe.published),
+        "unsaid": [dict(fact) for fact in recipe.unsaid],
         "techniques": [t.name for t in techniques(catalogue).values() if t.used_in(recipe)],
         "values": values,
     }
@@ -110,6 +115,8 @@ def _recipe_lines(recipe: Recipe, facts: Mapping[str, Any], values: list[dict[st
             yield f"{key.replace('_', ' '):14}{', '.join(map(str, facts[key])) if isinstance(facts[key], list) else facts[key]}"
     for key, value in recipe.published.items():
         yield f"{'published' if key == next(iter(recipe.published)) else '':14}{key} = {value}"
+    if recipe.unsaid:
+        yield from ("", "what its README does not say:", *unsaid_lines(recipe))
     section, width = None, max([len(f"{v['knob']} = {toml(v['value'])}") for v in values], default=0)
     for value in sorted(values, key=lambda v: v["part"]):
         if value["part"] != section:
@@ -118,6 +125,12 @@ def _recipe_lines(recipe: Recipe, facts: Mapping[str, Any], values: list[dict[st
         meaning = f": {value['meaning']}" if value["meaning"] else ""
         text = f"{value['knob']} = {toml(value['value'])}"
         yield f"{text:{min(width, 60)}}  # {value['origin']}{meaning}"
+
+
+def unsaid_lines(recipe: Recipe) -> Iterator[str]:
+    """What the row's code does that its README does not say, one fact a line, with its evidence."""
+    for fact in recipe.unsaid:
+        yield f"{fact['kind']}: {fact['says']} [{fact['evidence']}]"
 
 
 def technique_page(name: str) -> Page:

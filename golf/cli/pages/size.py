@@ -11,10 +11,12 @@ from golf.artifact.predict import Prediction, predict
 from golf.challenge import CAP_BYTES
 from golf.cli.output import print_json, print_lines, print_table, talk
 from golf.cli.pages.compose import recipe_of
+from golf.cli.pages.imported import print_size
 from golf.compose.kept import is_kept, kept
 from golf.compose.size import Report, Weight, weigh
 from golf.errors import GolfError
 from golf.recipe import Recipe
+from golf.record.imported import imported, refuse_imported
 
 ROLE_COLUMNS = ("role", "weights", "bits/weight", "bytes predicted")
 
@@ -33,7 +35,12 @@ class Request:
 
 
 def run(request: Request) -> None:
-    """Weigh and print."""
+    """Weigh and print; of an imported submission what its own script and results say."""
+    if request.versus is None and (adopted := imported(request.name)) is not None:
+        print_size(adopted, json=request.json, md=request.md)
+        return
+    if request.versus:
+        refuse_imported(request.versus, "the composition")
     recipe, every = recipe_of(request.name), request.definitions or request.json
     predicted = _predicting(recipe) if request.artifact else None
     report = weigh(recipe, pieces_too=every, marginal=request.techniques)

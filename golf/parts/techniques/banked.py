@@ -18,7 +18,8 @@ def average_all(env, model):
     """A slot for `average_gradients`: one flat all-reduce per dtype, after each rank has clipped its own gradients."""
     if not env.distributed:
         return
-    grads = [param.grad for param in model.parameters() if param.grad is not None]
+    trained = [param for param in model.parameters() if param.tag.group != "untrained"]
+    grads = [param.grad for param in trained if param.grad is not None]
     for dtype in {grad.dtype for grad in grads}:
         same = [grad for grad in grads if grad.dtype == dtype]
         flat = torch.cat([grad.flatten() for grad in same])

@@ -1,8 +1,11 @@
-"""Calibration: what GPTQ must know of every matrix's inputs, H = Σ xᵀx, from training text or from the model's own.
+"""Calibration: what GPTQ must know of every matrix's inputs, H = Σ xᵀx.
 
-Collected between training and export on the weights to be exported, inside the training clock when `reserve_seconds` covers it.
-All ranks' inputs are added up (the public scripts used one rank's). Validation text never enters. Training text after the
-clock was ruled illegal; the model's own text is accepted, costs minutes, and calibrates a little worse (PR #1019).
+Collected between training and export on the weights to be exported; training text only inside the training clock, which
+`reserve_seconds` must leave room in. All ranks' inputs are added up (the public scripts used one rank's). Validation text never
+enters.
+
+From training text, or from the model's own. Training text after the clock was ruled illegal; the model's own text is accepted, costs
+minutes, and calibrates a little worse (PR #1019).
 """
 
 import time
@@ -12,6 +15,7 @@ import torch.distributed as dist
 
 from golf.parts.artifact import RawCoder, write_container
 from golf.parts.layers import CastedLinear, norm
+from golf.parts.techniques.shuffled_sequences import ShuffledSequences
 
 
 class Knobs:
@@ -31,6 +35,12 @@ def from_training_text(h, env, log, model, loader):
     """Calibrate on the batches that training would have seen next (the public scripts go back to the first ones)."""
     begun = time.perf_counter()
     collect_hessians(h, env, log, model, (loader.next_batch()[0] for _ in range(h.calibration_batches)), begun)
+
+
+def from_training_rows(h, env, log, model, loader):
+    """Calibrate on shuffled rows of train_seq_len tokens, across documents, where training packs documents (PR #1530)."""
+    rows = ShuffledSequences(h, env)
+    from_training_text(h, env, log, model, rows)
 
 
 @torch.no_grad()
@@ -58,10 +68,12 @@ class InputGram:
 
     def __init__(self, width, device):
         self.total = torch.zeros(width, width, device=device)
+        self.rows = torch.zeros((), device=device)
 
     def add(self, x):
         x = x.detach().float().flatten(0, -2)
         self.total.addmm_(x.T, x)
+        self.rows += len(x)
 
     def before(self, module, inputs):
         self.add(inputs[0])
@@ -93,10 +105,14 @@ def collect_hessians(h, env, log, model, batches, begun):
     for hook in hooks:
         hook.remove()
     if env.world_size > 1:
-        for total in (count, *(gram.total for gram in grams.values())):
-            dist.all_reduce(total)
+        for gram in grams.values():
+            dist.all_reduce(gram.total)
+            dist.all_reduce(gram.rows)
+        dist.all_reduce(count)
     if env.rank == 0:
         hessians = {name: gram.total / count for name, gram in grams.items()}
+        if h.wide_groups:
+            hessians |= {f"{name}:rows": gram.rows / count for name, gram in grams.items()}
         write_container("hessians.golf", hessians, {"seed": env.seed, "batches": int(count)}, RawCoder)
     env.synchronize()
     seconds = time.perf_counter() - begun

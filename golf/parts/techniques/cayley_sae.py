@@ -1,6 +1,6 @@
 """CayleySAE: between a block's norm and its MLP stands a sparse code over a dictionary that is computed, not learned (arXiv:2607.20652).
 
-Every MLP input is rewritten as the sum of the few parity features (golf/parts/parity.py) that it matches best: level by level,
+Every MLP input is rewritten as the sum of the few parity features (`ParityTransform`) that it matches best: level by level,
 where a kept feature opens which of the next level's features are looked at. Only a bias per feature is learned. An
 interpretability row, not a leaderboard row: published at 202 M parameters and 20 B tokens it costs 0.31 nats.
 

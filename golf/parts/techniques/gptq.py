@@ -1,5 +1,9 @@
 """GPTQ: round column after column and let the columns still to come make up for each error, weighted by the Hessian of the
-layer's inputs (Frantar et al., arXiv:2210.17323). With SDClip scales as in PR #1394, with percentile scales as in PR #740.
+layer's inputs (Frantar et al., arXiv:2210.17323).
+
+Blocks of columns as in the paper; a Hessian that rounding left indefinite is damped until it is not.
+
+With SDClip scales as in PR #1394, with percentile scales as in PR #740.
 """
 
 import torch
@@ -18,8 +22,12 @@ class Knobs:
 
 
 def gptq(h, w, hessian, scale, nearest):
-    """Levels (rows, columns) of w in steps of `scale` (rows,); nearest: a column in steps -> its levels. hessian: Σ xᵀx."""
+    """Levels (rows, columns) of w in steps of `scale`, (rows,) or (rows, columns). hessian: Σ xᵀx.
+
+    nearest: a column in steps, and its number, -> its levels.
+    """
     order, u, dead = error_feedback(h, hessian)
+    scale = scale.view(len(w), -1).expand_as(w)[:, order]
     w = w.masked_fill(dead, 0.0)[:, order]
     levels = torch.empty_like(w)
     for start in range(0, w.size(1), h.gptq_block):
@@ -27,8 +35,8 @@ def gptq(h, w, hessian, scale, nearest):
         errors = torch.empty_like(block)
         for i in range(block.size(1)):
             column = start + i
-            levels[:, column] = nearest(block[:, i] / scale)
-            errors[:, i] = (block[:, i] - levels[:, column] * scale) / feed[i, column]
+            levels[:, column] = nearest(block[:, i] / scale[:, column], order[column])
+            errors[:, i] = (block[:, i] - levels[:, column] * scale[:, column]) / feed[i, column]
             block[:, i:] -= torch.outer(errors[:, i], feed[i, column : start + block.size(1)])
         w[:, start + block.size(1) :] -= errors @ feed[:, start + block.size(1) :]
     return levels[:, order.argsort()]
@@ -88,4 +96,4 @@ def coded(h, w, hessian, scale, low, high):
             '"calibrate.from_training_text"'
         )
         return torch.round(w / scale[:, None]).clamp(low, high).to(torch.int8)
-    return gptq(h, w, hessian, scale, lambda column: torch.round(column).clamp(low, high)).to(torch.int8)
+    return gptq(h, w, hessian, scale, lambda column, at: torch.round(column).clamp(low, high)).to(torch.int8)

@@ -1,7 +1,8 @@
 """GPTQ-lite: of a few clip percentiles, the one with the least squared error (PR #414; int5 in PR #1573). No Hessian.
 
-The README of #414 says that each row chooses; its code, and #1573's, choose once for the matrix. Both are here. The least error
-prefers fine steps, so it spends bytes that SDClip saves.
+The least error prefers fine steps, so it spends bytes that SDClip saves.
+
+The README of #414 says that each row chooses; its code, and #1573's, choose once for the matrix. Both are here.
 """
 
 import torch

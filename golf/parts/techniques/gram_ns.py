@@ -16,35 +16,35 @@ YOU_QUINTICS = (
 )
 
 
-def gram_ns(g, steps, eps=1e-7):
+def gram_ns(g, steps):
     """g: (rows, cols) of any dtype; bf16 inside."""
     x = g.bfloat16()
-    x = x / (x.norm() + eps)
+    x = x / (x.norm() + 1e-7)
     tall = x.size(0) > x.size(1)
     if tall:
         x = x.T
     quintics = YOU_QUINTICS[-steps:]
-    x = on_gram(x, quintics, eps) if x.size(1) >= 1.5 * x.size(0) else on_matrix(x, quintics, eps)
+    x = on_gram(x, quintics) if x.size(1) >= 1.5 * x.size(0) else on_matrix(x, quintics)
     return x.T if tall else x
 
 
-def aol_scale(gram, eps):
+def aol_scale(gram):
     """Row factors that bring the spectral norm below 1."""
-    return gram.abs().sum(dim=1).clamp_min(eps).rsqrt()
+    return gram.abs().sum(dim=1).clamp_min(1e-7).rsqrt()
 
 
-def on_matrix(x, quintics, eps):
+def on_matrix(x, quintics):
     for i, (a, b, c) in enumerate(quintics):
         gram = x @ x.T
         if i == 0:
-            s = aol_scale(gram, eps)
+            s = aol_scale(gram)
             x = s[:, None] * x
             gram = s[:, None] * gram * s[None, :]
         x = a * x + (b * gram + (c * gram) @ gram) @ x
     return x
 
 
-def on_gram(x, quintics, eps):
+def on_gram(x, quintics):
     identity = torch.eye(x.size(0), dtype=x.dtype, device=x.device)
     gram, q = x @ x.T, identity
     for i, (a, b, c) in enumerate(quintics):
@@ -52,7 +52,7 @@ def on_gram(x, quintics, eps):
             x = q @ x
             gram = x @ x.T
         if i == 0:
-            s = aol_scale(gram, eps)
+            s = aol_scale(gram)
             x = s[:, None] * x
             gram = s[:, None] * gram * s[None, :]
         z = b * gram + c * (gram @ gram)

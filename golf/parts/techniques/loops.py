@@ -2,7 +2,8 @@
 PR #1493, @bigbag).
 
 Two extra passes over layers 3 to 5 make 17 virtual layers of 11. Off until `loop_from` of the training budget is used, on in
-evaluation and calibration. Skips are sized for the looped order. Published effect: about −0.003 BPB (PR #1285).
+evaluation and calibration; with `loop_whole_from` one extra pass runs first (PR #1412, Robby Sneiderman). Skips are sized for
+the looped order. Published effect: about −0.003 BPB (PR #1285).
 """
 
 from golf.parts.route import halves
@@ -21,7 +22,10 @@ def looped(h, loop):
     )
     if not loop:
         return halves(h, loop)
+    extra = h.loop_extra
+    if h.loop_whole_from:
+        extra = extra if loop is True else loop
     segment = list(range(h.loop_first, h.loop_last + 1))
-    layers = list(range(h.loop_first)) + (h.loop_extra + 1) * segment + list(range(h.loop_last + 1, h.num_layers))
+    layers = list(range(h.loop_first)) + (extra + 1) * segment + list(range(h.loop_last + 1, h.num_layers))
     half = len(layers) // 2
     return layers[:half], layers[half:]

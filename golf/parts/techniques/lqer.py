@@ -1,12 +1,14 @@
 """LQER: add back a low-rank part of the quantization error of the few tensors that lost most (arXiv:2402.02446; PR #1851).
 
 Asymmetric as published: the left factor in 2 bits with one scale, the right one in 4 bits by groups of 64. Rank 4 of three
-tensors: −0.0005 to −0.0009 BPB for 40 to 50 KB; rank 6 of four was the best of the sweep in PR #1935. It goes into the chain `corrections`.
+tensors: −0.0005 to −0.0009 BPB for 40 to 50 KB; rank 6 of four was the best of the sweep in PR #1935.
+
+It goes into the chain `corrections`.
 """
 
 import torch
 
-from golf.parts.quant import scaled
+from golf.parts.quant import rows_of
 
 
 class Knobs:
@@ -22,10 +24,10 @@ class LQER:
     def add(h, tensors, weights):
         """Put the coded factors of the largest errors beside the codes: `name:a`, `name:b` and their scales."""
         errors = {}
-        for name, codes in tensors.items():
+        for name in tensors:
             base, _, kind = name.partition(":")
             if kind == "q":
-                rows = scaled(h, codes, tensors[f"{base}:s"])
+                rows = rows_of(h, tensors, base)
                 errors[base] = weights[base].float().cpu().view_as(rows) - rows
         for base in sorted(errors, key=lambda base: -errors[base].norm())[: h.lqer_top_k]:
             u, s, v = torch.linalg.svd(errors[base], full_matrices=False)

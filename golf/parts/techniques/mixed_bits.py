@@ -1,7 +1,8 @@
 """Mixed precision: more bits for the matrices whose inputs are strongest (traces of the Hessians), fewer for the rest.
 
-By count as in PR #1105 and its line, or to a mean number of bits as in PR #1089. Behind an entropy coder SDClip's k is the better
-knob: what is paid there is the entropy of the codes, not their bits (PR #1935).
+Behind an entropy coder SDClip's k is the better knob: what is paid there is the entropy of the codes, not their bits (PR #1935).
+
+By count as in PR #1105 and its line, or to a mean number of bits as in PR #1089.
 """
 
 

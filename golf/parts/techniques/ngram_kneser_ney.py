@@ -2,8 +2,9 @@
 
 Interpolated Kneser–Ney (Kneser & Ney 1995) over the whole vocabulary, from the stream's own past. Its share in the mixture is
 learned per bucket (how sure the model is, how long and how clear the known context) from targets that are already scored (R40).
-Both parts sum to 1 and every count precedes its target, so the mixture is a prequential code. `reader = "ttt_sgd.ttt_window"`
-mixes with a model that learns at test time.
+Both parts sum to 1 and every count precedes its target, so the mixture is a prequential code.
+
+`reader = "ttt_sgd.ttt_window"` mixes with a model that learns at test time.
 """
 
 import torch

@@ -1,6 +1,8 @@
 """Attention output gate: scale each head by twice a sigmoid of the block input's first channels (PR #1667, @MarioPaerle).
 
-The identity at the start. 96 parameters a layer; about 1.5 % of the step's time by its README. It goes into the slot `head_gate`.
+The identity at the start. 96 parameters a layer; about 1.5 % of the step's time by its README.
+
+It goes into the slot `head_gate`.
 """
 
 import torch

@@ -3,7 +3,6 @@
 No parameters. Published effect with a Hessian-aware clip: 1.0856 → 1.0835 BPB.
 """
 
-from golf.parts.attention import adapt
 from golf.parts.model import Block
 
 
@@ -13,17 +12,10 @@ class Knobs:
 
 class ParallelBlock(Block):
     def forward(self, x, flow):
-        mix = self.resid_mix.to(x.dtype)
-        x = mix[0] * x + mix[1] * flow.x0
+        x = self.mixed(x, flow)
         u = self.read(x)
-        y, flow = self.attn(u, flow)
-        if self.h.mlp_in:
-            for hook in self.mlp_in.values():
-                u = hook(u, flow)
-        z = self.mlp(u)
-        if self.h.adapters:
-            z = adapt(flow, "mlp", u, z)
-        return x + self.attn_scale.to(x.dtype) * y + self.mlp_scale.to(x.dtype) * z, flow
+        y, flow = self.attention_of(u, flow)
+        return x + y + self.mlp_of(u, flow), flow
 
 
 def parallel_block(h, layer):

@@ -1,5 +1,7 @@
 """Selective pruning: zero the codes whose loss costs least squared error, so that the coder pays less for them (PR #609, #1089).
 
+Larger codes than `prune_max_code` stay.
+
 `prune_max_code` 1 takes ones only, as in #609 and #1089; 127 with 0.25 is the magnitude pruning of PR #740's defaults.
 """
 

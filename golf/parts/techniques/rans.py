@@ -1,8 +1,9 @@
 """rANS: an entropy coder for integer codes, within 0.1 % of the entropy of each tensor's code frequencies (Duda, arXiv:1311.2540).
 
 Up to 1024 states of 32 bits take turns, one code each, so that numpy does the work: the public records' brotli stays 1.4 %
-above the entropy. Frequencies are 14 bits, one table a tensor; whatever is no matrix of one-byte codes goes through LZMA. It goes into the
-slot `coder`.
+above the entropy. Frequencies are 14 bits, one table a tensor; whatever is no matrix of one-byte codes goes through LZMA.
+
+It goes into the slot `coder`.
 """
 
 import lzma

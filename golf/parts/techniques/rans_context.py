@@ -2,7 +2,9 @@
 
 Columns of `mlp.proj` and rows of the embedding differ in scale, which the frequencies of a whole tensor cannot know. Matrices
 are walked along diagonals, so that a turn never reads two codes of one row or column; a group of matrices of one shape shares
-its tables and takes whichever of row and column pays, or neither. It goes into the slot `coder`.
+its tables and takes whichever of row and column pays, or neither.
+
+It goes into the slot `coder`.
 """
 
 import math

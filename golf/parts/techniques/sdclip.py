@@ -1,7 +1,9 @@
 """SDClip: a row's scale is k standard deviations over the largest code (PR #1394, @clarkkev). No search.
 
 Only k / limit matters: a Gaussian row costs 2.047 - log2(k / limit) bits a weight behind an entropy coder, so k is the knob that
-trades bytes for error. With `hessian_clip_lambda` rows that matter more get a larger clip, hence fewer bytes (PR #1412).
+trades bytes for error.
+
+With `hessian_clip_lambda` rows that matter more get a larger clip, hence fewer bytes (PR #1412).
 """
 
 import torch
@@ -10,7 +12,9 @@ from golf.parts.quant import readable_scale
 
 
 class Knobs:
-    hessian_clip_lambda: "0 <= float <= 100" = 0.0  # how much larger the clip of a row that matters more | 0: rows are alike; #1412 used 0.175
+    hessian_clip_lambda: "0 <= float <= 100" = (
+        0.0  # how much larger the clip of a row that matters more | 0: rows are alike; #1412 used 0.175
+    )
 
 
 def sdclip_scale(h, w, hessian, bits, role):

@@ -1,6 +1,8 @@
 """Sliding windows: every target is scored with at least window − stride tokens of context (PR #50, Matthew Li).
 
-Only the first window's targets have less. Published effect at 1,024 / 64: 1.2244 → 1.1925 BPB, for sixteen times the work. `legacy_windows` scores the last `stride`
+Only the first window's targets have less. Published effect at 1,024 / 64: 1.2244 → 1.1925 BPB, for sixteen times the work.
+
+`legacy_windows` scores the last `stride`
 targets of the stream up to window / stride times, as the first records did; `full_windows` scores each target once.
 """
 

@@ -1,6 +1,8 @@
 """Sparse attention gate: scale each head by a sigmoid of the block input's first channels (PR #1787, @nprime06).
 
-Starts at ½ for every head; attn_scale takes up the slack. 96 parameters a layer. It goes into the slot `head_gate`.
+Starts at ½ for every head; attn_scale takes up the slack. 96 parameters a layer, fp16 or what `gate_quantizer` makes of them.
+
+It goes into the slot `head_gate`.
 """
 
 import torch
@@ -22,7 +24,7 @@ class SparseGate(nn.Module):
         assert h.gate_window <= h.model_dim, (
             f"gate_window = {h.gate_window} channels are more than model_dim = {h.model_dim}"
         )
-        self.w = tag(nn.Parameter(torch.zeros(h.num_heads, h.gate_window)), group="scalar", role="control")
+        self.w = tag(nn.Parameter(torch.zeros(h.num_heads, h.gate_window)), group="scalar", role="gate")
 
     def forward(self, y, u, flow):
         # y: (B, T, H, D)   u: (B, T, C)

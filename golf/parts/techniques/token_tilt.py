@@ -15,8 +15,11 @@ from golf.parts.grams import Groups, grams
 from golf.parts.knobs import Slot
 from golf.parts.techniques.ngram_tilt import leaders
 
-KEY_FACTORS = (36313, 27191, 51647, 81929, 131071, 196613, 262147, 393241, 524309, 655373)
-KEY_FACTORS += (786433, 917521, 1048583, 1179653, 1310729)  # of the oldest token … of the last one
+# of the oldest token … of the last one
+KEY_FACTORS = (
+    *(36313, 27191, 51647, 81929, 131071, 196613, 262147, 393241),
+    *(524309, 655373, 786433, 917521, 1048583, 1179653, 1310729),
+)
 
 
 class Knobs:

@@ -90,7 +90,7 @@ def gptq_trellis(h, w, hessian, bits, role):
     bound = 2**bits - 3  # the nearest level of any coset is at most 2 away
     scale = sdclip_scale(h, w, hessian, bits, role) / 2
 
-    def nearest(column):
+    def nearest(column, at):
         return torch.from_numpy(nearest_path(column.clamp(-bound, bound).numpy()))
 
     levels = gptq(h, w, hessian, scale, nearest)

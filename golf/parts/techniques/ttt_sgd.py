@@ -12,6 +12,7 @@ import torch.distributed as dist
 
 from golf.parts.evaluate import Trace, scored_targets, share
 from golf.parts.techniques.sliding import window_batches
+from golf.parts.techniques.varlen import bounds_of
 
 
 class Knobs:
@@ -31,10 +32,14 @@ class Smoke:
 
 def ttt_window(h, env, model, stream, total):
     """This rank's windows in batches, chunk by chunk; who has scored a chunk's finds the model trained on it before the next."""
+    yield from learning_windows(h, env, model, stream, total, trainable(h, model))
+    model.requires_grad_(True)
+
+
+def learning_windows(h, env, model, stream, total, params):
     starts, first = h.windows(h, total)
     chunks = math.ceil(total / h.ttt_chunk_tokens)
     chunk_of = ((starts + first) // h.ttt_chunk_tokens).clamp(max=chunks - 1)
-    params = trainable(h, model)
     optimizer = torch.optim.SGD(params, lr=h.ttt_lr, momentum=h.ttt_momentum)
     for chunk in range(chunks):
         mine = torch.nonzero(chunk_of == chunk).flatten()
@@ -44,7 +49,6 @@ def ttt_window(h, env, model, stream, total):
         if chunk < chunks - 1:
             learn_chunk(h, env, model, stream.tokens, params, optimizer, chunk, chunks)
     optimizer.zero_grad(set_to_none=True)
-    model.requires_grad_(True)
 
 
 def ttt_sgd(h, env, model, stream, keep=False):
@@ -85,7 +89,11 @@ def learn_chunk(h, env, model, tokens, params, optimizer, chunk, chunks):
                 ids = tokens[a:b].to(env.device).view(-1, length)
                 targets = tokens[a + 1 : b + 1].to(env.device).view(-1, length)
                 with env.autocast():
-                    loss = model(ids, targets).sum() / (batch * length)
+                    if h.documents:
+                        ids, targets = ids.view(1, -1), targets.view(1, -1)
+                        loss = model(ids, targets, docs=bounds_of(h, ids, length)).sum() / (batch * length)
+                    else:
+                        loss = model(ids, targets).sum() / (batch * length)
                 loss.backward()
             if env.world_size > 1:
                 for param in params:

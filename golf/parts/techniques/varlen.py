@@ -1,9 +1,13 @@
 """Attention within documents: a token attends to its own document only (FlashAttention's varlen; PR #1530, @samacqua).
 
-`docs` are the bounds of all documents of the flattened batch, padded to a multiple of 64 so that few shapes are compiled.
-`documents = "varlen.document_bounds"` trains so too.
-Published effect: about 0.001 nats a token. One-token look-backs outside attention still cross documents (R42).
+FlashAttention 3 runs it where it is there, else PyTorch's own kernel on a GPU, else one masked product. Positions run on through a
+row: attention knows differences only. Published effect: about 0.001 nats a token. One-token look-backs outside attention still cross
+documents (R42).
+
+`documents = "varlen.document_bounds"` trains so too, with documents cut at `train_seq_len` tokens.
 """
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,44 +19,77 @@ try:
     from flash_attn_interface import flash_attn_varlen_func
 except ImportError:
     flash_attn_varlen_func = None
+try:
+    from torch.nn.attention.varlen import varlen_attn
+except ImportError:
+    varlen_attn = None
 
 
-def document_bounds(h, ids):
-    """Starts of the documents and rows of ids (B, T) in the flattened batch, then its length, as often as padding needs it."""
+class Knobs:
+    bounds_multiple: "1 <= int <= 65536" = 256  # bounds are padded to a multiple, so that one shape is compiled
+
+
+class Smoke:
+    bounds_multiple = 64
+
+
+class Documents(NamedTuple):
+    bounds: torch.Tensor  # (n,) int32 starts in the flattened batch, then its length, as often as padding needs it
+    longest: int  # no document is longer
+
+
+def bounds_of(h, ids, longest, most=None):
+    """Documents of ids (B, T): a start at every row and BOS, and every `longest` tokens from a document's start.
+
+    most: what kernels are told is the longest, where documents are cut shorter for a while.
+    """
     flat = ids.flatten()
-    starts = torch.nonzero(
-        (flat == h.bos_id) | (torch.arange(len(flat), device=ids.device) % ids.size(1) == 0)
-    ).flatten()
-    return F.pad(starts, (0, 64 - len(starts) % 64), value=len(flat)).int()
+    place = torch.arange(len(flat), device=ids.device)
+    start = (flat == h.bos_id) | (place % ids.size(1) == 0)
+    since = place - torch.where(start, place, 0).cummax(0).values
+    starts = torch.nonzero(since % longest == 0).flatten()
+    bounds = F.pad(starts, (0, h.bounds_multiple - len(starts) % h.bounds_multiple), value=len(flat)).int()
+    return Documents(bounds, most or longest)
+
+
+def document_bounds(h, ids, clock):
+    """A slot for `documents`."""
+    return bounds_of(h, ids, h.train_seq_len)
 
 
 def varlen_attention(q, k, v, docs):
-    # q: (B, T, H, D)   k v: (B, T, Hkv, D)   docs: bounds in B · T, or None for rows whole   ->   (B, T, H, D)
+    # q: (B, T, H, D)   k v: (B, T, Hkv, D)   docs: Documents of B · T tokens, or None for rows whole   ->   (B, T, H, D)
     if docs is None:
         return causal_attention(q, k, v, docs)
-    B, T = q.shape[:2]
+    flat, longest = [x.flatten(0, 1) for x in (q, k, v)], docs.longest
     if flash_attn_varlen_func is not None and q.dtype == torch.bfloat16:
-        flat = (x.flatten(0, 1) for x in (q, k, v))
-        return flash_attn_varlen_func(*flat, docs, docs, T, T, causal=True).view(q.shape)
-    document = torch.searchsorted(docs, torch.arange(B * T, device=q.device, dtype=docs.dtype), right=True).view(
-        B, 1, T
-    )
+        return flash_attn_varlen_func(*flat, docs.bounds, docs.bounds, longest, longest, causal=True).view(q.shape)
+    if varlen_attn is not None and q.is_cuda:
+        return varlen_attn(
+            *flat, docs.bounds, docs.bounds, longest, longest, window_size=(-1, 0), enable_gqa=True
+        ).view(q.shape)
+    B, T = q.shape[:2]
+    document = torch.searchsorted(docs.bounds, torch.arange(B * T, device=q.device, dtype=torch.int32), right=True)
+    document = document.view(B, 1, T)  # a row starts a document, so that each row has a mask of its own
     mask = (document.mT == document).tril()[:, None]
     q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True).transpose(1, 2)
 
 
 def varlen(h, env, model, stream, keep=False):
-    """Windows of `eval_seq_len` side by side, attention within documents; needs `attend = "varlen.varlen_attention"`."""
-    assert h.attend is varlen_attention, "`attend` is not varlen_attention, so documents would not be kept apart"
+    """The stream in rows of many windows' tokens, attention within documents; needs `attend = "varlen.varlen_attention"`."""
+    assert "varlen_attention" in str(h.attend), "`attend` is not varlen_attention, so documents would not be kept apart"
     trace = Trace(env, stream, "roundtrip_varlen", f"final_int{h.mlp_bits}_varlen_roundtrip", keep)
-    windows = share(env, scored_targets(h, stream) // h.eval_seq_len)
+    total = scored_targets(h, stream)
+    windows = share(env, total // h.eval_seq_len)
     batch = max(h.val_batch_tokens // 8 // h.eval_seq_len, 1)
     with torch.no_grad(), env.autocast():
         for first in windows[::batch]:
             start, end = first * h.eval_seq_len, min(first + batch, windows.stop) * h.eval_seq_len
-            ids = stream.tokens[start:end].to(env.device).view(-1, h.eval_seq_len)
-            targets = stream.tokens[start + 1 : end + 1].to(env.device).view(-1, h.eval_seq_len)
-            nats = model(ids, targets, docs=document_bounds(h, ids))
-            trace.add(nats, torch.arange(start, end).view(-1, h.eval_seq_len))
+            if h.eval_tail and end == total // h.eval_seq_len * h.eval_seq_len:
+                end = total
+            ids = stream.tokens[start:end].to(env.device)[None]
+            targets = stream.tokens[start + 1 : end + 1].to(env.device)[None]
+            nats = model(ids, targets, docs=bounds_of(h, ids, h.eval_seq_len))
+            trace.add(nats, torch.arange(start, end)[None])
     return trace.reduce()

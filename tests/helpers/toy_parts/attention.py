@@ -11,7 +11,7 @@ class Knobs:
     num_heads: "1 <= int <= 64" = 2  # heads
     attend: Slot = "sdpa"  # (q, k, v) -> y
     attn_out: Chain = ()  # members change the output: (y, u) -> y
-    query_gain: "0 < float <= 100" = 1.0  # on the queries, 1 for off
+    query_gain: "0 < float <= 100" = 1.0  # on the queries | 1 for off
 
 
 class Smoke:

@@ -17,7 +17,7 @@ class Knobs:
     model_dim: "1 <= int <= 4096" = 8  # residual width
     num_layers: "1 <= int <= 64" = 2
     loop: "0 <= int <= 64" = 0  # how often the blocks run again
-    softcap: "0 <= float <= 1e4" = 0.0  # bound of the logits, 0 for none
+    softcap: "0 <= float <= 1e4" = 0.0  # bound of the logits | 0 for none
     block: Slot = "Block"
     embed: Chain = ()  # (h, x) -> x, functions
 

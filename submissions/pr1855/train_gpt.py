@@ -1,0 +1,2506 @@
+"""pr1855: PR #1809 as composed by golf: Gram-NS, 3-layer recurrence, parallel residuals, score-first TTT
+
+Composed by golf 0.1.0 from pr1855 → pr1855 → pr1851 → pr1787 → pr1736 → pr1626 → pr1610 → pr1530 → pr1529 → pr1394 → baseline. Do not edit: change recipe.toml, then `golf compose`.
+Credits: Muon: Keller Jordan · modded-nanogpt contributors: U-Net skips, ReLU², softcap, resid_mix, QK norm ·
+  baseline: OpenAI (openai/parameter-golf, train_gpt.py) · PR #1218 Kevin Clark: 4x MLP, weight decay, skip gates ·
+  PR #1285 @dexhunter: MuonEq-R, recurrence · PR #1204 Marko Sisovic: recurrence · PR #549 @abaybektursun:
+  LeakyReLU² · PR #315 @jfprincz: partial RoPE, LN scale · PR #265 @unnir: XSA · pr1394: Kevin Clark (@clarkkev) ·
+  PR #1523 @EthanYangTW: base stack, triple recurrence, banks · PR #1204 Marko Sisovic: lanes · PR #1460 @resouer:
+  hash embedding · PR #399: banks, parallel Muon · pr1529: @msisovic · PR #1529 @msisovic: lanes · PR #77 @samacqua:
+  LoRA TTT · pr1530: @samacqua · pr1610: @romeerp · PR #1530 @samacqua: varlen attention, LoRA TTT · PR #1586
+  @dexhunter: clips by kind, 7-bit embedding · pr1626: @dexhunter · PR #1729 @romeerp: CaseOps · pr1736: @dexhunter
+  · PR #1344 @Omrigotlieb: Polar Express · PR #1767 @renqianluo: LoRA alpha 144, warm A, weight decay 1 · pr1787:
+  @nprime06 · PR #1797 @dexhunter: smear gate, LQER · PR #1667 @MarioPaerle: smear gate · pr1851: @aquariouseworkman
+  · pr1855: @codemath3000
+"""
+
+import glob
+import importlib
+import json
+import lzma
+import math
+import os
+import random
+import struct
+import sys
+import time
+import zlib
+from functools import partial
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import nn
+
+
+class h:
+    # sparse_gate
+    gate_window = 12  # channels that the gate reads
+    gate_scale = 0.5
+    # xsa
+    xsa_last_n = 11  # the last layers that have it
+    # attention
+    num_heads = 8  # query heads
+    num_kv_heads = 4  # key and value heads, each shared by num_heads / num_kv_heads query heads
+    qk_gain = 5.0  # start of the learned gain on the queries
+    rope_base = 10_000.0
+    rope_dims = 16  # rotated dims per head; 0 for all
+    # data
+    train_seq_len = 2048  # tokens
+    train_batch_tokens = 786_432  # per step, over all ranks and micro-batches
+    # env
+    seed = 1337  # used when SEED is not set
+    iterations = 20_000  # steps, the cap that holds when the clock does not
+    max_wallclock_seconds = 600.0  # training clock; 0 counts in steps
+    vocab_size = 8192  # of the SentencePiece model
+    # lanes
+    lanes_from = 8  # first layer with two lanes
+    lane_keep = 1.1  # start of the factors on the lanes
+    # smear_input
+    smear_width = 12  # channels that the gate reads
+    bos_id = 1
+    # leaky_relu2
+    negative_slope = 0.5
+    # model
+    num_layers = 11  # blocks with weights of their own
+    model_dim = 512  # residual width
+    mlp_mult = 4.0  # MLP hidden width / model_dim
+    tied_embed_init_std = 0.005
+    softcap = 30.0  # logits are bounded by softcap · tanh(z / softcap)
+    # quant
+    embed_bits = 7
+    attn_bits = 6
+    mlp_bits = 6
+    gate_bits = 8
+    embed_clip_sigmas = 14.0  # SDClip: the largest code stands for this many standard deviations of the row
+    attn_clip_sigmas = 13.0
+    mlp_clip_sigmas = 11.5
+    table_clip_sigmas = 20.0
+    keep_float_numel = 65_536  # tensors up to this many values are stored as fp16
+    # muon
+    ns_steps = 5
+    muon_wd = 0.095  # decoupled weight decay
+    # optim
+    matrix_lr = 0.026  # Muon
+    scalar_lr = 0.02  # Adam on gains, scales, mixes
+    tied_embed_lr = 0.03  # Adam on the tied embedding and other tables
+    beta1 = 0.9
+    beta2 = 0.99
+    adam_eps = 1e-08
+    adam_wd = 0.02  # decoupled weight decay of the scalars
+    embed_wd = 0.085  # … of the tables
+    grad_clip_norm = 0.3  # of all gradients together; 0 for off
+    # schedule
+    momentum = 0.97
+    momentum_warmup_start = 0.92
+    momentum_warmup_steps = 1500
+    loop_from = 0.35  # share of the training budget from which the looped order runs; 0 from the start
+    reserve_seconds = 0.5  # kept off the training clock for calibration
+    # ema
+    ema_decay = 0.9965
+    # calibrate
+    calibration_batches = 16  # micro-batches a rank, of training text
+    # evaluate
+    eval_seq_len = 2048  # tokens
+    val_batch_tokens = 524_288  # over all ranks
+    # varlen
+    bounds_multiple = 256  # bounds are padded to a multiple, so that one shape is compiled
+    # warmdown_frac
+    warmdown_frac = 0.85  # share of the budget
+    min_lr = 0.1  # floor, as a factor on the base learning rates
+    # train
+    warmup_steps = 20  # real steps before the clock starts, undone after: they compile and allocate
+    val_loss_every = 0  # steps; 0 only at the end
+    train_log_every = 500  # steps
+    # gptq
+    gptq_block = 128  # columns whose errors are passed on together; 64 is worse, 256 no better (PR #1935)
+    gptq_damp = 0.01  # of the mean diagonal, added to the diagonal
+    gptq_descending = True  # columns with the largest diagonal first; off: the smallest first, as #740
+    # loops
+    loop_extra = 2  # passes over the segment beyond the first
+    loop_first = 3  # first layer of the segment
+    loop_last = 5  # its last layer
+    # lqer
+    lqer_rank = 4
+    lqer_top_k = 3  # tensors, by the Frobenius norm of their error
+    lqer_group = 64  # values of the right factor that share a scale
+    lqer_factor_bits = 4
+    # ttt_lora
+    lora_targets = ("q", "k", "v", "o", "mlp", "head")
+    lora_rank = 80
+    lora_alpha = 144.0  # what an adapter adds is scaled by alpha / rank
+    lora_lr = 0.0001  # of AdamW
+    lora_beta1 = 0.0
+    lora_beta2 = 0.99
+    lora_wd = 0.5
+    lora_chunk_tokens = 48  # scored, then learned from
+    lora_batch_docs = 64  # documents side by side, of like length
+    # ttt_sgd
+    ttt_lr = 0.001  # of the first chunk
+    ttt_momentum = 0.9
+    ttt_epochs = 1  # passes over a chunk after it is scored
+    ttt_chunk_tokens = 32_768
+    ttt_batch_seqs = 32  # sequences of eval_seq_len a step, over all ranks
+    ttt_grad_clip = 1.0  # norm of all gradients together
+    # ttt_phased
+    phased_docs = 2500  # the documents that every weight learns from
+    phased_phases = 3  # in how many steps
+    # entry
+    name = "pr1855"  # of the recipe
+
+
+# ---- golf/parts/artifact.py: The container of every file that golf writes: magic, coder, manifest, payload,
+#      checksum.
+HEADER = struct.Struct("<4sB8sIIQQ")
+DTYPES = {
+    name: getattr(torch, name)
+    for name in ("int8", "uint8", "int16", "int32", "int64", "float16", "bfloat16", "float32")
+}
+
+
+def to_bytes(tensors):
+    """The tensors' values one after another, little endian."""
+    return b"".join(t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() for t in tensors)
+
+
+def from_bytes(data, specs):
+    """The reverse of `to_bytes`; specs: [(name, dtype, shape)]."""
+    tensors, at = [], 0
+    for _, dtype, shape in specs:
+        count = math.prod(shape) * DTYPES[dtype].itemsize
+        # frombuffer wants at least one byte
+        piece = torch.frombuffer(bytearray(data[at : at + count] or b"0"), dtype=torch.uint8)[:count]
+        tensors.append(piece.view(DTYPES[dtype]).reshape(shape))
+        at += count
+    return tensors
+
+
+class RawCoder:
+    name = "raw"
+
+    @staticmethod
+    def encode(tensors):
+        return to_bytes(tensors)
+
+    @staticmethod
+    def decode(payload, specs, unpacked_bytes):
+        return from_bytes(payload, specs)
+
+
+def check(condition, sentence):
+    if not condition:
+        raise ValueError(sentence)
+
+
+def write_container(path, tensors, meta, coder):
+    """Write {name: tensor} and `meta` to `path`, whole or not at all. Returns the file's bytes."""
+    specs = [[name, str(t.dtype).removeprefix("torch."), list(t.shape)] for name, t in tensors.items()]
+    text = json.dumps({"meta": meta, "tensors": specs}, separators=(",", ":")).encode()
+    manifest, payload = zlib.compress(text, 9), coder.encode(list(tensors.values()))
+    unpacked_bytes = sum(t.numel() * t.element_size() for t in tensors.values())
+    header = HEADER.pack(b"GOLF", 1, coder.name.encode(), len(manifest), len(text), len(payload), unpacked_bytes)
+    body = header + manifest + payload
+    write_atomically(path, body + struct.pack("<I", zlib.crc32(body)))
+    return os.path.getsize(path)
+
+
+def write_atomically(path, data):
+    with open(f"{path}.tmp", "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(f"{path}.tmp", path)
+
+
+def read_container(path, coder):
+    """({name: tensor}, meta) of a container that `coder` wrote; ValueError for any other file, and for a damaged one."""
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        magic, _, name, manifest_bytes, _, _, unpacked_bytes = HEADER.unpack_from(data)
+        check(
+            magic == b"GOLF" and zlib.crc32(data[:-4]) == struct.unpack("<I", data[-4:])[0],
+            "its checksum does not hold",
+        )
+        check(name.rstrip(b"\0") == coder.name.encode(), f"written by the coder {name!r}, not by {coder.name}")
+        payload_at = HEADER.size + manifest_bytes
+        manifest = json.loads(zlib.decompress(data[HEADER.size : payload_at]))
+        tensors = coder.decode(data[payload_at:-4], manifest["tensors"], unpacked_bytes)
+    except (ValueError, RecursionError, struct.error) as fault:
+        raise ValueError(f"{path} is damaged or no golf container: {fault}") from fault
+    return dict(zip([name for name, _, _ in manifest["tensors"]], tensors)), manifest["meta"]
+
+
+# ---- golf/parts/tags.py: Tags: a parameter says at its birth how it starts, who optimises it and how it is stored.
+class Tag(NamedTuple):
+    # optimizer: "matrix" (Muon), "scalar", "embed", "bias" (Adam); "measured": statistics, which learn nothing; "untrained": none
+    group: str
+    role: str  # quantizer: "attn", "mlp", "embed", "table", "gate", "control"
+    master: str  # "fp32", or "compute": the optimizer updates it in the dtype of the activations
+    init: object  # (h, weight, rng) -> None fills the weight in place; None keeps the value it was made with
+
+
+class Tagged(NamedTuple):
+    name: str
+    param: torch.nn.Parameter
+    tag: Tag
+
+
+def tag(param, *, group, role, master="fp32", init=None):
+    param.tag = Tag(group, role, master, init)
+    return param
+
+
+def collect(model):
+    """Every parameter of the raw model with its tag, in the order of the state dict."""
+    tagged = [Tagged(name, param, getattr(param, "tag", None)) for name, param in model.named_parameters()]
+    untagged = [entry.name for entry in tagged if entry.tag is None]
+    assert not untagged, f"parameters without a tag: {', '.join(untagged)}"
+    return tagged
+
+
+def has_group(tagged, group):
+    """Whether any parameter's tag names this group."""
+    return any(entry.tag.group == group for entry in tagged)
+
+
+def initialize(model, seed):
+    """Fill every weight from a generator of its own, seeded by (seed, name): a technique more leaves the others' start as it was."""
+    with torch.no_grad():
+        for entry in collect(model):
+            if entry.tag.init is not None:
+                rng = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{entry.name}".encode()))
+                entry.tag.init(entry.param, rng)
+
+
+def cast_masters(model, dtype):
+    """Keep the tables that say so in the dtype of the activations (their Adam updates them in place); the rest stays fp32."""
+    for entry in collect(model):
+        if entry.tag.master == "compute":
+            entry.param.data = entry.param.data.to(dtype)
+
+
+# ---- golf/parts/layers.py: The two layers everything is made of, their initialisation, and the norm without weight.
+def norm(x):
+    return F.rms_norm(x, (x.size(-1),))
+
+
+def kaiming_uniform(weight, rng):
+    bound = weight.size(-1) ** -0.5
+    weight.uniform_(-bound, bound, generator=rng)
+
+
+class CastedLinear(nn.Module):
+    """x Wᵀ with an fp32 master weight that is cast to the activations at the product; no bias. init=None starts at zero."""
+
+    def __init__(self, inputs, outputs, *, role, init):
+        super().__init__()
+        self.weight = tag(nn.Parameter(torch.zeros(outputs, inputs)), group="matrix", role=role, init=init)
+
+    def forward(self, x):
+        return F.linear(x, self.weight.to(x.dtype))
+
+
+class Embedding(nn.Module):
+    """A lookup table whose master weight lives in the dtype of the activations. init=None starts at zero."""
+
+    def __init__(self, rows, width, *, role, init):
+        super().__init__()
+        self.weight = tag(nn.Parameter(torch.zeros(rows, width)), group="embed", role=role, master="compute", init=init)
+
+    def forward(self, ids):
+        return F.embedding(ids, self.weight)
+
+
+# ---- golf/parts/techniques/sparse_gate.py: Sparse attention gate: scale each head by a sigmoid of the block input's
+#      first channels (PR #1787, @nprime06).
+class SparseGate(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = tag(nn.Parameter(torch.zeros(h.num_heads, h.gate_window)), group="scalar", role="gate")
+
+    def forward(self, y, u):
+        # y: (B, T, H, D)   u: (B, T, C)
+        gate = torch.sigmoid(h.gate_scale * F.linear(u[..., : h.gate_window], self.w.to(u.dtype)))
+        return y * gate[..., None]
+
+
+# ---- golf/parts/techniques/orthogonal.py: Orthogonal initialisation of the linears that do not start at zero (PR
+#      #65, @aquariouseworkman; only wide ones from PR #162, Raahil Shah).
+def orthogonal_wide(weight, rng):
+    """Linears with both sides of 64 or more; narrow ones keep their uniform start."""
+    if min(weight.shape) >= 64:
+        torch.nn.init.orthogonal_(weight, generator=rng)
+    else:
+        kaiming_uniform(weight, rng)
+
+
+# ---- golf/parts/techniques/xsa.py: XSA, exclusive self-attention: take out of every head's output what lies along
+#      the token's own value (PR #265, @unnir).
+class XSA(nn.Module):
+    @staticmethod
+    def at(layer):
+        return layer >= h.num_layers - h.xsa_last_n
+
+    def forward(self, y, u, flow):
+        # y: (B, T, H, D)   flow.v: (B, T, Hkv, D)
+        grouped = y.unflatten(2, (flow.v.size(2), -1))
+        own = F.normalize(flow.v, dim=-1, eps=1e-12)[:, :, :, None]
+        return (grouped - (grouped * own).sum(dim=-1, keepdim=True) * own).flatten(2, 3)
+
+
+# ---- golf/parts/attention.py: Causal grouped-query attention with RMS-normed queries and keys, rotary positions and
+#      a learned gain per query head.
+try:
+    from flash_attn_interface import flash_attn_func
+except ImportError:
+    flash_attn_func = None
+
+
+def members(layer):
+    """The members of a chain that this layer has, keyed by class name; a technique without `at` is on every layer."""
+    return nn.ModuleDict({"XSA": XSA()} if XSA.at(layer) else {})
+
+
+def attention_kind(env):
+    """What `causal_attention` runs on: "fa3" or "sdpa"."""
+    return "fa3" if env.cuda and flash_attn_func is not None else "sdpa"
+
+
+def causal_attention(q, k, v):
+    # q: (B, T, H, D)   k v: (B, T, Hkv, D)   ->   (B, T, H, D)
+    if flash_attn_func is not None and q.dtype == torch.bfloat16:
+        return flash_attn_func(q, k, v, causal=True)
+    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True).transpose(1, 2)
+
+
+def rotary_tables(tokens, device):
+    """cos and sin of every position's angles, fp32: (1, T, 1, dims / 2)."""
+    dims = h.rope_dims
+    base = h.rope_base
+    frequency = 1.0 / base ** (torch.arange(0, dims, 2, dtype=torch.float32, device=device) / dims)
+    angle = torch.outer(torch.arange(tokens, dtype=torch.float32, device=device), frequency)[None, :, None, :]
+    return angle.cos(), angle.sin()
+
+
+def rotate(x, rope):
+    """Rotate pairs (j, j + dims / 2) of the first dims of each head; the rest passes through."""
+    cos, sin = rope[0].to(x.dtype), rope[1].to(x.dtype)
+    half = cos.size(-1)
+    a, b, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+    return torch.cat((a * cos + b * sin, b * cos - a * sin, rest), dim=-1)
+
+
+def adapt(flow, name, u, y):
+    """y, the output of a matrix for the input u, with what an adapter of test-time training adds to it."""
+    return y if flow.lora is None else y + flow.lora(name, flow.layer, u, y)
+
+
+class Attention(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.head_dim = h.model_dim // h.num_heads
+        kv_dim = h.num_kv_heads * self.head_dim
+        self.c_q = CastedLinear(h.model_dim, h.model_dim, role="attn", init=orthogonal_wide)
+        self.c_k = CastedLinear(h.model_dim, kv_dim, role="attn", init=orthogonal_wide)
+        self.c_v = CastedLinear(h.model_dim, kv_dim, role="attn", init=orthogonal_wide)
+        self.proj = CastedLinear(h.model_dim, h.model_dim, role="attn", init=None)
+        self.q_gain = tag(nn.Parameter(torch.full((h.num_heads,), h.qk_gain)), group="scalar", role="control")
+        self.attn_out = members(layer)
+        self.head_gate = SparseGate()
+
+    def forward(self, u, flow):
+        # u: (B, T, C), normed   ->   (B, T, C) and the flow
+        B, T, C = u.shape
+        q, k, v = self.c_q(u), self.c_k(u), self.c_v(u)
+        q, k, v = adapt(flow, "q", u, q), adapt(flow, "k", u, k), adapt(flow, "v", u, v)
+        q = q.view(B, T, h.num_heads, self.head_dim)
+        k = k.view(B, T, h.num_kv_heads, self.head_dim)
+        v = v.view(B, T, h.num_kv_heads, self.head_dim)
+        q, k = rotate(norm(q), flow.rope), rotate(norm(k), flow.rope)
+        q = q * self.q_gain.to(q.dtype)[:, None]
+        y = varlen_attention(q, k, v, flow.docs)
+        for hook in self.attn_out.values():
+            y = hook(y, u, flow._replace(v=v))
+        y = self.head_gate(y, u)
+        y = y.reshape(B, T, C)
+        return adapt(flow, "o", u, self.proj(y)), flow
+
+
+# ---- golf/parts/data.py: Token shards, the batches made of them, and the bytes that every token stands for.
+def shard_paths(env, split):
+    paths = sorted(glob.glob(os.path.join(env.data_path, f"fineweb_{split}_[0-9]*.bin")))
+    if not paths:
+        raise FileNotFoundError(f"no fineweb_{split}_*.bin in {env.data_path}")
+    return paths
+
+
+def load_shard(path):
+    """The tokens of a shard, uint16, mapped from disk."""
+    header = np.fromfile(path, dtype="<i4", count=256)
+    if (
+        header.size < 256
+        or header[0] != 20240520
+        or header[1] != 1
+        or os.path.getsize(path) != 1024 + 2 * int(header[2])
+    ):
+        raise ValueError(f"{path} is no token shard, or cut short")
+    return np.memmap(path, dtype="<u2", mode="r", offset=1024)
+
+
+def to_device(env, tokens):
+    """An int64 array of token ids as a tensor on the device."""
+    return torch.from_numpy(tokens).to(env.device, non_blocking=True)
+
+
+class Stream:
+    """The validation split: tokens (N + 1,) int64, and the bytes of each of the N targets. `tokens[0]` is never scored."""
+
+    def __init__(self, env):
+        self.tokens = torch.from_numpy(
+            np.concatenate([load_shard(path) for path in shard_paths(env, "val")]).astype(np.int64)
+        )
+        self.target_bytes = side_car_bytes(env, self.tokens)
+
+
+# ---- golf/parts/env.py: What may differ between two runs of one submission: seed, paths, clocks, rank.
+class Env:
+    def __init__(self):
+        get = os.environ.get
+        self.seed = int(get("SEED", h.seed))
+        self.iterations = int(get("ITERATIONS", h.iterations))
+        self.max_wallclock_seconds = float(get("MAX_WALLCLOCK_SECONDS", h.max_wallclock_seconds))
+        self.data_path = get("DATA_PATH", f"./data/datasets/fineweb10B_sp{h.vocab_size}")
+        self.tokenizer_path = get("TOKENIZER_PATH", f"./data/tokenizers/fineweb_{h.vocab_size}_bpe.model")
+        self.run_id = get("RUN_ID", f"seed{self.seed}")
+        self.distributed = "RANK" in os.environ and "WORLD_SIZE" in os.environ
+        self.rank = int(get("RANK", 0))
+        self.local_rank = int(get("LOCAL_RANK", 0))
+        self.world_size = int(get("WORLD_SIZE", 1))
+        assert 8 % self.world_size == 0, (
+            f"WORLD_SIZE={self.world_size} must divide 8, so that a step is the same 8 micro-batches"
+        )
+        self.grad_accum_steps = 8 // self.world_size
+        self.cuda = torch.cuda.is_available()
+        self.device = torch.device("cuda", self.local_rank) if self.cuda else torch.device("cpu")
+        self.dtype = torch.bfloat16 if self.cuda else torch.float32  # of the activations
+
+    def autocast(self):
+        """bf16 activations on a GPU, plain fp32 on a CPU."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.cuda)
+
+    def synchronize(self):
+        """Wait for the device, so that a clock reading means something."""
+        if self.cuda:
+            torch.cuda.synchronize()
+
+
+# ---- golf/parts/log.py: The run's log: the challenge's own line formats, and one machine line at the end.
+RESULT_SCHEMA = 1
+
+
+class Log:
+    """Prints on rank 0, to stdout and to `logs/<run_id>.txt`; gathers the fields of the result line."""
+
+    def __init__(self, env):
+        self.path = None
+        if env.rank == 0:
+            os.makedirs("logs", exist_ok=True)
+            self.path = os.path.join("logs", f"{env.run_id}.txt")
+        self.result = {}
+
+    def __call__(self, line):
+        if self.path is None:
+            return
+        print(line, flush=True)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def record(self, **fields):
+        """Keep measured values for the result line: fields of RESULT_FIELDS."""
+        self.result.update(fields)
+
+    def finish(self):
+        self(f"golf_result {json.dumps(self.result)}")
+
+
+# ---- golf/parts/kernels.py: Triton where it is there: the guarded import, and what kernels are declared with.
+try:
+    import triton
+    import triton.language as tl
+except ImportError:
+    triton = None
+    tl = None
+
+
+def jit(kernel):
+    """A Triton kernel, compiled at its first launch; without Triton a function that nobody calls."""
+    return kernel if triton is None else triton.jit(kernel)
+
+
+def constant(value):
+    """A number that kernels know when they are compiled."""
+    return value if tl is None else tl.constexpr(value)
+
+
+# ---- golf/parts/techniques/fused_cross_entropy.py: Fused softcapped cross-entropy: logits are read once and no
+#      capped copy is kept (Triton; PR #1787, @nprime06).
+NATS_BLOCK = constant(1024)  # columns at a time
+
+
+@jit
+def capped_nats_kernel(logits, targets, nats, logsums, softcap, columns):
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.arange(0, NATS_BLOCK)
+    top = -float("inf")
+    total = 0.0
+    for begin in range(0, columns, NATS_BLOCK):
+        inside = begin + column < columns
+        x = tl.load(logits + row * columns + begin + column, mask=inside, other=0.0).to(tl.float32)
+        z = tl.where(inside, 2 * softcap * tl.sigmoid(2 * x / softcap), -float("inf"))
+        higher = tl.maximum(top, tl.max(z, 0))
+        total = total * tl.exp(top - higher) + tl.sum(tl.exp(z - higher), 0)
+        top = higher
+    logsum = top + tl.log(total)
+    target = tl.load(targets + row)
+    y = tl.load(logits + row * columns + target).to(tl.float32)
+    tl.store(logsums + row, logsum)
+    tl.store(nats + row, logsum - 2 * softcap * tl.sigmoid(2 * y / softcap))
+
+
+@jit
+def capped_grad_kernel(logits, targets, logsums, grads, out, softcap, columns):
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * NATS_BLOCK + tl.arange(0, NATS_BLOCK)
+    inside = column < columns
+    x = tl.load(logits + row * columns + column, mask=inside, other=0.0).to(tl.float32)
+    s = tl.sigmoid(2 * x / softcap)
+    p = tl.exp(2 * softcap * s - tl.load(logsums + row))
+    p = tl.where(column == tl.load(targets + row), p - 1, p)
+    dx = tl.load(grads + row) * p * 4 * s * (1 - s)
+    tl.store(out + row * columns + column, dx.to(out.dtype.element_ty), mask=inside)
+
+
+class FusedNats(torch.autograd.Function):
+    """logits (N, V) before the softcap, targets (N,) -> nats (N,) fp32."""
+
+    @staticmethod
+    def forward(ctx, logits, targets, softcap):
+        logits = logits.contiguous()
+        nats = logits.new_empty(len(logits), dtype=torch.float32)
+        logsums = torch.empty_like(nats)
+        capped_nats_kernel[(len(logits),)](logits, targets, nats, logsums, softcap, logits.size(1), num_warps=4)
+        ctx.save_for_backward(logits, targets, logsums)
+        ctx.softcap = softcap
+        return nats
+
+    @staticmethod
+    def backward(ctx, grads):
+        logits, targets, logsums = ctx.saved_tensors
+        out = torch.empty_like(logits)
+        grid = (len(logits), -(-logits.size(1) // NATS_BLOCK.value))
+        capped_grad_kernel[grid](
+            logits, targets, logsums, grads.contiguous(), out, ctx.softcap, logits.size(1), num_warps=4
+        )
+        return out, None, None
+
+
+def fused_cross_entropy(logits, targets):
+    """A slot for `training_nats`: logits (B, T, V) before the softcap, targets (B, T) -> nats (B, T)."""
+    if logits.is_cuda:
+        nats = FusedNats.apply(logits.flatten(0, 1), targets.flatten(), h.softcap)
+    else:
+        logits = h.softcap * torch.tanh(logits / h.softcap)
+        nats = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
+    return nats.view_as(targets)
+
+
+# ---- golf/parts/route.py: The order in which the blocks run, and the skips between the two halves of it.
+def halves():
+    """The first half of the layers, then the rest."""
+    half = h.num_layers // 2
+    return list(range(half)), list(range(half, h.num_layers))
+
+
+class UNet(nn.Module):
+    """The first part of the order pushes its outputs, the second pops them, last in first out, with learned weights."""
+
+    def __init__(self):
+        super().__init__()
+        encoder, decoder = looped(True)
+        skips = min(len(encoder), len(decoder))
+        self.skip_weights = tag(nn.Parameter(torch.ones(skips, h.model_dim)), group="scalar", role="control")
+        self.skip_gates = tag(nn.Parameter(torch.zeros(skips, h.model_dim)), group="scalar", role="control")
+
+    def merge(self, x, skip, row):
+        skip = self.skip_weights[row].to(x.dtype) * skip
+        return torch.lerp(skip, x, torch.sigmoid(self.skip_gates[row].to(x.dtype)))
+
+    def forward(self, x, blocks, flow, loop):
+        encoder, decoder = looped(loop)
+        skips = []
+        for layer in encoder:
+            x, flow = blocks[layer](x, flow.next())
+            skips.append(x)
+        return self.decode(x, flow, blocks, decoder, skips)[0]
+
+    def decode(self, x, flow, blocks, decoder, skips):
+        for row, layer in enumerate(decoder):
+            if skips:
+                x = self.merge(x, skips.pop(), row)
+            x, flow = blocks[layer](x, flow.next())
+        return x, flow
+
+
+# ---- golf/parts/techniques/lanes.py: Two residual lanes: from some layer on attention writes from one lane and the
+#      MLP from another, and each adds to both (PR #1529 and PR #1530).
+class Lanes(UNet):
+    """A slot for `route`."""
+
+    def __init__(self):
+        super().__init__()
+        self.lane_keep = tag(
+            nn.Parameter(torch.full((h.num_layers, 2), h.lane_keep)), group="scalar", role="control"
+        )  # (layer, lane)
+        self.lane_add = tag(
+            nn.Parameter(torch.ones(h.num_layers, 2, 2)), group="scalar", role="control"
+        )  # (layer, attention or MLP, lane)
+
+    def part(self, x, skips, row):
+        """The two lanes at the first layer that has them."""
+        return self.merge(x, skips.pop(), row) if skips else x, x
+
+    def decode(self, x, flow, blocks, decoder, skips):
+        first = decoder.index(h.lanes_from)
+        x, flow = super().decode(x, flow, blocks, decoder[:first], skips)
+        one, two = self.part(x, skips, first)
+        for row, layer in enumerate(decoder[first:], first):
+            if row > first and skips:
+                one = self.merge(one, skips.pop(), row)
+            block, flow = blocks[layer], flow.next()
+            keep, add = self.lane_keep[layer].to(x.dtype), self.lane_add[layer].to(x.dtype)
+            y, flow = block.attention_of(block.read(block.mixed(one, flow)), flow)
+            z = block.mlp_of(block.read(two), flow)
+            one, two = keep[0] * one + add[0, 0] * y + add[1, 0] * z, keep[1] * two + add[0, 1] * y + add[1, 1] * z
+        return (one + two) / 2, flow
+
+
+# ---- golf/parts/techniques/smear_input.py: SmearGate that reads its input: add a share of the token before, decided
+#      by the token's first channels (PR #1667, @MarioPaerle; the BOS mask PR #1851, @aquariouseworkman).
+class SmearInput(nn.Module):
+    def __init__(self):
+        super().__init__()
+        group = "scalar"
+        self.w = tag(nn.Parameter(torch.zeros(1, h.smear_width)), group=group, role="control")
+        self.strength = tag(nn.Parameter(torch.zeros(1)), group=group, role="control")
+
+    def forward(self, x, ids):
+        # x: (B, T, C)
+        gate = self.strength.to(x.dtype) * torch.sigmoid(F.linear(x[..., : h.smear_width], self.w.to(x.dtype)))
+        gate = gate * (ids != h.bos_id).unsqueeze(-1)
+        return x + gate * F.pad(x, (0, 0, 1, -1))
+
+
+# ---- golf/parts/techniques/leaky_relu2.py: LeakyReLU²: square the MLP's hidden values, with a slope on the negative
+#      side before the square (PR #549, @abaybektursun).
+def leaky_relu2(z):
+    return F.leaky_relu(z, h.negative_slope).square()
+
+
+# ---- golf/parts/techniques/fused_mlp.py: Fused MLP: one kernel multiplies and squares, so the hidden values are
+#      written once (Triton; PR #1530, @samacqua).
+TILE_ROWS = constant(128)  # of the hidden values, and its columns; the inputs of a step; row tiles that share columns
+TILE_COLUMNS = constant(256)
+TILE_INPUTS = constant(64)
+TILE_GROUP = constant(8)
+
+
+@jit
+def tile_place(rows, columns):
+    """Which tile this program computes: a few rows of tiles after each other, so that their columns stay in the cache."""
+    tiles = tl.cdiv(columns, TILE_COLUMNS)
+    group = tl.program_id(0) // (TILE_GROUP * tiles)
+    inside = tl.program_id(0) % (TILE_GROUP * tiles)
+    height = tl.minimum(tl.cdiv(rows, TILE_ROWS) - group * TILE_GROUP, TILE_GROUP)
+    row = (group * TILE_GROUP + inside % height) * TILE_ROWS + tl.arange(0, TILE_ROWS)
+    return row, inside // height * TILE_COLUMNS + tl.arange(0, TILE_COLUMNS)
+
+
+@jit
+def tile_product(a, b, row, column, rows, columns, inputs, b_input_stride, b_column_stride):
+    """a (rows, inputs), contiguous, times b[input, column] by its strides, fp32."""
+    total = tl.zeros((TILE_ROWS, TILE_COLUMNS), tl.float32)
+    k = tl.arange(0, TILE_INPUTS)
+    a_at = a + row.to(tl.int64)[:, None] * inputs + k[None, :]
+    b_at = b + k[:, None] * b_input_stride + column[None, :] * b_column_stride
+    for begin in range(0, inputs, TILE_INPUTS):
+        known = k < inputs - begin
+        left = tl.load(a_at, mask=(row < rows)[:, None] & known[None, :], other=0.0)
+        right = tl.load(b_at, mask=known[:, None] & (column < columns)[None, :], other=0.0)
+        total = tl.dot(left, right, total)
+        a_at += TILE_INPUTS
+        b_at += TILE_INPUTS * b_input_stride
+    return total
+
+
+@jit
+def mlp_up_kernel(u, up, pre, post, slope, rows, columns, inputs):
+    row, column = tile_place(rows, columns)
+    z = tile_product(u, up, row, column, rows, columns, inputs, 1, inputs).to(pre.dtype.element_ty)
+    at = row.to(tl.int64)[:, None] * columns + column[None, :]
+    inside = (row < rows)[:, None] & (column < columns)[None, :]
+    tl.store(pre + at, z, mask=inside)
+    z = z.to(tl.float32)
+    z = tl.where(z > 0, z, slope * z)
+    tl.store(post + at, (z * z).to(post.dtype.element_ty), mask=inside)
+
+
+@jit
+def mlp_down_kernel(g, down, pre, dpre, slope, rows, columns, inputs):
+    row, column = tile_place(rows, columns)
+    dpost = tile_product(g, down, row, column, rows, columns, inputs, columns, 1)
+    at = row.to(tl.int64)[:, None] * columns + column[None, :]
+    inside = (row < rows)[:, None] & (column < columns)[None, :]
+    z = tl.load(pre + at, mask=inside, other=0.0).to(tl.float32)
+    dpost *= tl.where(z > 0, 2 * z, 2 * slope * slope * z)
+    tl.store(dpre + at, dpost.to(dpre.dtype.element_ty), mask=inside)
+
+
+def mlp_tiles(rows, columns):
+    return (-(-rows // TILE_ROWS.value) * -(-columns // TILE_COLUMNS.value),)
+
+
+class FusedMLP(torch.autograd.Function):
+    """u (N, C), up (hidden, C), down (C, hidden), all of one dtype -> (N, C)."""
+
+    @staticmethod
+    def forward(ctx, u, up, down, slope):
+        u = u.contiguous()
+        pre = u.new_empty(len(u), len(up))
+        post = torch.empty_like(pre)
+        shape = (len(u), len(up), u.size(1))
+        mlp_up_kernel[mlp_tiles(*shape[:2])](u, up, pre, post, slope, *shape, num_warps=8, num_stages=4)
+        ctx.save_for_backward(u, up, down, pre, post)
+        ctx.slope = slope
+        return post @ down.mT
+
+    @staticmethod
+    def backward(ctx, g):
+        u, up, down, pre, post = ctx.saved_tensors
+        g = g.contiguous()
+        dpre = torch.empty_like(pre)
+        shape = (*pre.shape, g.size(1))
+        mlp_down_kernel[mlp_tiles(*shape[:2])](g, down, pre, dpre, ctx.slope, *shape, num_warps=8, num_stages=3)
+        return dpre @ up, dpre.mT @ u, g.mT @ post, None
+
+
+def fused_mlp(u, up, down):
+    """A slot for `training_mlp`: u (B, T, C), up (hidden, C), down (C, hidden) -> (B, T, C)."""
+    if u.is_cuda:
+        y = FusedMLP.apply(u.flatten(0, 1).bfloat16(), up.bfloat16(), down.bfloat16(), h.negative_slope)
+        return y.view_as(u)
+    return F.linear(leaky_relu2(F.linear(u, up)), down)
+
+
+# ---- golf/parts/model.py: The one forward: training, evaluation, test-time training, calibration and interpretation
+#      all run `GPT.forward`.
+class Flow(NamedTuple):
+    """What travels with the residual stream and is the same for every block, or the block's own values for its hooks."""
+
+    docs: object  # document boundaries for masked attention, or None
+    x0: torch.Tensor  # (B, T, C) the normed embedding
+    rope: tuple  # cos, sin
+    lora: object  # adapters of test-time training, (name, layer, input, output) -> change of the output, or None
+    v: object = None  # (B, T, Hkv, D) values of this block, for attn_out hooks
+    layer: int = -1  # how many blocks ran before this one
+
+    def next(self):
+        return self._replace(layer=self.layer + 1)
+
+
+def tied_normal(weight, rng):
+    weight.normal_(std=h.tied_embed_init_std, generator=rng)
+
+
+class MLP(nn.Module):
+    def __init__(self):
+        super().__init__()
+        hidden = int(h.mlp_mult * h.model_dim)
+        self.fc = CastedLinear(h.model_dim, hidden, role="mlp", init=orthogonal_wide)
+        self.proj = CastedLinear(hidden, h.model_dim, role="mlp", init=None)
+
+    def forward(self, u):
+        if torch.is_grad_enabled() and self.fc.weight.requires_grad:
+            return fused_mlp(u, self.fc.weight.to(u.dtype), self.proj.weight.to(u.dtype))
+        return self.proj(leaky_relu2(self.fc(u)))
+
+
+class Block(nn.Module):
+    """Attention, then MLP, each reading the normed stream and adding to it."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.attn = Attention(layer)
+        self.mlp = MLP()
+        self.attn_scale = tag(nn.Parameter(torch.ones(h.model_dim)), group="scalar", role="control")
+        self.mlp_scale = tag(nn.Parameter(torch.ones(h.model_dim)), group="scalar", role="control")
+        mix = torch.zeros(2, h.model_dim)
+        mix[0] = 1
+        self.resid_mix = tag(nn.Parameter(mix), group="scalar", role="control")
+        self.ln_gain = (layer + 1) ** -0.5
+
+    def read(self, x):
+        return norm(x) * self.ln_gain
+
+    def mixed(self, x, flow):
+        mix = self.resid_mix.to(x.dtype)
+        return mix[0] * x + mix[1] * flow.x0
+
+    def attention_of(self, u, flow):
+        y, flow = self.attn(u, flow)
+        return self.attn_scale.to(y.dtype) * y, flow
+
+    def mlp_of(self, u, flow):
+        y = self.mlp(u)
+        y = adapt(flow, "mlp", u, y)
+        return self.mlp_scale.to(y.dtype) * y
+
+    def forward(self, x, flow):
+        x = self.mixed(x, flow)
+        y, flow = self.attention_of(self.read(x), flow)
+        x = x + y
+        return x + self.mlp_of(self.read(x), flow), flow
+
+
+class GPT(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tok_emb = Embedding(h.vocab_size, h.model_dim, role="embed", init=tied_normal)
+        self.embed_pre = nn.ModuleDict({"SmearInput": SmearInput()})
+        self.blocks = nn.ModuleList(Block(layer) for layer in range(h.num_layers))
+        self.route = Lanes()
+
+    def forward(self, ids, targets=None, *, docs=None, loop=True, lora=None):
+        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
+
+        docs: bounds for `attend`. loop: True for the looped order, False for the plain one, a number for so many extra passes.
+        """
+        x = self.tok_emb(ids)
+        for hook in self.embed_pre.values():
+            x = hook(x, ids)
+        x = norm(x)
+        flow = Flow(docs, x0=x, rope=rotary_tables(ids.size(1), ids.device), lora=lora)
+        x = norm(self.route(x, self.blocks, flow, loop))
+        logits = F.linear(x, self.tok_emb.weight.to(x.dtype))
+        logits = adapt(flow, "head", x, logits)
+        if targets is not None and torch.is_grad_enabled() and self.tok_emb.weight.requires_grad:
+            return fused_cross_entropy(logits, targets)
+        logits = h.softcap * torch.tanh(logits / h.softcap)
+        if targets is None:
+            return logits
+        nats = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
+        return nats.view_as(targets)
+
+
+# ---- golf/parts/techniques/byte_planes.py: Bytes laid out for general-purpose compressors: tensors of one type side
+#      by side, and in them first bytes first (PR #1089).
+def to_planes(tensors):
+    """The tensors' bytes: types sorted by `order`, of every tensor first all low bytes, then the next, and so on."""
+    pieces = []
+    for tensor in sorted(tensors, key=lambda t: str(t.dtype)):
+        values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        pieces.append(values.reshape(-1, tensor.element_size()).T.tobytes())
+    return b"".join(pieces)
+
+
+def from_planes(data, specs):
+    """The reverse of `to_planes`; specs: [(name, dtype, shape)] in the tensors' own order."""
+    check(
+        len(data) == sum(math.prod(shape) * DTYPES[dtype].itemsize for _, dtype, shape in specs), "has another length"
+    )
+    tensors, at = [None] * len(specs), 0
+    for i in sorted(range(len(specs)), key=lambda i: str(DTYPES[specs[i][1]])):
+        dtype, shape = DTYPES[specs[i][1]], specs[i][2]
+        values = np.frombuffer(data, np.uint8, math.prod(shape) * dtype.itemsize, at)
+        at += len(values)
+        values = values.reshape(dtype.itemsize, -1).T.copy().reshape(-1)
+        tensors[i] = torch.from_numpy(values).view(dtype).reshape(shape)
+    return tensors
+
+
+# ---- golf/parts/techniques/lzma_coder.py: LZMA2 without a header and tuned to one-byte codes: no literal, position
+#      or pair context (PR #549's coder, 1.4 % smaller).
+LZMA_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 0, "pb": 0}]
+
+
+def unlzma(data, unpacked_bytes):
+    """The text of exactly `unpacked_bytes`; never unpacks more than one byte beyond them."""
+    stream = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=LZMA_FILTERS)
+    try:
+        text = stream.decompress(data, unpacked_bytes + 1)
+    except lzma.LZMAError as fault:
+        raise ValueError(f"does not unpack: {fault}") from fault
+    check(
+        len(text) == unpacked_bytes and stream.eof and not stream.unused_data, "unpacks to another length than it says"
+    )
+    return text
+
+
+# ---- golf/parts/techniques/rans.py: rANS: an entropy coder for integer codes, within 0.1 % of the entropy of each
+#      tensor's code frequencies (Duda, arXiv:1311.2540).
+TABLE_BITS = 14
+LOWEST_STATE = 1 << 16  # states live in [2¹⁶, 2³²) and move 16 bits at a time
+MIN_CODES = 2048  # a smaller tensor does not pay for its table
+RANS_HEADER = struct.Struct("<II")  # bytes of the head, the same packed
+
+
+def frequencies(counts):
+    """Counts (tables, symbols) to frequencies of the same order that add up to 2¹⁴; what occurs keeps at least 1."""
+    total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    freq = np.where(counts > 0, np.maximum(counts * (1 << TABLE_BITS) // total, 1), 0)
+    freq[np.arange(len(freq)), freq.argmax(axis=1)] += (1 << TABLE_BITS) - freq.sum(axis=1)
+    return freq
+
+
+class SlotTable:
+    """For each of the 2¹⁴ slots of each table: its symbol, the symbol's frequency, the slot's place among the symbol's own."""
+
+    def __init__(self, freq, lowest, dtype):
+        first = np.cumsum(freq, axis=1) - freq
+        symbols = np.repeat(np.tile(np.arange(freq.shape[1]), len(freq)), freq.ravel())
+        table = np.repeat(np.arange(len(freq)), freq.sum(axis=1))
+        self.symbol = (symbols + lowest).astype(dtype)
+        self.freq = freq[table, symbols].astype(np.uint64)
+        self.place = np.tile(np.arange(1 << TABLE_BITS), len(freq)).astype(np.uint64) - first[table, symbols].astype(
+            np.uint64
+        )
+
+
+class StateReader:
+    """The decoder's states; every call of `take` gives the next code of each of the first `lanes`."""
+
+    def __init__(self, data, lanes):
+        """data: `lanes` states of 4 bytes, then words of 2."""
+        check(len(data) >= 4 * lanes and len(data) % 2 == 0, "ends within its states")
+        self.states = np.frombuffer(data, "<u4", lanes).astype(np.uint64)
+        self.words = np.frombuffer(data, "<u2", -1, 4 * lanes).astype(np.uint64)
+        self.at = 0
+        check(bool((self.states >= LOWEST_STATE).all()), "a state is out of range")
+
+    def take(self, table, lanes, start=0):
+        """start: the first slot of every lane's table, where a table holds several."""
+        states = self.states[:lanes]
+        slot = (states & ((1 << TABLE_BITS) - 1)).astype(np.intp) + start
+        states = table.freq[slot] * (states >> TABLE_BITS) + table.place[slot]
+        low = np.flatnonzero(states < LOWEST_STATE)
+        check(self.at + len(low) <= len(self.words), "its codes end early")
+        states[low] = states[low] << 16 | self.words[self.at : self.at + len(low)]
+        self.at += len(low)
+        self.states[:lanes] = states
+        return table.symbol[slot]
+
+    def finish(self):
+        done = self.at == len(self.words) and bool((self.states == LOWEST_STATE).all())
+        check(done, "its codes do not end where they should")
+
+
+def write_states(steps, lanes):
+    """(states, words) of the steps [(frequency, first slot)] of up to `lanes` codes each; the reader takes them in this order."""
+    states, words = np.full(lanes, LOWEST_STATE, dtype=np.uint64), []
+    for step_freq, first in reversed(steps):
+        freq = step_freq.astype(np.uint64)
+        x = states[: len(freq)]
+        full = x >= freq << (32 - TABLE_BITS)
+        words.append((x[full] & 0xFFFF).astype("<u2"))
+        x = np.where(full, x >> 16, x)
+        states[: len(freq)] = (x // freq << TABLE_BITS) + x % freq + first.astype(np.uint64)
+    return states.astype("<u4"), np.concatenate([np.empty(0, "<u2"), *reversed(words)])
+
+
+def lanes_for(codes):
+    """States for so many codes: each costs 2 bytes, each turn costs time."""
+    return min(max(codes // 32768, 8), 1024)
+
+
+def is_coded(spec):
+    return DTYPES[spec[1]].itemsize == 1 and math.prod(spec[2]) >= MIN_CODES
+
+
+def symbols_of(tensor):
+    """(codes, lowest code, counts of the codes from the lowest on), flat."""
+    codes = tensor.detach().cpu().numpy().reshape(-1).astype(np.int64)
+    lowest = int(codes.min())
+    return codes - lowest, lowest, np.bincount(codes - lowest)
+
+
+def write_payload(head, rest, steps, lanes):
+    states, words = write_states(steps, lanes)
+    text = head + to_planes(rest)
+    packed = lzma.compress(text, lzma.FORMAT_RAW, filters=LZMA_FILTERS)
+    return RANS_HEADER.pack(len(text), len(packed)) + packed + states.tobytes() + words.tobytes()
+
+
+def read_payload(payload, most_bytes):
+    """(head and rest, states and words) of a payload whose head and rest are at most `most_bytes`."""
+    check(len(payload) >= RANS_HEADER.size, "ends within its header")
+    text_bytes, packed_bytes = RANS_HEADER.unpack_from(payload)
+    check(text_bytes <= most_bytes, f"says {text_bytes} bytes of tables")
+    states_at = RANS_HEADER.size + packed_bytes
+    return unlzma(payload[RANS_HEADER.size : states_at], text_bytes), payload[states_at:]
+
+
+def write_table(lowest, freq):
+    """A table for the head: lowest symbol, symbols, then the frequencies (tables, symbols)."""
+    return struct.pack("<hH", lowest, freq.shape[1]) + freq.astype("<u2").tobytes()
+
+
+def read_table(text, at, tables, dtype):
+    """(SlotTable, where the next one starts)."""
+    check(len(text) >= at + 4, "ends within a table")
+    lowest, symbols = struct.unpack_from("<hH", text, at)
+    end = at + 4 + 2 * tables * symbols
+    check(0 < symbols <= 256 and len(text) >= end, "ends within a table")
+    check(torch.iinfo(dtype).min <= lowest and lowest + symbols - 1 <= torch.iinfo(dtype).max, "has codes out of range")
+    freq = np.frombuffer(text, "<u2", tables * symbols, at + 4).reshape(tables, symbols).astype(np.int64)
+    check(bool((freq.sum(axis=1) == 1 << TABLE_BITS).all()), "has a table that does not add up")
+    return SlotTable(freq, lowest, str(dtype).removeprefix("torch.")), end
+
+
+def static_steps(codes, freq, lanes):
+    """[(frequency, first slot)] of each turn's codes under one table."""
+    first = np.cumsum(freq) - freq
+    return [(freq[turn], first[turn]) for turn in (codes[i : i + lanes] for i in range(0, len(codes), lanes))]
+
+
+def read_static(reader, table, codes):
+    """`codes` codes under one table, flat."""
+    lanes = len(reader.states)
+    out = np.empty(codes, table.symbol.dtype)
+    for i in range(0, codes, lanes):
+        out[i : i + lanes] = reader.take(table, min(lanes, codes - i))
+    return out
+
+
+# ---- golf/parts/techniques/rans_context.py: rANS with contexts: each code's table is chosen by how large the codes
+#      of its row and of its column have been so far.
+MOST_CONTEXTS = 16
+PRIOR_CODES = 24  # a row or column counts as having had so many codes of mean size before its first
+ALONG, ACROSS = (
+    1,
+    2,
+)  # contexts from the lane (a row of a wide matrix, a column of a tall one), from the other direction
+
+
+class Walk:
+    """The way through matrices (count, lanes, steps): at turn t, lane j is at (t + j) mod steps. Sums of magnitudes so far."""
+
+    def __init__(self, count, lanes, steps, mean, mode):
+        self.mean, self.mode, self.steps = mean, mode, steps
+        self.lane = self.place = np.arange(lanes)
+        self.along = np.full((count, lanes), PRIOR_CODES * mean)
+        self.across = np.full((count, steps), PRIOR_CODES * mean)
+        self.seen = np.full(steps, float(PRIOR_CODES))
+
+    def expected(self, turn):
+        """Expected magnitude of each of this turn's codes: (count, lanes). Only + × ÷: the same bits on every machine."""
+        self.place = (turn + self.lane) % self.steps
+        if self.mode == ALONG:
+            return self.along / (PRIOR_CODES + turn)
+        size = self.across[:, self.place] / self.seen[self.place]
+        return size if self.mode == ACROSS else size * self.along / (self.mean * (PRIOR_CODES + turn))
+
+    def learn(self, magnitudes):
+        """The codes of the turn that was expected last."""
+        self.along += magnitudes
+        self.across[:, self.place] += magnitudes
+        self.seen[self.place] += 1
+
+
+def groups_of(specs):
+    """{(dtype, shape): [positions]} of the coded tensors; under None those that are no matrices of more than 16 lines."""
+    groups = {}
+    for i, (_, dtype, shape) in enumerate(specs):
+        matrix = len(shape) == 2 and min(shape) > 16
+        groups.setdefault((dtype, tuple(shape)) if matrix else None, []).append(i)
+    return groups
+
+
+def lanes_of(specs):
+    """Enough states for the shorter side of every matrix."""
+    return max(
+        [lanes_for(sum(math.prod(spec[2]) for spec in specs)), *(min(spec[2]) for spec in specs if len(spec[2]) == 2)]
+    )
+
+
+def contexts_for(codes):
+    """Tables that a group of so many codes pays for."""
+    return MOST_CONTEXTS if codes >= 1 << 21 else 6
+
+
+def batches_of(members, shape, lanes):
+    """Matrices walked at once: as many as there are states for."""
+    together = max(lanes // min(shape), 1)
+    return [members[i : i + together] for i in range(0, len(members), together)]
+
+
+def diagonals(lanes, steps):
+    """(steps, lanes): where lane j is at turn t."""
+    return (np.arange(steps)[:, None] + np.arange(lanes)) % steps
+
+
+def walked(matrices):
+    """Codes (count, lanes, steps) in the order of the walk: (turn, count, lane)."""
+    lanes, steps = matrices.shape[1:]
+    return matrices[:, np.arange(lanes), diagonals(lanes, steps)].transpose(1, 0, 2)
+
+
+def short_side_first(matrix):
+    return matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+
+
+class Group:
+    """Matrices of one shape, as the encoder sees them: batches of codes in the order of the walk."""
+
+    def __init__(self, tensors, shape, lanes):
+        matrices = [short_side_first(t.detach().cpu().numpy().astype(np.int64)) for t in tensors]
+        self.lowest = min(int(m.min()) for m in matrices)
+        self.symbols = max(int(m.max()) for m in matrices) - self.lowest + 1
+        self.batches = [walked(np.stack(batch) - self.lowest) for batch in batches_of(matrices, shape, lanes)]
+        self.tables = contexts_for(sum(m.size for m in matrices))
+        self.mean = float(np.float32(max(np.mean([np.abs(m).mean() for m in matrices]), 1e-3)))
+
+    def contexts(self, mode):
+        """(thresholds, the context of every code of each batch)."""
+        expected = []
+        for codes in self.batches:
+            turns, count, lanes = codes.shape
+            walk, seen = Walk(count, lanes, turns, self.mean, mode), np.empty(codes.shape)
+            for turn in range(turns):
+                seen[turn] = walk.expected(turn)
+                walk.learn(np.abs(codes[turn] + self.lowest))
+            expected.append(seen)
+        sample = np.concatenate([seen.ravel()[::97] for seen in expected])
+        thresholds = np.quantile(sample, np.arange(1, self.tables) / self.tables).astype("<f4")
+        return thresholds, [np.searchsorted(thresholds.astype(np.float64), seen) for seen in expected]
+
+    def coded(self, mode):
+        """(bytes that it takes, head, steps)."""
+        thresholds, contexts = self.contexts(mode)
+        counts = np.zeros(self.tables * self.symbols, dtype=np.int64)
+        for codes, context in zip(self.batches, contexts):
+            counts += np.bincount((context * self.symbols + codes).ravel(), minlength=len(counts))
+        freq = frequencies(counts.reshape(self.tables, self.symbols))
+        first = np.cumsum(freq, axis=1) - freq
+        head = struct.pack("<f", self.mean) + thresholds.tobytes() + write_table(self.lowest, freq)
+        steps = [
+            (freq[context[turn], codes[turn]].ravel(), first[context[turn], codes[turn]].ravel())
+            for codes, context in zip(self.batches, contexts)
+            for turn in range(len(codes))
+        ]
+        return cost_bytes(counts.reshape(freq.shape), freq) + len(head) / 2, head, steps
+
+
+def cost_bytes(counts, freq):
+    """Bytes of codes counted so, under tables of such frequencies."""
+    return float((counts * (TABLE_BITS - np.log2(np.maximum(freq, 1)))).sum()) / 8
+
+
+def static_group(tensors, lanes):
+    """(bytes that it takes, head, steps) with one table a tensor."""
+    total, head, steps = 0.0, b"", []
+    for tensor in tensors:
+        codes, lowest, counts = symbols_of(tensor)
+        freq = frequencies(counts[None])
+        table = write_table(lowest, freq)
+        total, head = total + cost_bytes(counts[None], freq) + len(table) / 2, head + table
+        steps += static_steps(codes, freq[0], lanes)
+    return total, head, steps
+
+
+def best_way(members, key, lanes):
+    """(bytes that it takes, head, steps, mode) of the cheapest way to code a group; key None: no contexts."""
+    ways = [(*static_group(members, lanes), 0)]
+    if key is not None:
+        group = Group(members, key[1], lanes)
+        ways += [(*group.coded(mode), mode) for mode in (ALONG, ACROSS, ALONG | ACROSS)]
+    return min(
+        ways, key=lambda way: way[0] * (1.001 if way[3] else 1)
+    )  # contexts are slower to read: a trifle is not enough
+
+
+class ContextRansCoder:
+    name = "ransctx"
+
+    @staticmethod
+    def encode(tensors):
+        specs = [("", str(t.dtype).removeprefix("torch."), list(t.shape)) for t in tensors]
+        coded = [t for t, spec in zip(tensors, specs) if is_coded(spec)]
+        rest = [t for t, spec in zip(tensors, specs) if not is_coded(spec)]
+        coded_specs = [spec for spec in specs if is_coded(spec)]
+        lanes, groups = lanes_of(coded_specs), groups_of(coded_specs)
+        ways = [best_way([coded[i] for i in positions], key, lanes) for key, positions in groups.items()]
+        if not any(mode for _, _, _, mode in ways):  # without contexts there need not be a state for every row
+            lanes = lanes_for(sum(t.numel() for t in coded))
+            ways = [best_way([coded[i] for i in positions], None, lanes) for positions in groups.values()]
+        head = struct.pack("<H", lanes) + b"".join(struct.pack("<B", mode) + text for _, text, _, mode in ways)
+        return write_payload(head, rest, [step for _, _, steps, _ in ways for step in steps], lanes)
+
+    @staticmethod
+    def decode(payload, specs, unpacked_bytes):
+        coded = [spec for spec in specs if is_coded(spec)]
+        text, states = read_payload(payload, unpacked_bytes + (len(coded) + 1) * (MOST_CONTEXTS + 1) * 520)
+        check(len(text) >= 2, "ends within its tables")
+        lanes = struct.unpack_from("<H", text)[0]
+        check(lanes in (lanes_of(coded), lanes_for(sum(math.prod(spec[2]) for spec in coded))), f"says {lanes} lanes")
+        reader, at, tensors = StateReader(states, lanes), 2, {}
+        for key, positions in groups_of(coded).items():
+            check(at < len(text) and text[at] <= ALONG | ACROSS, "has an unknown way to read a group")
+            mode, at = text[at], at + 1
+            check(not mode or (key is not None and lanes == lanes_of(coded)), "has contexts that it cannot have")
+            if mode:
+                matrices, at = read_group(text, at, reader, [coded[i] for i in positions], mode)
+                tensors.update(matrices)
+            else:
+                for name, dtype, shape in (coded[i] for i in positions):
+                    table, at = read_table(text, at, 1, DTYPES[dtype])
+                    tensors[name] = torch.from_numpy(read_static(reader, table, math.prod(shape))).reshape(shape)
+        reader.finish()
+        rest = [spec for spec in specs if not is_coded(spec)]
+        tensors.update(zip([spec[0] for spec in rest], from_planes(text[at:], rest)))
+        return [tensors[name] for name, _, _ in specs]
+
+
+def read_group(text, at, reader, specs, mode):
+    """({name: tensor}, where the next group starts) of matrices of one shape."""
+    contexts = contexts_for(sum(math.prod(spec[2]) for spec in specs))
+    check(len(text) >= at + 4 * contexts, "ends within its contexts")
+    mean, *thresholds = struct.unpack_from(f"<{contexts}f", text, at)
+    check(all(0 < number < 1e6 for number in (mean, *thresholds)), "has contexts out of range")
+    thresholds = np.array(thresholds, dtype=np.float64)
+    _, dtype, shape = specs[0]
+    table, at = read_table(text, at + 4 * contexts, contexts, DTYPES[dtype])
+    lanes, steps = min(shape), max(shape)
+    tensors = {}
+    for batch in batches_of(specs, shape, len(reader.states)):
+        walk = Walk(len(batch), lanes, steps, mean, mode)
+        codes = np.empty((steps, len(batch), lanes), dtype=table.symbol.dtype)
+        for turn in range(steps):
+            context = np.searchsorted(thresholds, walk.expected(turn).ravel())
+            codes[turn] = reader.take(table, len(context), context << TABLE_BITS).reshape(len(batch), lanes)
+            walk.learn(np.abs(codes[turn].astype(np.int64)))
+        matrices = np.empty((len(batch), lanes, steps), dtype=codes.dtype)
+        matrices[:, np.arange(lanes), diagonals(lanes, steps)] = codes.transpose(1, 0, 2)
+        for (name, _, _), matrix in zip(batch, matrices):
+            tensors[name] = torch.from_numpy(matrix.T.copy() if shape[0] > shape[1] else matrix)
+    return tensors, at
+
+
+# ---- golf/parts/quant.py: Export: weights to integer codes and scales by role, and back.
+def quantizer_of(role):
+    """(quantizer, bits) of a role; a role without a quantizer stays fp16."""
+    if role == "embed":
+        return gptq_sdclip, h.embed_bits
+    if role == "attn":
+        return gptq_sdclip, h.attn_bits
+    if role == "mlp":
+        return gptq_sdclip, h.mlp_bits
+    if role == "gate":
+        return amax_rows, h.gate_bits
+    return None, 16
+
+
+def quantize(tagged, weights, hessians, rank, world_size):
+    """{name: weight} to the artifact's tensors, the same on every rank; weights may be of any dtype and on any device."""
+    tensors, turn = {}, 0
+    for name, _, tag in tagged:
+        w = weights[name].float().cpu()
+        quantizer, bits = quantizer_of(tag.role)
+        small = w.numel() <= h.keep_float_numel
+        small = small and tag.role != "gate"
+        if tag.role == "control" or small or quantizer is None:
+            tensors[name] = w.half()
+        else:
+            tensors[f"{name}:q"] = tensors[f"{name}:s"] = None
+            if turn % world_size == rank:  # the ranks take turns
+                codes, scale = quantizer(w.reshape(-1, w.size(-1)), hessians.get(name), bits, tag.role)
+                tensors[f"{name}:q"] = codes.view(w.shape)
+                tensors[f"{name}:s"] = scale.half()
+            turn += 1
+    if world_size > 1:
+        gathered = [None] * world_size
+        dist.all_gather_object(gathered, tensors)
+        tensors = {name: next(share[name] for share in gathered if share[name] is not None) for name in tensors}
+    LQER.add(tensors, weights)
+    return tensors
+
+
+def dequantize(tensors):
+    """{name: fp32 weight} from what `quantize` made; a quantized weight comes as (rows, columns)."""
+    weights = {}
+    for name, tensor in tensors.items():
+        base, _, kind = name.partition(":")
+        if not kind:
+            weights[name] = tensor.float()
+        elif kind == "q":
+            weights[base] = rows_of(tensors, base)
+    LQER.apply(tensors, weights)
+    return weights
+
+
+def rows_of(tensors, name):
+    """The fp32 weight (rows, columns) of a quantized tensor, before corrections."""
+    rows = scaled(tensors[f"{name}:q"], tensors[f"{name}:s"])
+    return rows
+
+
+def scaled(codes, scale):
+    """The fp32 weight (rows, columns) that codes and their stored scale stand for."""
+    codes = codes.view(len(scale), -1)
+    return codes.float() * scale.float()[:, None]
+
+
+def readable_scale(scale):
+    """`scale` as the decoder will read it, for quantizers that count with that; never 0, so that a row of zeros has codes."""
+    return scale.half().float().clamp_min(2.0**-24)
+
+
+def load_weights(model, weights):
+    """Copy {name: weight} into the raw model; a name too many or too few is a fault."""
+    params = {name: param for name, param, _ in collect(model)}
+    if params.keys() != weights.keys():
+        raise ValueError(f"these weights are not this model's: {sorted(params.keys() ^ weights.keys())[:5]} …")
+    with torch.no_grad():
+        for name, param in params.items():
+            param.copy_(weights[name].view_as(param))
+
+
+def save_artifact(path, tensors):
+    """Write the artifact of what `quantize` made; returns (its bytes, the bytes of its tensors before the coder)."""
+    return write_container(path, tensors, {}, ContextRansCoder), sum(
+        t.numel() * t.element_size() for t in tensors.values()
+    )
+
+
+def load_artifact(path, model):
+    tensors = read_container(path, ContextRansCoder)[0]
+    try:
+        load_weights(model, dequantize(tensors))
+    except (KeyError, IndexError, RuntimeError) as fault:
+        raise ValueError(f"{path} does not hold this model: {fault}") from fault
+
+
+# ---- golf/parts/techniques/row_norm.py: MuonEq-R: normalise every row of Muon's update before it is orthogonalised
+#      (PR #1285, @dexhunter).
+def row_norm(g):
+    return g / g.norm(dim=-1, keepdim=True).clamp_min(1e-7)
+
+
+# ---- golf/parts/techniques/polar_express.py: Polar Express: Newton–Schulz with a quintic of its own for each step
+#      (arXiv:2505.16932; ported in PR #1344, used from PR #1787, @nprime06).
+def polar_express(g, steps, eps=1e-7):
+    table = (
+        (8.156554524902461, -22.48329292557795, 15.878769915207462),
+        (4.042929935166739, -2.808917465908714, 0.5000178451051316),
+        (3.8916678022926607, -2.772484153217685, 0.5060648178503393),
+        (3.285753657755655, -2.3681294933425376, 0.46449024233003106),
+        (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
+    )
+    x = g.bfloat16()
+    x = x / (x.norm() + eps)
+    tall = x.size(0) > x.size(1)
+    if tall:
+        x = x.T
+    for a, b, c in table[:steps]:
+        gram = x @ x.T
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
+    return x.T if tall else x
+
+
+# ---- golf/parts/muon.py: Muon: momentum, then every matrix's update is replaced by the nearest orthogonal matrix
+#      (Keller Jordan, 2024).
+class Muon(torch.optim.Optimizer):
+    """Rank r of `world_size` orthogonalises every world_size-th matrix; one all-reduce hands the updates to everybody."""
+
+    def __init__(self, params, lr, momentum, env):
+        super().__init__([{"params": params}], {"lr": lr, "base_lr": lr, "momentum": momentum})
+        self.env = env
+        self.orthogonalize = torch.compile(polar_express) if env.cuda else polar_express
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            params = group["params"]
+            flat = torch.zeros(sum(p.numel() for p in params), dtype=torch.bfloat16, device=params[0].device)
+            slots = flat.split([p.numel() for p in params])
+            for i, (p, slot) in enumerate(zip(params, slots)):
+                if i % self.env.world_size == self.env.rank:
+                    slot.copy_(self.update(p, group["momentum"]).flatten())
+            if self.env.world_size > 1:
+                dist.all_reduce(flat)
+            for p, slot in zip(params, slots):
+                decay = group["lr"] * h.muon_wd
+                p.mul_(1 - decay)
+                p.add_(slot.view_as(p).to(p.dtype), alpha=-group["lr"])
+
+    def update(self, p, momentum):
+        """The orthogonalised Nesterov update of one matrix, scaled so that tall matrices move as far as wide ones."""
+        g = p.grad
+        g = g.bfloat16()
+        if "momentum" not in self.state[p]:
+            self.state[p]["momentum"] = torch.zeros_like(g)
+        buffer = self.state[p]["momentum"]
+        buffer.mul_(momentum).add_(g)
+        g = g.add(buffer, alpha=momentum)
+        g = row_norm(g)
+        g = self.orthogonalize(g, h.ns_steps)
+        return g * max(1, g.size(0) / g.size(1)) ** 0.5
+
+
+# ---- golf/parts/optim.py: Optimizers from tags: Muon for the matrices, Adam for tables and scalars; every group
+#      keeps its base learning rate.
+def build_optimizers(tagged, env):
+    """[Adam, Muon] over every tagged parameter, each exactly once."""
+    groups = {"embed": (h.tied_embed_lr, h.embed_wd), "scalar": (h.scalar_lr, h.adam_wd)}
+    if has_group(tagged, "bias"):
+        groups["bias"] = (h.scalar_lr, 0.0)  # never decayed
+    params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
+    assert {entry.tag.group for entry in tagged} <= {*params, "measured", "untrained"}, (
+        "a parameter's group has no optimizer"
+    )
+    adam = torch.optim.AdamW(
+        [
+            {"params": params[name], "lr": lr, "base_lr": lr, "weight_decay": wd}
+            for name, (lr, wd) in groups.items()
+            if params[name]
+        ],
+        betas=(h.beta1, h.beta2),
+        eps=h.adam_eps,
+        fused=env.cuda,
+    )
+    return [adam, Muon(params["matrix"], h.matrix_lr, 0.0, env)]
+
+
+# ---- golf/parts/schedule.py: Time and what follows from it. `Clock` is the only source of time in training: seconds
+#      under the cap, or steps without one.
+class Clock:
+    """Seconds of training so far (paused during validation) and steps; `cap_seconds` 0 means that steps count."""
+
+    def __init__(self, env, cap_seconds):
+        self.env = env
+        self.cap_seconds = cap_seconds
+        self.now = time.perf_counter
+        self.step = 0
+        self.elapsed_seconds = 0.0
+        self.running_since = None
+        self.lr_factor = 1.0  # of the step last taken
+        self.context = None  # where documents are cut at a growing length: the length and the step it came with
+
+    def start(self):
+        self.env.synchronize()
+        self.running_since = self.now()
+
+    def pause(self):
+        self.env.synchronize()
+        self.tick()
+        self.running_since = None
+
+    def tick(self):
+        """Read the clock. The device is not waited for: a step's end is seen when the next one needs its result."""
+        now = self.now()
+        self.elapsed_seconds += now - self.running_since
+        self.running_since = now
+
+    def progress(self):
+        """How much of the training budget is used, from 0 to 1."""
+        if self.cap_seconds > 0:
+            return min(self.elapsed_seconds / self.cap_seconds, 1.0)
+        return min(self.step / self.env.iterations, 1.0)
+
+
+def momentum_warmup(clock):
+    share = min(clock.step / h.momentum_warmup_steps, 1.0)
+    return (1 - share) * h.momentum_warmup_start + share * h.momentum
+
+
+# ---- golf/parts/techniques/ema.py: EMA: export an exponential moving average of all weights, updated after every
+#      step (PR #287, @jfprincz).
+class EMA:
+    def __init__(self, model):
+        self.params = [entry.param for entry in collect(model)]
+        self.means = [param.detach().float().clone() for param in self.params]
+
+    @torch.no_grad()
+    def update(self, clock):
+        for mean, param in zip(self.means, self.params):
+            mean.mul_(h.ema_decay).add_(param.float(), alpha=1 - h.ema_decay)
+
+    @torch.no_grad()
+    def export(self):
+        for mean, param in zip(self.means, self.params):
+            param.copy_(mean)
+
+
+def ema_weights(averages):
+    """Put the average into the model: a slot for `export_weights`."""
+    averages["EMA"].export()
+
+
+# ---- golf/parts/techniques/packed_documents.py: Packed documents: a micro-batch is one row of text as it comes,
+#      document after document (PR #1530, @samacqua).
+class PackedDocuments:
+    """A slot for `loader`."""
+
+    def __init__(self, env):
+        self.env = env
+        self.paths = shard_paths(env, "train")
+        self.shard, self.at, self.tokens = -1, 0, ()
+
+    def next_batch(self):
+        """ids, targets: (1, tokens) of this rank's micro-batch. The span's last token is a target only."""
+        span = h.train_batch_tokens // 8 + 1
+        for _ in self.paths:
+            if self.at + span * self.env.world_size <= len(self.tokens):
+                break
+            self.shard = (self.shard + 1) % len(self.paths)
+            self.tokens = load_shard(self.paths[self.shard])
+            starts = np.flatnonzero(self.tokens == h.bos_id)
+            self.at = int(starts[0]) if len(starts) else len(self.tokens)
+        if self.at + span * self.env.world_size > len(self.tokens):
+            raise ValueError(
+                f"no training shard holds {span * self.env.world_size} tokens after its first document's start"
+            )
+        tokens = self.tokens[self.at + self.env.rank * span :][:span].astype(np.int64)
+        self.at += span * self.env.world_size
+        return to_device(self.env, tokens[None, :-1]), to_device(self.env, tokens[None, 1:])
+
+
+# ---- golf/parts/techniques/shuffled_sequences.py: Shuffled sequences: windows of a rank's own shards in random order
+#      (PR #1394, Kevin Clark).
+class ShuffledSequences:
+    def __init__(self, env):
+        self.env = env
+        self.shards = [load_shard(path) for path in shard_paths(env, "train")[env.rank :: env.world_size]]
+        assert self.shards, f"rank {env.rank} of {env.world_size} has no shard: this loader needs one a rank"
+        self.rng = np.random.Generator(np.random.PCG64(env.rank))
+        self.starts = [[] for _ in self.shards]
+        for i in range(len(self.shards)):
+            self.reset(i)
+
+    def reset(self, i):
+        """Draw the shard's phase and the order of its windows; they are taken from the end."""
+        seq_len, tokens = h.train_seq_len, len(self.shards[i])
+        last_phase = min(seq_len - 1, max(0, tokens - seq_len - 1))
+        phase = int(self.rng.integers(last_phase + 1)) if last_phase else 0
+        order = self.rng.permutation((tokens - 1 - phase) // seq_len)
+        self.starts[i] = (phase + order * seq_len).tolist()
+
+    def next_batch(self):
+        """ids, targets: (sequences, T) of this rank's micro-batch."""
+        seq_len = h.train_seq_len
+        rows = []
+        for _ in range(h.train_batch_tokens // 8 // seq_len):
+            left = np.array([len(starts) for starts in self.starts], dtype=np.float64)
+            if not left.any():
+                for i in range(len(self.shards)):
+                    self.reset(i)
+                left = np.array([len(starts) for starts in self.starts], dtype=np.float64)
+            i = int(self.rng.choice(len(self.shards), p=left / left.sum()))
+            start = self.starts[i].pop()
+            rows.append(self.shards[i][start : start + seq_len + 1].astype(np.int64))
+        windows = np.stack(rows)
+        return to_device(self.env, windows[:, :-1]), to_device(self.env, windows[:, 1:])
+
+
+# ---- golf/parts/techniques/calibrate.py: Calibration: what GPTQ must know of every matrix's inputs, H = Σ xᵀx, from
+#      training text or from the model's own.
+def from_training_text(env, log, model, loader):
+    """Calibrate on the batches that training would have seen next (the public scripts go back to the first ones)."""
+    begun = time.perf_counter()
+    collect_hessians(env, log, model, (loader.next_batch()[0] for _ in range(h.calibration_batches)), begun)
+
+
+def from_training_rows(env, log, model):
+    """Calibrate on shuffled rows of train_seq_len tokens, across documents, where training packs documents (PR #1530)."""
+    rows = ShuffledSequences(env)
+    from_training_text(env, log, model, rows)
+
+
+class InputGram:
+    """Σ xᵀx of the vectors that pass a hook: (width, width), fp32."""
+
+    def __init__(self, width, device):
+        self.total = torch.zeros(width, width, device=device)
+        self.rows = torch.zeros((), device=device)
+
+    def add(self, x):
+        x = x.detach().float().flatten(0, -2)
+        self.total.addmm_(x.T, x)
+        self.rows += len(x)
+
+    def before(self, module, inputs):
+        self.add(inputs[0])
+
+    def after(self, module, inputs, output):
+        self.add(norm(output))
+
+
+def watch(env, model):
+    """({parameter: InputGram}, hooks) of every matrix large enough for codes; a tied embedding sees what its head reads."""
+    grams = {"tok_emb.weight": InputGram(h.model_dim, env.device)}
+    hooks = [model.route.register_forward_hook(grams["tok_emb.weight"].after)]
+    for name, module in model.named_modules():
+        if isinstance(module, CastedLinear) and module.weight.numel() > h.keep_float_numel:
+            gram = grams[f"{name}.weight"] = InputGram(module.weight.size(1), env.device)
+            hooks.append(module.register_forward_pre_hook(gram.before))
+    return grams, hooks
+
+
+@torch.no_grad()
+def collect_hessians(env, log, model, batches, begun):
+    """Run the batches of ids through the raw model; rank 0 writes {parameter: H per batch} to `hessians.golf`, fp32."""
+    grams, hooks = watch(env, model)
+    count = torch.zeros((), device=env.device)
+    with env.autocast():
+        for ids in batches:
+            model(ids)
+            count += 1
+    for hook in hooks:
+        hook.remove()
+    if env.world_size > 1:
+        for gram in grams.values():
+            dist.all_reduce(gram.total)
+            dist.all_reduce(gram.rows)
+        dist.all_reduce(count)
+    if env.rank == 0:
+        hessians = {name: gram.total / count for name, gram in grams.items()}
+        write_container("hessians.golf", hessians, {"seed": env.seed, "batches": int(count)}, RawCoder)
+    env.synchronize()
+    seconds = time.perf_counter() - begun
+    log(f"GPTQ:collected {len(grams)} Hessians in {seconds:.1f}s")
+    log.record(calibration_seconds=seconds)
+
+
+# ---- golf/parts/techniques/banked.py: Gradients reduced as in the banked scripts: each rank clips its own, then one
+#      all-reduce averages them (PR #399 line, PR #549).
+def unwrapped(model):
+    """A slot for `parallel`: the model as it is."""
+    return model
+
+
+def average_all(env, model):
+    """A slot for `average_gradients`: one flat all-reduce per dtype, after each rank has clipped its own gradients."""
+    if not env.distributed:
+        return
+    trained = [param for param in model.parameters() if param.tag.group != "untrained"]
+    grads = [param.grad for param in trained if param.grad is not None]
+    for dtype in {grad.dtype for grad in grads}:
+        same = [grad for grad in grads if grad.dtype == dtype]
+        flat = torch.cat([grad.flatten() for grad in same])
+        dist.all_reduce(flat)
+        flat /= env.world_size
+        for grad, piece in zip(same, flat.split([grad.numel() for grad in same])):
+            grad.copy_(piece.view_as(grad))
+
+
+# ---- golf/parts/evaluate.py: Scoring: nats and bytes of every target, summed in float64 and divided once.
+PROGRESS_SECONDS = 10  # between two lines of progress
+
+
+class Trace:
+    """What an evaluator scored. With `keep`: nats, visits and time stamp of every target of the stream."""
+
+    def __init__(self, env, stream, name, label, keep):
+        self.name = name  # of the result line
+        self.label = label  # of the log line
+        self.stream = stream
+        self.env = env
+        self.sums = torch.zeros(3, dtype=torch.float64, device=env.device)  # nats, tokens, bytes
+        self.nats = torch.zeros(len(stream.target_bytes), dtype=torch.float64) if keep else None
+        self.visits = torch.zeros(len(stream.target_bytes), dtype=torch.int32) if keep else None
+        self.order = torch.full((len(stream.target_bytes),), -1, dtype=torch.int64) if keep else None
+        self.clock = 0
+        self.begun = self.told = time.perf_counter()
+
+    def add(self, nats, at):
+        """nats: any shape; at: prediction indices of the same shape, on the CPU."""
+        nats = nats.double()
+        self.sums += torch.stack(
+            (nats.sum(), nats.new_tensor(nats.numel()), self.stream.target_bytes[at].sum().to(nats))
+        )
+        if self.nats is not None:
+            self.nats[at], self.order[at] = nats.cpu(), self.clock
+            self.visits[at] += 1
+        self.clock += 1
+        self.tell()
+
+    def tell(self):
+        """Say how far rank 0 is, and what remains if the rest takes as long."""
+        now = time.perf_counter()
+        if self.env.rank == 0 and now - self.told > PROGRESS_SECONDS:
+            self.told, elapsed_seconds = now, now - self.begun
+            share = self.tokens * self.env.world_size / len(self.stream.target_bytes)
+            print(
+                f"eval_progress {self.name} {100 * share:.1f}% running_bpb:{self.bpb:.4f} elapsed:{elapsed_seconds:.0f}s "
+                f"eta:{max(elapsed_seconds / share - elapsed_seconds, 0):.0f}s",
+                flush=True,
+            )
+
+    def reduce(self):
+        """Sum over the ranks, each of which scored its own targets."""
+        if self.env.world_size > 1:
+            dist.all_reduce(self.sums)
+            if self.nats is not None:
+                self.nats = gather(self.env, self.nats)
+                self.visits, self.order = gather(self.env, self.visits), gather(self.env, self.order + 1) - 1
+        return self
+
+    @property
+    def tokens(self):
+        return int(self.sums[1])
+
+    @property
+    def bytes(self):
+        return int(self.sums[2])
+
+    @property
+    def loss(self):
+        """Nats per token."""
+        return float(self.sums[0] / self.sums[1])
+
+    @property
+    def bpb(self):
+        """Bits per byte."""
+        return float(self.sums[0] / self.sums[2] / math.log(2))
+
+
+def gather(env, tensor):
+    """The sum over the ranks of a tensor that lies on the CPU."""
+    if env.world_size == 1:
+        return tensor
+    tensor = tensor.to(env.device)
+    dist.all_reduce(tensor)
+    return tensor.cpu()
+
+
+def share(env, count):
+    """This rank's contiguous part of `count` things, as a range."""
+    return range(count * env.rank // env.world_size, count * (env.rank + 1) // env.world_size)
+
+
+def scored_targets(stream):
+    """How many targets every evaluator scores: the stream, and without `eval_tail` no tail shorter than a window, as the challenge counts."""
+    windows = (len(stream.tokens) - 1) // h.eval_seq_len
+    if not windows:
+        raise ValueError(f"{len(stream.tokens)} validation tokens are fewer than one window of {h.eval_seq_len} + 1")
+    return windows * h.eval_seq_len
+
+
+# ---- golf/parts/techniques/varlen.py: Attention within documents: a token attends to its own document only
+#      (FlashAttention's varlen; PR #1530, @samacqua).
+try:
+    from flash_attn_interface import flash_attn_varlen_func
+except ImportError:
+    flash_attn_varlen_func = None
+
+
+try:
+    from torch.nn.attention.varlen import varlen_attn
+except ImportError:
+    varlen_attn = None
+
+
+class Documents(NamedTuple):
+    bounds: torch.Tensor  # (n,) int32 starts in the flattened batch, then its length, as often as padding needs it
+    longest: int  # no document is longer
+
+
+def bounds_of(ids, longest):
+    """Documents of ids (B, T): a start at every row and BOS, and every `longest` tokens from a document's start.
+
+    most: what kernels are told is the longest, where documents are cut shorter for a while.
+    """
+    flat = ids.flatten()
+    place = torch.arange(len(flat), device=ids.device)
+    start = (flat == h.bos_id) | (place % ids.size(1) == 0)
+    since = place - torch.where(start, place, 0).cummax(0).values
+    starts = torch.nonzero(since % longest == 0).flatten()
+    bounds = F.pad(starts, (0, h.bounds_multiple - len(starts) % h.bounds_multiple), value=len(flat)).int()
+    return Documents(bounds, longest)
+
+
+def document_bounds(ids):
+    """A slot for `documents`."""
+    return bounds_of(ids, h.train_seq_len)
+
+
+def varlen_attention(q, k, v, docs):
+    # q: (B, T, H, D)   k v: (B, T, Hkv, D)   docs: Documents of B · T tokens, or None for rows whole   ->   (B, T, H, D)
+    if docs is None:
+        return causal_attention(q, k, v)
+    flat, longest = [x.flatten(0, 1) for x in (q, k, v)], docs.longest
+    if flash_attn_varlen_func is not None and q.dtype == torch.bfloat16:
+        return flash_attn_varlen_func(*flat, docs.bounds, docs.bounds, longest, longest, causal=True).view(q.shape)
+    if varlen_attn is not None and q.is_cuda:
+        return varlen_attn(
+            *flat, docs.bounds, docs.bounds, longest, longest, window_size=(-1, 0), enable_gqa=True
+        ).view(q.shape)
+    B, T = q.shape[:2]
+    document = torch.searchsorted(docs.bounds, torch.arange(B * T, device=q.device, dtype=torch.int32), right=True)
+    document = document.view(B, 1, T)  # a row starts a document, so that each row has a mask of its own
+    mask = (document.mT == document).tril()[:, None]
+    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True).transpose(1, 2)
+
+
+def varlen(env, model, stream, keep=False):
+    """The stream in rows of many windows' tokens, attention within documents; needs `attend = "varlen.varlen_attention"`."""
+    trace = Trace(env, stream, "roundtrip_varlen", f"final_int{h.mlp_bits}_varlen_roundtrip", keep)
+    total = scored_targets(stream)
+    windows = share(env, total // h.eval_seq_len)
+    batch = max(h.val_batch_tokens // 8 // h.eval_seq_len, 1)
+    with torch.no_grad(), env.autocast():
+        for first in windows[::batch]:
+            start, end = first * h.eval_seq_len, min(first + batch, windows.stop) * h.eval_seq_len
+            ids = stream.tokens[start:end].to(env.device)[None]
+            targets = stream.tokens[start + 1 : end + 1].to(env.device)[None]
+            nats = model(ids, targets, docs=bounds_of(ids, h.eval_seq_len))
+            trace.add(nats, torch.arange(start, end)[None])
+    return trace.reduce()
+
+
+# ---- golf/parts/techniques/warmdown_frac.py: Warmdown over the last share of the training budget, down to a floor
+#      (PR #1218, Kevin Clark; the floor PR #1787, #1809).
+def warmdown_by_fraction(clock):
+    return max(min((1 - clock.progress()) / h.warmdown_frac, 1.0), h.min_lr)
+
+
+# ---- golf/parts/train.py: Training: warm-up with restore, then steps until the clock or the step count says stop.
+def compiled(env, model):
+    """One graph for a GPU; on a CPU compiling costs more than it gives."""
+    return torch.compile(model, dynamic=False, fullgraph=True) if env.cuda else model
+
+
+def take_step(env, model, loader, optimizers, clock, loop=True):
+    """One optimizer step over 8 micro-batches, all ranks together. Returns this rank's mean loss, nats per token."""
+    loss_sum = torch.zeros((), device=env.device)
+    for micro in range(env.grad_accum_steps):
+        ids, targets = loader.next_batch()
+        with env.autocast():
+            loss = model(ids, targets, docs=document_bounds(ids), loop=loop).mean()
+        loss_sum += loss.detach()
+        (loss / env.grad_accum_steps).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), h.grad_clip_norm)
+    average_all(env, model)
+    clock.lr_factor, momentum = warmdown_by_fraction(clock), momentum_warmup(clock)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["base_lr"] * clock.lr_factor
+            if "momentum" in group:
+                group["momentum"] = momentum
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return loss_sum / env.grad_accum_steps
+
+
+def warm_up(env, log, model, trained, optimizers):
+    """Compile and allocate with real steps, then put weights and optimizers back as they were."""
+    start = {name: param.detach().clone() for name, param, _ in collect(model)}
+    loader, clock = PackedDocuments(env), Clock(env, 0.0)
+    for i in range(h.warmup_steps):
+        take_step(env, trained, loader, optimizers, clock)
+        log(f"warmup_step:{i + 1}/{h.warmup_steps}")
+    for loop in (False,):
+        for i in range(h.warmup_steps):
+            take_step(env, trained, loader, optimizers, clock, loop=loop)
+            log(f"loop_warmup_step:{i + 1}/{h.warmup_steps}")
+    with torch.no_grad():
+        for name, param, _ in collect(model):
+            param.copy_(start[name])
+    for optimizer in optimizers:
+        optimizer.state.clear()
+
+
+def time_is_up(env, clock):
+    """Whether any rank's clock has reached the cap. The device is waited for only where ranks must agree."""
+    reached = 0 < clock.cap_seconds <= clock.elapsed_seconds
+    if clock.cap_seconds > 0 and env.distributed:
+        flag = torch.tensor(float(reached), device=env.device)
+        dist.all_reduce(flag, dist.ReduceOp.MAX)
+        reached = bool(flag)
+    return reached
+
+
+def validate(env, log, model, stream, clock):
+    """Score the whole validation split with the clock stopped."""
+    clock.pause()
+    trace = varlen(env, model, stream)
+    milliseconds = 1000 * clock.elapsed_seconds
+    log(
+        f"step:{clock.step}/{env.iterations} val_loss:{trace.loss:.4f} val_bpb:{trace.bpb:.4f} "
+        f"train_time:{milliseconds:.0f}ms step_avg:{milliseconds / max(clock.step, 1):.2f}ms"
+    )
+    log.record(pre_quant_val_loss=trace.loss, pre_quant_val_bpb=trace.bpb)
+    clock.start()
+
+
+def score_average(env, log, model, stream):
+    """Score the weights that are exported, where they are not those of the last step."""
+    begun = time.perf_counter()
+    trace = varlen(env, model, stream)
+    log(
+        f"pre-quantization post-ema val_loss:{trace.loss:.8f} val_bpb:{trace.bpb:.8f} "
+        f"eval_time:{1000 * (time.perf_counter() - begun):.0f}ms"
+    )
+    log.record(pre_quant_val_loss=trace.loss, pre_quant_val_bpb=trace.bpb)
+
+
+def train(env, log, model):
+    """Train the raw model in place and leave `float.golf`, the checkpoint that export reads."""
+    stream = Stream(env)
+    if has_group(collect(model), "measured"):
+        model.train()
+    scored = compiled(env, model)
+    trained = unwrapped(scored)
+    optimizers = build_optimizers(collect(model), env)
+    warm = Clock(env, 0.0)
+    warm.start()
+    warm_up(env, log, model, trained, optimizers)
+    warm.pause()
+    averages = {"EMA": EMA(model)}
+    loader = PackedDocuments(env)
+    clock = Clock(env, env.max_wallclock_seconds - h.reserve_seconds if env.max_wallclock_seconds > 0 else 0.0)
+    clock.start()
+    stop_reason, loss = None, None
+    loop = False
+    while True:
+        if time_is_up(env, clock):
+            stop_reason = "wallclock_cap"
+        elif clock.step == env.iterations:
+            stop_reason = "iterations"
+        if stop_reason or h.val_loss_every:
+            validate(env, log, partial(scored, loop=loop), stream, clock)  # as the last step ran
+        if stop_reason:
+            break
+        loop = clock.progress() >= h.loop_from
+        loss = take_step(env, trained, loader, optimizers, clock, loop=loop)
+        clock.step += 1
+        clock.tick()
+        for average in averages.values():
+            average.update(clock)
+        if clock.step <= 10 or clock.step % h.train_log_every == 0:
+            milliseconds = 1000 * clock.elapsed_seconds
+            log(
+                f"step:{clock.step}/{env.iterations} train_loss:{loss.item():.4f} "
+                f"train_time:{milliseconds:.0f}ms step_avg:{milliseconds / clock.step:.2f}ms"
+            )
+    clock.pause()
+    if has_group(collect(model), "measured"):
+        model.eval()
+    ema_weights(averages)
+    score_average(env, log, scored, stream)
+    from_training_rows(env, log, model)
+    finish(env, log, model, clock, stop_reason, loss, warm.elapsed_seconds)
+
+
+def finish(env, log, model, clock, stop_reason, loss, compile_seconds):
+    """Say how training ended and write the checkpoint."""
+    milliseconds = 1000 * clock.elapsed_seconds
+    if stop_reason == "wallclock_cap":
+        log(f"stopping_early: wallclock_cap train_time:{milliseconds:.0f}ms step:{clock.step}/{env.iterations}")
+    memory_mib = None
+    if env.cuda:
+        memory_mib = torch.cuda.max_memory_allocated() >> 20
+        log(f"peak memory allocated: {memory_mib} MiB reserved: {torch.cuda.max_memory_reserved() >> 20} MiB")
+    measured = {
+        "steps": clock.step,
+        "stop_reason": stop_reason,
+        "train_loss": None if loss is None else loss.item(),
+        "compile_seconds": compile_seconds,
+        "train_seconds": clock.elapsed_seconds,
+        "step_ms": milliseconds / max(clock.step, 1),
+        "peak_memory_mib": memory_mib,
+    }
+    log.record(**measured)
+    if env.rank == 0:
+        weights = {name: param for name, param, _ in collect(model)}
+        size_bytes = write_container("float.golf", weights, {"seed": env.seed, **measured}, RawCoder)
+        log(f"Serialized model: {size_bytes} bytes")
+
+
+# ---- golf/parts/techniques/amax.py: Rows scaled by their largest value: nothing is clipped, and one outlier makes
+#      its whole row coarse (PR #180).
+def amax_rows(w, hessian, bits, role):
+    limit = 2 ** (bits - 1) - 1
+    scale = readable_scale(w.abs().amax(dim=1) / limit)
+    return torch.round(w / scale[:, None]).clamp(-limit, limit).to(torch.int8), scale
+
+
+# ---- golf/parts/techniques/doc_isolated.py: Document-isolated sliding windows: every target is scored with context
+#      from its own document only (PR #77, @samacqua).
+def documents(stream, total):
+    """First prediction index of every document, and the index before which it ends."""
+    starts = torch.nonzero(stream.tokens[:total] == h.bos_id).flatten()
+    if len(starts) == 0 or starts[0] > 0:
+        starts = torch.cat((starts.new_zeros(1), starts))
+    return starts, torch.cat((starts[1:], starts.new_tensor([total])))
+
+
+# ---- golf/parts/techniques/sdclip.py: SDClip: a row's scale is k standard deviations over the largest code (PR
+#      #1394, @clarkkev).
+def sdclip_scale(w, bits, role):
+    """(rows,) fp32 as the decoder will read it. hessian: (columns, columns) or None."""
+    sigmas = {"attn": h.attn_clip_sigmas, "mlp": h.mlp_clip_sigmas}
+    sigmas |= {"table": h.table_clip_sigmas, "gate": h.table_clip_sigmas}
+    scale = sigmas.get(role, h.embed_clip_sigmas) * w.std(dim=1) / (2 ** (bits - 1) - 1)
+    return readable_scale(scale.clamp_min(1e-10))
+
+
+# ---- golf/parts/techniques/gptq.py: GPTQ: round column after column and let the columns still to come make up for
+#      each error, weighted by the Hessian of the layer's inputs (Frantar et al., arXiv:2210.17323).
+def gptq(w, hessian, scale, nearest):
+    """Levels (rows, columns) of w in steps of `scale`, (rows,) or (rows, columns). hessian: Σ xᵀx.
+
+    nearest: a column in steps, and its number, -> its levels.
+    """
+    order, u, dead = error_feedback(hessian)
+    scale = scale.view(len(w), -1).expand_as(w)[:, order]
+    w = w.masked_fill(dead, 0.0)[:, order]
+    levels = torch.empty_like(w)
+    for start in range(0, w.size(1), h.gptq_block):
+        block, feed = w[:, start : start + h.gptq_block], u[start : start + h.gptq_block]
+        errors = torch.empty_like(block)
+        for i in range(block.size(1)):
+            column = start + i
+            levels[:, column] = nearest(block[:, i] / scale[:, column], order[column])
+            errors[:, i] = (block[:, i] - levels[:, column] * scale[:, column]) / feed[i, column]
+            block[:, i:] -= torch.outer(errors[:, i], feed[i, column : start + block.size(1)])
+        w[:, start + block.size(1) :] -= errors @ feed[:, start + block.size(1) :]
+    return levels[:, order.argsort()]
+
+
+def error_feedback(hessian):
+    """(order of the columns, upper factor u of the inverse = uᵀu in that order, columns that no input ever reaches)."""
+    assert hessian.isfinite().all(), "a Hessian holds inf or nan: the training has diverged"
+    hessian = hessian.clone()
+    diagonal = hessian.diagonal()
+    dead = diagonal == 0
+    diagonal[dead] = 1
+    diagonal += h.gptq_damp * diagonal.mean()
+    order = torch.argsort(diagonal, descending=h.gptq_descending)
+    hessian = hessian[order][:, order]
+    lower, failed = torch.linalg.cholesky_ex(hessian)
+    while failed:  # rounding can leave a Hessian of few inputs indefinite: damp it until it is not
+        hessian.diagonal().mul_(1.1)
+        lower, failed = torch.linalg.cholesky_ex(hessian)
+    return order, torch.linalg.cholesky(torch.cholesky_inverse(lower), upper=True), dead
+
+
+def gptq_sdclip(w, hessian, bits, role):
+    """SDClip scales; a tensor without a Hessian is rounded to nearest, which is what GPTQ does with an even one."""
+    limit = 2 ** (bits - 1) - 1
+    scale = sdclip_scale(w, bits, role)
+    return coded(w, hessian, scale, -limit, limit), scale
+
+
+def coded(w, hessian, scale, low, high):
+    """int8 codes in [low, high]."""
+    if hessian is None:
+        return torch.round(w / scale[:, None]).clamp(low, high).to(torch.int8)
+    return gptq(w, hessian, scale, lambda column, at: torch.round(column).clamp(low, high)).to(torch.int8)
+
+
+# ---- golf/parts/techniques/loops.py: Depth recurrence: a segment of layers runs several times with the same weights
+#      (PR #1394, Kevin Clark; three layers from PR #1493, @bigbag).
+def looped(loop):
+    if not loop:
+        return halves()
+    extra = h.loop_extra
+    segment = list(range(h.loop_first, h.loop_last + 1))
+    layers = list(range(h.loop_first)) + (extra + 1) * segment + list(range(h.loop_last + 1, h.num_layers))
+    half = len(layers) // 2
+    return layers[:half], layers[half:]
+
+
+# ---- golf/parts/techniques/lqer.py: LQER: add back a low-rank part of the quantization error of the few tensors that
+#      lost most (arXiv:2402.02446; PR #1851).
+class LQER:
+    @staticmethod
+    def add(tensors, weights):
+        """Put the coded factors of the largest errors beside the codes: `name:a`, `name:b` and their scales."""
+        errors = {}
+        for name in tensors:
+            base, _, kind = name.partition(":")
+            if kind == "q":
+                rows = rows_of(tensors, base)
+                errors[base] = weights[base].float().cpu().view_as(rows) - rows
+        for base in sorted(errors, key=lambda base: -errors[base].norm())[: h.lqer_top_k]:
+            u, s, v = torch.linalg.svd(errors[base], full_matrices=False)
+            left, right = u[:, : h.lqer_rank] * s[: h.lqer_rank], v[: h.lqer_rank].contiguous()
+            if right.numel() % h.lqer_group == 0:
+                left, right = grid(left, left.numel(), -2, 1), grid(right, h.lqer_group, -8, 7)
+            else:
+                limit = 2 ** (h.lqer_factor_bits - 1) - 1
+                left, right = grid(left, left.size(1), -limit, limit), grid(right, right.size(1), -limit, limit)
+            tensors[f"{base}:a"], tensors[f"{base}:as"] = left
+            tensors[f"{base}:b"], tensors[f"{base}:bs"] = right
+
+    @staticmethod
+    def apply(tensors, weights):
+        for name in tensors:
+            base, _, kind = name.partition(":")
+            if kind == "a":
+                left = values_of(tensors[name], tensors[f"{base}:as"])
+                weights[base] = weights[base] + left @ values_of(tensors[f"{base}:b"], tensors[f"{base}:bs"])
+
+
+def grid(factor, group, low, high):
+    """(int8 codes, fp16 scales): every `group` values in a row share a scale, which takes their largest to the range's middle end."""
+    groups = factor.reshape(-1, group)
+    scale = (groups.abs().amax(dim=1) / ((high - low) / 2)).half()
+    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+    codes = torch.round(groups / scale.float()[:, None]).clamp(low, high).to(torch.int8)
+    return codes.view(factor.shape), scale
+
+
+def values_of(codes, scale):
+    return (codes.view(len(scale), -1).float() * scale.float()[:, None]).view(codes.shape)
+
+
+# ---- golf/parts/techniques/side_car.py: Side-car: the bytes of every token are read from a file beside the
+#      validation shards, as CaseOps needs (PR #1729, @romeerp).
+def side_car_bytes(env, tokens):
+    """A slot for `target_bytes`: what `fineweb_val_bytes_*.bin` say of every token but the first."""
+    counts = np.concatenate([load_shard(path) for path in shard_paths(env, "val_bytes")]).astype(np.int64)
+    if len(counts) != len(tokens):
+        raise ValueError(
+            f"{len(counts)} counts in fineweb_val_bytes_*.bin for {len(tokens)} tokens: not of these shards"
+        )
+    return torch.from_numpy(counts[1:])
+
+
+# ---- golf/parts/techniques/ttt_lora.py: Test-time training of low-rank adapters, every document its own (PR #77 and
+#      PR #1530, @samacqua).
+class Shapes:
+    """Stands in for the adapters once, to learn which matrices the model has: {(name, layer): (inputs, outputs)}."""
+
+    def __init__(self):
+        self.found = {}
+
+    def __call__(self, name, layer, u, y):
+        self.found[name, layer] = u.size(-1), y.size(-1)
+        return 0.0
+
+
+class Adapters:
+    """A (documents, rank, inputs) and B (documents, outputs, rank) of every matrix that is adapted."""
+
+    def __init__(self, env, model):
+        shapes = Shapes()
+        with torch.no_grad(), env.autocast(), torch.compiler.set_stance("force_eager"):
+            model(torch.zeros((1, 8), dtype=torch.int64, device=env.device), lora=shapes)
+        rng = torch.Generator().manual_seed(0)
+        self.start, self.pairs, self.warm = {}, {}, False
+        for (name, layer), (inputs, outputs) in shapes.found.items():
+            if name in h.lora_targets:
+                bound, rows = inputs**-0.5, h.lora_batch_docs
+                start = torch.empty(h.lora_rank, inputs).uniform_(-bound, bound, generator=rng).to(env.device)
+                a = start.expand(rows, -1, -1).clone().requires_grad_()
+                b = torch.zeros(rows, outputs, h.lora_rank, device=env.device).requires_grad_()
+                self.start[name, layer], self.pairs[name, layer] = start, (a, b)
+        self.params = [param for pair in self.pairs.values() for param in pair]
+
+    def __call__(self, name, layer, u, y):
+        if (name, layer) not in self.pairs:
+            return 0.0
+        a, b = self.pairs[name, layer]
+        return h.lora_alpha / h.lora_rank * (u @ a.mT.to(u.dtype)) @ b.mT.to(u.dtype)
+
+    @torch.no_grad()
+    def reset(self, docs):
+        """As before any document, for a batch of `docs` documents. Returns an optimizer that has seen nothing."""
+        whole = docs == h.lora_batch_docs
+        for key, (a, b) in self.pairs.items():
+            if not (self.warm and whole):
+                a.copy_(self.start[key].expand_as(a))
+            b.zero_()
+        self.warm = whole
+        return torch.optim.AdamW(
+            self.params,
+            lr=h.lora_lr,
+            betas=(h.lora_beta1, h.lora_beta2),
+            eps=1e-10,
+            weight_decay=h.lora_wd,
+        )
+
+
+def document_queue(stream):
+    """Batches of documents (first prediction indices, lengths): cut from the shortest up, the longest first.
+
+    Documents of a batch take about as many chunks; what is left over are the longest. Inside a batch the shortest come first.
+    """
+    starts, ends = documents(stream, scored_targets(stream))
+    order = torch.argsort(ends - starts, stable=True)
+    batches = list(zip(starts[order].split(h.lora_batch_docs), (ends - starts)[order].split(h.lora_batch_docs)))
+    return sorted(batches, key=lambda batch: -int(batch[1][-1]))
+
+
+def adapt_documents(env, model, stream, trace, adapters, starts, lengths):
+    """Score a batch of documents chunk by chunk; after each, one step of their adapters on its gradient."""
+    optimizer = adapters.reset(len(starts))
+    spare = h.lora_batch_docs - len(starts)
+    starts = torch.cat((starts, starts.new_zeros(spare)))[:, None]
+    lengths = torch.cat((lengths, lengths.new_zeros(spare)))[:, None]
+    size = h.lora_chunk_tokens
+    chunks = -(-int(lengths.max()) // size)
+    for chunk in range(chunks):
+        ids, targets, mask, at = chunk_batch(stream, starts, lengths, chunk, size)
+        scored = mask.to(env.device)
+        with env.autocast():
+            nats = model(ids.to(env.device), targets.to(env.device), lora=adapters)
+            scores = nats.detach()
+        trace.add(scores[scored], at[mask])
+        goes_on = (lengths[:, 0] > (chunk + 1) * size).to(env.device)
+        if chunk < chunks - 1:
+            optimizer.zero_grad(set_to_none=True)
+            ((nats * scored).sum(1) / scored.sum(1).clamp(min=1) * goes_on).sum().backward()
+            optimizer.step()
+
+
+def chunk_batch(stream, starts, lengths, chunk, size):
+    """ids, targets, mask of the chunk's columns, prediction indices (documents, T); T grows in four steps to eval_seq_len."""
+    ends = torch.full_like(lengths, (chunk + 1) * size)
+    ends = torch.minimum(ends, lengths)
+    begins = (ends - h.eval_seq_len).clamp(min=0)
+    step = max(h.eval_seq_len // 4, 1)
+    columns = begins + torch.arange(min(-(-int((ends - begins).max()) // step) * step, h.eval_seq_len))
+    mask = (columns >= chunk * size) & (columns < ends) & (columns < lengths)
+    at = starts + torch.minimum(columns, (lengths - 1).clamp(min=0))
+    return stream.tokens[at], stream.tokens[at + 1], mask, at
+
+
+# ---- golf/parts/techniques/ttt_sgd.py: Score-first test-time training by SGD: score a chunk in sliding windows, then
+#      train every weight on it (PR #549).
+def trainable(model):
+    return [param for param in model.parameters() if param.requires_grad]
+
+
+def learn_chunk(env, model, tokens, params, optimizer, chunk, chunks):
+    """Train on the chunk's own tokens, in sequences side by side; all ranks take the steps that one would take."""
+    for group in optimizer.param_groups:
+        group["lr"] = h.ttt_lr * 0.5 * (1 + math.cos(math.pi * chunk / max(chunks - 1, 1)))
+    start, length = chunk * h.ttt_chunk_tokens, h.eval_seq_len
+    sequences = min(h.ttt_chunk_tokens, len(tokens) - 1 - start) // length
+    for _ in range(h.ttt_epochs):
+        for begin in range(0, sequences, h.ttt_batch_seqs):
+            batch = min(h.ttt_batch_seqs, sequences - begin)
+            mine = share(env, batch)
+            optimizer.zero_grad(set_to_none=True)
+            if mine:
+                a, b = start + (begin + mine.start) * length, start + (begin + mine.stop) * length
+                ids = tokens[a:b].to(env.device).view(-1, length)
+                targets = tokens[a + 1 : b + 1].to(env.device).view(-1, length)
+                with env.autocast():
+                    ids, targets = ids.view(1, -1), targets.view(1, -1)
+                    loss = model(ids, targets, docs=bounds_of(ids, length)).sum() / (batch * length)
+                loss.backward()
+            if env.world_size > 1:
+                for param in params:
+                    if param.grad is None:
+                        param.grad = torch.zeros_like(param)
+                    dist.all_reduce(param.grad)
+            torch.nn.utils.clip_grad_norm_(params, h.ttt_grad_clip)
+            optimizer.step()
+
+
+# ---- golf/parts/techniques/ttt_phased.py: Phased test-time training: adapters per document, and SGD on the documents
+#      scored so far (PR #1610, @romeerp).
+def ttt_phased(env, model, stream, keep=False):
+    """As `ttt_lora`, on weights that learn from the longest documents once these are scored."""
+    trace = Trace(env, stream, "ttt_phased", "quantized_ttt_phased", keep)
+    queue, params, done = document_queue(stream), trainable(model), 0
+    scored = list(accumulate(len(starts) for starts, _ in queue))  # documents, after each batch
+    boundaries = [h.phased_docs * (phase + 1) // h.phased_phases for phase in range(h.phased_phases)]
+    for boundary in [*boundaries, None]:
+        end = len(queue) if boundary is None else sum(count < boundary for count in scored) + 1
+        end = min(end, len(queue))
+        adapters = Adapters(env, model)
+        model.requires_grad_(False)
+        for number in range(done, end):
+            if number % env.world_size == env.rank:
+                adapt_documents(env, model, stream, trace, adapters, *queue[number])
+        model.requires_grad_(True)
+        done = max(done, end)
+        if boundary is not None and done < len(queue):
+            learn_documents(env, model, stream, params, queue[:done], boundary)
+    return trace.reduce()
+
+
+def learn_documents(env, model, stream, params, batches, count):
+    """SGD over the `count` shortest documents of the batches, each with its next BOS, in chunks; the last chunk is left out."""
+    starts, lengths = (torch.cat(parts[::-1])[:count].tolist() for parts in zip(*batches))
+    tokens = torch.cat([stream.tokens[start : start + length + 1] for start, length in zip(starts, lengths)])
+    optimizer = torch.optim.SGD(params, lr=h.ttt_lr, momentum=h.ttt_momentum)
+    chunks = math.ceil((len(tokens) - 1) / h.ttt_chunk_tokens)
+    for chunk in range(chunks - 1):
+        learn_chunk(env, model, tokens, params, optimizer, chunk, chunks)
+    optimizer.zero_grad(set_to_none=True)
+
+
+# ---- golf/parts/entry.py: `python train_gpt.py [train] [export] [eval]`: all three by default, in one process group,
+#      as the contest runs it.
+def main():
+    begun = time.perf_counter()
+    phases = sys.argv[1:] or ["train", "export", "eval"]
+    assert set(phases) <= {"train", "export", "eval"}, f"phases are train, export, eval, not {' '.join(phases)}"
+    env = Env()
+    set_up(env)
+    log = Log(env)
+    log(f"golf_start {h.name} phases:{','.join(phases)} torch:{torch.__version__}")
+    model = build(env)
+    describe(env, log, model, phases)
+    env.synchronize()
+    log.record(setup_seconds=time.perf_counter() - begun)
+    if "train" in phases:
+        log("golf_phase train")
+        train(env, log, model)
+    if "export" in phases:
+        log("golf_phase export")
+        export(env, log, model)
+    if "eval" in phases:
+        log("golf_phase eval")
+        evaluate(env, log, model)
+    log.finish()
+    if env.distributed:
+        dist.barrier()  # nobody leaves while another still talks
+        dist.destroy_process_group()  # the last owner: no thread of the group meets a dying interpreter
+
+
+def set_up(env):
+    random.seed(env.seed)
+    np.random.seed(env.seed)
+    torch.manual_seed(env.seed)
+    if env.cuda:
+        torch.cuda.set_device(env.device)
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+    if env.distributed:
+        # DDP imports it later, and functions there would then hold the group as a default argument past its end
+        importlib.import_module("torch.distributed.nn.functional")
+        dist.init_process_group("nccl" if env.cuda else "gloo")
+
+
+def build(env):
+    """The raw model, initialised from the seed, on the device, tables in the dtype of the activations."""
+    model = GPT()
+    initialize(model, env.seed)
+    model.to(env.device)
+    cast_masters(model, env.dtype)
+    return model
+
+
+def describe(env, log, model, phases):
+    """The header of the log, in the challenge's words, and what the result line says of the set-up."""
+    params = sum(p.numel() for p in model.parameters() if p.requires_grad)  # statistics learn nothing
+    device = torch.cuda.get_device_name() if env.cuda else "cpu"
+    log(f"model_params:{params}")
+    log(f"world_size:{env.world_size} grad_accum_steps:{env.grad_accum_steps}")
+    log(
+        f"attention_mode:gqa num_heads:{h.num_heads} num_kv_heads:{h.num_kv_heads} attention:{attention_kind(env)} device:{device}"
+    )
+    if "train" in phases:
+        shards = shard_paths(env, "train")
+        log(f"train_loader:dataset:{os.path.basename(os.path.normpath(env.data_path))} train_shards:{len(shards)}")
+    log(
+        f"train_batch_tokens:{h.train_batch_tokens} train_seq_len:{h.train_seq_len} iterations:{env.iterations} "
+        f"warmup_steps:{h.warmup_steps} max_wallclock_seconds:{env.max_wallclock_seconds:.3f}"
+    )
+    log(f"seed:{env.seed}")
+    log.record(
+        schema=RESULT_SCHEMA,
+        name=h.name,
+        seed=env.seed,
+        phases=phases,
+        device=device,
+        world_size=env.world_size,
+        torch=torch.__version__,
+        attention=attention_kind(env),
+        dtype=str(env.dtype).removeprefix("torch."),
+        params=params,
+        vocab_size=h.vocab_size,
+        train_seq_len=h.train_seq_len,
+        train_batch_tokens=h.train_batch_tokens,
+        max_wallclock_seconds=env.max_wallclock_seconds,
+        iterations=env.iterations,
+        code_bytes=os.path.getsize(__file__),
+    )
+
+
+def export(env, log, model):
+    """Quantise the checkpoint into the artifact, every rank its share of the matrices; rank 0 writes and weighs it."""
+    begun = time.perf_counter()
+    if env.distributed:
+        dist.barrier()  # rank 0 has written the checkpoint
+    weights, measured = read_container("float.golf", RawCoder)
+    load_weights(model, weights)
+    log.record(**{name: value for name, value in measured.items() if name != "seed"})
+    hessians = read_container("hessians.golf", RawCoder)[0]
+    tensors = quantize(collect(model), weights, hessians, env.rank, env.world_size)
+    if env.rank == 0:
+        code_bytes = os.path.getsize(__file__)
+        label = f"int{h.mlp_bits}+{ContextRansCoder.name}"
+        model_bytes, payload_bytes = save_artifact("model.golf", tensors)
+        log(f"Code size: {code_bytes} bytes")
+        log(f"Serialized model {label}: {model_bytes} bytes (payload:{payload_bytes})")
+        log(f"Total submission size {label}: {model_bytes + code_bytes} bytes")
+        log.record(
+            model_bytes=model_bytes,
+            total_bytes=model_bytes + code_bytes,
+            serialization_seconds=time.perf_counter() - begun,
+        )
+    if env.distributed:
+        dist.barrier()
+
+
+def evaluate(env, log, model):
+    """Every report of the recipe, each on the weights that the artifact holds."""
+    stream = Stream(env)
+    log(
+        f"val_loader:shards pattern={os.path.join(env.data_path, 'fineweb_val_*.bin')} tokens:{len(stream.target_bytes)}"
+    )
+    scored = compiled(env, model)
+    begun, reports = time.perf_counter(), []
+    for report in (varlen, ttt_phased):
+        env.synchronize()
+        since = time.perf_counter()
+        load_artifact("model.golf", model)
+        trace = report(env, scored, stream)
+        env.synchronize()
+        seconds = time.perf_counter() - since
+        log(f"{trace.label} val_loss:{trace.loss:.4f} val_bpb:{trace.bpb:.4f} eval_time:{1000 * seconds:.0f}ms")
+        log(f"{trace.label}_exact val_loss:{trace.loss:.8f} val_bpb:{trace.bpb:.8f}")
+        reports.append(
+            {
+                "name": trace.name,
+                "val_loss": trace.loss,
+                "val_bpb": trace.bpb,
+                "tokens": trace.tokens,
+                "bytes": trace.bytes,
+                "seconds": seconds,
+            }
+        )
+    log.record(
+        reports=reports,
+        eval_seconds=time.perf_counter() - begun,
+        val_tokens=trace.tokens,
+        val_bytes=trace.bytes,
+        val_loss=trace.loss,
+        val_bpb=trace.bpb,
+    )
+
+
+if __name__ == "__main__":
+    main()

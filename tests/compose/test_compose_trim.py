@@ -1,0 +1,163 @@
+"""Trim: what nothing in one composed file needs goes, what anything might need stays, and what is left computes the same."""
+
+import ast
+
+import pytest
+
+from golf.compose.trim import trim
+
+
+def trimmed(text: str, *open_names: str, values=None) -> str:
+    """A module's definitions after trimming, with nothing shaken off; `main` is open."""
+    lines = text.splitlines(keepends=True)
+    nodes = [node for node in ast.parse(text).body if not isinstance(node, ast.Import | ast.ImportFrom)]
+    first = [min([n.lineno, *(d.lineno for d in getattr(n, "decorator_list", []))]) - 1 for n in nodes]
+    texts = {
+        getattr(n, "name", None) or ast.unparse(n.targets[0]): "".join(lines[a : n.end_lineno])
+        for n, a in zip(nodes, first, strict=True)
+    }
+    return "\n\n".join(trim(texts, frozenset({"main", *open_names}), values or {}).values())
+
+
+CASES = {
+    "a parameter that is never read": (
+        "def f(a, b):\n    return a\n\ndef main(x):\n    return f(x, x.y) + f(b=1, a=2)\n",
+        "def f(a):\n    return a\n\n\ndef main(x):\n    return f(x) + f(a=2)\n",
+    ),
+    "a default that every call leaves": (
+        "def f(a, *, key=str):\n    return sorted(a, key=lambda x: key(x))\n\ndef main(x):\n    return f(x)\n",
+        "def f(a):\n    return sorted(a, key=lambda x: str(x))\n\n\ndef main(x):\n    return f(x)\n",
+    ),
+    "a default that every call overrides": (
+        "def f(a, b=0, c=1):\n    return a + b + c\n\ndef main(x):\n    return f(x, 2)\n",
+        "def f(a, b):\n    return a + b + 1\n\n\ndef main(x):\n    return f(x, 2)\n",
+    ),
+    "a flag that every call gives alike settles a test": (
+        "def f(a, loud):\n    if loud:\n        # said\n        return print(a)\n    elif a:\n        return 1\n    return 2\n\n"
+        "def main(x):\n    return f(x, False)\n",
+        "def f(a):\n    if a:\n        return 1\n    return 2\n\n\ndef main(x):\n    return f(x)\n",
+    ),
+    "what stands behind a return that is always reached": (
+        "def f(a, on):\n    if on:\n        return a  # yes\n    return -a\n\ndef main(x):\n    y = f(x, True)\n    return y\n",
+        "def f(a):\n    return a  # yes\n\n\ndef main(x):\n    y = f(x)\n    return y\n",
+    ),
+    "equal neighbours": (
+        "def main(x):\n    if x == 1:\n        y = 0\n    elif x or x is None:\n        y = 0\n    else:\n        y = 1\n    return y\n",
+        "def main(x):\n    if x == 1 or x or x is None:\n        y = 0\n    else:\n        y = 1\n    return y\n",
+    ),
+    "a loop over one": (
+        "class A:\n    def __init__(self, n):\n        self.n = n\n\ndef main(x):\n    return {T.__name__: T(x) for T in (A,)}\n",
+        'class A:\n    def __init__(self, n):\n        self.n = n\n\n\ndef main(x):\n    return {"A": A(x)}\n',
+    ),
+    "a local that only an argument read": (
+        "def f(a, b):\n    return a\n\ndef main(x):\n    y = x\n    return f(x, y)\n",
+        "def f(a):\n    return a\n\n\ndef main(x):\n    return f(x)\n",
+    ),
+    "a helper for chains with one chain": (
+        "class A:\n    def at(x):\n        return x\n\ndef members(kinds, x):\n    return [T for T in kinds if not hasattr(T, 'at') or T.at(x)]\n\n"
+        "def main(x):\n    return members((A,), x)\n",
+        "class A:\n    def at(x):\n        return x\n\n\ndef members(x):\n    return [A] if A.at(x) else []\n\n\n"
+        "def main(x):\n    return ([A] if A.at(x) else [])\n",
+    ),
+}
+
+
+def formatted(text: str) -> str:
+    return ast.unparse(ast.parse(text))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_goes(case):
+    before, after = CASES[case]
+    assert formatted(trimmed(before)) == formatted(after)
+
+
+def test_comments_stay_with_what_stays():
+    text = trimmed("def f(a, b):\n    # why a\n    return a  # and this\n\ndef main(x):\n    return f(x, 1)\n")
+    assert "# why a" in text and "# and this" in text
+
+
+STAYS = {
+    "a function that is handed on": "def f(a, b):\n    return a\n\ndef main(x):\n    g = f\n    return g(x, 1)\n",
+    "a function that others call": "def build(a, b=None):\n    return a\n\ndef main(x):\n    return build(x)\n",
+    "an argument with an effect": "def f(a, b):\n    return a\n\ndef main(x):\n    return f(x, x.pop())\n",
+    "a starred call": "def f(a, b):\n    return a\n\ndef main(x):\n    return f(*x)\n",
+    "a method of a name that other objects have": (
+        "class A:\n    def update(self, a):\n        return 1\n\ndef main(x):\n    x.update(1)\n    return A().update(2)\n"
+    ),
+    "a hook of a base outside": (
+        "class A(nn.Module):\n    def forward(self, x, flow):\n        return x\n\ndef main(m, x):\n    m.a = [A()]\n    return m.a[0](x, 1)\n"
+    ),
+    "a local that nothing ever read, which is the part's fault": "def main(x):\n    y = x\n    return 2\n",
+    "the value of an `or`": "def main(x):\n    return x or None\n",
+    "a local that hides a function": "def f(a, b):\n    return a + b\n\ndef main(x, f):\n    return f(x, None)\n",
+    "a tuple that is read by place": (
+        "class T(NamedTuple):\n    a: int\n    b: int\n\ndef main(x):\n    t = T(x, 1)\n    a, b = t\n    return a\n"
+    ),
+    "a tuple that goes out of sight": (
+        "class T(NamedTuple):\n    a: int\n    b: int\n\ndef main(x):\n    x.put(T(x, 1))\n    return x.t.a\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STAYS)
+def test_what_stays(case):
+    assert formatted(trimmed(STAYS[case], "build")) == formatted(STAYS[case])
+
+
+FLOW = """class Flow(NamedTuple):
+    x0: object
+    docs: object
+    layer: int = -1
+
+    def next(self):
+        return self._replace(layer=self.layer + 1)
+
+def block(x, flow):
+    return attend(x, flow.docs) + flow.x0, flow
+
+def attend(x, docs):
+    return x if docs is None else docs
+
+def main(x, docs=None):
+    flow = Flow(x, None)
+    x, flow = block(x, flow.next())
+    return x
+"""
+
+
+def test_fields_that_nothing_reads_or_that_are_always_none_go_with_what_they_decide():
+    text = formatted(trimmed(FLOW))
+    assert "docs: object" not in text and "layer" not in text and "flow.next" not in text and "is None" not in text
+    assert "def attend(x):\n    return x\n" in text and "flow = Flow(x)" in text
+
+
+TAGS = """class Tag(NamedTuple):
+    group: str
+
+def tag(param, *, group):
+    param.tag = Tag(group)
+    return param
+
+class Linear:
+    def __init__(self, *, group="matrix"):
+        self.weight = tag(self, group=group)
+
+def has_group(tagged, group):
+    return any(entry.tag.group == group for entry in tagged)
+
+def main(model):
+    made = Linear(), tag(model, group="scalar"), tag(model, group=h.kind)
+    if has_group(model.all, "bias"):
+        model.train()
+    if has_group(model.all, "head"):
+        model.eval()
+    return made
+"""
+
+
+def test_a_group_that_no_tag_names_is_not_asked_for_and_a_knobs_value_counts():
+    text = formatted(trimmed(TAGS, values={"kind": ("embed", "scalar")}))
+    assert "model.train()" not in text and "model.eval()" not in text
+    for values in ({"kind": ("embed", "bias")}, {"kind": (1, 2)}, {}):  # the small twin's value, one that is not known
+        assert "if has_group(model.all, 'bias'):" in formatted(trimmed(TAGS, values=values))
