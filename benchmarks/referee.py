@@ -20,7 +20,19 @@ from golf.rules.experiments.law import covered, gain_of
 from golf.rules.experiments.printed import printed_scores
 
 TARGETS, TRAIN = 8192, 24_000
-ALL = ("baseline", "pr414", "pr549", "pr740", "pr740_v1", "pr740_legal", "pr1019", "pr1394", "pr1493", "pr1573", "pr1809")
+ALL = (
+    "baseline",
+    "pr414",
+    "pr549",
+    "pr740",
+    "pr740_v1",
+    "pr740_legal",
+    "pr1019",
+    "pr1394",
+    "pr1493",
+    "pr1573",
+    "pr1809",
+)
 SETTINGS = {"as it is": (1.0, {}), "amplified": (30.0, {"TTT_LR": "0.1"})}
 
 
@@ -43,11 +55,17 @@ def rows_of(name: str, seeds: int) -> list[str]:
                     if not played.ran or not scores:
                         fault = played.fault or "no score"
                         continue
-                    gains = [gain for score in scores if covered(score, val).exact and (gain := gain_of(score, val, len(scores)))]
+                    gains = [
+                        gain
+                        for score in scores
+                        if covered(score, val).exact and (gain := gain_of(score, val, len(scores)))
+                    ]
                     worst = max([worst, *(gain.nats for gain in gains)])
                     ran, seconds = ran + 1, seconds + played.cpu_seconds
                 mean = f"{seconds / ran:.1f}" if ran else "-"
-                rows.append(f"| {name} | {size} | {setting} | {ran} of {seeds} | {worst:,.1f} | {mean} | {fault[:60]} |")
+                rows.append(
+                    f"| {name} | {size} | {setting} | {ran} of {seeds} | {worst:,.1f} | {mean} | {fault[:60]} |"
+                )
     return rows
 
 
@@ -56,7 +74,9 @@ def main() -> None:
     parser.add_argument("recipes", nargs="*")
     parser.add_argument("--seeds", type=int, default=20)
     wanted = parser.parse_args()
-    print("| recipe | vocabulary | rates | runs | largest gain, nats | CPU s a run | fault |\n|---|---:|---|---:|---:|---:|---|")
+    print(
+        "| recipe | vocabulary | rates | runs | largest gain, nats | CPU s a run | fault |\n|---|---:|---|---:|---:|---:|---|"
+    )
     for name in wanted.recipes or ALL:
         try:
             print("\n".join(rows_of(name, wanted.seeds)), flush=True)

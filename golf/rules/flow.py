@@ -191,7 +191,9 @@ class _Follower:
                 value = self.value(node.value, names)
                 for target in node.targets:
                     self.bind(target, value, names, node.value)
-                if value.nats and any("bpb" in leaf(each).lower() for each in ast.walk(node) if isinstance(each, ast.Name)):
+                if value.nats and any(
+                    "bpb" in leaf(each).lower() for each in ast.walk(node) if isinstance(each, ast.Name)
+                ):
                     self.flow.reports.append(Report(node.lineno, self.file, ast.unparse(node)[:100], value))
             case ast.AnnAssign() if node.value is not None:
                 self.bind(node.target, self.value(node.value, names), names, node.value)
@@ -435,7 +437,9 @@ class _Follower:
         if name in self.classes and not isinstance(node.func, ast.Attribute):
             return self.made(name, given)
         if MODEL_NAME.search(name) and name[:1].isupper() and not isinstance(node.func, ast.Attribute):
-            return self.thing("module") | replace(given, things=frozenset(), function=None, number=None)  # a class from elsewhere
+            return self.thing("module") | replace(
+                given, things=frozenset(), function=None, number=None
+            )  # a class from elsewhere
         if _is_fresh(node, name):
             return self.thing("tensor")
         if name == "deepcopy" and given.things:

@@ -173,7 +173,7 @@ def test_the_order_of_learning_and_scoring_is_followed_through_loops_whatever_th
 
 
 def test_a_guard_by_size_is_named(tmp_path):
-    guarded = of_sweep(tmp_path, then=f"if val_tokens.numel() > 1_000_000: {LEARN.split(';')[0]}")
+    guarded = of_sweep(tmp_path, then="if val_tokens.numel() > 1_000_000: loss = base_model(x, y)")
     assert guarded["R31"].state is State.UNKNOWN and "by size" in guarded["R31"].message
 
 

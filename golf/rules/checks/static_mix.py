@@ -311,12 +311,17 @@ def size_guard(subject: Subject) -> Iterable[Result]:
         if not piece.reads_val or not re.search(r"(?i)cross_entropy|log_softmax|nll|loss|nats|bpb|total", piece.text):
             continue
         for node in piece.nodes:
-            test = node.test if isinstance(node, ast.If | ast.IfExp) else None
+            if not isinstance(node, ast.If | ast.IfExp):
+                continue
+            test = node.test
             if not isinstance(test, ast.Compare) or not STREAM_SIZE.search(ast.unparse(test)):
                 continue
-            bounds = [number for each in (test.left, *test.comparators) if (number := code.number(each, piece)) is not None]
+            bounds = [
+                number for each in (test.left, *test.comparators) if (number := code.number(each, piece)) is not None
+            ]
             acts = isinstance(node, ast.IfExp) or any(
-                not isinstance(each, ast.Raise | ast.Pass | ast.Return | ast.Assert | ast.Continue | ast.Break) for each in node.body
+                not isinstance(each, ast.Raise | ast.Pass | ast.Return | ast.Assert | ast.Continue | ast.Break)
+                for each in node.body
             )
             if acts and any(abs(bound) >= GUARD_LEAST for bound in bounds) and code.is_on(piece, node.lineno):
                 yield found_at(

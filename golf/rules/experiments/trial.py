@@ -311,7 +311,8 @@ class _Course:
         themselves are in doubt: a table that is not made from the tokenizer, or counts that no near-uniform model could give."""
         doubtful = not self.trial.reads_tokenizer or any(self.trial.miscounts(each) for each in self.trial.coverage)
         return not doubtful and any(
-            each.covered.kind in (Kind.OTHER, Kind.UNTOLD) and each.score.bpb is not None for each in self.trial.coverage
+            each.covered.kind in (Kind.OTHER, Kind.UNTOLD) and each.score.bpb is not None
+            for each in self.trial.coverage
         )
 
     def _random(self, setting: str, vocabulary: Vocabulary, wish: Wish, targets: int = TARGETS) -> list[Gain]:
