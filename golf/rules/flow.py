@@ -6,6 +6,7 @@ windows are told apart by the loop variables that they are sliced with, learning
 """
 
 import ast
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -14,6 +15,7 @@ from typing import Any
 from golf.rules.code import Code, dotted, leaf
 
 LoopVars = frozenset[tuple[int, int]]  # (loop, iteration)
+MODEL_NAME = re.compile(r"(?i)gpt|model|net$|transformer|(?:^|_)lm$")
 MOST_NODES = 120_000
 MOST_DEPTH = 10
 FILLS = frozenset(("append", "extend", "add", "update", "add_", "copy_", "index_add_", "insert"))
@@ -189,6 +191,10 @@ class _Follower:
                 value = self.value(node.value, names)
                 for target in node.targets:
                     self.bind(target, value, names, node.value)
+                if value.nats and any(
+                    "bpb" in leaf(each).lower() for each in ast.walk(node) if isinstance(each, ast.Name)
+                ):
+                    self.flow.reports.append(Report(node.lineno, self.file, ast.unparse(node)[:100], value))
             case ast.AnnAssign() if node.value is not None:
                 self.bind(node.target, self.value(node.value, names), names, node.value)
             case ast.AugAssign():
@@ -430,6 +436,10 @@ class _Follower:
             )  # a text that is drawn is a stream of its own
         if name in self.classes and not isinstance(node.func, ast.Attribute):
             return self.made(name, given)
+        if MODEL_NAME.search(name) and name[:1].isupper() and not isinstance(node.func, ast.Attribute):
+            return self.thing("module") | replace(
+                given, things=frozenset(), function=None, number=None
+            )  # a class from elsewhere
         if _is_fresh(node, name):
             return self.thing("tensor")
         if name == "deepcopy" and given.things:

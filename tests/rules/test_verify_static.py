@@ -13,6 +13,7 @@ from golf.rules.calibration.scripts import HEAD, ILLEGAL, LEGAL, packings, scrip
 
 def judge(tmp_path, text, name="train_gpt.py"):
     path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return verify_folder(path, only=["static"])
 
@@ -140,3 +141,63 @@ def test_what_hides_nothing_is_not_held_against_a_script(tmp_path, line):
         finding.code: finding.state for finding in verify_folder(tmp_path / "train_gpt.py", only=["static"]).findings
     }
     assert found["R03"] is State.CLEAN
+
+
+SWEEP = """
+def eval_val_mine(args, base_model, val_tokens, *luts):
+    opt = torch.optim.SGD(base_model.parameters(), lr=0.1)
+    total = 0.0
+    for start in range(0, val_tokens.numel() - 1, 1024):
+        x, y = val_tokens[start : start + 1024], val_tokens[start + 1 : start + 1025]
+        {first}
+        with torch.no_grad():
+            total += float(base_model(x, y))
+        {then}
+    return total, total
+"""
+LEARN = "loss = base_model(x, y); loss.backward(); opt.step(); opt.zero_grad()"
+
+
+def of_sweep(tmp_path, first="pass", then="pass", calls=1):
+    evaluation = "val_loss, val_bpb = eval_val_mine(args, base_model, val_tokens, *luts)"
+    text = script(SWEEP.format(first=first, then=then), evaluation="\n    ".join([evaluation] * calls))
+    return {finding.code: finding for finding in judge(tmp_path, text).findings}
+
+
+def test_the_order_of_learning_and_scoring_is_followed_through_loops_whatever_things_are_called(tmp_path):
+    assert of_sweep(tmp_path / "1", first=LEARN)["R32"].state is State.FAIL
+    legal = of_sweep(tmp_path / "2", then=LEARN)
+    assert not [code for code in ("R32", "R33", "R36", "R37") if legal[code].state is State.FAIL]
+    twice = of_sweep(tmp_path / "3", then=LEARN, calls=2)
+    assert twice["R33"].state is State.FAIL and "again" in twice["R33"].message
+
+
+def test_a_guard_by_size_is_named(tmp_path):
+    guarded = of_sweep(tmp_path, then="if val_tokens.numel() > 1_000_000: loss = base_model(x, y)")
+    assert guarded["R31"].state is State.UNKNOWN and "by size" in guarded["R31"].message
+
+
+def test_two_hashed_tables_divided_are_no_distribution_and_exact_counts_are(tmp_path):
+    table = """
+def eval_val_memory(args, base_model, val_tokens, *luts):
+    one, two, total = np.zeros(4096), np.zeros({shape}), 0.0
+    for at in range(3, len(val_tokens)):
+        a, b = key(val_tokens[at - 2 : at]), {key}
+        p = math.exp(-float(base_model(val_tokens[at - 1 : at], val_tokens[at : at + 1])))
+        total -= math.log(0.7 * p + 0.3 * two[{index}] / max(one[a], 1))
+        one[a] += 1
+        two[{index}] += 1
+    return total, total
+
+def key(ids):
+    value = 7
+    for each in ids:
+        value = value * 31 + int(each)
+    return value % 4096
+"""
+    evaluation = "val_loss, val_bpb = eval_val_memory(args, base_model, val_tokens, *luts)"
+    hashed = table.format(shape="4096", key="key(val_tokens[at - 2 : at + 1])", index="b")
+    rows = table.format(shape="(4096, 1024)", key="int(val_tokens[at])", index="a, b")
+    for name, text, state in (("hashed", hashed, State.FAIL), ("rows", rows, State.CLEAN)):
+        found = {f.code: f.state for f in judge(tmp_path / name, script(text, evaluation=evaluation)).findings}
+        assert found["R38"] is state or (state is State.CLEAN and found["R38"] is not State.FAIL), name

@@ -15,7 +15,22 @@ from golf.rules.calibration.specimen import write_specimen
 FOLDERS = int(os.environ.get("GOLF_STRANGE_FOLDERS", "40"))  # 10,000 take about an hour
 KINDS = ("folder", "json", "log", "static", "stats")
 SCRIPTS = [*LEGAL.values(), *(text for _, text in (ILLEGAL | BOTH).values())]
-WORDS = [b"val_bpb:", b"0.0", b"-1e999", b"nan", b"step:1/", b"\0", b"\xff\xfe", b"{", b"}", b"(" * 90, b"seed:", b"9" * 400, b"\xe2\x80\xa8", b"def f():\n"]
+WORDS = [
+    b"val_bpb:",
+    b"0.0",
+    b"-1e999",
+    b"nan",
+    b"step:1/",
+    b"\0",
+    b"\xff\xfe",
+    b"{",
+    b"}",
+    b"(" * 90,
+    b"seed:",
+    b"9" * 400,
+    b"\xe2\x80\xa8",
+    b"def f():\n",
+]
 
 
 def damaged(rng, content):
@@ -46,7 +61,10 @@ def strange_folder(rng, base):
         elif turn < 0.5:
             path.unlink()
     if rng.random() < 0.2:
-        table = {key: rng.choice([None, [], {}, "x", -1, 1e308, True, "9" * 50]) for key in ("val_bpb", "seed_results", "seeds", "date", "track", "author")}
+        table = {
+            key: rng.choice([None, [], {}, "x", -1, 1e308, True, "9" * 50])
+            for key in ("val_bpb", "seed_results", "seeds", "date", "track", "author")
+        }
         (folder / "submission.json").write_text(json.dumps(table))
     odd = rng.random()
     if odd < 0.05:
@@ -70,7 +88,9 @@ def judge_strange(seed, base):
         assert fault.message and "\n" not in fault.message
     else:
         assert len(verdict.findings) > 30
-        assert not [f.message for f in verdict.findings if f.message.startswith("the check ") and " failed: " in f.message]
+        assert not [
+            f.message for f in verdict.findings if f.message.startswith("the check ") and " failed: " in f.message
+        ]
     assert time.process_time() - began < 10
 
 

@@ -316,12 +316,13 @@ def _drawn_text(watch: Watch, job: Mapping[str, Any]) -> None:
     import torch
 
     real = torch.randint
+    least = min(64, 4 * int(job["environment"].get("TRAIN_SEQ_LEN", 64)))
     text = torch.from_numpy(np.array(job["drawn"], dtype=np.int64))
 
     def randint(*args: Any, **options: Any) -> Any:
         size = next((arg for arg in args if isinstance(arg, tuple | list | torch.Size)), options.get("size"))
         numbers = [arg for arg in args if isinstance(arg, int)]
-        if size is not None and len(size) == 1 and size[0] >= 64 and numbers and numbers[-1] == job["vocab_size"]:
+        if size is not None and len(size) == 1 and size[0] >= least and numbers and numbers[-1] == job["vocab_size"]:
             watch.tell("drew its text", tokens=len(text))
             return text.clone()
         return real(*args, **options)

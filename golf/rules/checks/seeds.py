@@ -115,7 +115,9 @@ def _same_clock(key: str, one: Run, two: Run) -> bool:
 def complete(subject: Subject) -> Iterable[Result]:
     """Every log that a claim rests on reaches its final evaluation and states its size."""
     for run in subject.runs:
-        if run.crash and not (run.complete and run.val_bpb is not None):  # a launch that failed may stand above a complete run
+        if run.crash and not (
+            run.complete and run.val_bpb is not None
+        ):  # a launch that failed may stand above a complete run
             claimed = str(run.seed) in subject.seed_claims
             yield Result(
                 State.FAIL if claimed else State.UNKNOWN,

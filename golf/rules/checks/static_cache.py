@@ -154,9 +154,7 @@ def _entries(
     """(table, key as text) of the entries of count tables that an expression reads, by itself or through names."""
     found: set[tuple[str, str]] = set()
     for inner in ast.walk(node):
-        if (
-            isinstance(inner, ast.Subscript) and leaf(inner.value) in counted and not isinstance(inner.slice, ast.Slice)
-        ):
+        if isinstance(inner, ast.Subscript) and leaf(inner.value) in counted and not isinstance(inner.slice, ast.Slice):
             # of several tables in one, by order say, the last index is the key
             key = inner.slice.elts[-1] if isinstance(inner.slice, ast.Tuple) and inner.slice.elts else inner.slice
             found.add((leaf(inner.value), ast.unparse(key)))

@@ -154,7 +154,11 @@ def _no_byte_branch(piece: Piece) -> int | None:
     for node in piece.nodes:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
             value = ast.unparse(node.value)
-            if re.match(r"(?i)\w*(?:byte|base|size|len)", leaf(node.targets[0])) and "len(" in value and "encode" in value:
+            if (
+                re.match(r"(?i)\w*(?:byte|base|size|len)", leaf(node.targets[0]))
+                and "len(" in value
+                and "encode" in value
+            ):
                 return node.lineno
     return None
 
@@ -193,7 +197,9 @@ def _divides_bpb(piece: Piece, constant: ast.Constant) -> bool:
 
 
 TEXT_WORD = re.compile(r"(?i)text|docs?\b|document|story|page|line")
-WAY_BACK = re.compile(r"(?i)\bdef \w*(?:decode|undo|restore|invert|inverse|recover|unmark|back)\w*|\.upper\(|capitalize\(|title\(")
+WAY_BACK = re.compile(
+    r"(?i)\bdef \w*(?:decode|undo|restore|invert|inverse|recover|unmark|back)\w*|\.upper\(|capitalize\(|title\("
+)
 
 
 def _lowers_text(module: Module) -> ast.Call | None:
@@ -201,7 +207,12 @@ def _lowers_text(module: Module) -> ast.Call | None:
     if WAY_BACK.search(module.text) or not re.search(r"json\.loads|\[[\"']text[\"']\]|docs|documents", module.text):
         return None
     for node in module.nodes:
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "lower" and not node.args:
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "lower"
+            and not node.args
+        ):
             if TEXT_WORD.search(ast.unparse(node.func.value)):
                 return node
     return None
@@ -219,10 +230,10 @@ def lossy_text(subject: Subject) -> Iterable[Result]:
                 pages.append(parse(path, read_text(path, MAX_READ_BYTES) or ""))
     lossy = False
     for module in pages:
-        if (node := _lowers_text(module)) is not None and not (subject.code and module in subject.code.modules):
+        if (call := _lowers_text(module)) is not None and not (subject.code and module in subject.code.modules):
             lossy = True
-            said = f"`{ast.unparse(node)[:60]}` lowers the text before it is tokenized: the original cannot be restored"
-            yield Result(State.FAIL, said, file=module.path.name, line=node.lineno)
+            said = f"`{ast.unparse(call)[:60]}` lowers the text before it is tokenized: the original cannot be restored"
+            yield Result(State.FAIL, said, file=module.path.name, line=call.lineno)
         if "casefold" not in module.text or "def decode" in module.text:
             continue
         for node in module.nodes:

@@ -84,7 +84,10 @@ def val_glob(subject: Subject) -> Iterable[Result]:
             if isinstance(node, ast.Assign) and any("train" in leaf(target).lower() for target in node.targets):
                 if (pattern := _takes_both(node.value)) is not None:
                     yield Result(
-                        State.FAIL, f"`{pattern}` takes training and validation shards alike", file=module.path.name, line=node.lineno
+                        State.FAIL,
+                        f"`{pattern}` takes training and validation shards alike",
+                        file=module.path.name,
+                        line=node.lineno,
                     )
 
 
@@ -94,12 +97,12 @@ def val_calibration(subject: Subject) -> Iterable[Result]:
     if code is None:
         return
     calibrates = found = False
-    for name, file, line in flow_of(code).handed:
-        for piece in code.pieces.get(name, []):
+    for given, where, line in flow_of(code).handed:
+        for piece in code.pieces.get(given, []):
             if HOOKS.search(piece.text) and not piece.backward and code.is_live(piece):
                 found = calibrates = True
                 yield Result(
-                    State.FAIL, f"`{name}` watches the model's layers on validation tokens", file=file, line=line
+                    State.FAIL, f"`{given}` watches the model's layers on validation tokens", file=where, line=line
                 )
     for piece in (*code, None):
         calls = piece.calls if piece else code.main_flow

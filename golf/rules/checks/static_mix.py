@@ -296,3 +296,38 @@ def _looks_back(piece: Piece) -> bool:
         "smear" in name.lower() for name in piece.names
     )
     return bool(named) and re.search(r"\[:, :-1\]|\[:, :-1, :\]|\.roll\(", piece.text) is not None
+
+
+STREAM_SIZE = re.compile(r"(?i)numel\(\)|len\(|\.size\(|\.shape|vocab_size|n_tokens|num_tokens|total_tokens|getsize")
+GUARD_LEAST = 2_000  # a bound that tells a small trial from the whole run
+
+
+def size_guard(subject: Subject) -> Iterable[Result]:
+    """R31: a condition on the size of the stream, the vocabulary or a file that decides what is scored: a small trial would not see it."""
+    code = subject.code
+    if code is None:
+        return
+    for piece in code:
+        if not piece.reads_val or not re.search(r"(?i)cross_entropy|log_softmax|nll|loss|nats|bpb|total", piece.text):
+            continue
+        for node in piece.nodes:
+            if not isinstance(node, ast.If | ast.IfExp):
+                continue
+            test = node.test
+            if not isinstance(test, ast.Compare) or not STREAM_SIZE.search(ast.unparse(test)):
+                continue
+            bounds = [
+                number for each in (test.left, *test.comparators) if (number := code.number(each, piece)) is not None
+            ]
+            acts = isinstance(node, ast.IfExp) or any(
+                not isinstance(each, ast.Raise | ast.Pass | ast.Return | ast.Assert | ast.Continue | ast.Break)
+                for each in node.body
+            )
+            if acts and any(abs(bound) >= GUARD_LEAST for bound in bounds) and code.is_on(piece, node.lineno):
+                yield found_at(
+                    State.UNKNOWN,
+                    f"`{piece.name}` does something else by size (`{ast.unparse(test)[:60]}`): a small trial does not see it",
+                    piece,
+                    node.lineno,
+                )
+                return

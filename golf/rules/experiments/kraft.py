@@ -15,6 +15,7 @@ from golf.harness.vocabulary import Vocabulary
 from golf.rules.experiments.law import Kind, covered, implied_bytes
 from golf.rules.experiments.printed import Printed
 
+CUT = "it cuts its text to whole windows: one more token changes nothing"
 TOLERANCE = 1e-3  # of the sum: totals of some hundred targets are summed in float32
 CONVICTS = 4e-3
 CONVICTS_BY_BITS = 0.05  # the script's count of bytes may differ by those of the first token
@@ -83,6 +84,8 @@ def sums(
             if total is None or not math.isfinite(total):
                 return Sums(tuple(found), cuts, _why(score, text), score)
             totals.append(total)
+        if own_text and len({round(total / (cut if at else cut - 1), 9) for at, total in enumerate(totals)}) == 1:
+            return Sums(tuple(found), cuts, CUT, last)  # not even the loss of n + 1 tokens is another one
         found.append(float(np.exp(totals[0] - np.array(totals[1:])).sum()))
     return Sums(tuple(found), cuts, None, last)
 
@@ -111,5 +114,7 @@ def _why(score: Printed | None, text: Text) -> str:
         return "a short text gives no score"
     if score.loss is None or score.bpb is None:
         return "loss and bits are not both printed"
+    if covered(score, text).kind is Kind.TRIMMED:
+        return CUT
     implied = implied_bytes(score, text) or 0.0
     return f"its loss and bits imply {implied:,.2f} bytes of a short text of {text.text_bytes:,}"

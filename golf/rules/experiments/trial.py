@@ -18,7 +18,7 @@ from golf.harness.inside.play import TWIN_MARK
 from golf.harness.texts import Ids, Text, periodic_ids, uniform_text
 from golf.harness.vocabulary import Vocabulary, mixed, of_model, words
 from golf.harness.whole import Played, Whole, Wish
-from golf.rules.experiments.kraft import Sums, byte_sums, sums
+from golf.rules.experiments.kraft import CUT, Sums, byte_sums, sums
 from golf.rules.experiments.law import (
     DOUBTFUL_NATS,
     MOST_REPEATED_TARGETS,
@@ -33,13 +33,15 @@ from golf.rules.experiments.printed import Printed, printed_scores
 
 SMALL_VOCABULARY, LARGE_VOCABULARY, KRAFT_VOCABULARY = 64, 1024, 16
 TARGETS, TRAIN_TARGETS, KRAFT_TARGETS = 8192, 24_000, 190
+ODD_TARGETS = 499  # sizes are drawn with the seed: no script can wait for one of them
 BUDGET_SECONDS: Mapping[str, float] = {"quick": 30.0, "default": 120.0, "deep": 600.0}
 AMPLIFIED, QUIET = 30.0, 0.3
 DEFICIT_NATS = 20.0
 MISCOUNT = 0.03  # of the bytes: what an untrained model lacks makes them fewer, never more
 MOST_NATS = 12.0  # a target: beyond, what adapts has run away
+SHORT_WINDOW = 32
 SHORT: Mapping[str, str] = MappingProxyType({
-    "TRAIN_SEQ_LEN": "32", "EVAL_SEQ_LEN": "32", "EVAL_STRIDE": "8", "TTT_CHUNK_TOKENS": "64", "TTT_CHUNK_SIZE": "64",
+    "TTT_CHUNK_TOKENS": "64", "TTT_CHUNK_SIZE": "64",
     "TRAIN_BATCH_TOKENS": "256", "VAL_BATCH_SIZE": "256", "VAL_BATCH_TOKENS": "256",
 })  # fmt: skip
 CHEAP_SECONDS = 2.5  # CPU; of a run, so that the short form has room for more than one
@@ -214,6 +216,7 @@ class _Course:
     def __init__(self, trial: Trial, whole: Whole, budget: Budget, tokenizer: bytes | None) -> None:
         self.trial, self.whole, self.budget = trial, whole, budget
         self.last_seconds = 0.0
+        self.window = SHORT_WINDOW
         self.quiet = 1.0
         self.large = of_model(tokenizer, LARGE_VOCABULARY) if tokenizer else mixed(LARGE_VOCABULARY)
 
@@ -276,7 +279,7 @@ class _Course:
     def _first(self) -> Played | None:
         """E1, E3 and E4 in one run."""
         trial = self.trial
-        text = uniform_text(self.large, TARGETS, trial.seed)
+        text = uniform_text(self.large, TARGETS + trial.seed % ODD_TARGETS, trial.seed)
         played = self._play(self.large, text.ids, Wish(seed=trial.seed, twin="garbage"))
         trial.scores = tuple(printed_scores(played.text))
         if not played.ran or not trial.scores:
@@ -310,11 +313,12 @@ class _Course:
         themselves are in doubt: a table that is not made from the tokenizer, or counts that no near-uniform model could give."""
         doubtful = not self.trial.reads_tokenizer or any(self.trial.miscounts(each) for each in self.trial.coverage)
         return not doubtful and any(
-            each.covered.kind in (Kind.OTHER, Kind.UNTOLD) and each.score.bpb is not None for each in self.trial.coverage
+            each.covered.kind in (Kind.OTHER, Kind.UNTOLD) and each.score.bpb is not None
+            for each in self.trial.coverage
         )
 
     def _random(self, setting: str, vocabulary: Vocabulary, wish: Wish, targets: int = TARGETS) -> list[Gain]:
-        text = uniform_text(vocabulary, targets, self.trial.seed + 2)
+        text = uniform_text(vocabulary, targets + self.trial.seed % ODD_TARGETS, self.trial.seed + 2)
         played = self._play(vocabulary, text.ids, wish)
         if not played.ran:
             self.trial.left_out.append(f"E1, {setting} ({played.fault})")
@@ -387,9 +391,12 @@ class _Course:
         if self.last_seconds * count * (vocabulary.size + 1) > self.budget.left:
             trial.left_out.append("E5 one more token")
             return
-        trial.kraft = sums(
-            vocabulary, ids, self._cuts(count), lambda text: self._short(vocabulary, text, rate), trial.own_text
-        )
+        for self.window in (SHORT_WINDOW, 1):
+            trial.kraft = sums(
+                vocabulary, ids, self._cuts(count), lambda text: self._short(vocabulary, text, rate), trial.own_text
+            )
+            if trial.kraft.fault != CUT or not self.budget.allows(4):
+                break
 
     def _kraft_of_bits(self, count: int) -> None:
         """E5 by the printed bits, where these are not those of the printed loss: behind a word that has not been seen before, so that
@@ -409,8 +416,10 @@ class _Course:
         )
 
     def _short(self, vocabulary: Vocabulary, text: Ids, rate: float) -> Printed | None:
-        """The claimed score of a short text, in windows of 32."""
-        wish = Wish(seed=self.trial.seed, train_rate=1.0, late_rate=rate, extra=SHORT)
+        """The claimed score of a short text, in windows of 32, or of one token where the script cuts its text to whole windows."""
+        window = str(self.window)
+        sizes = {"TRAIN_SEQ_LEN": window, "EVAL_SEQ_LEN": window, "EVAL_STRIDE": str(max(self.window // 4, 1))}
+        wish = Wish(seed=self.trial.seed, train_rate=1.0, late_rate=rate, extra={**SHORT, **sizes})
         played = self._play(vocabulary, text, wish)
         scores = printed_scores(played.text) if played.ran else []
         return next((score for score in reversed(scores) if self.trial.rests_on(score)), None)
