@@ -151,3 +151,15 @@ def test_the_pages_are_built_without_a_warning(tmp_path):
 
     build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path), strict=True))
     assert (tmp_path / "reference" / "knobs" / "index.html").is_file()
+
+
+def test_the_table_of_experiments_names_the_rules_that_ask_for_them():
+    asked = {
+        code for code, rule in load_pack().rules.items() if any(n.startswith("experiments.") for n in rule.detectors)
+    }
+    table = re.findall(r"^\| E\d .*\| ([^|]*) \|$", WRITTEN["docs/verify.md"], re.MULTILINE)
+    named = set(re.findall(r"R\d\d", " ".join(table)))
+    family = {f"R{number}" for number in range(30, 47)}
+    assert len(table) == 5 and asked - family - {"R03"} == named - family, (
+        "R03 is asked of what the box saw, not of an experiment"
+    )

@@ -133,7 +133,7 @@ def training_of(recipe: Recipe) -> Training | None:
     steps = min(
         next((int(published["steps"]) for published in line if "steps" in published), STEPS), values["iterations"]
     )
-    by_share = str(values["lr_at"]).endswith("warmdown_by_fraction")
+    by_share = str(values["lr_at"]).endswith(("warmdown_by_fraction", "warmdown_after_changes"))
     warmdown = values["warmdown_frac"] * steps if by_share else values["warmdown_iters"]
     return Training(
         steps=steps, lr=values["matrix_lr"], weight_decay=values["muon_wd"], momentum=values["momentum"],

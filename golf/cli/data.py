@@ -94,7 +94,7 @@ def make(
 
     $ golf data make --vocab 1024
 
-    $ golf data make --text docs.jsonl --transform caseops --out data/datasets/mine
+    $ golf data make --text docs.jsonl --transform caseops
     """
     from golf.cli.pages.data import print_embedded, print_made
 

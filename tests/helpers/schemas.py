@@ -6,6 +6,9 @@ from typing import Any
 
 # objects whose keys are data, not names: seeds, knobs, rule codes, fields of a log
 MAPS = {
+    "parts",
+    "definitions",
+    "techniques",
     "config",
     "seeds",
     "hyperparameters",

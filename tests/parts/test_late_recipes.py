@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from golf.recipe import load_recipe, shipped_recipes
+from golf.recipe import Recipe, load_recipe, shipped_recipes
 from golf.recipe.namespace import namespace
 from golf.rules.pack import load_pack
 from golf.run.plan import CONTESTED, forbids
@@ -69,9 +69,14 @@ LOGS = {
 }
 
 
+def row_of(name: str) -> Recipe:
+    """The recipe that ships; a submission of its name in this folder has published nothing."""
+    return load_recipe(shipped_recipes()[name])
+
+
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_adapters_train_as_the_table_of_the_rows_says(name):
-    h = load_recipe(name).values
+    h = row_of(name).values
     found = (h["lora_rank"], h["lora_lr"], h["lora_wd"], h["lora_beta2"], h["lora_chunk_tokens"], h["eval_seq_len"],
              h["lora_batch_docs"], h["lora_targets"], h["lora_alpha"] / h["lora_rank"], h["lora_warm_a"])  # fmt: skip
     assert found == ADAPTERS[name]
@@ -89,7 +94,7 @@ def test_adapters_train_as_the_table_of_the_rows_says(name):
 def test_every_setting_of_a_public_log_is_the_recipes(shared, name):
     logs = sorted((shared / "records/track_10min_16mb").glob(LOGS[name]))
     assert logs
-    recipe = load_recipe(name)
+    recipe = row_of(name)
     text = logs[0].read_text(errors="replace")
     printed = dict(re.findall(r"^  ([a-z_0-9]+): (.*)$", text[: text.find("model_params")], re.M))
     compared = 0
@@ -120,7 +125,7 @@ def test_every_setting_of_a_public_log_is_the_recipes(shared, name):
 
 @pytest.mark.parametrize("name", ROWS)
 def test_published_numbers_hang_together(name):
-    recipe = load_recipe(shipped_recipes()[name])
+    recipe = row_of(name)
     facts = recipe.published
     assert len(facts["scores"]) == len(recipe.seeds)
     assert abs(np.mean(facts["scores"]) - facts["val_bpb"]) < 7e-5  # as printed, four or five digits
@@ -132,10 +137,10 @@ def test_published_numbers_hang_together(name):
         assert any(fact["kind"] == "bytes as shipped" for fact in recipe.unsaid)
 
 
-@pytest.mark.parametrize("name", [name for name in ROWS if load_recipe(name).ruling])
+@pytest.mark.parametrize("name", [name for name in ROWS if row_of(name).ruling])
 def test_a_row_that_breaks_a_rule_has_a_lawful_variant_beside_it(name):
-    row = load_recipe(name)
-    lawful = load_recipe(row.legal_variant)
+    row = row_of(name)
+    lawful = row_of(row.legal_variant)
     assert lawful.name == f"{name}_legal"
     assert lawful.extends == name
     assert not lawful.ruling
@@ -155,16 +160,16 @@ def test_a_row_that_breaks_a_rule_has_a_lawful_variant_beside_it(name):
 
 def test_what_never_acts_is_carried_and_named():
     for name in ("pr1945", "pr1953", "pr2014", "pr2130", "pr2135"):
-        recipe = load_recipe(name)
+        recipe = row_of(name)
         assert recipe.values["eval_cap"] == "eval_cap.AsymmetricCap"
         assert any(fact["kind"] == "inert" and "AsymLogit" in fact["says"] for fact in recipe.unsaid)
-    row = load_recipe("pr1667")
+    row = row_of("pr1667")
     assert not row.values["smear_trained"]
     assert any(fact["kind"] == "never trained" for fact in row.unsaid)
     for name in ("pr2130", "pr2135"):
-        assert not load_recipe(name).values["smear_bos_mask"]
-        assert any(fact["kind"] == "missing mask" for fact in load_recipe(name).unsaid)
-    assert load_recipe("pr1769").values | {"name": ""} == load_recipe("pr1736").values | {"name": ""}
+        assert not row_of(name).values["smear_bos_mask"]
+        assert any(fact["kind"] == "missing mask" for fact in row_of(name).unsaid)
+    assert row_of("pr1769").values | {"name": ""} == row_of("pr1736").values | {"name": ""}
 
 
 def test_contested_points_are_warnings_of_the_rules_and_do_not_stop_a_run():

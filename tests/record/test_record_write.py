@@ -351,9 +351,9 @@ def test_a_record_is_held_against_the_record_of_the_days_before(tmp_path: Path) 
     recipe = submission / "recipe.toml"
     recipe.write_text(recipe.read_text().replace('"local"', '"10min_16mb"'))
     evidence = replace(gather(submission), track="10min_16mb")
-    text = readme_of(evidence, "x", (), {}, "2026-04-09")
+    text = readme_of(evidence, "x", {}, "2026-04-09")
     assert "Against #1477 (1.0822, 2026-04-08), the record of the days before 2026-04-09" in text
-    assert "Against #2014" in readme_of(evidence, "x", (), {}, "2026-05-01") and "#2135" not in text
+    assert "Against #2014" in readme_of(evidence, "x", {}, "2026-05-01") and "#2135" not in text
 
 
 def test_the_text_of_the_pull_request_is_short(submission: Path) -> None:
