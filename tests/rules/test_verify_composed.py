@@ -9,6 +9,12 @@ from composing import compose
 from golf.rules import State, verify_folder
 
 
+@pytest.fixture(autouse=True)
+def as_ours(monkeypatch):
+    """These scripts are composed with overrides, some edited: judged as what golf composes, unasked and on its own evaluators."""
+    monkeypatch.setattr("golf.rules.execution.why_not_ours", lambda subject: None)
+
+
 def executed(folder, quick=True):
     return {finding.code: finding for finding in verify_folder(folder, only=["execute"], quick=quick).findings}
 
