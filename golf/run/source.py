@@ -26,13 +26,13 @@ class Source:
     ruling: tuple[str, ...]
     track: str
     vocab_size: int
-    side_car: (
-        bool | None
-    )  # whether it counts bytes by a side-car; None for an imported script, which golf does not know
     recipe: str  # the resolved values as JSON
     of_sha256: str = ""
     remark: str | None = None  # what to say before it runs
     foreign: bool = False  # an imported script, its authors' own
+    side_car: bool | None = (
+        None  # whether it counts bytes by a side-car; None for an imported script, which golf does not know
+    )
 
     @property
     def name(self) -> str:
