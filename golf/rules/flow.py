@@ -134,7 +134,7 @@ class _Follower:
         self.attributes: dict[tuple[int, str], Value] = {}
         self.pending: frozenset[LoopVars] = frozenset()
         self.pending_line = 0
-        self.counted: set[LoopVars] = set()
+        self.counted: set[tuple[LoopVars, str]] = set()  # windows whose loss was added up, by which function
         self.unsure = 0
         self.artifact: dict[int, frozenset[Learned]] | None = None
         self.loops: list[int] = []
@@ -199,7 +199,7 @@ class _Follower:
                 self.bind(node.target, self.value(node.value, names), names, node.value)
             case ast.AugAssign():
                 added = self.value(node.value, names)
-                self.counted |= added.nats
+                self.counted |= {(window, self.function) for window in added.nats}
                 value = self.value(node.target, names) | added
                 turn = frozenset(((self.loops[-1], self.turn),)) if self.loops and not value.nats else ALL
                 self.bind(node.target, replace(value, turns=value.turns | turn, number=None), names, node.value)
@@ -303,7 +303,7 @@ class _Follower:
         for thing, acts in self.knows.items():
             self.knows[thing] = frozenset(replace(act, window=_without(act.window, loop)) for act in acts)
         self.pending = frozenset(_without(window, loop) for window in self.pending)
-        self.counted = {_without(window, loop) for window in self.counted}
+        self.counted = {(_without(window, loop), by) for window, by in self.counted}
         for name, value in list(names.items()):
             if value.windows or value.turns or value.nats or value.late:
                 names[name] = _closed(value, loop)
@@ -419,7 +419,7 @@ class _Follower:
             and isinstance(node.func, ast.Attribute)
             and isinstance(node.func.value, ast.Name | ast.Attribute)
         ):
-            self.counted |= given.nats
+            self.counted |= {(window, self.function) for window in given.nats}
             self.bind(node.func.value, function | given, names, None)
         if name == "backward":
             self.pending, self.pending_line = function.windows, node.lineno
@@ -484,7 +484,7 @@ class _Follower:
                 if self.kinds[thing] not in ("module", "tensor"):
                     continue
                 kind = "tensor" if self.kinds.get(thing) == "tensor" else "module"
-                before = any(window <= done or done <= window for done in self.counted)
+                before = any(by == self.function and (window <= done or done <= window) for done, by in self.counted)
                 act = Learned(window, line, self.file, self.function, kind, self.clock, before, not self.unsure)
                 self.knows[thing] = self.knows.get(thing, frozenset()) | {act}
                 self.flow.learned.append(act)
@@ -594,6 +594,8 @@ def _is_fresh(node: ast.Call, name: str) -> bool:
 
 
 def _writes_file(node: ast.Call, name: str, path: str) -> bool:
+    if re.search(r"(?i)quantize_|^quantize|pack_model|save_artifact|serialize", name) and "dequant" not in name.lower():
+        return True
     if name == "open":
         return any(
             isinstance(each, ast.Constant) and each.value in ("wb", "xb")
