@@ -2381,8 +2381,9 @@ def ttt_phased(env, model, stream, keep=False):
     scored = list(accumulate(len(starts) for starts, _ in queue))  # documents, after each batch
     boundaries = [h.phased_docs * (phase + 1) // h.phased_phases for phase in range(h.phased_phases)]
     for boundary in [*boundaries, None]:
-        end = len(queue) if boundary is None else sum(count < boundary for count in scored) + 1
-        end = min(end, len(queue))
+        end = len(queue)
+        if boundary is not None:  # looked at after each batch, so that every phase has one of its own
+            end = min(max(sum(count < boundary for count in scored), done) + 1, end)
         adapters = Adapters(env, model)
         model.requires_grad_(False)
         for number in range(done, end):
