@@ -78,6 +78,11 @@ POINTS: Mapping[str, Point] = {
     "calibrate": _point("h env log model loader"),
     "windows": _point("h total"),
     "reader": _point("h env model stream total"),
+    "training_mlp": _point("h u up down"),
+    "training_nats": _point("h logits targets"),
+    "target_bytes": _point("h env tokens"),
+    "tilt": _point(made="h env stream", __call__="logits targets at"),
+    "two_log_probs": _point("logits first second"),
 }
 
 
