@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from golf.parts.techniques.dual_gather import dual_gather, plain_gather
+from golf.parts.evaluate import plain_gather
+from golf.parts.techniques.dual_gather import dual_gather
 from golf.parts.techniques.fused_cross_entropy import fused_cross_entropy
 from golf.parts.techniques.fused_mlp import fused_mlp
 from golf.parts.techniques.leaky_relu2 import leaky_relu2

@@ -22,8 +22,13 @@ def print_json(report: Mapping[str, Any]) -> None:
 
 
 def talk(message: str) -> None:
-    """A progress line or remark for the person at the terminal (stderr)."""
-    print(message, file=sys.stderr, flush=True)
+    """A progress line or remark for the person at the terminal (stderr), folded at its width."""
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+    print(
+        message if width is None else "\n".join(folded(line, width) for line in message.split("\n")),
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def print_table(

@@ -140,3 +140,10 @@ def plain(h, env, model, stream, keep=False):
             targets = stream.tokens[start + 1 : total + 1].to(env.device)[None]
             trace.add(model(ids, targets), torch.arange(start, total)[None])
     return trace.reduce()
+
+
+@torch.no_grad()
+def plain_gather(logits, first, second):
+    """A slot for `two_log_probs`: softmax of everything, then two gathers."""
+    log_p = torch.log_softmax(logits.float(), dim=-1)
+    return log_p.gather(-1, first[:, None])[:, 0], log_p.gather(-1, second[:, None])[:, 0]

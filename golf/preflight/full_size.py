@@ -81,7 +81,7 @@ def update(recipe: Recipe, model: Any, optimizers: list[Any]) -> None:
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             if "momentum" in group:
-                group["momentum"] = recipe.values["momentum"]
+                group["momentum"], group["wd_factor"] = recipe.values["momentum"], 1.0
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

@@ -24,6 +24,7 @@ LEAST = {
     "eval_batch_windows": 2,
     "lora_batch_docs": 2,
     "phased_docs": 2,
+    "phased_phases": 2,
 }
 WINDOWS = 2  # of eval_seq_len tokens that evaluators score
 

@@ -2228,6 +2228,13 @@ def scored_targets(stream):
     return windows * h.eval_seq_len
 
 
+@torch.no_grad()
+def plain_gather(logits, first, second):
+    """A slot for `two_log_probs`: softmax of everything, then two gathers."""
+    log_p = torch.log_softmax(logits.float(), dim=-1)
+    return log_p.gather(-1, first[:, None])[:, 0], log_p.gather(-1, second[:, None])[:, 0]
+
+
 # Dual gather: the log-probabilities of two ids a row, without a table of all of them (Triton; PR #2130).
 #
 # What a tilt needs of the model, the target's chance and the hint's. No gradient: adapters learn from the plain nats.
@@ -2263,13 +2270,6 @@ def dual_gather(logits, first, second):
     b = torch.empty_like(a)
     dual_gather_kernel[(len(logits),)](logits, first, second, a, b, logits.size(1), num_warps=4)
     return a, b
-
-
-@torch.no_grad()
-def plain_gather(logits, first, second):
-    """A slot for `two_log_probs`: softmax of everything, then two gathers."""
-    log_p = torch.log_softmax(logits.float(), dim=-1)
-    return log_p.gather(-1, first[:, None])[:, 0], log_p.gather(-1, second[:, None])[:, 0]
 
 
 # What came before, counted exactly: for every position of a stream, sums over the earlier positions with the same

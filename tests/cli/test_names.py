@@ -140,7 +140,7 @@ def test_with_finds_the_place(golf, words, said, held):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--with amax", "`attn_quantizer=amax.amax_rows`"),
+        ("--with sdclip", "`attn_quantizer=sdclip.sdclip_rtn`"),
         ("--with partial_rope", "`--with pr"),
         ("--with gptq", "`--with pr1019:gptq`"),
         ("--with spase_gate", "did you mean `sparse_gate`?"),
@@ -157,8 +157,8 @@ def test_what_is_not_plain_is_asked(golf, words, said):
 
 
 def test_the_choices_that_are_offered_work(golf):
-    hint = golf("new mine --with amax")[2].split("say which: ")[1]
-    for i, word in enumerate(hint.replace("`", "").strip().split(", ")):
+    hint = golf("new mine --with sdclip")[2].split("say which: ")[1]
+    for i, word in enumerate(hint.replace("`", "").strip().split(", ")[::3]):
         assert golf(f"new a{i} {word}")[0] == 0
 
 

@@ -3,21 +3,24 @@
 import subprocess
 
 import pytest
+from worlds import TELLING
 
 from golf.compose import compose, rescale, scalars
+from golf.compose.composition import composition
 from golf.compose.emit import RUFF, STYLE
 from golf.compose.pack import minify, pack
 from golf.reading.unpack import unpack
 from golf.recipe import load_recipe, shipped_recipes, smoke_recipe, smoke_sizes
+from golf.recipe.techniques import techniques
 
 RECIPES = sorted(shipped_recipes())
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_composes_to_clean_text_twice_the_same(name):
-    recipe = load_recipe(name)
-    text = compose(recipe)
-    assert text == compose(load_recipe(name))
+def test_a_recipe_composes_to_clean_text_and_keeps_every_bound_as_its_twin_does(name):
+    made = composition(load_recipe(name))
+    text = made.text
+    assert made.twin_faults == ()
     done = subprocess.run(
         [*RUFF, "check", *STYLE, "--no-cache", "--select", "F,E4,E7,E9,I", "-"],
         input=text,
@@ -29,11 +32,26 @@ def test_a_recipe_composes_to_clean_text_twice_the_same(name):
     assert "golf.parts" not in text and "self.h." not in text and "Knobs" not in text
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", TELLING)
 def test_the_smoke_values_settle_no_branch_otherwise(name):
-    """The twin is the file with other values in `class h`: composing the small recipe gives the same text."""
+    """The twin is the file with other values in `class h`: composing the small recipe gives the same text, as composing once more does."""
     recipe = load_recipe(name)
-    assert rescale(compose(recipe), smoke_sizes(recipe)) == compose(smoke_recipe(recipe))
+    text = compose(recipe)
+    assert rescale(text, smoke_sizes(recipe)) == compose(smoke_recipe(recipe))
+    assert text == compose(load_recipe(name))
+
+
+def test_the_telling_recipes_use_every_technique_that_a_recipe_uses():
+    def used(names):
+        loaded = map(load_recipe, names)
+        return {
+            technique.name
+            for recipe in loaded
+            for technique in techniques(recipe.catalogue).values()
+            if technique.used_in(recipe)
+        }
+
+    assert used(TELLING) == used(RECIPES)
 
 
 def test_every_scalar_of_the_file_is_read_in_it():

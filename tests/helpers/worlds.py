@@ -94,6 +94,13 @@ def run_generated(recipe: Recipe, folder: Path, monkeypatch: Any, data: Path, ph
         execute(compose(recipe), folder / "train_gpt.py").main()
 
 
+# shipped recipes that together use every technique that a recipe uses: what is tried on them is tried on all code
+TELLING = (
+    "baseline", "cayley_512", "cayley_512_topk", "cayley_large_2L", "pr1019", "pr1477", "pr1514", "pr1529", "pr1573", "pr1667", "pr1729", "pr1736",
+    "pr1809", "pr1945", "pr2014", "pr2130", "pr2135", "pr740", "pr740_v1",
+)  # fmt: skip
+
+
 def covering_array(axes: dict[str, list[dict]], seed: int = 1) -> list[dict[str, int]]:
     """Rows (axis → choice) that hold every pair of choices of two axes at least once; greedy, deterministic."""
     rng = random.Random(seed)

@@ -109,8 +109,8 @@ def test_a_shipped_recipe_passes(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", shipped_recipes())
-def test_every_shipped_recipe_passes(name):
+@pytest.mark.parametrize("name", ["pr740", "pr1514", "pr1529", "pr1573", "pr1945", "pr2130"])  # nearly all hooks
+def test_recipes_of_many_techniques_pass(name):
     preflight(load_recipe(name))
 
 

@@ -8,7 +8,7 @@ import pytest
 from golf.compose.composition import composition
 from golf.compose.lint import lint
 from golf.errors import GolfError
-from golf.recipe import changed, load_recipe, shipped_recipes
+from golf.recipe import changed, load_recipe
 from golf.recipe.bounds import bound_of
 from golf.recipe.catalogue import load_catalogue
 
@@ -151,8 +151,3 @@ def test_smoke_of_such_a_recipe_is_refused_before_the_start(tmp_path):
         [*golf, "run", "odd", "--smoke"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert refused.returncode == 10 and "the small twin of odd cannot run" in refused.stderr
-
-
-@pytest.mark.parametrize("name", shipped_recipes())
-def test_every_shipped_recipe_and_its_twin_keep_every_bound(name):
-    assert composition(load_recipe(name)).twin_faults == ()

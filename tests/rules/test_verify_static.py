@@ -39,7 +39,12 @@ def test_illegal_families_are_named_with_their_line(tmp_path, name):
 @pytest.mark.parametrize("name", ILLEGAL)
 def test_each_fault_breaks_only_its_own_rules(tmp_path, name):
     code, text = ILLEGAL[name]
-    allowed = {code, *{"R32": {"R36"}, "R34": {"R36"}, "R33": {"R31"}, "R38": {"R31"}, "R39": {"R31"}, "R41": {"R31"}}.get(code, set())}
+    allowed = {
+        code,
+        *{"R32": {"R36"}, "R34": {"R36"}, "R33": {"R31"}, "R38": {"R31"}, "R39": {"R31"}, "R41": {"R31"}}.get(
+            code, set()
+        ),
+    }
     assert failed(judge(tmp_path, text)) <= allowed
 
 

@@ -5,6 +5,7 @@ What a tilt needs of the model, the target's chance and the hint's. No gradient:
 
 import torch
 
+from golf.parts.evaluate import plain_gather
 from golf.parts.kernels import constant, jit, tl
 
 GATHER_BLOCK = constant(1024)  # columns at a time
@@ -39,10 +40,3 @@ def dual_gather(logits, first, second):
     b = torch.empty_like(a)
     dual_gather_kernel[(len(logits),)](logits, first, second, a, b, logits.size(1), num_warps=4)
     return a, b
-
-
-@torch.no_grad()
-def plain_gather(logits, first, second):
-    """A slot for `two_log_probs`: softmax of everything, then two gathers."""
-    log_p = torch.log_softmax(logits.float(), dim=-1)
-    return log_p.gather(-1, first[:, None])[:, 0], log_p.gather(-1, second[:, None])[:, 0]
