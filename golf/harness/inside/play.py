@@ -230,6 +230,8 @@ def _files(watch: Watch, job: Mapping[str, Any], twin_output: int) -> None:
 
 
 def _tell_calls(watch: Watch, module: str, names: tuple[str, ...], event: str) -> None:
+    """Tell of calls from the script itself: torch's late imports unpack texts of their own."""
+    libraries = (os.path.dirname(os.__file__), sys.prefix, "<frozen")
     try:
         found = __import__(module)
     except ImportError:
@@ -240,7 +242,8 @@ def _tell_calls(watch: Watch, module: str, names: tuple[str, ...], event: str) -
             continue
 
         def told(*args: Any, _function: Callable[..., Any] = function, **options: Any) -> Any:
-            watch.tell(event)
+            if not sys._getframe(1).f_code.co_filename.startswith(libraries):
+                watch.tell(event)
             return _function(*args, **options)
 
         setattr(found, name, told)
