@@ -32,7 +32,7 @@ def test_a_recipe_composes_to_clean_text_and_keeps_every_bound_as_its_twin_does(
     assert "golf.parts" not in text and "self.h." not in text and "Knobs" not in text
 
 
-@pytest.mark.parametrize("name", TELLING)
+@pytest.mark.parametrize("name", ["baseline", "cayley_512", "pr1529", "pr1573", "pr1809", "pr1945", "pr2130", "pr740"])
 def test_the_smoke_values_settle_no_branch_otherwise(name):
     """The twin is the file with other values in `class h`: composing the small recipe gives the same text, as composing once more does."""
     recipe = load_recipe(name)
