@@ -1600,7 +1600,7 @@ def error_feedback(hessian):
     dead = diagonal == 0
     diagonal[dead] = 1
     diagonal += h.gptq_damp * diagonal.mean()
-    order = torch.argsort(diagonal, descending=h.gptq_descending)
+    order = torch.argsort(diagonal, descending=h.gptq_descending, stable=True)
     hessian = hessian[order][:, order]
     lower, failed = torch.linalg.cholesky_ex(hessian)
     while failed:  # rounding can leave a Hessian of few inputs indefinite: damp it until it is not
