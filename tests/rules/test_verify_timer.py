@@ -72,6 +72,12 @@ def test_only_the_use_of_values_is_a_read():
     assert clock.now == before + 2 * TICK_SECONDS and type(buffer) is torch.Tensor
 
 
+@pytest.fixture
+def as_ours(monkeypatch):
+    """A script with planted lines is not what golf composes: it is judged as if it were."""
+    monkeypatch.setattr("golf.rules.execution.why_not_ours", lambda subject: None)
+
+
 def r07(folder, **options):
     findings = {
         finding.code: finding for finding in verify_folder(folder, only=["execute"], quick=True, **options).findings
@@ -81,13 +87,13 @@ def r07(folder, **options):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("reports", ["ttt_sgd.ttt_sgd", "ngram_tilt.ngram_tilt"])
-def test_evaluators_that_ship_read_only_under_the_clock(tmp_path, reports):
+def test_evaluators_that_ship_read_only_under_the_clock(tmp_path, as_ours, reports):
     finding = r07(compose(tmp_path, f'reports=["plain","{reports}"]'), track="10min_16mb")
     assert finding.state is State.PASS and "D7: all " in finding.message
 
 
 @pytest.mark.slow
-def test_a_precomputation_planted_in_a_composed_script_breaks_r07_only_where_a_clock_applies(tmp_path):
+def test_a_precomputation_planted_in_a_composed_script_breaks_r07_only_where_a_clock_applies(tmp_path, as_ours):
     def plant(text):
         return text.replace(BEFORE, PLANTED + BEFORE, 1)
 
@@ -98,6 +104,6 @@ def test_a_precomputation_planted_in_a_composed_script_breaks_r07_only_where_a_c
 
 
 @pytest.mark.slow
-def test_the_same_precomputation_under_the_clock_is_legal(tmp_path):
+def test_the_same_precomputation_under_the_clock_is_legal(tmp_path, as_ours):
     folder = compose(tmp_path, 'reports=["plain"]', edit=lambda text: text.replace(BEFORE, BEFORE + PLANTED, 1))
     assert r07(folder, track="10min_16mb").state is State.PASS

@@ -35,10 +35,10 @@ class Knobs:
 
 class Smoke:
     lora_rank = 4
-    lora_chunk_tokens = 32
+    lora_chunk_tokens = 64
     lora_chunk_limits = ()
     lora_short_chunks = ()
-    lora_batch_docs = 16
+    lora_batch_docs = 4
 
 
 class Shapes:

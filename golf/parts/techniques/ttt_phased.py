@@ -23,7 +23,7 @@ class Knobs:
 
 
 class Smoke:
-    phased_docs = 16
+    phased_docs = 8
 
 
 def ttt_phased(h, env, model, stream, keep=False):

@@ -40,6 +40,12 @@ def _load() -> None:
 
     torch.set_num_threads(1)
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1).step()
+    import golf.compose.rescale
+    import golf.data.accounting
+    import golf.rules.dynamic.composed
+    import golf.rules.dynamic.stub
+    import golf.rules.dynamic.suite
+    import golf.rules.dynamic.timer  # noqa: F401
 
 
 def _check(job: dict[str, Any], folder: Path) -> dict[str, Any]:
