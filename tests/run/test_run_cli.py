@@ -27,7 +27,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setattr("golf.run.source.check_drift", lambda folder, smoke=False: None)
     monkeypatch.setattr("golf.run.source.small_twin", lambda recipe, script: script)
     for module in ("golf.run.api", "golf.artifact.api"):
-        monkeypatch.setattr(f"{module}.find_data", lambda vocab_size, wishes, root: data_of(root))
+        monkeypatch.setattr(f"{module}.find_data", lambda vocab_size, wishes, root, side_car=None: data_of(root))
         monkeypatch.setattr(f"{module}.this_machine", lambda: Machine((), 2))
     return root
 

@@ -114,7 +114,7 @@ def record(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
         )  # a log by another name is no file that the script reads
     claims = {"author": "S. Body", "name": "Theirs", "val_bpb": 1.0, "track": "10min_16mb"}
     (folder / "submission.json").write_text(json.dumps(claims))
-    monkeypatch.setattr("golf.run.api.find_data", lambda vocab_size, wishes, root: data_of(root))
+    monkeypatch.setattr("golf.run.api.find_data", lambda vocab_size, wishes, root, side_car=None: data_of(root))
     monkeypatch.setattr("golf.run.api.this_machine", lambda: CPU)
     adopt_folder(folder, "theirs", root=tmp_path)
     monkeypatch.chdir(tmp_path)
