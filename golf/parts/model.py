@@ -61,7 +61,7 @@ class Flow(NamedTuple):
     layer: int = -1  # how many blocks ran before this one
     lookups: object = None  # {technique: what its table says of the ids}, computed once
 
-    def next(self):
+    def onward(self):
         return self._replace(layer=self.layer + 1)
 
 

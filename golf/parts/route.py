@@ -41,7 +41,7 @@ class UNet(nn.Module):
         encoder, decoder = self.h.order(self.h, loop)
         skips = []
         for layer in encoder:
-            x, flow = blocks[layer](x, flow.next())
+            x, flow = blocks[layer](x, flow.onward())
             skips.append(x)
         if self.h.core and loop:
             for core in self.core.values():
@@ -52,5 +52,5 @@ class UNet(nn.Module):
         for row, layer in enumerate(decoder):
             if skips:
                 x = self.merge(x, skips.pop(), row)
-            x, flow = blocks[layer](x, flow.next())
+            x, flow = blocks[layer](x, flow.onward())
         return x, flow

@@ -534,7 +534,7 @@ class Flow(NamedTuple):
     v: object = None  # (B, T, Hkv, D) values of this block, for attn_out hooks
     lookups: object = None  # {technique: what its table says of the ids}, computed once
 
-    def next(self):
+    def onward(self):
         return self
 
 

@@ -433,7 +433,7 @@ class Flow(NamedTuple):
     rope: tuple  # cos, sin
     v: object = None  # (B, T, Hkv, D) values of this block, for attn_out hooks
 
-    def next(self):
+    def onward(self):
         return self
 
 

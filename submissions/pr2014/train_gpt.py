@@ -527,7 +527,7 @@ class UNet(nn.Module):
         encoder, decoder = looped(loop)
         skips = []
         for layer in encoder:
-            x, flow = blocks[layer](x, flow.next())
+            x, flow = blocks[layer](x, flow.onward())
             skips.append(x)
         return self.decode(x, flow, blocks, decoder, skips)[0]
 
@@ -535,7 +535,7 @@ class UNet(nn.Module):
         for row, layer in enumerate(decoder):
             if skips:
                 x = self.merge(x, skips.pop(), row)
-            x, flow = blocks[layer](x, flow.next())
+            x, flow = blocks[layer](x, flow.onward())
         return x, flow
 
 
@@ -552,7 +552,7 @@ class Flow(NamedTuple):
     v: object = None  # (B, T, Hkv, D) values of this block, for attn_out hooks
     layer: int = -1  # how many blocks ran before this one
 
-    def next(self):
+    def onward(self):
         return self._replace(layer=self.layer + 1)
 
 
@@ -790,7 +790,7 @@ class Lanes(UNet):
         for row, layer in enumerate(decoder[first:], first):
             if row > first and skips:
                 one = self.merge(one, skips.pop(), row)
-            block, flow = blocks[layer], flow.next()
+            block, flow = blocks[layer], flow.onward()
             keep, add = self.lane_keep[layer].to(x.dtype), self.lane_add[layer].to(x.dtype)
             y, flow = block.attention_of(block.read(block.mixed(one, flow)), flow)
             z = block.mlp_of(block.read(two), flow)

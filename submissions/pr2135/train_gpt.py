@@ -518,7 +518,7 @@ class UNet(nn.Module):
         encoder, decoder = looped(loop)
         skips = []
         for layer in encoder:
-            x, flow = blocks[layer](x, flow.next())
+            x, flow = blocks[layer](x, flow.onward())
             skips.append(x)
         return self.decode(x, flow, blocks, decoder, skips)[0]
 
@@ -526,7 +526,7 @@ class UNet(nn.Module):
         for row, layer in enumerate(decoder):
             if skips:
                 x = self.merge(x, skips.pop(), row)
-            x, flow = blocks[layer](x, flow.next())
+            x, flow = blocks[layer](x, flow.onward())
         return x, flow
 
 
@@ -544,7 +544,7 @@ class Flow(NamedTuple):
     v: object = None  # (B, T, Hkv, D) values of this block, for attn_out hooks
     layer: int = -1  # how many blocks ran before this one
 
-    def next(self):
+    def onward(self):
         return self._replace(layer=self.layer + 1)
 
 
@@ -781,7 +781,7 @@ class Lanes(UNet):
         for row, layer in enumerate(decoder[first:], first):
             if row > first and skips:
                 one = self.merge(one, skips.pop(), row)
-            block, flow = blocks[layer], flow.next()
+            block, flow = blocks[layer], flow.onward()
             keep, add = self.lane_keep[layer].to(x.dtype), self.lane_add[layer].to(x.dtype)
             y, flow = block.attention_of(block.read(block.mixed(one, flow)), flow)
             z = block.mlp_of(block.read(two), flow)
@@ -2302,12 +2302,6 @@ class Groups:
         ordered = values[self.order].int()
         running = ordered.cumsum(0, dtype=torch.int32) - ordered
         return self.unsorted(running - running[self.head])
-
-    def next(self):
-        """The same groups for the tokens that follow: what was a gram is their context. The first token's is empty."""
-        ids = torch.cat((torch.zeros_like(self.ids[:1]), self.ids[:-1]))
-        after = self.order[self.order < len(ids) - 1] + 1
-        return Groups(torch.cat((torch.zeros_like(after[:1]), after)), ids)
 
 
 def grams(context, tokens, vocab_size):

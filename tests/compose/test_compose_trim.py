@@ -121,7 +121,7 @@ def attend(x, docs):
 
 def main(x, docs=None):
     flow = Flow(x, None)
-    x, flow = block(x, flow.next())
+    x, flow = block(x, flow.onward())
     return x
 """
 

@@ -52,7 +52,7 @@ class Lanes(UNet):
         for row, layer in enumerate(decoder[first:], first):
             if row > first and skips:
                 one = self.merge(one, skips.pop(), row)
-            block, flow = blocks[layer], flow.next()
+            block, flow = blocks[layer], flow.onward()
             keep, add = self.lane_keep[layer].to(x.dtype), self.lane_add[layer].to(x.dtype)
             y, flow = block.attention_of(block.read(block.mixed(one, flow)), flow)
             z = block.mlp_of(block.read(two), flow)

@@ -39,7 +39,7 @@ class LanesApart(UNet):
         for row, layer in enumerate(decoder[first:], first):
             if skips:
                 one = self.merge(one, skips.pop(), row)
-            block, flow = blocks[layer], flow.next()
+            block, flow = blocks[layer], flow.onward()
             one = block.mixed(one, flow)
             y, flow = block.attention_of(block.read(one), flow)
             one, two = one + y, two + block.mlp_of(block.read(two), flow)

@@ -35,5 +35,5 @@ class RecycledCore(nn.Module):
         lookups, flow = flow.lookups, flow._replace(lookups=None)
         for i, layer in enumerate(self.h.recycle_repeats * self.h.recycle_layers):
             x = self.scale[i].to(x.dtype) * x + self.bias[i].to(x.dtype)
-            x, flow = blocks[layer](x, flow.next())
+            x, flow = blocks[layer](x, flow.onward())
         return x, flow._replace(lookups=lookups)

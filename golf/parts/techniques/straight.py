@@ -9,5 +9,5 @@ class Straight(nn.Module):
 
     def forward(self, x, blocks, flow, loop):
         for block in blocks:
-            x, flow = block(x, flow.next())
+            x, flow = block(x, flow.onward())
         return x
