@@ -215,7 +215,10 @@ def needless_methods(program: Program) -> Iterator[Change]:
             if only == "return self" and program.is_tuple(target.owner) and len(methods) == 1 and not target.parameters:
                 mentions = program.attributes.get(name, [])
                 if name not in program.instances and all(is_called(where, node) for where, node in mentions):
-                    yield [replaced(where, where.parents[node], source(where, node.value)) for where, node in mentions]
+                    there = [
+                        replaced(where, where.parents[node], source(where, node.value)) for where, node in mentions
+                    ]
+                    yield [without_statement(tree, target.node), *there]
 
 
 def constant_attributes(program: Program) -> Iterator[Change]:

@@ -534,9 +534,6 @@ class Flow(NamedTuple):
     v: object = None  # (B, T, Hkv, D) values of this block, for attn_out hooks
     lookups: object = None  # {technique: what its table says of the ids}, computed once
 
-    def onward(self):
-        return self
-
 
 def tied_normal(weight, rng):
     weight.normal_(std=h.tied_embed_init_std, generator=rng)

@@ -374,9 +374,6 @@ class Flow(NamedTuple):
     rope: tuple  # cos, sin
     v: object = None  # (B, T, Hkv, D) values of this block, for attn_out hooks
 
-    def onward(self):
-        return self
-
 
 def tied_normal(weight, rng):
     weight.normal_(std=h.tied_embed_init_std, generator=rng)

@@ -110,7 +110,7 @@ FLOW = """class Flow(NamedTuple):
     docs: object
     layer: int = -1
 
-    def next(self):
+    def onward(self):
         return self._replace(layer=self.layer + 1)
 
 def block(x, flow):
@@ -128,7 +128,7 @@ def main(x, docs=None):
 
 def test_fields_that_nothing_reads_or_that_are_always_none_go_with_what_they_decide():
     text = formatted(trimmed(FLOW))
-    assert "docs: object" not in text and "layer" not in text and "flow.next" not in text and "is None" not in text
+    assert "docs: object" not in text and "layer" not in text and "onward" not in text and "is None" not in text
     assert "def attend(x):\n    return x\n" in text and "flow = Flow(x)" in text
 
 
