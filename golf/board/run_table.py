@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from golf.errors import Exit, GolfError
+from golf.run.frame import pandas_of_the_user, write_table
 
 FORMATS = (".parquet", ".csv")
 # of the store's row, then of its result
@@ -56,28 +57,9 @@ def _fingerprint(log: Path) -> str | None:
 
 def write_runs(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Write the rows as Parquet or CSV, by the suffix; GolfError for another suffix, a folder that is not there, or without pandas."""
-    write_frame(rows, COLUMNS, path)
-
-
-def write_frame(rows: Sequence[dict[str, Any]], columns: Sequence[str], path: Path) -> None:
-    """A table by pandas: whole numbers stay whole where a cell is empty, and empty is empty."""
     if path.suffix not in FORMATS:
         raise GolfError(f"`{path.name}` names no known format", f"end it with one of {', '.join(FORMATS)}")
-    try:
-        import pandas
-    except ImportError as fault:
-        raise GolfError("this needs pandas", '`pip install "golf[table]"`', Exit.REFUSED) from fault
-    frame = pandas.DataFrame(list(rows), columns=list(columns)).convert_dtypes()
-    try:
-        if path.suffix == ".csv":
-            frame.to_csv(path, index=False)
-        else:
-            frame.to_parquet(path, index=False)
-    except ImportError as fault:
-        raise GolfError(
-            f"Parquet needs pyarrow: {fault}", '`pip install "golf[table]"`, or write a .csv', Exit.REFUSED
-        ) from fault
-    except OSError as fault:
-        raise GolfError(
-            f"cannot write `{path}`: {fault.strerror or fault}", "name a file in a folder that exists", Exit.REFUSED
-        ) from fault
+    if not path.parent.is_dir():
+        raise GolfError(f"cannot write `{path}`: no such folder", "name a file in a folder that exists", Exit.REFUSED)
+    pandas = pandas_of_the_user()
+    write_table(pandas.DataFrame(list(rows), columns=list(COLUMNS)).convert_dtypes(), path)

@@ -38,7 +38,7 @@ def frame(root: Path | str | None = None, submission: str | None = None) -> "pan
 
     Raises GolfError: a damaged store, or pandas is not installed.
     """
-    pandas = _pandas()
+    pandas = pandas_of_the_user()
     return _typed(pandas.DataFrame([_row(run) for run in _runs(root, submission)]))
 
 
@@ -48,7 +48,7 @@ def curves(root: Path | str | None = None, submission: str | None = None) -> "pa
     Columns: run (the id of `frame`), submission, set_id, seed, step, then a column for each metric (train_loss and val_loss
     in nats/token, val_bpb in bits/byte, train_seconds …), missing where a step did not log it. Arguments and errors: as `frame`.
     """
-    pandas = _pandas()
+    pandas = pandas_of_the_user()
     place = _root(root)
     rows: dict[tuple[int, int], dict[str, Any]] = {}
     if has_store(place):
@@ -61,7 +61,8 @@ def curves(root: Path | str | None = None, submission: str | None = None) -> "pa
 
 
 def write_table(table: "pandas.DataFrame", path: Path) -> None:
-    """Write a table to .parquet, .csv or .jsonl, whole or not at all. GolfError for another ending, or parquet without pyarrow."""
+    """Write a table to .parquet, .csv or .jsonl, whole or not at all. GolfError for another ending, parquet without pyarrow, or
+    a place that cannot be written."""
     write = WRITERS.get(path.suffix.lower())
     if write is None:
         raise GolfError(f"`{path.name}` names no format that golf writes", f"end it in {', '.join(WRITERS)}")
@@ -71,10 +72,16 @@ def write_table(table: "pandas.DataFrame", path: Path) -> None:
     except ImportError as fault:
         raise GolfError(f"{path.suffix} needs a package that is missing: {fault}",
                         "`pip install pyarrow`, or write .csv", Exit.REFUSED) from fault  # fmt: skip
-    write_atomically(path, file.getvalue())
+    try:
+        write_atomically(path, file.getvalue())
+    except OSError as fault:
+        raise GolfError(
+            f"cannot write `{path}`: {fault.strerror or fault}", "name a file in a folder that exists", Exit.REFUSED
+        ) from fault
 
 
-def _pandas() -> Any:
+def pandas_of_the_user() -> Any:
+    """The module pandas; GolfError where it is not installed."""
     try:
         import pandas
     except ImportError as fault:
@@ -111,7 +118,7 @@ def _cell(value: Any) -> Any:
 
 def _typed(table: "pandas.DataFrame") -> "pandas.DataFrame":
     """With types that know missing values: integers stay integers, times are times."""
-    pandas = _pandas()
+    pandas = pandas_of_the_user()
     table = table.convert_dtypes()
     for name in set(_TIMES) & set(table.columns):
         table[name] = pandas.to_datetime(table[name], utc=True, format="ISO8601")
