@@ -80,6 +80,14 @@ class StubGPT(torch.nn.Module):
         return torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
 
 
+LORA = {
+    "adapters": True,
+    "lora_rank": 2,
+    "lora_lr": 0.05,
+    "lora_chunk_tokens": 8,
+    "lora_batch_docs": 2,
+    "phased_docs": 2,
+}
 SMALL = {
     "vocab_size": 16,
     "eval_seq_len": 32,

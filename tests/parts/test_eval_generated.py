@@ -19,17 +19,9 @@ REPORTS = {
     "ngram_hash_740": "ngram_hash_740.ngram_hash_740",
     "ngram_backoff_740": "ngram_backoff_740.ngram_backoff_740",
 }
-LORA = {
-    "adapters": True,
-    "lora_rank": 2,
-    "lora_lr": 0.05,
-    "lora_chunk_tokens": 8,
-    "lora_batch_docs": 2,
-    "phased_docs": 2,
-}
 VALUES = {
     **evaluation.SMALL,
-    **LORA,
+    **evaluation.LORA,
     "tilt_contexts": (4, 3, 2),
     "tilt_shares": (0.5, 0.5, 0.6),
     "tilt_counts": (2, 2, 3),

@@ -25,14 +25,6 @@ REPORTS = {
     "ttt+kneser_ney": ngram_kneser_ney,
 }
 TOKENS = evaluation.tokens_of(257, bos_every=51)
-LORA = {
-    "adapters": True,
-    "lora_rank": 2,
-    "lora_lr": 0.05,
-    "lora_chunk_tokens": 8,
-    "lora_batch_docs": 2,
-    "phased_docs": 2,
-}
 
 
 def score_all(env):
@@ -40,7 +32,7 @@ def score_all(env):
     found = {}
     for name, report in REPORTS.items():
         reader = {"reader": "ttt_sgd.ttt_window"} if name.startswith("ttt+") else {}
-        h = evaluation.knobs(**evaluation.SMALL, **LORA, **reader)
+        h = evaluation.knobs(**evaluation.SMALL, **evaluation.LORA, **reader)
         trace = report(h, env, evaluation.StubGPT(), evaluation.stream_of(TOKENS), keep=True)
         found[name] = (trace.nats, trace.visits, trace.order, trace.loss, trace.bytes)
     return found
