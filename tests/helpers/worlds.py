@@ -38,6 +38,8 @@ def tiny(name: str, **values: Any) -> Recipe:
         values = {"cayley_levels": ((5, 4, 0), (7, 8, 16)), **values}
     if recipe.values["loop_whole_from"]:  # a step of each order
         values = {"iterations": 4, **values}
+    if recipe.values["adapters"]:  # a chunk is no longer than a window
+        values = {"lora_chunk_tokens": 16, **values}
     if "growing" in recipe.values["documents"]:  # the longest context is the training length
         values = {"context_tokens": (8, 16, 32), **values}
     return changed(recipe, {k: v for k, v in {**TINY, **values}.items() if k in recipe.values})
