@@ -27,6 +27,7 @@ class Knobs:
     softcap: "0 < float <= 1e4" = 30.0  # logits are bounded by softcap · tanh(z / softcap)
     cap_logits: bool = True  # bound the logits by the softcap | off: as they are
     cap: Slot = ""  # (h) -> module (z) -> logits in place of the softcap
+    z_loss: "0 <= float <= 1" = 0.0  # weight of the squared log-normaliser in what training minimises | 0 for off
     eval_cap: Slot = ""  # (h) -> module (z) -> logits, the cap outside training: without targets and with adapters
     product: Slot = ""  # (h, x, weight, training) -> x Wᵀ of every linear, in place of the master cast to the activations
     embed_init: Slot = "tied_normal"  # (h, weight, rng) of the token table
@@ -210,4 +211,7 @@ class GPT(nn.Module):
         if targets is None:
             return logits
         nats = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
+        if self.h.z_loss:
+            if torch.is_grad_enabled() and self.tok_emb.weight.requires_grad:
+                nats = nats + self.h.z_loss * logits.float().flatten(0, 1).logsumexp(dim=-1).square()
         return nats.view_as(targets)

@@ -24,7 +24,7 @@ class Knobs:
     after_step: Chain = ()  # members (h, model) are called with the clock after every step: averages
     export_weights: Slot = "raw_weights"  # (model, averages): puts the weights to export into the model
     parallel: Slot = "ddp"  # (env, model) -> model that averages the gradients over the ranks in its backward
-    at_loop: Slot = ""  # (model) is called once, before the first step of the looped order, where that is a step's number
+    at_loop: Slot = ""  # (h, model) is called once, before the first step of the looped order, where that is a step's number
     product_in_validation: bool = False  # while training, validations multiply as training does | off: as evaluation does
     average_gradients: Slot = ""  # (env, model) does so after clipping, where `parallel` leaves it
     documents: Slot = ""  # (h, ids, clock) -> bounds of the documents that attention keeps apart in training
@@ -193,7 +193,7 @@ def train(h, env, log, model):
             break
         if h.loop_from_step:
             if h.at_loop and clock.step == h.loop_from_step:
-                h.at_loop(model)
+                h.at_loop(h, model)
             loop = clock.step >= h.loop_from_step
             loss = take_step(h, env, trained, loader, optimizers, clock, loop=loop)
         elif h.loop_from:
