@@ -34,7 +34,6 @@ class Muon(torch.optim.Optimizer):
     """Rank r of `world_size` orthogonalises every world_size-th matrix; one all-reduce hands the updates to everybody."""
 
     def __init__(self, h, params, lr, momentum, env):
-        assert not (h.muon_wd_after and h.muon_wd_at), "muon_wd_at scales the decay before the step: turn muon_wd_after off"
         super().__init__([{"params": params}], {"lr": lr, "base_lr": lr, "momentum": momentum})
         self.h = h
         self.env = env
@@ -52,14 +51,15 @@ class Muon(torch.optim.Optimizer):
             if self.env.world_size > 1:
                 dist.all_reduce(flat)
             for p, slot in zip(params, slots):
-                if self.h.muon_wd and not self.h.muon_wd_after:
+                if self.h.muon_wd_after:
+                    p.add_(slot.view_as(p).to(p.dtype), alpha=-group["lr"])
+                if self.h.muon_wd:
                     decay = group["lr"] * self.h.muon_wd
                     if self.h.muon_wd_at:
                         decay *= group["wd_factor"]
                     p.mul_(1 - decay)
-                p.add_(slot.view_as(p).to(p.dtype), alpha=-group["lr"])
-                if self.h.muon_wd and self.h.muon_wd_after:
-                    p.mul_(1 - group["lr"] * self.h.muon_wd)
+                if not self.h.muon_wd_after:
+                    p.add_(slot.view_as(p).to(p.dtype), alpha=-group["lr"])
 
     def update(self, p, momentum):
         """The orthogonalised Nesterov update of one matrix, scaled so that tall matrices move as far as wide ones."""

@@ -122,8 +122,8 @@ def raw_weights(model, averages):
 def validate(h, env, log, raw, model, stream, clock):
     """Score the whole validation split with the clock stopped."""
     clock.pause()
-    if h.product and not h.product_in_validation:
-        raw.eval()
+    if h.product:
+        raw.train(h.product_in_validation)
     trace = h.validation(h, env, model, stream)
     if h.product:
         raw.train()

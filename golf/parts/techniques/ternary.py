@@ -8,6 +8,7 @@ the share of its weights that are not zero, so that the forward rounds it to wha
 import torch
 import torch.nn.functional as F
 
+from golf.parts.quant import readable_scale
 from golf.parts.techniques.qat import straight_through
 
 
@@ -19,7 +20,12 @@ class Smoke:
     weight_group = 32
 
 
-def groups_of(h, w):
+def ternary_normal(h, weight, rng):
+    """N(0, 0.02²): a slot for `linear_init`."""
+    weight.normal_(std=0.02, generator=rng)
+
+
+def weight_groups(h, w):
     """(rows · groups, weight_group) of a matrix."""
     assert h.model_dim % h.weight_group == 0, (
         f"weight_group = {h.weight_group} does not divide the rows of model_dim = {h.model_dim} weights"
@@ -42,26 +48,27 @@ def binary(groups):
 def ternary_product(h, x, weight, training):
     """A slot for `product`."""
     w = weight.to(x.dtype)
-    signs, scale = ternary(groups_of(h, w.detach()))
+    signs, scale = ternary(weight_groups(h, w.detach()))
     return F.linear(x, straight_through(w, (signs * scale).view_as(w)))
 
 
 def binary_product(h, x, weight, training):
     """A slot for `product`."""
     w = weight.to(x.dtype)
-    signs, scale = binary(groups_of(h, w.detach()))
+    signs, scale = binary(weight_groups(h, w.detach()))
     return F.linear(x, straight_through(w, (signs * scale).view_as(w)))
 
 
 def ternary_codes(h, w, hessian, bits, role):
-    """Codes −1, 0, 1 and a scale a group: a slot for the quantizer of a role."""
-    signs, scale = ternary(groups_of(h, w))
-    return signs.to(torch.int8), scale[:, 0]
+    """Codes −1, 0, 1 to the nearest of the stored scale, a scale a group: a slot for the quantizer of a role."""
+    groups = weight_groups(h, w)
+    scale = readable_scale(h, ternary(groups)[1])
+    return torch.round(groups / scale).clamp(-1, 1).to(torch.int8), scale[:, 0]
 
 
 def binary_codes(h, w, hessian, bits, role):
     """Codes −1, 1 and a scale a group: a slot for the quantizer of a role."""
-    signs, scale = binary(groups_of(h, w))
+    signs, scale = binary(weight_groups(h, w))
     return signs.to(torch.int8), scale[:, 0]
 
 
