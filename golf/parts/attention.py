@@ -59,12 +59,12 @@ def causal_attention(q, k, v, docs):
 def rotary_tables(h, tokens, device):
     """cos and sin of every position's angles, fp32: (1, T, 1, dims / 2)."""
     dims = h.rope_dims if h.rope_dims else h.model_dim // h.num_heads
-    base = h.rope_base
-    if h.rope_train_len and tokens > h.rope_train_len:
-        base = base * (tokens / h.rope_train_len) ** (dims / (dims - 2))
     if h.frequencies:
         frequency = h.frequencies(h, dims, device)
     else:
+        base = h.rope_base
+        if h.rope_train_len and tokens > h.rope_train_len:
+            base = base * (tokens / h.rope_train_len) ** (dims / (dims - 2))
         frequency = 1.0 / base ** (torch.arange(0, dims, 2, dtype=torch.float32, device=device) / dims)
     angle = torch.outer(torch.arange(tokens, dtype=torch.float32, device=device), frequency)[None, :, None, :]
     return angle.cos(), angle.sin()
