@@ -245,7 +245,7 @@ def constant_attributes(program: Program) -> Iterator[Change]:
 def inlined_functions(program: Program) -> Iterator[Change]:
     """A helper for chains that trimming has given the only chain's members, left with one call and one expression: the expression."""
     for name in sorted(program.before.keys() & program.functions.keys()):
-        target = Target(name, program.functions[name])
+        target = program.trees[name].targets[program.functions[name]]
         tree, calls = program.trees[name], program.calls_of(target)
         statements = [s for s in target.node.body if not _is_docstring(s)]
         if len(calls) != 1 or len(statements) != 1 or target.node.decorator_list or not program.is_closed(target):
@@ -347,7 +347,7 @@ def _is_knob(node: ast.expr) -> bool:
 def settled_tests(program: Program) -> Iterator[Change]:
     """Branches that a known test takes, operands that it leaves over, assertions that hold."""
     for tree in program.trees.values():
-        for node in tree.nodes:
+        for node in tree.of(ast.If, ast.IfExp, ast.BoolOp, ast.comprehension, ast.Assert):
             match node:
                 case ast.If():
                     value = known(program, tree, node.test)
@@ -372,7 +372,7 @@ def settled_tests(program: Program) -> Iterator[Change]:
                     for test in node.ifs:
                         if known(program, tree, test) is True:
                             end = replaced(tree, test, "").end
-                            start = tree.text.encode().rindex(b"if", 0, end - len(source(tree, test).encode()))
+                            start = tree.data.rindex(b"if", 0, end - len(source(tree, test).encode()))
                             yield [Edit(tree, start, end)]
                 case ast.Assert():
                     if known(program, tree, node.test) is True:
@@ -390,14 +390,13 @@ def dead_statements(program: Program) -> Iterator[Change]:
     """What stands behind a `return`, `raise`, `break` or `continue`; an `if` of nothing."""
     ends = (ast.Return, ast.Raise, ast.Break, ast.Continue)
     for tree in program.trees.values():
-        for node in tree.nodes:
-            for block in (getattr(node, "body", None), getattr(node, "orelse", None)):
-                if isinstance(block, list):
-                    after = [s for i, s in enumerate(block) if any(isinstance(b, ends) for b in block[:i])]
-                    if after:
-                        yield [without_statement(tree, s) for s in after]
-            if isinstance(node, ast.If) and [type(s) for s in node.body] == [ast.Pass] and not node.orelse:
-                if is_pure(node.test) and not tree.text.splitlines()[node.lineno - 1].strip().startswith("elif"):
+        for block in tree.blocks:
+            end = next((i for i, s in enumerate(block) if isinstance(s, ends)), len(block))
+            if block[end + 1 :]:
+                yield [without_statement(tree, s) for s in block[end + 1 :]]
+        for node in tree.of(ast.If):
+            if [type(s) for s in node.body] == [ast.Pass] and not node.orelse:
+                if is_pure(node.test) and not tree.lines[node.lineno - 1].strip().startswith("elif"):
                     yield [without_statement(tree, node)]
 
 
@@ -407,9 +406,9 @@ def dead_statements(program: Program) -> Iterator[Change]:
 def equal_neighbours(program: Program) -> Iterator[Change]:
     """`if a: x elif b: x` is `if a or b: x`."""
     for tree in program.trees.values():
-        lines = tree.text.splitlines()
-        for node in tree.nodes:
-            if not isinstance(node, ast.If) or len(node.orelse) != 1 or not isinstance(node.orelse[0], ast.If):
+        lines = tree.lines
+        for node in tree.of(ast.If):
+            if len(node.orelse) != 1 or not isinstance(node.orelse[0], ast.If):
                 continue
             other = node.orelse[0]
             if lines[other.lineno - 1][other.col_offset :].startswith("elif") and _alike(node.body, other.body):
@@ -430,8 +429,9 @@ def _alike(one: list[ast.stmt], other: list[ast.stmt]) -> bool:
 def loops_of_one(program: Program) -> Iterator[Change]:
     """A comprehension over one member: `{T.__name__: T(layer) for T in (XSA,) if T.at(layer)}`."""
     for tree in program.trees.values():
-        for node in tree.nodes:
-            if not isinstance(node, ast.DictComp | ast.ListComp) or len(node.generators) != 1:
+        found: list[ast.DictComp | ast.ListComp] = [*tree.of(ast.DictComp), *tree.of(ast.ListComp)]
+        for node in found:
+            if len(node.generators) != 1:
                 continue
             each = node.generators[0]
             if not (
@@ -470,14 +470,13 @@ def dead_locals(program: Program) -> Iterator[Change]:
     """A local that is set by something without effect, and that nothing reads any more; one that nothing ever read is the part's fault."""
     for owner, before in program.before.items():
         tree = program.trees[owner]
-        read_before = {n.id for n in before.nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-        for function in tree.nodes:
-            if isinstance(function, ast.FunctionDef):
-                stores = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-                for name in sorted(stores & read_before):
-                    reads = [n for n in tree.names_in(function, name) if isinstance(n.ctx, ast.Load)]
-                    if not reads and _is_removable(tree, function, name):
-                        yield [without_statement(tree, s) for s in _settings(tree, function, name)]
+        read_before = {n.id for n in before.of(ast.Name) if isinstance(n.ctx, ast.Load)}
+        for function in tree.of(ast.FunctionDef):
+            stores = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+            for name in sorted(stores & read_before):
+                reads = [n for n in tree.names_in(function, name) if isinstance(n.ctx, ast.Load)]
+                if not reads and _is_removable(tree, function, name):
+                    yield [without_statement(tree, s) for s in _settings(tree, function, name)]
 
 
 def _settings(tree: Tree, function: ast.FunctionDef, name: str) -> list[ast.stmt]:
