@@ -29,11 +29,15 @@ class Knobs:
     cap: Slot = ""  # (h) -> module (z) -> logits in place of the softcap
     z_loss: "0 <= float <= 1" = 0.0  # weight of the squared log-normaliser in what training minimises | 0 for off
     eval_cap: Slot = ""  # (h) -> module (z) -> logits, the cap outside training: without targets and with adapters
-    product: Slot = ""  # (h, x, weight, training) -> x Wᵀ of every linear, in place of the master cast to the activations
+    product: Slot = (
+        ""  # (h, x, weight, training) -> x Wᵀ of every linear, in place of the master cast to the activations
+    )
     embed_init: Slot = "tied_normal"  # (h, weight, rng) of the token table
     embed_norm: bool = True  # norm the embedding
     output_norm: Slot = ""  # (h) -> module in place of the norm before the head
-    mix_start: Slot = ""  # (h, layer) -> share of the stream that a block starts with, the embedding has the rest | "": all of it
+    mix_start: Slot = (
+        ""  # (h, layer) -> share of the stream that a block starts with, the embedding has the rest | "": all of it
+    )
     ln_scale: bool = False  # scale every normed block input by 1 / √(layer + 1)
     embed_pre: Chain = ()  # members change the embedding before its norm: (x, ids) -> x
     embed_post: Chain = ()  # … after its norm: (x, ids) -> x

@@ -9,7 +9,9 @@ from golf.parts.tags import tag
 
 class Knobs:
     order: Slot = "halves"  # (h, loop) -> layers that push a skip, layers that pop one
-    skip_row: Slot = ""  # (h, row) -> row of the skip tensors for the row-th layer that pops, None for no skip; "" as many as skips
+    skip_row: Slot = (
+        ""  # (h, row) -> row of the skip tensors for the row-th layer that pops, None for no skip; "" as many as skips
+    )
     skip_gates: bool = False  # blend skip and stream by a learned gate per channel instead of adding
     core: Chain = ()  # members run between the two halves, once loops are on: (x, blocks, flow) -> x, flow
 

@@ -24,8 +24,12 @@ class Knobs:
     after_step: Chain = ()  # members (h, model) are called with the clock after every step: averages
     export_weights: Slot = "raw_weights"  # (model, averages): puts the weights to export into the model
     parallel: Slot = "ddp"  # (env, model) -> model that averages the gradients over the ranks in its backward
-    at_loop: Slot = ""  # (h, model) is called once, before the first step of the looped order, where that is a step's number
-    product_in_validation: bool = False  # while training, validations multiply as training does | off: as evaluation does
+    at_loop: Slot = (
+        ""  # (h, model) is called once, before the first step of the looped order, where that is a step's number
+    )
+    product_in_validation: bool = (
+        False  # while training, validations multiply as training does | off: as evaluation does
+    )
     average_gradients: Slot = ""  # (env, model) does so after clipping, where `parallel` leaves it
     documents: Slot = ""  # (h, ids, clock) -> bounds of the documents that attention keeps apart in training
     validation: Slot = "plain"  # the evaluator of the float model, during training and at its end

@@ -41,6 +41,8 @@ def tiny(name: str, **values: Any) -> Recipe:
         values = {"cayley_levels": ((5, 4, 0), (7, 8, 16)), **values}
     if recipe.values["loop_whole_from"]:  # a step of each order
         values = {"iterations": 4, **values}
+    if recipe.values["loop_from_step"]:  # the same
+        values = {"loop_from_step": 2, **values}
     if recipe.values["adapters"]:  # a chunk is no longer than a window
         values = {"lora_chunk_tokens": 32, "lora_batch_docs": 16, **values}
     if "growing" in recipe.values["documents"]:  # the longest context is the training length

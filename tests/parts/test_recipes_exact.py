@@ -233,7 +233,7 @@ def test_the_stop_flag_asks_no_device_where_no_rank_must_agree(cap: float, elaps
 def test_validation_runs_the_layers_as_the_last_step_did(tiny_data: Path, tmp_path: Path, monkeypatch: Any) -> None:
     asked: list[bool] = []
     monkeypatch.setattr(
-        "golf.parts.train.validate", lambda h, env, log, model, stream, clock: asked.append(model.keywords["loop"])
+        "golf.parts.train.validate", lambda h, env, log, raw, model, stream, clock: asked.append(model.keywords["loop"])
     )
     run_library(tiny("pr1493", iterations=4, val_loss_every=1), tmp_path, monkeypatch, tiny_data, ("train",))
     assert asked == [

@@ -16,7 +16,9 @@ def bank_by_bank(h, tagged, weights):
     made = {}
     for kinds in BANKS:
         bank = [entry for entry in tagged if entry.name.endswith(tuple(f".{kind}.weight" for kind in kinds))]
-        bank = [entry for entry in bank if entry.name.startswith("blocks.") and entry.param.numel() > h.keep_float_numel]
+        bank = [
+            entry for entry in bank if entry.name.startswith("blocks.") and entry.param.numel() > h.keep_float_numel
+        ]
         if bank:
             quantizer, bits = quantizer_of(h, bank[0].tag.role)
             rows = torch.cat([weights[entry.name].float().cpu() for entry in bank])

@@ -43,7 +43,9 @@ class PhysicalLayer(nn.Module):
 
     def __init__(self, h, layer):
         super().__init__()
-        assert "Virtual" in str(h.route), '`PhysicalLayer` holds matrices only: set route = "virtual_layers.VirtualLayers"'
+        assert "Virtual" in str(h.route), (
+            '`PhysicalLayer` holds matrices only: set route = "virtual_layers.VirtualLayers"'
+        )
         assert not (h.adapters or h.head_gate or h.mlp_in or h.keep_first_value), (
             "virtual layers have no place for adapters, head_gate, mlp_in or keep_first_value"
         )
