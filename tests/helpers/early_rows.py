@@ -24,7 +24,7 @@ FILES: dict[str, tuple[str, dict[str, Any]]] = {
         {"num_layers": 4, "model_dim": 64, "mlp_mult": 2.0, "embed_dim": 22, "weight_group": 32, "train_seq_len": 48, "yarn_tokens": 96},
     ),
     "rv5": ("pr65b", {"num_layers": 4, "bigram_v5_buckets": 64, "bigram_v5_dim": 16}),
-    "dg_attention": ("pr542", {"num_layers": 5, "bigram_buckets": 64, "bigram_dim": 16, "rope_train_len": 0}),
+    "dg_attention": ("pr542", {"num_layers": 5, "bigram_buckets": 64, "bigram_dim": 16}),
     "overtone": ("pr60", {"vocab_size": 96, "rope_train_len": 48}),
     "eval_pr77": (
         "pr77",

@@ -6,7 +6,6 @@ square their signs say little. Computed here with ordinary products; bit kernels
 """
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from golf.parts.layers import CastedLinear, norm
