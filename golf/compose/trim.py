@@ -5,19 +5,25 @@
 2. A NamedTuple's field that nothing reads goes, and one that is always None is None.
 3. A test that this settles is resolved as the fold resolves it: also a field compared with a text that no call ever puts there.
 4. A loop over one member is that member; neighbours of an `if` that do the same are one; a method that only returns `self` is `self`.
-5. A local that is set and never read goes, where setting it has no effect.
+5. A local that is set and never read goes, where setting it has no effect; so does an attribute that is always None and never read.
+   `x = …` right before `return x` is `return …`.
+6. A docstring's sentence on a parameter goes with it (golf.compose.docstrings).
 
 Only what the file shows is believed (golf.compose.program): a function that is handed on as a value keeps its parameters.
 """
 
 import ast
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
+from golf.compose.docstrings import for_the_reader, without_sentence_on
 from golf.compose.edits import (
     Change,
     Edit,
     applied,
+    dedented,
     lines_of,
     replaced,
     settled,
@@ -49,7 +55,7 @@ def trim(
         if not done:
             break
         now |= {names[id(tree)]: text for tree, text in done}
-    return now
+    return {name: for_the_reader(text) for name, text in now.items()}
 
 
 # parameters -----------------------------------------------------------------------------------------------------------
@@ -63,7 +69,7 @@ def unread_parameters(program: Program) -> Iterator[Change]:
             name = parameter.arg
             if tree.names_in(target.node, name) or is_set(tree, target.node, name) or not program.is_closed(target):
                 continue
-            change = [without_parameter(tree, target.node, name)]
+            change = [without_parameter(tree, target.node, name), *without_sentence_on(tree, target.node, name)]
             for where, call in program.calls_of(target):
                 given = target.given(call)
                 if given is None or (name in given and not _may_go(where, given[name])):
@@ -88,6 +94,7 @@ def constant_parameters(program: Program) -> Iterator[Change]:
                 continue
             yield [
                 without_parameter(tree, target.node, parameter.arg),
+                *without_sentence_on(tree, target.node, parameter.arg),
                 *change,
                 *(replaced(tree, read, text) for read in reads),
             ]
@@ -240,6 +247,24 @@ def constant_attributes(program: Program) -> Iterator[Change]:
             reads = [node for _, node in mentions if node is not store]
             text = source(tree, setting.value)
             yield [without_statement(tree, setting), *(replaced(tree, read, text) for read in reads)]
+
+
+def unread_attributes(program: Program) -> Iterator[Change]:
+    """An attribute that is only ever set to None: what set it to something was not chosen."""
+    for mentions in program.attributes.values():
+        settings = [tree.parents[node] for tree, node in mentions]
+        if all(
+            isinstance(s, ast.Assign)
+            and len(s.targets) == 1
+            and isinstance(s.value, ast.Constant)
+            and s.value.value is None
+            for s in settings
+        ):
+            yield [
+                without_statement(tree, s)
+                for (tree, _), s in zip(mentions, settings, strict=True)
+                if isinstance(s, ast.stmt)
+            ]
 
 
 def inlined_functions(program: Program) -> Iterator[Change]:
@@ -452,6 +477,51 @@ def loops_of_one(program: Program) -> Iterator[Change]:
             yield [replaced(tree, node, made)]
 
 
+def plain_lists(program: Program) -> Iterator[Change]:
+    """`[x for x in y]` is `list(y)`: what it left out was not chosen."""
+    for tree in program.trees.values():
+        for node in tree.of(ast.ListComp):
+            each = node.generators[0]
+            if len(node.generators) > 1 or each.ifs or each.is_async or not isinstance(each.target, ast.Name):
+                continue
+            if isinstance(node.elt, ast.Name) and node.elt.id == each.target.id:
+                yield [replaced(tree, node, f"list({source(tree, each.iter)})")]
+
+
+def single_passes(program: Program) -> Iterator[Change]:
+    """`for loop in (False,):` is its body, once."""
+    for tree in program.trees.values():
+        for node in tree.of(ast.For):
+            only = (
+                node.iter.elts[0] if isinstance(node.iter, ast.Tuple | ast.List) and len(node.iter.elts) == 1 else None
+            )
+            if not isinstance(only, ast.Constant | ast.Name) or not isinstance(node.target, ast.Name) or node.orelse:
+                continue
+            if any(isinstance(n, ast.Break | ast.Continue) for s in node.body for n in ast.walk(s)):
+                continue
+            function = tree.function_of(node)
+            mentions = tree.names_in(function, node.target.id) if function else []
+            inside = [n for s in node.body for n in tree.names_in(s, node.target.id)]
+            if len(mentions) != len(inside) + 1 or any(not isinstance(n.ctx, ast.Load) for n in inside):
+                continue
+            if isinstance(only, ast.Name) and any(n.id == only.id for s in node.body for n in _stored(s)):
+                continue
+            body = dedented(tree, node.body, node.iter.end_lineno or node.lineno, node.col_offset)
+            if body is None:
+                continue
+            first, last = lines_of(tree, (node.iter.end_lineno or 0) + 1, node.body[-1].end_lineno or 0)
+            text = tree.data[first:last]
+            for read in sorted(inside, key=lambda n: -replaced(tree, n, "").start):
+                edit = replaced(tree, read, source(tree, only))
+                text = text[: edit.start - first] + edit.text.encode() + text[edit.end - first :]
+            kept = textwrap.indent(textwrap.dedent(text.decode()), " " * node.col_offset)
+            yield [Edit(tree, *lines_of(tree, node.lineno, node.body[-1].end_lineno or 0), kept)]
+
+
+def _stored(statement: ast.stmt) -> Iterator[ast.Name]:
+    return (n for n in ast.walk(statement) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load))
+
+
 def _with_member(tree: Tree, part: ast.expr, name: str, member: str) -> str:
     """An expression's text with the member in the place of the loop's variable; its `__name__` is its name."""
     text, (start, _) = source(tree, part).encode(), (replaced(tree, part, "").start, 0)
@@ -477,6 +547,34 @@ def dead_locals(program: Program) -> Iterator[Change]:
                 reads = [n for n in tree.names_in(function, name) if isinstance(n.ctx, ast.Load)]
                 if not reads and _is_removable(tree, function, name):
                     yield [without_statement(tree, s) for s in _settings(tree, function, name)]
+
+
+def returned_at_once(program: Program) -> Iterator[Change]:
+    """`x = …` and then `return x` is `return …`."""
+    for tree in program.trees.values():
+        for block in tree.blocks:
+            for setting, end in pairwise(block):
+                if not (isinstance(end, ast.Return) and isinstance(end.value, ast.Name)):
+                    continue
+                if not (
+                    isinstance(setting, ast.Assign)
+                    and len(setting.targets) == 1
+                    and end.lineno == (setting.end_lineno or 0) + 1
+                ):
+                    continue
+                target, function = setting.targets[0], tree.function_of(setting)
+                if not (isinstance(target, ast.Name) and target.id == end.value.id and function):
+                    continue
+                if len(tree.names_in(function, target.id)) == 2 and tree.scope_of(target) is function:
+                    start = replaced(tree, target, "").start
+                    value = replaced(tree, setting.value, "").start
+                    opening = (
+                        tree.data[start:value].partition(b"=")[2].strip().decode()
+                    )  # a parenthesis, where there is one
+                    yield [
+                        Edit(tree, start, value, f"return {opening}"),
+                        Edit(tree, *lines_of(tree, end.lineno, end.end_lineno or 0)),
+                    ]
 
 
 def _settings(tree: Tree, function: ast.FunctionDef, name: str) -> list[ast.stmt]:
@@ -508,9 +606,13 @@ RULES: tuple[Callable[[Program], Iterator[Change]], ...] = (
     unread_fields,
     needless_methods,
     constant_attributes,
+    unread_attributes,
     inlined_functions,
     loops_of_one,
+    plain_lists,
+    single_passes,
     equal_neighbours,
     needless_defaults,
     dead_locals,
+    returned_at_once,
 )
