@@ -1,7 +1,7 @@
 """Run a record again, unchanged: adopt its folder, lock what it needs, refuse a machine that cannot, start its script as published."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,14 +57,17 @@ def run_again(prepared: Prepared, seeds: str | None, view: View | None = None) -
     return obtained_of(prepared.submission)
 
 
-def rehearse(prepared: Prepared, seed: int = 1337) -> tuple[dict[str, RunResult], dict[str, RunResult]]:
+def rehearse(
+    prepared: Prepared, say: Callable[[str], None], seeds: tuple[int, int] = (1337, 42)
+) -> tuple[dict[str, RunResult], dict[str, RunResult]]:
     """The record's script twice, small and whole in a box on this CPU: the first run in the place of the record's own.
 
     A look at the flow; no number of it says anything of the record. GolfError where the script does not come to its end.
     """
     sides = []
-    for _ in range(2):
-        played = run_whole(prepared.submission, seed=seed).played
+    for seed in seeds:
+        say(f"seed {seed}: the whole script, small; minutes on a laptop")
+        played = run_whole(prepared.submission, seed=seed, text_seed=seeds[0]).played
         run = read_text(played.text, f"{prepared.submission.name} (small)").run
         if not played.ran or run is None or run.score is None:
             raise GolfError(

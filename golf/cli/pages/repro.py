@@ -38,8 +38,9 @@ def run(wanted: Wanted, *, json: bool, md: bool) -> Exit:
             return _print_lock(prepared, json=json, md=md)
         if wanted.smoke:
             talk(f"{MARK}: the first run stands for the record's own")
-            found = explain(*rehearse(prepared), notes=(MARK,))
-            return _print(record.label + ", small", found, json=json, md=md, result=False)
+            found = explain(*rehearse(prepared, talk), notes=(MARK,))
+            _print(record.label + ", small", found, json=json, md=md, result=False)
+            return Exit.OK  # it ran through; the verdict on two small runs is no verdict on the record
         from golf.cli.pages.live import view_for_terminal
 
         obtained = run_again(prepared, wanted.seeds, view_for_terminal())
