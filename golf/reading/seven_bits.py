@@ -48,13 +48,14 @@ def is_expression(node: ast.expr) -> bool:
 
 def value(node: ast.expr) -> bytes:
     """The bytes of an expression, without running it. Raises GolfError for characters that do not belong in it."""
-    text, size = (slot.value for slot in _slots(node))
+    held, size = (slot.value for slot in _slots(node))
+    text = str(held)
     bits = []
     for o in map(ord, text):
         if o >= 256 + 128 * len(LEFT_OUT) or 128 <= o < 256:
             raise GolfError(f"the payload does not unpack: a character {o} in seven bits", "the file is damaged")
         bits.append(f"{o:07b}" if o < 256 else f"{LEFT_OUT[o // 128 - 2]:07b}{o % 128:07b}")
-    return (int("".join(bits) or "0", 2) >> 1).to_bytes(size)
+    return (int("".join(bits) or "0", 2) >> 1).to_bytes(int(size))  # type: ignore[arg-type]
 
 
 def _slots(node: ast.expr) -> list[ast.Constant]:
