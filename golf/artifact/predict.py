@@ -164,6 +164,6 @@ def _wide_bytes(recipe: Recipe, tensors: list[Tensor]) -> int:
     if not wider:
         return 0
     table = max(wider, key=lambda t: (t.role == "embed", t.numel))
-    bits = math.log2((2 ** (values["awq_bits"] - 1) - 1) / (2 ** (table.bits - 1) - 1))
-    rows, columns = table.shape[0], min(values["awq_top_k"] * values["awq_group"], table.shape[1])
+    bits = math.log2((2 ** (int(values["awq_bits"]) - 1) - 1) / (2 ** (table.bits - 1) - 1))
+    rows, columns = table.shape[0], min(int(values["awq_top_k"]) * int(values["awq_group"]), table.shape[1])
     return round(rows * columns * bits / 8 + 2 * rows * SCALE_SHARE)

@@ -25,7 +25,7 @@ class Knobs:
 
 class Smoke:
     eval_seq_len = 128
-    val_batch_tokens = 16_384
+    val_batch_tokens = 4_096
 
 
 PROGRESS_SECONDS = 10  # between two lines of progress
