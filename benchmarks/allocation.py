@@ -26,7 +26,7 @@ from golf.parts.data import load_shard, shard_paths
 from golf.parts.model import GPT
 from golf.parts.quant import dequantize, load_weights, quantize
 from golf.parts.tags import collect
-from golf.parts.techniques.by_tensor import OutputGradients, fisher
+from golf.parts.techniques.by_tensor import OutputGradients
 from golf.recipe import load_recipe
 from golf.recipe.namespace import namespace
 
@@ -79,7 +79,9 @@ class Divergence:
         return total / count, gap / count
 
 
-def gradients(h: Any, env: CPU, model: Any, weights: Mapping[str, Any], names: list[str], batches: int) -> dict[str, torch.Tensor]:
+def gradients(
+    h: Any, env: CPU, model: Any, weights: Mapping[str, Any], names: list[str], batches: int
+) -> dict[str, torch.Tensor]:
     load_weights(model, {name: tensor.float() for name, tensor in weights.items()})
     found = OutputGradients(h, env, model, names)
     model.requires_grad_(False)
@@ -145,12 +147,19 @@ def tensors(run: Folder) -> None:
         alone = {n: w.float() for n, w in run.weights.items()} | {name: read[name].view_as(run.weights[name])}
         kl, _ = run.score(alone)
         cost = rounding_cost(
-            h, run.weights[name].float(), run.hessians[name], run.hessians[f"{name}:fisher"], getattr(h, f"{tag.role}_bits"), tag.role
+            h,
+            run.weights[name].float(),
+            run.hessians[name],
+            run.hessians[f"{name}:fisher"],
+            getattr(h, f"{tag.role}_bits"),
+            tag.role,
         )
         pairs.append((cost, kl))
         print(f"{run.seed},{name},{run.weights[name].numel()},{cost:.4e},{kl:.4e}", flush=True)
     x, y = np.log(np.array(pairs)).T
-    print(f"{len(pairs)} tensors: correlation of logarithms {np.corrcoef(x, y)[0, 1]:.3f}, spread of their ratio {np.std(y - x):.2f}")
+    print(
+        f"{len(pairs)} tensors: correlation of logarithms {np.corrcoef(x, y)[0, 1]:.3f}, spread of their ratio {np.std(y - x):.2f}"
+    )
 
 
 def main() -> None:
