@@ -6,6 +6,7 @@ section is named after the part that declares its knobs, so a reader knows the f
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -67,7 +68,7 @@ class Recipe:
         """Its chain as people tell it: a recipe that bears its parent's name is told once."""
         return tuple(name for i, name in enumerate(self.chain) if i == 0 or name != self.chain[i - 1])
 
-    @property
+    @cached_property
     def twin(self) -> Mapping[str, Any]:
         """The other values that the composed file must work with too: the small twin's, or for a twin the full ones."""
         return smoke_sizes(self) if self.full is None else self.full

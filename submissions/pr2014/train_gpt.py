@@ -683,7 +683,7 @@ class FusedMLP(torch.autograd.Function):
 
 
 def fused_mlp(u, up, down):
-    """A slot for `training_mlp`: u (B, T, C), up (hidden, C), down (C, hidden) -> (B, T, C)."""
+    """u (B, T, C), up (hidden, C), down (C, hidden) -> (B, T, C)."""
     if u.is_cuda:
         y = FusedMLP.apply(u.flatten(0, 1).bfloat16(), up.bfloat16(), down.bfloat16(), h.negative_slope)
         return y.view_as(u)
@@ -768,8 +768,6 @@ class SmearInput(nn.Module):
 # all layers. Their mean is what the head reads. `Lanes` (#1530) merges the skip of the first such layer into the first
 # lane alone, `MergedLanes` (#1529) before the lanes part; later skips go into the first lane in both.
 class Lanes(UNet):
-    """A slot for `route`."""
-
     def __init__(self):
         super().__init__()
         self.lane_keep = tag(
@@ -805,8 +803,6 @@ class Lanes(UNet):
 # them, and test-time adapters train with the model frozen. Two parameters and two stored values, kept so that the rows
 # have theirs.
 class AsymmetricCap(nn.Module):
-    """A slot for `eval_cap`."""
-
     def __init__(self):
         super().__init__()
         self.up = tag(nn.Parameter(torch.tensor(h.softcap)), group="untrained", role="control")
@@ -882,7 +878,7 @@ class FusedNats(torch.autograd.Function):
 
 
 def fused_cross_entropy(logits, targets):
-    """A slot for `training_nats`: logits (B, T, V) before the softcap, targets (B, T) -> nats (B, T)."""
+    """Logits (B, T, V) before the softcap, targets (B, T) -> nats (B, T)."""
     if logits.is_cuda:
         nats = FusedNats.apply(logits.flatten(0, 1), targets.flatten(), h.softcap)
     else:
@@ -965,7 +961,7 @@ def to_device(env, tokens):
 # text and a piece does not say how many. The file has the shards' format, one count a token. Without it nothing is
 # scored.
 def side_car_bytes(env, tokens):
-    """A slot for `target_bytes`: what `fineweb_val_bytes_*.bin` say of every token but the first."""
+    """What `fineweb_val_bytes_*.bin` say of every token but the first."""
     counts = np.concatenate([load_shard(path) for path in shard_paths(env, "val_bytes")]).astype(np.int64)
     if len(counts) != len(tokens):
         raise ValueError(
@@ -990,8 +986,6 @@ class Stream:
 # shard that is too short for all ranks' next spans is dropped. Attention keeps the documents apart by `documents`;
 # every token is a target, the next document's BOS too. The seed changes nothing.
 class PackedDocuments:
-    """A slot for `loader`."""
-
     def __init__(self, env):
         self.env = env
         self.paths = shard_paths(env, "train")
@@ -1224,7 +1218,6 @@ def context_length(clock):
 
 
 def growing_bounds(ids, clock):
-    """A slot for `documents`."""
     tokens = context_length(clock)
     if clock.context is None:
         clock.context = tokens, -h.context_warmup_steps  # training starts at its full rate
@@ -1234,7 +1227,7 @@ def growing_bounds(ids, clock):
 
 
 def warmdown_after_changes(clock):
-    """A slot for `lr_at`: the fractional warmdown, times the rise after the last change of the context."""
+    """The fractional warmdown, times the rise after the last change of the context."""
     factor = warmdown_by_fraction(clock)
     if clock.context is None:
         return factor
@@ -1248,12 +1241,12 @@ def warmdown_after_changes(clock):
 # communication with Newton–Schulz; weights are per layer and the updates travel as in `Muon`, whose `bf16_momentum`
 # rounds the gradients after they are averaged (the banked scripts before).
 def unwrapped(model):
-    """A slot for `parallel`: the model as it is."""
+    """The model as it is."""
     return model
 
 
 def average_all(env, model):
-    """A slot for `average_gradients`: one flat all-reduce per dtype, after each rank has clipped its own gradients."""
+    """One flat all-reduce per dtype, after each rank has clipped its own gradients."""
     if not env.distributed:
         return
     trained = [param for param in model.parameters() if param.tag.group != "untrained"]
@@ -1296,10 +1289,9 @@ def warm_up(env, log, model, trained, optimizers):
     for i in range(h.warmup_steps):
         take_step(env, trained, loader, optimizers, clock)
         log(f"warmup_step:{i + 1}/{h.warmup_steps}")
-    for loop in (False,):
-        for i in range(h.warmup_steps):
-            take_step(env, trained, loader, optimizers, clock, loop=loop)
-            log(f"loop_warmup_step:{i + 1}/{h.warmup_steps}")
+    for i in range(h.warmup_steps):
+        take_step(env, trained, loader, optimizers, clock, loop=False)
+        log(f"loop_warmup_step:{i + 1}/{h.warmup_steps}")
     with torch.no_grad():
         for name, param, _ in collect(model):
             param.copy_(start[name])
@@ -1362,7 +1354,7 @@ class EMA:
 
 
 def ema_weights(averages):
-    """Put the average into the model: a slot for `export_weights`."""
+    """Put the average into the model."""
     averages["EMA"].export()
 
 
@@ -1560,7 +1552,7 @@ def finish(env, log, model, clock, stop_reason, loss, compile_seconds):
 # Only k / limit matters: a Gaussian row costs 2.047 - log2(k / limit) bits a weight behind an entropy coder, so k is
 # the knob that trades bytes for error.
 def sdclip_scale(w, bits, role):
-    """(rows,) fp32 as the decoder will read it. hessian: (columns, columns) or None."""
+    """(rows,) fp32 as the decoder will read it."""
     sigmas = {"attn": h.attn_clip_sigmas, "mlp": h.mlp_clip_sigmas}
     sigmas |= {"table": h.table_clip_sigmas, "gate": h.table_clip_sigmas}
     scale = sigmas.get(role, h.embed_clip_sigmas) * w.std(dim=1) / (2 ** (bits - 1) - 1)
@@ -1654,8 +1646,6 @@ def quantizer_of(role):
 # matrices win. In every log that is one group of the tied embedding. Published effect: about −0.0003 BPB (PR #1908 on
 # PR #1855).
 class AWQLite:
-    """A slot for `wide_groups`."""
-
     @staticmethod
     def choose(tagged, weights, hessians):
         """{name: first columns of its chosen groups, int16}."""
@@ -1820,7 +1810,7 @@ def load_weights(model, weights):
 # Bytes laid out for general-purpose compressors: tensors of one type side by side, and in them first bytes first (PR
 # #1089).
 def to_planes(tensors):
-    """The tensors' bytes: types sorted by `order`, of every tensor first all low bytes, then the next, and so on."""
+    """The tensors' bytes: type after type, of every tensor first all low bytes, then the next, and so on."""
     pieces = []
     for tensor in sorted(tensors, key=lambda t: str(t.dtype)):
         values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
@@ -2327,7 +2317,7 @@ def share(env, count):
 
 
 def scored_targets(stream):
-    """How many targets every evaluator scores: the stream, and without `eval_tail` no tail shorter than a window, as the challenge counts."""
+    """How many targets every evaluator scores: no tail shorter than a window, as the challenge counts, unless the recipe scores it."""
     windows = (len(stream.tokens) - 1) // h.eval_seq_len
     if not windows:
         raise ValueError(f"{len(stream.tokens)} validation tokens are fewer than one window of {h.eval_seq_len} + 1")
