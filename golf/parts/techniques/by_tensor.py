@@ -32,7 +32,8 @@ class OutputGradients:
     """Mean square of the gradient of the loss at every output of the matrices, over tokens; targets are the model's own samples."""
 
     def __init__(self, h, env, model, names):
-        self.h, self.model = h, model
+        self.h = h
+        self.model = model
         modules = {f"{name}.weight": module for name, module in model.named_modules()}
         self.total = {name: torch.zeros(len(modules[name].weight), device=env.device) for name in names}
         self.rows = {name: torch.zeros((), device=env.device) for name in names}
@@ -67,7 +68,11 @@ class OutputGradients:
 
 
 def fisher(h, tagged, weights, hessians):
-    """{name: bits of its largest code, a real number} for the tensors with a Hessian and gradients; a step finer by half is a bit more."""
+    """{name: bits of its largest code, a real number} for the tensors with a Hessian and gradients; a step finer by half is a bit more.
+
+    Where no gradients were collected every tensor keeps its role's step: the Hessian alone does not say what the loss feels.
+    """
+    assert h.calibrate, "steps by sensitivity need Hessians and gradients, and nothing collects them: set calibrate"
     least, sizes, found = {}, {}, {}
     for name, _, tag in tagged:
         quantizer, bits = quantizer_of(h, tag.role)
