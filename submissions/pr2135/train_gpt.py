@@ -1560,7 +1560,7 @@ def error_feedback(hessian):
 
 def gptq_sdclip(w, hessian, bits, role):
     """SDClip scales; a tensor without a Hessian is rounded to nearest, which is what GPTQ does with an even one."""
-    limit = 2 ** (bits - 1) - 1
+    limit = int(2 ** (bits - 1) - 1)
     scale = sdclip_scale(w, bits, role)
     return coded(w, hessian, scale, -limit, limit), scale
 
@@ -2138,7 +2138,7 @@ class Trace:
         self.nats = torch.zeros(len(stream.target_bytes), dtype=torch.float64) if keep else None
         self.visits = torch.zeros(len(stream.target_bytes), dtype=torch.int32) if keep else None
         self.order = torch.full((len(stream.target_bytes),), -1, dtype=torch.int64) if keep else None
-        self.clock = 0
+        self.clock, self.own = 0, len(stream.target_bytes) / env.world_size  # targets of this rank
         self.begun = self.told = time.perf_counter()
 
     def add(self, nats, at):
@@ -2158,7 +2158,7 @@ class Trace:
         now = time.perf_counter()
         if self.env.rank == 0 and now - self.told > PROGRESS_SECONDS:
             self.told, elapsed_seconds = now, now - self.begun
-            share = self.tokens * self.env.world_size / len(self.stream.target_bytes)
+            share = self.tokens / self.own
             print(
                 f"eval_progress {self.name} {100 * share:.1f}% running_bpb:{self.bpb:.4f} elapsed:{elapsed_seconds:.0f}s "
                 f"eta:{max(elapsed_seconds / share - elapsed_seconds, 0):.0f}s",
@@ -2451,6 +2451,11 @@ def document_queue(stream):
     return sorted(batches, key=lambda batch: -int(batch[1][-1]))
 
 
+def own_targets(env, queue):
+    """Targets of this rank's batches, which documents of unlike length do not share out evenly."""
+    return max(sum(int(lengths.sum()) for _, lengths in queue[env.rank :: env.world_size]), 1)
+
+
 def adapt_documents(env, model, stream, trace, adapters, starts, lengths):
     """Score a batch of documents chunk by chunk; after each, one step of their adapters on its gradient."""
     optimizer = adapters.reset(len(starts))
@@ -2534,6 +2539,7 @@ def ttt_phased(env, model, stream, keep=False):
     trace = Trace(env, stream, "ttt_phased", "quantized_ttt_phased", keep)
     trace.tilt = TokenTilt(env, stream)
     queue, params, done = document_queue(stream), trainable(model), 0
+    trace.own = own_targets(env, queue)
     scored = list(accumulate(len(starts) for starts, _ in queue))  # documents, after each batch
     boundaries = [h.phased_docs * (phase + 1) // h.phased_phases for phase in range(h.phased_phases)]
     for boundary in [*boundaries, None]:
