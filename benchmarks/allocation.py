@@ -26,7 +26,7 @@ from golf.parts.data import load_shard, shard_paths
 from golf.parts.model import GPT
 from golf.parts.quant import dequantize, load_weights, quantize
 from golf.parts.tags import collect
-from golf.parts.techniques.by_tensor import OutputGradients
+from golf.parts.techniques.by_tensor import OutputGradients, rounding_cost
 from golf.recipe import load_recipe
 from golf.recipe.namespace import namespace
 
@@ -37,7 +37,7 @@ LOW_RANK = ['corrections=["LQER"]']
 TENSORS = ["steps=by_tensor.fisher"]
 METHODS = {
     "gptq": [], "+ trellis": TRELLIS, "+ low rank": LOW_RANK, "+ log scales": ["log_scales=true"], "+ tensors": TENSORS,
-    "+ tensors ±2.5": [*TENSORS, "step_octaves=2.5"], "+ tensors + trellis": TENSORS + TRELLIS,
+    "+ roles": TENSORS, "+ tensors ±2.5": [*TENSORS, "step_octaves=2.5"], "+ tensors + trellis": TENSORS + TRELLIS,
     "+ tensors + low rank": TENSORS + LOW_RANK, "+ all": [*TENSORS, *TRELLIS, *LOW_RANK, "log_scales=true"],
 }  # fmt: skip
 
@@ -121,22 +121,39 @@ class Folder:
             words += [f"{role}_bits={bits[role]}", f"{role}_clip_sigmas={sigmas}"]
         return self.h([*words, *more])
 
+    def by_role(self, h: Any, tagged: Any, weights: Any, hessians: Any) -> dict[str, float]:
+        """The best steps where all tensors of a role share one: what three dials of a recipe could reach."""
+        costs, sizes = dict.fromkeys(ROLES, 0.0), dict.fromkeys(ROLES, 0)
+        coded = [(name, tag.role) for name, _, tag in tagged if f"{name}:fisher" in hessians]
+        for name, role in coded:
+            bits = getattr(h, f"{role}_bits")
+            costs[role] += rounding_cost(
+                h, weights[name].float(), hessians[name], hessians[f"{name}:fisher"], bits, role
+            )
+            sizes[role] += weights[name].numel()
+        octaves = {role: math.log2(sizes[role] / costs[role]) / 2 for role in ROLES}
+        mean = sum(sizes[role] * octaves[role] for role in ROLES) / sum(sizes.values())
+        return {
+            name: min(1 + math.log2(1 + (2 ** (getattr(h, f"{role}_bits") - 1) - 1) / 2 ** (octaves[role] - mean)), 8.0)
+            for name, role in coded
+        }
+
     def made(self, h: Any) -> tuple[dict[str, Any], int]:
         tensors = quantize(h, self.tagged, self.weights, self.hessians)
         with tempfile.TemporaryDirectory() as scratch:
             return tensors, int(write_container(str(Path(scratch) / "model.golf"), tensors, {}, h.coder))
 
-    def point(self, dial: float, more: list[str]) -> tuple[int, float, float]:
+    def point(self, dial: float, method: str) -> tuple[int, float, float]:
         """(bytes, KL, nats lost)."""
-        h = self.dialled(dial, more)
+        h = self.dialled(dial, METHODS[method])
+        if method == "+ roles":
+            h.steps = self.by_role
         tensors, size = self.made(h)
         return size, *self.score(dequantize(h, tensors))
 
 
 def tensors(run: Folder) -> None:
     """Predicted and measured KL of every tensor quantized alone."""
-    from golf.parts.techniques.by_tensor import rounding_cost  # noqa: PLC0415
-
     h = run.dialled(1.0, [])
     quantized, _ = run.made(h)
     read = dequantize(h, quantized)
@@ -184,7 +201,7 @@ def main() -> None:
         curve: list[tuple[int, float]] = []
         for method in given.methods:
             for dial in DIALS:
-                size, kl, gap = run.point(dial, METHODS[method])
+                size, kl, gap = run.point(dial, method)
                 print(f"{run.seed},{method},{dial},{size},{kl:.6f},{gap:.6f}", flush=True)
                 if method == "gptq":
                     curve.append((size, math.log(kl)))

@@ -107,7 +107,9 @@ def test_the_cost_of_rounding_is_what_gptq_then_loses():
     codes, scale = gptq_sdclip(h, w, hessian, 6, "mlp")
     error = codes * scale[:, None] - w
     real = float((error @ hessian * error).sum()) / 2
-    assert rounding_cost(h, w, hessian, torch.ones(256), 6, "mlp") == pytest.approx(real, rel=0.1)  # damping is in the factor, not in the Hessian
+    assert rounding_cost(h, w, hessian, torch.ones(256), 6, "mlp") == pytest.approx(
+        real, rel=0.1
+    )  # damping is in the factor, not in the Hessian
     dead = hessian.clone()
     dead[:48] = dead[:, :48] = 0
     assert rounding_cost(h, w, dead, torch.ones(256), 6, "mlp") < rounding_cost(
