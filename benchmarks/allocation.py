@@ -91,6 +91,16 @@ def gradients(
     return {f"{name}:fisher": found.total[name] / found.rows[name].clamp(min=1) for name in names}
 
 
+class ByRole:
+    """`h` with another way to choose steps."""
+
+    def __init__(self, h: Any, steps: Any) -> None:
+        self.h, self.steps = h, steps
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.h, name)
+
+
 class Folder:
     """One run: its weights, Hessians and gradients, and what a setting makes of them."""
 
@@ -147,7 +157,7 @@ class Folder:
         """(bytes, KL, nats lost)."""
         h = self.dialled(dial, METHODS[method])
         if method == "+ roles":
-            h.steps = self.by_role
+            h = ByRole(h, self.by_role)
         tensors, size = self.made(h)
         return size, *self.score(dequantize(h, tensors))
 

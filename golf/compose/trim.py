@@ -477,6 +477,17 @@ def loops_of_one(program: Program) -> Iterator[Change]:
             yield [replaced(tree, node, made)]
 
 
+def plain_lists(program: Program) -> Iterator[Change]:
+    """`[x for x in y]` is `list(y)`: what it left out was not chosen."""
+    for tree in program.trees.values():
+        for node in tree.of(ast.ListComp):
+            each = node.generators[0]
+            if len(node.generators) > 1 or each.ifs or each.is_async or not isinstance(each.target, ast.Name):
+                continue
+            if isinstance(node.elt, ast.Name) and node.elt.id == each.target.id:
+                yield [replaced(tree, node, f"list({source(tree, each.iter)})")]
+
+
 def single_passes(program: Program) -> Iterator[Change]:
     """`for loop in (False,):` is its body, once."""
     for tree in program.trees.values():
@@ -598,6 +609,7 @@ RULES: tuple[Callable[[Program], Iterator[Change]], ...] = (
     unread_attributes,
     inlined_functions,
     loops_of_one,
+    plain_lists,
     single_passes,
     equal_neighbours,
     needless_defaults,

@@ -912,7 +912,7 @@ def average_all(env, model):
     """One flat all-reduce per dtype, after each rank has clipped its own gradients."""
     if not env.distributed:
         return
-    trained = [param for param in model.parameters()]
+    trained = list(model.parameters())
     grads = [param.grad for param in trained if param.grad is not None]
     for dtype in {grad.dtype for grad in grads}:
         same = [grad for grad in grads if grad.dtype == dtype]

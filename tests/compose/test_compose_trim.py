@@ -57,6 +57,10 @@ CASES = {
         "class A:\n    def __init__(self, n):\n        self.n = n\n        self.rest = None  # of others\n\ndef main(x):\n    return A(x).n\n",
         "class A:\n    def __init__(self, n):\n        self.n = n\n\n\ndef main(x):\n    return A(x).n\n",
     ),
+    "a list of everything": (
+        "def main(x):\n    return [y for y in x.all()]\n",
+        "def main(x):\n    return list(x.all())\n",
+    ),
     "a name for what is returned": (
         "def main(x):\n    y = (x\n         + 1)\n    return y\n",
         "def main(x):\n    return x + 1\n",

@@ -115,9 +115,7 @@ def blind(subject: Subject) -> Iterable[Result]:
     if trial is None:
         return
     found = trial.blind
-    if found is None:
-        if trial.left_out:
-            yield Result(State.UNKNOWN, f"E2 was left out ({'; '.join(trial.left_out)})", weak=True)
+    if found is None:  # left out, which a slow machine may do: no result takes nothing from what the other checks say
         return
     steady = [name for name in found.differing if name not in found.unstable]
     if trial.own_text:
