@@ -34,6 +34,9 @@ class Knobs:
     mlp_clip_sigmas: "0 < float <= 1000" = 12.85
     table_clip_sigmas: "0 < float <= 1000" = 20.0
     assign_bits: Slot = ""  # (h, tagged, hessians) -> {name: bits}, for mixed precision; "" by role
+    steps: Slot = (
+        ""  # (h, tagged, weights, hessians) -> {name: bits, a real number}: a step for every tensor; "" by role
+    )
     keep_float_numel: "0 <= int <= 1000000000" = 65_536  # tensors up to this many values are stored as fp16
     half_controls: bool = False  # control tensors as fp16 (#162 and after) | off: fp32 (the baseline, #65, #740)
     wide_groups: Slot = (
@@ -80,6 +83,8 @@ def quantize(h, tagged, weights, hessians, rank=0, world_size=1):
     tensors, turn = {}, 0
     if h.assign_bits:
         assigned = h.assign_bits(h, tagged, hessians)
+    if h.steps:
+        stepped = h.steps(h, tagged, weights, hessians)
     if h.wide_groups:
         wide = h.wide_groups.choose(h, tagged, weights, hessians)
     for name, _, tag in tagged:
@@ -90,6 +95,8 @@ def quantize(h, tagged, weights, hessians, rank=0, world_size=1):
             small = small and tag.role != "gate"
         if h.assign_bits:
             bits = assigned.get(name, bits)
+        if h.steps:
+            bits = stepped.get(name, bits)
         if tag.role == "control":
             tensors[name] = w.half() if h.half_controls else w
         elif small or quantizer is None:
