@@ -1,6 +1,7 @@
 """A stranger's script as a whole, small, on the CPU: laid out in the box, played, observed."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 from golf.challenge import SCRIPT
 from golf.files import files_below, sha256_of
 from golf.harness.box import Box, tail_of
+from golf.harness.inside.play import LOGS, TWIN_MARK, UNREAD_SECONDS
 from golf.harness.settings import SIZES, class_sizes, environment, names_read, published
 from golf.harness.texts import Ids, lay_data
 from golf.harness.vocabulary import Vocabulary
@@ -27,10 +29,9 @@ NOT_TAKEN = (
     "runs",
     "logs",
 )
-TEXTS = (".txt", ".log", ".md", ".json", ".csv", ".tsv", ".jsonl")
 MOST_FILE_BYTES = 64 << 20
 MOST_FILES = 200
-TRAIN_STEPS = int(SIZES["ITERATIONS"] + SIZES["WARMUP_STEPS"]) + 4  # of an optimizer; what steps on adapts
+MORE_STEPS = int(SIZES["WARMUP_STEPS"]) + 4  # of an optimizer beside its iterations; what steps on adapts
 LARGEST_LAID_BYTES = 64 << 20
 
 
@@ -56,7 +57,7 @@ class Wish:
 class Played:
     """What a play showed. text: all that it printed and logged; files: sha256 of every other file that it wrote, by name.
 
-    code: its exit code, None where it was stopped; read_back: files of its own that it read; events: their names, in order.
+    code: its exit code, None where it was stopped; unread: files that it wrote and nothing read; events: what was watched, in order.
     """
 
     code: int | None
@@ -67,6 +68,7 @@ class Played:
     text: str
     twin_text: str
     files: Mapping[str, str]
+    unread: tuple[str, ...]
     events: tuple[Mapping[str, Any], ...]
     left: int
 
@@ -87,6 +89,12 @@ class Played:
             (line for line in reversed(lines) if "Error" in line or "Exception" in line or "Exit" in line), None
         )
         return (told or (lines[-1] if lines else f"it ended with {self.code}"))[:300]
+
+    def twin_text_of(self, kind: str) -> str | None:
+        """What the last twin of a kind ("twin": it reads garbage; "disturbed") printed; None where there was none."""
+        parts = re.split(rf"(?m)^{re.escape(TWIN_MARK)}(\w+) .*$", self.twin_text)
+        found = [text for name, text in zip(parts[1::2], parts[2::2], strict=True) if name == kind]
+        return found[-1] if found else None
 
     def happened(self, event: str) -> list[Mapping[str, Any]]:
         """The events of a name."""
@@ -146,7 +154,7 @@ class Whole:
             ),
             "seed": wish.seed,
             "train_rate": wish.train_rate,
-            "train_steps": TRAIN_STEPS,
+            "train_steps": int(float(wish.extra.get("ITERATIONS", SIZES["ITERATIONS"]))) + MORE_STEPS,
             "late_rate": wish.late_rate,
             "quiet": wish.quiet,
             "twin": wish.twin,
@@ -155,10 +163,10 @@ class Whole:
         }
         answer = self.box.play(job, wish.seconds)
         self.played += 1
-        logs, files = _written(work, laid)
+        logs, files, unread = _written(work, laid)
         return Played(
             answer["code"], bool(answer["stopped"]), answer.get("why"), answer["seconds"], answer["cpu_seconds"],
-            _joined(answer["output"], logs), answer["twin_output"], files, tuple(answer["events"]), answer["left"],
+            _joined(answer["output"], logs), answer["twin_output"], files, unread, tuple(answer["events"]), answer["left"],
         )  # fmt: skip
 
 
@@ -177,10 +185,11 @@ def _joined(output: str, logs: list[str]) -> str:
     return output + ("\n" + "\n".join(rest) if rest else "")
 
 
-def _written(work: Path, laid: set[str]) -> tuple[list[str], dict[str, str]]:
-    """(texts of the logs, sha256 of the other files) that a play wrote; links and pipes are left alone."""
+def _written(work: Path, laid: set[str]) -> tuple[list[str], dict[str, str], tuple[str, ...]]:
+    """(texts of the logs, sha256 of the other files, those of them that nothing read) of a play; links and pipes are left alone."""
     logs: list[str] = []
     files: dict[str, str] = {}
+    unread: list[str] = []
     for place, folders, names in os.walk(work):
         folders[:] = sorted(name for name in folders if not os.path.islink(os.path.join(place, name)))
         for name in sorted(names):
@@ -188,11 +197,12 @@ def _written(work: Path, laid: set[str]) -> tuple[list[str], dict[str, str]]:
             short = str(path.relative_to(work))
             if short in laid or len(files) >= MOST_FILES or not _is_plain(path):
                 continue
-            if path.suffix in TEXTS:
+            if path.suffix in LOGS:
                 logs.append(tail_of(path))
             elif path.stat().st_size <= MOST_FILE_BYTES:
+                unread += [short] if path.stat().st_atime == UNREAD_SECONDS else []
                 files[short] = sha256_of(path.read_bytes())
-    return logs, files
+    return logs, files, tuple(unread)
 
 
 def _is_plain(path: Path) -> bool:

@@ -14,11 +14,10 @@ import numpy as np
 
 from golf.errors import GolfError
 from golf.harness.box import Box
-from golf.harness.inside.play import TWIN_MARK
 from golf.harness.texts import Ids, Text, periodic_ids, uniform_text
 from golf.harness.vocabulary import Vocabulary, mixed, of_model, words
 from golf.harness.whole import Played, Whole, Wish
-from golf.rules.experiments.kraft import CUT, Sums, byte_sums, sums
+from golf.rules.experiments.kraft import CUT, Sums, bits_nats, loss_nats, sums, total_nats
 from golf.rules.experiments.law import (
     DOUBTFUL_NATS,
     MOST_REPEATED_TARGETS,
@@ -44,6 +43,7 @@ SHORT: Mapping[str, str] = MappingProxyType({
     "TTT_CHUNK_TOKENS": "64", "TTT_CHUNK_SIZE": "64",
     "TRAIN_BATCH_TOKENS": "256", "VAL_BATCH_SIZE": "256", "VAL_BATCH_TOKENS": "256",
 })  # fmt: skip
+TRAINED, TRAINING_STEPS = "after training", 100
 CHEAP_SECONDS = 2.5  # CPU; of a run, so that the short form has room for more than one
 OVERHEAD_SECONDS = 0.02  # of a play, outside it
 
@@ -69,17 +69,18 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Reading:
-    """E3: whether the run read back what it wrote, and what its twin did that read garbage there.
+    """E3: whether the run read back what it wrote, and what its twins printed that read garbage there or loaded disturbed tensors.
 
-    wrote: files; read: of these, read back; used: whether tensors were unpacked or loaded at all; twin_scores: what the twin of the
-    last file printed all the same.
+    wrote: files; read: of these, read back; unread: of these, read by nothing, by their times of access; used: whether tensors were
+    unpacked or loaded at all; garbage, disturbed: the scores of that twin, None where there was none.
     """
 
     wrote: tuple[str, ...]
-    read: tuple[str, ...]
-    used: bool
-    twin_scores: tuple[Printed, ...]
-    twin_ran: bool
+    read: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    used: bool = False
+    garbage: tuple[Printed, ...] | None = None
+    disturbed: tuple[Printed, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,12 @@ class Trial:
     def convicted(self) -> bool:
         """Whether the score is no code's, by E1 or E5."""
         return bool(self.convictions) or (self.kraft is not None and self.kraft.convicts)
+
+    @property
+    def proven(self) -> bool:
+        """Whether E5 holds, and E1 of a trained model found nothing: an untrained one gives too little away for E5."""
+        trained = any(run.setting == TRAINED and run.gains for run in self.gained)
+        return self.kraft is not None and self.kraft.holds and trained and not self.beside
 
     @property
     def sees_nats(self) -> float | None:
@@ -238,6 +245,7 @@ class _Course:
                 ),
             ),
             ("E1 amplified", 1, self._amplified),
+            ("E1 after training", 5, self._trained),
             ("E2 blind artifact", 3, self._blind),
             ("E5 one more token", 2, lambda: (self._kraft_of_bits if self._bits_are_another() else self._kraft)(cuts)),
         ]
@@ -296,10 +304,11 @@ class _Course:
             ]
         read = tuple(Path(str(each["path"])).name for each in played.happened("read back"))
         used = any(played.happened(event) for event in ("unpacked", "loaded"))
-        last = played.twin_text.rpartition(TWIN_MARK)[2]
-        trial.reading = Reading(
-            tuple(played.files), read, used, tuple(printed_scores(last)), bool(played.happened("twin"))
+        garbage, disturbed = (
+            None if text is None else tuple(printed_scores(text))
+            for text in (played.twin_text_of("twin"), played.twin_text_of("disturbed"))
         )
+        trial.reading = Reading(tuple(played.files), read, played.unread, used, garbage, disturbed)
         return played
 
     def _gains(self, setting: str, text: Text, scores: Sequence[Printed]) -> list[Gain]:
@@ -359,6 +368,12 @@ class _Course:
             wish = Wish(seed=self.trial.seed, quiet=self.quiet, late_rate=AMPLIFIED**2)
             self._random("adaptation amplified more", self.large, wish)
 
+    def _trained(self) -> None:
+        """A model trained on random text at the published rates learned nothing but what its own input gives away: a mask that lets the
+        next token through, or a shift by one, is worth all that there is."""
+        sizes = {"ITERATIONS": str(TRAINING_STEPS), "TRAIN_BATCH_TOKENS": "256"}
+        self._random(TRAINED, mixed(SMALL_VOCABULARY), Wish(seed=self.trial.seed, train_rate=1.0, extra=sizes))
+
     def _default_rates(self) -> dict[str, str]:
         return {name: "0.01" for name in self.whole.names if name in ("TTT_LR", "SLOT_LR")}
 
@@ -393,8 +408,9 @@ class _Course:
             return
         for self.window in (SHORT_WINDOW, 1):
             trial.kraft = sums(
-                vocabulary, ids, self._cuts(count), lambda text: self._short(vocabulary, text, rate), trial.own_text
-            )
+                vocabulary, ids, self._cuts(count), lambda text: self._short(vocabulary, text, rate),
+                loss_nats if trial.own_text else total_nats,
+            )  # fmt: skip
             if trial.kraft.fault != CUT or not self.budget.allows(4):
                 break
 
@@ -405,7 +421,7 @@ class _Course:
         rare, common = vocabulary.ids[:1], replace(vocabulary, ids=vocabulary.ids[1:])
         for turn in range(count):
             ids = np.append(uniform_text(common, KRAFT_TARGETS - 30 * turn, trial.seed + turn).ids, rare)
-            trial.kraft = byte_sums(vocabulary, ids, (len(ids),), lambda text: self._short(vocabulary, text, 1.0))
+            trial.kraft = sums(vocabulary, ids, (len(ids),), lambda text: self._short(vocabulary, text, 1.0), bits_nats)
             if trial.kraft.convicts or not self.budget.allows(10):
                 break
 
