@@ -1,7 +1,6 @@
 """A stranger's script as a whole, small, on the CPU: laid out in the box, played, observed."""
 
 import os
-import re
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -40,7 +39,8 @@ class Wish:
     """How to play. train_rate, late_rate: factors on the rates of optimizers made before and after the first step; quiet: a
     factor on the tables over the vocabulary at the start, so that the untrained model predicts almost uniformly.
 
-    twin: "garbage" forks a twin that reads garbage where the run first reads back a file that it wrote. drawn: the text that a
+    twin: "garbage" forks a twin that reads garbage wherever the run reads back a file that it wrote; "disturbed" disturbs the tensors
+    that the run itself loads into its model after it wrote something. drawn: the text that a
     script gets that draws its own by `torch.randint`. extra: variables on top of all others.
     """
 
@@ -90,11 +90,11 @@ class Played:
         )
         return (told or (lines[-1] if lines else f"it ended with {self.code}"))[:300]
 
-    def twin_text_of(self, kind: str) -> str | None:
-        """What the last twin of a kind ("twin": it reads garbage; "disturbed") printed; None where there was none."""
-        parts = re.split(rf"(?m)^{re.escape(TWIN_MARK)}(\w+) .*$", self.twin_text)
-        found = [text for name, text in zip(parts[1::2], parts[2::2], strict=True) if name == kind]
-        return found[-1] if found else None
+    @property
+    def last_twin(self) -> str | None:
+        """What the twin printed that read garbage in the last file that was read back; None where there was none."""
+        parts = self.twin_text.split(f"\n{TWIN_MARK}")
+        return parts[-1] if len(parts) > 1 else None
 
     def happened(self, event: str) -> list[Mapping[str, Any]]:
         """The events of a name."""
@@ -117,6 +117,7 @@ class Whole:
         self.texts = [*sources, self.content.decode("utf-8", "replace"), *helpers]
         self.names = names_read(self.texts)
         self.shown = published(folder, self.names) if folder is not None else {}
+        self.half = False  # whether float16 is itself, not float32
         self.played = 0
 
     @staticmethod
@@ -158,6 +159,7 @@ class Whole:
             "late_rate": wish.late_rate,
             "quiet": wish.quiet,
             "twin": wish.twin,
+            "half": self.half,
             "drawn": val.tolist(),
             "vocab_size": vocabulary.size,
         }

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib
 import sys
 import types
 from importlib.machinery import ModuleSpec
@@ -54,6 +55,15 @@ PROPERTIES = types.SimpleNamespace(
 )  # fmt: skip
 
 
+REAL_HALF = (torch.float16, torch.Tensor.half, torch.nn.Module.half)
+
+
+def keep_half() -> None:
+    """Give float16 back, for scripts that lay out its two bytes by hand; bfloat16 stays float32."""
+    torch.float16 = torch.half = REAL_HALF[0]
+    torch.Tensor.half, torch.nn.Module.half = REAL_HALF[1], REAL_HALF[2]
+
+
 def patch_torch() -> None:
     """Replace what needs a GPU; the script's own arithmetic stays."""
     torch.set_num_threads(1)
@@ -72,6 +82,7 @@ def patch_torch() -> None:
     _patch_loading()
     _patch_optimizers()
     _patch_ranks()
+    _patch_packers()
     torch._dynamo = types.SimpleNamespace(
         config=types.SimpleNamespace(), reset=_nothing, disable=_identity, mark_dynamic=_nothing, mark_static=_nothing,
         allow_in_graph=_identity, maybe_mark_dynamic=_nothing, graph_break=_nothing,
@@ -139,6 +150,36 @@ def _patch_optimizers() -> None:
             _start(self, *args, **options)
 
         cls.__init__ = plain
+
+
+def _patch_packers() -> None:
+    """Compressors at a level that takes no time: the size of a small play's artifact says nothing."""
+    for name, option, level, where in (
+        ("brotli", "quality", 3, 2),
+        ("lzma", "preset", 0, 4),
+        ("bz2", "compresslevel", 1, 1),
+    ):
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            continue
+        real: Any = getattr(module, "compress")  # noqa: B009
+
+        @functools.wraps(real)
+        def fast(
+            data: Any,
+            *rest: Any,
+            _real: Any = real,
+            _option: str = option,
+            _level: int = level,
+            _at: int = where,
+            **options: Any,
+        ) -> Any:
+            if len(rest) < _at and not options.get("filters"):
+                options[_option] = _level
+            return _real(data, *rest, **options)
+
+        setattr(module, "compress", fast)  # noqa: B010
 
 
 def _patch_ranks() -> None:

@@ -39,7 +39,8 @@ class Watch:
 def play(job: Mapping[str, Any], events: int, twin_output: int) -> None:
     """Run the script of `job` to its end; raises what it raises.
 
-    job: script (path in the working folder), folder, environment, sizes, seed, train_rate, train_steps, late_rate, quiet, twin, drawn, vocab_size.
+    job: script (path in the working folder), folder, environment, sizes, seed, train_rate, train_steps, late_rate, quiet, twin, half, drawn,
+    vocab_size.
     """
     watch = Watch(events)
     os.chdir(job["folder"])
@@ -51,6 +52,10 @@ def play(job: Mapping[str, Any], events: int, twin_output: int) -> None:
     _compiler(job)
     _files(watch, job, twin_output)
     _torch(watch, job)
+    if job.get("half"):
+        from golf.harness.inside.cpu import keep_half
+
+        keep_half()
     path = os.path.join(job["folder"], job["script"])
     with open(path, encoding="utf-8", errors="replace") as source:
         text = source.read()
@@ -154,17 +159,16 @@ def _compiler(job: Mapping[str, Any]) -> None:
 
 
 class ReadBack:
-    """What the run reads of what it wrote. There a twin is forked that reads garbage instead; where tensors are loaded after something
-    was written, another one whose tensors are disturbed."""
+    """What the run reads of what it wrote: there a twin is forked that reads garbage instead. A play that is to be disturbed gets other
+    tensors wherever it loads some into a model after it wrote something."""
 
     def __init__(self, watch: Watch, job: Mapping[str, Any], output: int) -> None:
         self.watch, self.here, self.output = watch, job["folder"], output
         self.laid = {os.path.join(folder, name) for folder, _, names in os.walk(self.here) for name in names}
-        self.twins = job.get("twin") == "garbage"
+        self.twins = job.get("twin")
         self.vocab_size = job["vocab_size"]
         self.read: set[str] = set()
-        self.loads = 0
-        self.wrote = self.disturbs = False
+        self.wrote = False
         self.instead: dict[str, str] = {}  # in a twin: what to open in place of a path
 
     def is_written(self, path: str) -> bool:
@@ -183,7 +187,8 @@ class ReadBack:
         elif path not in self.read:
             self.read.add(path)
             self.watch.tell("read back", path=path)
-            if self.twins and len(self.read) <= MOST_TWINS and os.path.isfile(path) and self._fork("twin", path):
+            fits = self.twins == "garbage" and len(self.read) <= MOST_TWINS and os.path.isfile(path)
+            if fits and self._fork("garbage", path):
                 with io.FileIO(path) as stream:
                     size = len(stream.readall())
                 with io.FileIO(self._aside(path), "w") as stream:
@@ -208,14 +213,13 @@ class ReadBack:
             pass
 
     def loading(self, module: Any, state: Any) -> Any:
-        """The tensors to load into a module: in a twin of its own, disturbed."""
+        """The tensors to load into a module, or disturbed ones."""
         self.watch.tell("loaded")
         is_model = any(self.vocab_size in getattr(each, "shape", ()) for each in module.parameters())
-        if self.twins and self.wrote and is_model and not self.instead and self.loads < MOST_TWINS:
-            self.loads += 1
-            if self._fork("disturbed", f"load{self.loads}"):
-                self.disturbs = True
-        return {name: _disturbed(each) for name, each in state.items()} if self.disturbs else state
+        disturbs = self.twins == "disturbed" and self.wrote and is_model
+        if disturbs:
+            self.watch.tell("disturbed")
+        return {name: _disturbed(each) for name, each in state.items()} if disturbs else state
 
     def _aside(self, path: str) -> str:
         return self.instead.setdefault(
@@ -235,7 +239,7 @@ class ReadBack:
             except ChildProcessError:
                 pass
             return False
-        self.twins = False
+        self.twins = None
         self.instead[""] = ""
         self.watch.count = MOST_EVENTS  # the twin's events are not the play's
         quiet = os.open(os.devnull, os.O_WRONLY)

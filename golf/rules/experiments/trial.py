@@ -37,7 +37,7 @@ BUDGET_SECONDS: Mapping[str, float] = {"quick": 30.0, "default": 120.0, "deep": 
 AMPLIFIED, QUIET = 30.0, 0.3
 DEFICIT_NATS = 20.0
 MISCOUNT = 0.03  # of the bytes: what an untrained model lacks makes them fewer, never more
-MOST_RATES, TELLS_NATS = 5, 0.01
+MOST_RATES, LEAST_RATE, TELLS_NATS = 5, 4.0, 0.01
 SOME_NATS, LONGER, LONGEST = 2.0, 4, 16  # chance gives a lawful score that much in one of eight runs
 MOST_NATS = 12.0  # a target: beyond, what adapts has run away
 SHORT_WINDOW = 32
@@ -238,6 +238,9 @@ class _Course:
         if self._bits_are_another():
             steps.append(("E1 on bytes", 1, self._bytes))
         cuts = 1 if quick else 4 if deep else 2
+        if quick:
+            wish = Wish(seed=self.trial.seed)
+            steps.append(("E1 on a longer text", 1, lambda: self._random("random text, longer", self.large, wish)))
         steps += [
             (
                 f"E1 with {SMALL_VOCABULARY} tokens",
@@ -249,6 +252,7 @@ class _Course:
             ("E1 after training", 5, self._trained),
             ("E1 amplified", 1, self._amplified),
             ("E2 blind artifact", 3, self._blind),
+            ("E3 with disturbed tensors", 1, self._disturbed),
             ("E5 one more token", 2, lambda: (self._kraft_of_bits if self._bits_are_another() else self._kraft)(cuts)),
         ]
         if deep:
@@ -277,7 +281,7 @@ class _Course:
         cost = (played.cpu_seconds or played.seconds) + OVERHEAD_SECONDS
         self.budget.spend(cost)
         if len(val) > TARGETS // 2:
-            self.budget.run_seconds = cost
+            self.budget.run_seconds = cost * max(TARGETS / len(val), 0.5)
         self.last_seconds = cost
         self.trial.processes_left = max(self.trial.processes_left, played.left)
         self.trial.late_optimizers |= bool(played.happened("late optimizer"))
@@ -289,9 +293,13 @@ class _Course:
     def _first(self) -> Played | None:
         """E1, E3 and E4 in one run."""
         trial = self.trial
-        text = uniform_text(self.large, TARGETS + trial.seed % ODD_TARGETS, trial.seed)
-        played = self._play(self.large, text.ids, Wish(seed=trial.seed, twin="garbage"))
-        trial.scores = tuple(printed_scores(played.text))
+        few = TARGETS // 2 if trial.depth == "quick" else TARGETS
+        text = self.first_text = uniform_text(self.large, few + trial.seed % ODD_TARGETS, trial.seed)
+        for self.whole.half in (False, True):
+            played = self._play(self.large, text.ids, Wish(seed=trial.seed, twin="garbage"))
+            trial.scores = tuple(printed_scores(played.text))
+            if any(_is_number(score) for score in trial.scores) or not self._may_hang_on_half(played):
+                break
         if not played.ran or not trial.scores:
             trial.fault = played.fault or "it prints no score of a form that is known"
             return None
@@ -306,12 +314,22 @@ class _Course:
             ]
         read = tuple(Path(str(each["path"])).name for each in played.happened("read back"))
         used = any(played.happened(event) for event in ("unpacked", "loaded"))
-        garbage, disturbed = (
-            None if text is None else tuple(printed_scores(text))
-            for text in (played.twin_text_of("twin"), played.twin_text_of("disturbed"))
-        )
-        trial.reading = Reading(tuple(played.files), read, played.unread, used, garbage, disturbed)
+        garbage = None if played.last_twin is None else tuple(printed_scores(played.last_twin))
+        trial.reading = Reading(tuple(played.files), read, played.unread, used, garbage)
         return played
+
+    def _may_hang_on_half(self, played: Played) -> bool:
+        """Whether the script uses float16 and failed, or scored no number: it may lay out its bytes by hand."""
+        used = any("float16" in text.replace("bfloat16", "") or ".half()" in text for text in self.whole.texts)
+        return used and not played.stopped
+
+    def _disturbed(self) -> None:
+        """E3 with disturbed tensors: the same text and seed, so that another score comes from the tensors alone."""
+        trial, reading = self.trial, self.trial.reading
+        assert reading is not None
+        played = self._play(self.large, self.first_text.ids, Wish(seed=trial.seed, twin="disturbed"))
+        if played.happened("disturbed"):
+            trial.reading = replace(reading, disturbed=tuple(printed_scores(played.text)) if played.ran else ())
 
     def _gains(self, setting: str, text: Text, scores: Sequence[Printed]) -> list[Gain]:
         known = text.targets if self.trial.own_text else None
@@ -377,6 +395,8 @@ class _Course:
                 return
             if gain < min(gained, 0.0) - DEFICIT_NATS:
                 high = factor
+                if low == 1.0 and factor < LEAST_RATE:
+                    break
             elif gain < gained - TELLS_NATS:
                 break
             else:
@@ -508,6 +528,10 @@ class _Course:
             self._random(
                 "four times as long", self.large, Wish(seed=self.trial.seed + 7, quiet=self.quiet), LONGER * TARGETS
             )
+
+
+def _is_number(score: Printed) -> bool:
+    return any(value is not None and math.isfinite(value) for value in (score.loss, score.bpb))
 
 
 def _is_rate(text: str) -> bool:
