@@ -442,7 +442,9 @@ class _Follower:
             return self.made(name, arguments, keywords)
         elsewhere = MODEL_NAME.search(name) and name[:1].isupper() and not isinstance(node.func, ast.Attribute)
         if elsewhere or LAYER.search(path):
-            return self.thing("module") | replace(given, things=given.things if LAYER.search(path) else frozenset(), function=None, number=None)
+            return self.thing("module") | replace(
+                given, things=given.things if LAYER.search(path) else frozenset(), function=None, number=None
+            )
         learner = frozenset(each for each in function.things if self.kinds[each] in ("module", "tensor"))
         if name in SAME and learner:
             return replace(function, things=learner, windows=frozenset(), nats=frozenset(), function=None, number=None)

@@ -315,6 +315,15 @@ def _files(watch: Watch, job: Mapping[str, Any], twin_output: int) -> None:
     torch.nn.Module.load_state_dict = lambda self, state, *rest, **options: plain(
         self, back.loading(self, state), *rest, **options
     )
+    from sentencepiece import SentencePieceProcessor
+
+    plain_model = SentencePieceProcessor.LoadFromFile  # opened by its own library
+
+    def model_loaded(self: Any, path: Any) -> Any:
+        watch.tell("open", path=str(path))
+        return plain_model(self, path)
+
+    setattr(SentencePieceProcessor, "LoadFromFile", model_loaded)  # noqa: B010
     for module, names in (
         ("zlib", ("decompress",)),
         ("lzma", ("decompress",)),
