@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from golf.challenge import SCRIPT
+from golf.data.side_car import SPLIT
 from golf.files import files_below, sha256_of
 from golf.harness.box import Box, tail_of
 from golf.harness.inside.play import LOGS, TWIN_MARK, UNREAD_SECONDS
@@ -101,6 +102,14 @@ class Played:
         return [each for each in self.events if each["event"] == event]
 
 
+@dataclass(frozen=True)
+class Way:
+    """What a script is told of the machine. half: float16 is itself, not float32; is_cuda: tensors say that they lie on a GPU."""
+
+    half: bool = False
+    is_cuda: bool = True
+
+
 class Whole:
     """A script with the files beside it, ready to be played in a box any number of times, always in the same place."""
 
@@ -117,8 +126,19 @@ class Whole:
         self.texts = [*sources, self.content.decode("utf-8", "replace"), *helpers]
         self.names = names_read(self.texts)
         self.shown = published(folder, self.names) if folder is not None else {}
-        self.half = False  # whether float16 is itself, not float32
+        self.way = Way()
         self.played = 0
+
+    def ways(self) -> list[Way]:
+        """The ways to play it, the usual one first: then with two bytes of float16, which some lay out by hand, then with what it does
+        where there is no GPU, which may be the plain twin of a kernel."""
+        text = "\n".join(self.texts)
+        found = [Way()]
+        if ".half()" in text or "float16" in text.replace("bfloat16", ""):
+            found.append(Way(half=True))
+        if "is_cuda" in text:
+            found.append(Way(is_cuda=False))
+        return found
 
     @staticmethod
     def _beside(script: Path, folder: Path) -> dict[str, bytes]:
@@ -136,7 +156,8 @@ class Whole:
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_bytes(content)
         (work / SCRIPT).write_bytes(self.content)
-        paths = lay_data(data, vocabulary, train, val)
+        side_car = any(SPLIT in text for text in self.texts)
+        paths = lay_data(data, vocabulary, train, val, side_car=side_car)
         link = work / "data"
         if not link.exists():
             link.symlink_to(data)
@@ -144,7 +165,7 @@ class Whole:
         home = str(self.box.place / "home")
         variables = {
             "PATH": "/usr/bin:/bin", "HOME": home, "TMPDIR": home, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0",
-            **environment(self.names, self.shown), **paths, "SEED": str(wish.seed), **wish.extra,
+            **environment(self.names, self.shown), **({"CASEOPS_ENABLED": "1"} if side_car else {}), **paths, "SEED": str(wish.seed), **wish.extra,
         }  # fmt: skip
         job = {
             "script": SCRIPT,
@@ -159,7 +180,8 @@ class Whole:
             "late_rate": wish.late_rate,
             "quiet": wish.quiet,
             "twin": wish.twin,
-            "half": self.half,
+            "half": self.way.half,
+            "is_cuda": self.way.is_cuda,
             "drawn": val.tolist(),
             "vocab_size": vocabulary.size,
         }

@@ -39,8 +39,8 @@ class Watch:
 def play(job: Mapping[str, Any], events: int, twin_output: int) -> None:
     """Run the script of `job` to its end; raises what it raises.
 
-    job: script (path in the working folder), folder, environment, sizes, seed, train_rate, train_steps, late_rate, quiet, twin, half, drawn,
-    vocab_size.
+    job: script (path in the working folder), folder, environment, sizes, seed, train_rate, train_steps, late_rate, quiet, twin, half, is_cuda,
+    drawn, vocab_size.
     """
     watch = Watch(events)
     os.chdir(job["folder"])
@@ -124,7 +124,7 @@ def _compiler(job: Mapping[str, Any]) -> None:
         if foreign and (name.startswith(job["folder"]) or (name.startswith("<") and not name.startswith("<frozen"))):
             text = source.decode("utf-8", "replace") if isinstance(source, bytes) else source
             try:
-                source = for_cpu(text, name, job["sizes"])
+                source = for_cpu(text, name, job["sizes"], is_cuda=job.get("is_cuda", True))
             except (SyntaxError, ValueError, RecursionError):
                 pass  # the real compiler says what is wrong
         return real(source, filename, mode, flags, *rest, **options)

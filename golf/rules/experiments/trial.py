@@ -295,10 +295,11 @@ class _Course:
         trial = self.trial
         few = TARGETS // 2 if trial.depth == "quick" else TARGETS
         text = self.first_text = uniform_text(self.large, few + trial.seed % ODD_TARGETS, trial.seed)
-        for self.whole.half in (False, True):
+        for way in self.whole.ways():
+            self.whole.way = way
             played = self._play(self.large, text.ids, Wish(seed=trial.seed, twin="garbage"))
             trial.scores = tuple(printed_scores(played.text))
-            if any(_is_number(score) for score in trial.scores) or not self._may_hang_on_half(played):
+            if played.stopped or (played.ran and any(_is_number(score) for score in trial.scores)):
                 break
         if not played.ran or not trial.scores:
             trial.fault = played.fault or "it prints no score of a form that is known"
@@ -317,11 +318,6 @@ class _Course:
         garbage = None if played.last_twin is None else tuple(printed_scores(played.last_twin))
         trial.reading = Reading(tuple(played.files), read, played.unread, used, garbage)
         return played
-
-    def _may_hang_on_half(self, played: Played) -> bool:
-        """Whether the script uses float16 and failed, or scored no number: it may lay out its bytes by hand."""
-        used = any("float16" in text.replace("bfloat16", "") or ".half()" in text for text in self.whole.texts)
-        return used and not played.stopped
 
     def _disturbed(self) -> None:
         """E3 with disturbed tensors: the same text and seed, so that another score comes from the tensors alone."""
