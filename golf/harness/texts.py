@@ -77,9 +77,11 @@ def lay_data(folder: Path, vocabulary: Vocabulary, train: Ids, val: Ids, *, side
     model.parent.mkdir(parents=True, exist_ok=True)
     write_shard(data / "fineweb_train_000000.bin", train)
     write_shard(data / "fineweb_val_000000.bin", val)
+    counts = data / f"fineweb_{SPLIT}_000000.bin"
     if side_car:
-        counts = np.append(0, text_of(vocabulary, val).target_bytes)
-        write_shard(data / f"fineweb_{SPLIT}_000000.bin", np.where(val == BOS, 0, counts))
+        write_shard(counts, np.where(val == BOS, 0, np.append(0, text_of(vocabulary, val).target_bytes)))
+    else:
+        counts.unlink(missing_ok=True)  # of a script that was played here before
     model.write_bytes(vocabulary.model)
     return {
         "DATA_PATH": str(data),

@@ -1,12 +1,16 @@
 """What plays of whole small scripts show: which products are read back and by which route, what the loaded tensors decide, what adapts
 by hand, and what a trained model's own input gives away."""
 
+from types import SimpleNamespace
+
 import pytest
+import torch
 
 from golf.harness.box import Box, standing
+from golf.harness.inside.cpu import attention_varlen
 from golf.harness.texts import uniform_text
 from golf.harness.vocabulary import mixed
-from golf.harness.whole import Whole, Wish
+from golf.harness.whole import Way, Whole, Wish
 from golf.rules.experiments.law import gain_of
 from golf.rules.experiments.printed import printed_scores
 
@@ -77,13 +81,15 @@ TEXT, TRAIN = uniform_text(VOCABULARY, 2048, 3), uniform_text(VOCABULARY, 8000, 
 def play(tmp_path_factory):
     with Box() as box:
 
-        def one(changes, **wish):
+        def one(changes, way=Way(), **wish):  # noqa: B008
             text = SCRIPT
             for name, part in {**WHOLE, **changes}.items():
                 text = text.replace(name, part)
             script = tmp_path_factory.mktemp("script") / "train_gpt.py"
             script.write_text(text)
-            played = Whole(box, script, None, sources=(text,)).play(VOCABULARY, TRAIN.ids, TEXT.ids, Wish(**wish))
+            whole = Whole(box, script, None, sources=(text,))
+            whole.way = way
+            played = whole.play(VOCABULARY, TRAIN.ids, TEXT.ids, Wish(**wish))
             assert played.ran, played.text[-800:]
             return played
 
@@ -104,6 +110,47 @@ def test_a_twin_reads_garbage_where_the_run_reads_its_product(play, changes):
     assert played.unread == () and played.happened("read back")
     assert played.last_twin is not None
     assert [each.loss for each in printed_scores(played.last_twin)] != [loss_of(played)]
+
+
+def test_what_is_laid_for_a_script_hangs_on_what_it_reads(play):
+    counts = "np.fromfile(os.environ['DATA_PATH'] + '/fineweb_val_bytes_000000.bin', '<u2', offset=1024)"
+    shown = play({"KEEP": f"open('sum.txt', 'w').write(str(int({counts}.sum())))", "READ": ""})
+    assert str(TEXT.text_bytes) in shown.text.split()
+    assert (
+        "side-car"
+        in play({"READ": "print('no side-car' if len(glob.glob(os.environ['DATA_PATH'] + '/*')) == 2 else '')"}).text
+    )
+
+
+KERNEL = """
+import triton, triton.language as tl
+from torch.nn.attention.varlen import varlen_attn
+SIZE = tl.constexpr(8)
+@triton.jit
+def kernel(x): tl.store(x, tl.load(x))
+if TENSOR: kernel[(SIZE.value,)](net.table)
+"""
+
+
+def test_a_kernel_gives_way_to_the_twin_that_a_script_has_for_the_cpu(play, tmp_path):
+    assert play({"READ": KERNEL.replace("TENSOR", "False")}).ran, "defined and not launched"
+    with pytest.raises(AssertionError, match="the Triton kernel kernel has no twin here"):
+        play({"READ": KERNEL.replace("TENSOR", "net.table.is_cuda")})
+    assert play({"READ": KERNEL.replace("TENSOR", "net.table.is_cuda")}, way=Way(is_cuda=False)).ran
+    ways = Whole.ways(SimpleNamespace(texts=["x.half() if x.is_cuda else x"]))
+    assert ways == [Way(), Way(half=True), Way(is_cuda=False)]
+
+
+@pytest.mark.parametrize("causal", [{"causal": True}, {"window_size": (-1, 0)}])
+def test_attention_over_documents_is_attention_of_each(causal):
+    torch.manual_seed(0)
+    q, k, v = torch.randn(10, 4, 8), torch.randn(10, 2, 8), torch.randn(10, 2, 8)
+    found = attention_varlen(q, k, v, torch.tensor([0, 4, 10]), torch.tensor([0, 4, 10]), 6, 6, **causal)
+    k, v = k.repeat_interleave(2, 1), v.repeat_interleave(2, 1)
+    for a, b in ((0, 4), (4, 10)):
+        scores = torch.einsum("qhd,khd->hqk", q[a:b], k[a:b]) / 8**0.5
+        weights = scores.masked_fill(torch.ones(b - a, b - a).triu(1).bool(), float("-inf")).softmax(-1)
+        torch.testing.assert_close(found[a:b], torch.einsum("hqk,khd->qhd", weights, v[a:b]))
 
 
 def test_what_nothing_read_is_told_by_its_time_of_access(play):
