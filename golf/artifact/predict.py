@@ -11,7 +11,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
 
-from golf.artifact.estimate import Estimate, predict_bytes, tensor_bytes
+from golf.artifact.estimate import SCALE_SHARE, Estimate, predict_bytes, tensor_bytes
 from golf.artifact.spread import Training, deviation
 from golf.errors import GolfError
 from golf.recipe import Recipe, load_recipe
@@ -176,9 +176,27 @@ def training_of(recipe: Recipe) -> Training | None:
 
 
 def _correction_bytes(recipe: Recipe, tensors: list[Tensor]) -> int:
-    """Low-rank corrections of the largest tensors: a rank's left factor at 1.4 bits a value, its right one at 3.4, scales."""
+    """Beside codes and scales: low-rank corrections of the largest tensors, and columns with more bits than their matrix."""
+    return _low_rank_bytes(recipe, tensors) + _wide_bytes(recipe, tensors)
+
+
+def _low_rank_bytes(recipe: Recipe, tensors: list[Tensor]) -> int:
+    """A rank's left factor at 1.4 bits a value, its right one at 3.4, scales."""
     if not any(str(member).endswith("LQER") for member in recipe.values.get("corrections", ())):
         return 0
     largest = sorted((t for t in tensors if t.bits), key=lambda t: -t.numel)[: recipe.values["lqer_top_k"]]
     rank, group = int(recipe.values["lqer_rank"]), int(recipe.values["lqer_group"])
     return rank * round(sum(t.shape[0] * 1.4 / 8 + t.shape[1] * (3.4 / 8 + 2 / group) for t in largest))
+
+
+def _wide_bytes(recipe: Recipe, tensors: list[Tensor]) -> int:
+    """Groups of columns in finer steps, with a second scale a row. Taken to lie in the embedding, as in every public log of AWQ-lite,
+    else in the largest matrix."""
+    values = recipe.values
+    wider = [t for t in tensors if values.get("wide_groups") and 0 < t.bits < values["awq_bits"]]
+    if not wider:
+        return 0
+    table = max(wider, key=lambda t: (t.role == "embed", t.numel))
+    bits = math.log2((2 ** (int(values["awq_bits"]) - 1) - 1) / (2 ** (table.bits - 1) - 1))
+    rows, columns = table.shape[0], min(int(values["awq_top_k"]) * int(values["awq_group"]), table.shape[1])
+    return round(rows * columns * bits / 8 + 2 * rows * SCALE_SHARE)

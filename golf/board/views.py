@@ -9,6 +9,7 @@ from golf.board.rows import STATUSES, Row, official, recipe_of_row
 from golf.challenge import TRACKS
 from golf.errors import GolfError
 from golf.recipe.files import shipped_recipes
+from golf.stats import sample_sd
 
 # other names under which people look for a technique
 ALIASES = {
@@ -17,6 +18,17 @@ ALIASES = {
     "ngram": "token_ngram_tilt",
     "parallel": "parallel_residual",
 }
+
+
+def measured(row: Row) -> tuple[str, ...]:
+    """n, sample sd, bytes of the worst seed, mean steps, ms a step, seconds of the evaluation; "" for what is not known."""
+    sd = sample_sd([bpb for bpb, _ in row.seeds.values()])
+    facts = [row.stats.get(name) for name in ("bytes", "steps", "step_ms", "eval_seconds")]
+    return (
+        str(len(row.seeds) or ""),
+        "" if sd is None else f"{sd:.5f}",
+        *("" if fact is None else f"{fact:g}" if fact < 1e6 else str(fact) for fact in facts),
+    )
 
 
 def choose(

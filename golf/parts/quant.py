@@ -34,6 +34,9 @@ class Knobs:
     mlp_clip_sigmas: "0 < float <= 1000" = 12.85
     table_clip_sigmas: "0 < float <= 1000" = 20.0
     assign_bits: Slot = ""  # (h, tagged, hessians) -> {name: bits}, for mixed precision, 16 for fp16; "" by role
+    steps: Slot = (
+        ""  # (h, tagged, weights, hessians) -> {name: bits, a real number}: a step for every tensor; "" by role
+    )
     keep_float_numel: "0 <= int <= 1000000000" = 65_536  # tensors up to this many values are stored as fp16
     storage: Slot = ""  # class with put(w) -> tensor, get(tensor) -> w: of what is not quantized, in place of fp16
     sparsify: Slot = ""  # (h, tagged, weights) -> weights, before they are quantized
@@ -87,6 +90,8 @@ def quantize(h, tagged, weights, hessians, rank=0, world_size=1):
         together = h.code_together(h, tagged, weights)
     if h.assign_bits:
         assigned = h.assign_bits(h, tagged, hessians)
+    if h.steps:
+        stepped = h.steps(h, tagged, weights, hessians)
     if h.wide_groups:
         wide = h.wide_groups.choose(h, tagged, weights, hessians)
     for name, _, tag in tagged:
@@ -98,6 +103,8 @@ def quantize(h, tagged, weights, hessians, rank=0, world_size=1):
         if h.assign_bits:
             bits = assigned.get(name, bits)
             small = small or bits == 16
+        if h.steps:
+            bits = stepped.get(name, bits)
         if h.storage and (tag.role == "control" or small or quantizer is None):
             tensors[name] = h.storage.put(w)
         elif tag.role == "control":

@@ -1560,7 +1560,7 @@ def error_feedback(hessian):
 
 def gptq_sdclip(w, hessian, bits, role):
     """SDClip scales; a tensor without a Hessian is rounded to nearest, which is what GPTQ does with an even one."""
-    limit = 2 ** (bits - 1) - 1
+    limit = int(2 ** (bits - 1) - 1)
     scale = sdclip_scale(w, bits, role)
     return coded(w, hessian, scale, -limit, limit), scale
 
@@ -1764,6 +1764,11 @@ def frequencies(counts):
     return freq
 
 
+def starts_of(freq):
+    """(frequencies, first slots) (tables, symbols) as an encoder looks them up for every code: two bytes each."""
+    return freq.astype(np.uint16), (np.cumsum(freq, axis=-1) - freq).astype(np.uint16)
+
+
 class SlotTable:
     """For each of the 2¹⁴ slots of each table: its symbol, the symbol's frequency, the slot's place among the symbol's own."""
 
@@ -1830,7 +1835,7 @@ def is_coded(spec):
 
 def symbols_of(tensor):
     """(codes, lowest code, counts of the codes from the lowest on), flat."""
-    codes = tensor.detach().cpu().numpy().reshape(-1).astype(np.int64)
+    codes = tensor.detach().cpu().numpy().reshape(-1).astype(np.int16)
     lowest = int(codes.min())
     return codes - lowest, lowest, np.bincount(codes - lowest)
 
@@ -1870,7 +1875,7 @@ def read_table(text, at, tables, dtype):
 
 def static_steps(codes, freq, lanes):
     """[(frequency, first slot)] of each turn's codes under one table."""
-    first = np.cumsum(freq) - freq
+    freq, first = starts_of(freq)
     return [(freq[turn], first[turn]) for turn in (codes[i : i + lanes] for i in range(0, len(codes), lanes))]
 
 
@@ -1967,38 +1972,47 @@ class Group:
     """Matrices of one shape, as the encoder sees them: batches of codes in the order of the walk."""
 
     def __init__(self, tensors, shape, lanes):
-        matrices = [short_side_first(t.detach().cpu().numpy().astype(np.int64)) for t in tensors]
+        matrices = [short_side_first(t.detach().cpu().numpy().astype(np.int16)) for t in tensors]
         self.lowest = min(int(m.min()) for m in matrices)
         self.symbols = max(int(m.max()) for m in matrices) - self.lowest + 1
         self.batches = [walked(np.stack(batch) - self.lowest) for batch in batches_of(matrices, shape, lanes)]
         self.tables = contexts_for(sum(m.size for m in matrices))
         self.mean = float(np.float32(max(np.mean([np.abs(m).mean() for m in matrices]), 1e-3)))
 
+    def expected(self, codes, mode):
+        """What the walk through a batch expects of each turn's codes, turn after turn."""
+        turns, count, lanes = codes.shape
+        walk = Walk(count, lanes, turns, self.mean, mode)
+        for turn in range(turns):
+            yield walk.expected(turn)
+            walk.learn(np.abs(codes[turn] + self.lowest))
+
     def contexts(self, mode):
-        """(thresholds, the context of every code of each batch)."""
-        expected = []
+        """(thresholds, the context of every code of each batch). Walks twice: expectations of 36 million codes are not kept."""
+        sample = []
         for codes in self.batches:
-            turns, count, lanes = codes.shape
-            walk, seen = Walk(count, lanes, turns, self.mean, mode), np.empty(codes.shape)
-            for turn in range(turns):
-                seen[turn] = walk.expected(turn)
-                walk.learn(np.abs(codes[turn] + self.lowest))
-            expected.append(seen)
-        sample = np.concatenate([seen.ravel()[::97] for seen in expected])
-        thresholds = np.quantile(sample, np.arange(1, self.tables) / self.tables).astype("<f4")
-        return thresholds, [np.searchsorted(thresholds.astype(np.float64), seen) for seen in expected]
+            for turn, seen in enumerate(self.expected(codes, mode)):
+                sample.append(seen.ravel()[-turn * seen.size % 97 :: 97])
+        thresholds = np.quantile(np.concatenate(sample), np.arange(1, self.tables) / self.tables).astype("<f4")
+        exact, contexts = thresholds.astype(np.float64), []
+        for codes in self.batches:
+            found = np.empty(codes.shape, dtype=np.uint8)
+            for turn, seen in enumerate(self.expected(codes, mode)):
+                found[turn] = np.searchsorted(exact, seen)
+            contexts.append(found)
+        return thresholds, contexts
 
     def coded(self, mode):
         """(bytes that it takes, head, steps)."""
         thresholds, contexts = self.contexts(mode)
         counts = np.zeros(self.tables * self.symbols, dtype=np.int64)
         for codes, context in zip(self.batches, contexts):
-            counts += np.bincount((context * self.symbols + codes).ravel(), minlength=len(counts))
+            counts += np.bincount((context * np.int32(self.symbols) + codes).ravel(), minlength=len(counts))
         freq = frequencies(counts.reshape(self.tables, self.symbols))
-        first = np.cumsum(freq, axis=1) - freq
+        starts, first = starts_of(freq)
         head = struct.pack("<f", self.mean) + thresholds.tobytes() + write_table(self.lowest, freq)
         steps = [
-            (freq[context[turn], codes[turn]].ravel(), first[context[turn], codes[turn]].ravel())
+            (starts[context[turn], codes[turn]].ravel(), first[context[turn], codes[turn]].ravel())
             for codes, context in zip(self.batches, contexts)
             for turn in range(len(codes))
         ]
@@ -2138,7 +2152,7 @@ class Trace:
         self.nats = torch.zeros(len(stream.target_bytes), dtype=torch.float64) if keep else None
         self.visits = torch.zeros(len(stream.target_bytes), dtype=torch.int32) if keep else None
         self.order = torch.full((len(stream.target_bytes),), -1, dtype=torch.int64) if keep else None
-        self.clock = 0
+        self.clock, self.own = 0, len(stream.target_bytes) / env.world_size  # targets of this rank
         self.begun = self.told = time.perf_counter()
 
     def add(self, nats, at):
@@ -2158,7 +2172,7 @@ class Trace:
         now = time.perf_counter()
         if self.env.rank == 0 and now - self.told > PROGRESS_SECONDS:
             self.told, elapsed_seconds = now, now - self.begun
-            share = self.tokens * self.env.world_size / len(self.stream.target_bytes)
+            share = self.tokens / self.own
             print(
                 f"eval_progress {self.name} {100 * share:.1f}% running_bpb:{self.bpb:.4f} elapsed:{elapsed_seconds:.0f}s "
                 f"eta:{max(elapsed_seconds / share - elapsed_seconds, 0):.0f}s",
@@ -2451,6 +2465,11 @@ def document_queue(stream):
     return sorted(batches, key=lambda batch: -int(batch[1][-1]))
 
 
+def own_targets(env, queue):
+    """Targets of this rank's batches, which documents of unlike length do not share out evenly."""
+    return max(sum(int(lengths.sum()) for _, lengths in queue[env.rank :: env.world_size]), 1)
+
+
 def adapt_documents(env, model, stream, trace, adapters, starts, lengths):
     """Score a batch of documents chunk by chunk; after each, one step of their adapters on its gradient."""
     optimizer = adapters.reset(len(starts))
@@ -2534,6 +2553,7 @@ def ttt_phased(env, model, stream, keep=False):
     trace = Trace(env, stream, "ttt_phased", "quantized_ttt_phased", keep)
     trace.tilt = TokenTilt(env, stream)
     queue, params, done = document_queue(stream), trainable(model), 0
+    trace.own = own_targets(env, queue)
     scored = list(accumulate(len(starts) for starts, _ in queue))  # documents, after each batch
     boundaries = [h.phased_docs * (phase + 1) // h.phased_phases for phase in range(h.phased_phases)]
     for boundary in [*boundaries, None]:

@@ -102,7 +102,7 @@ def recipe_page(recipe: Recipe, every: bool = False) -> Page:
         "ruling": list(recipe.ruling),
         "legal_variant": recipe.legal_variant or None,
         "published": dict(recipe.published),
-        "unsaid": [dict(fact) for fact in recipe.unsaid],
+        "unsaid": [dict(fact) for fact in row_of(recipe).unsaid],
         "techniques": [t.name for t in techniques(catalogue).values() if t.used_in(recipe)],
         "values": values,
     }
@@ -120,8 +120,9 @@ def _recipe_lines(recipe: Recipe, facts: Mapping[str, Any], values: list[dict[st
             yield f"{key.replace('_', ' '):14}{', '.join(map(str, facts[key])) if isinstance(facts[key], list) else facts[key]}"
     for key, value in recipe.published.items():
         yield f"{'published' if key == next(iter(recipe.published)) else '':14}{key} = {value}"
-    if recipe.unsaid:
-        yield from ("", "what its README does not say:", *unsaid_lines(recipe))
+    if (row := row_of(recipe)).unsaid:
+        whose = "its README" if row is recipe else f"the README of {row.name}, which it extends,"
+        yield from ("", f"what {whose} does not say:", *unsaid_lines(row))
     section, width = None, max([len(f"{v['knob']} = {toml(v['value'])}") for v in values], default=0)
     for value in sorted(values, key=lambda v: v["part"]):
         if value["part"] != section:
@@ -130,6 +131,15 @@ def _recipe_lines(recipe: Recipe, facts: Mapping[str, Any], values: list[dict[st
         meaning = f": {value['meaning']}" if value["meaning"] else ""
         text = f"{value['knob']} = {toml(value['value'])}"
         yield f"{text:{min(width, 60)}}  # {value['origin']}{meaning}"
+
+
+def row_of(recipe: Recipe) -> Recipe:
+    """The recipe where it was published, else the shipped one that it extends at once: a submission runs the same code."""
+    shipped, parent = shipped_recipes(), recipe.chain[1] if len(recipe.chain) > 1 else ""
+    ships = recipe.name in shipped and recipe.name != parent
+    if recipe.published or recipe.unsaid or ships or parent not in shipped:
+        return recipe
+    return load_recipe(shipped[parent])
 
 
 def unsaid_lines(recipe: Recipe) -> Iterator[str]:
