@@ -134,6 +134,8 @@ def _passes(values: Mapping[str, Any]) -> float:
     if str(values.get("order", "")).endswith("looped"):
         again = values["loop_extra"] * (values["loop_last"] - values["loop_first"] + 1)
         passes += again * (1 - values["loop_from"])
+    if str(values.get("order", "")).endswith("recurrent"):
+        passes += len(values["recur_layers"])
     if values.get("core"):
         passes += values.get("recycle_repeats", 0) * len(values.get("recycle_layers", ()))
     return passes

@@ -217,7 +217,9 @@ def test_every_shipped_recipe_loads_and_its_legal_variant_is_there():
     for name in shipped_recipes():
         recipe = load_recipe(name)
         assert recipe.name == name and recipe.title and recipe.seeds
-        assert not recipe.ruling or recipe.legal_variant in shipped_recipes()
+        # hardware, clock and logs of the published run (R05, R12) are no fault of the recipe's code
+        of_code = set(recipe.ruling) - {"R05", "R12"}
+        assert not of_code or recipe.legal_variant in shipped_recipes()
 
 
 def test_techniques_are_taken_out_and_brought_in(project):
