@@ -70,12 +70,13 @@ class Place(nn.Module):
             self.value = members(h, h.value, layer)
         if h.attn_out:
             self.attn_out = members(h, h.attn_out, layer)
-        self.ln_gain = 1.0
         if h.ln_scale:
             self.ln_gain = (layer + 1) ** -0.5
 
     def read(self, x):
-        return norm(x) * self.ln_gain
+        if self.h.ln_scale:
+            return norm(x) * self.ln_gain
+        return norm(x)
 
     def mixed(self, x, x0):
         mix = self.resid_mix.to(x.dtype)
