@@ -330,7 +330,7 @@ def test_a_deep_twin_takes_fewer_steps():
     from golf.recipe import load_recipe, shipped_recipes, smoke_sizes
 
     steps = {name: smoke_sizes(load_recipe(name))["iterations"] for name in shipped_recipes()}
-    assert all(67 <= count <= 178 for count in steps.values()), steps
+    assert all(60 <= count <= 178 for count in steps.values()), steps
     assert steps["baseline"] == steps["pr740"] == steps["cayley_512"] == 178  # 9 layers
     assert steps["pr414"] == 145  # 11 layers
     assert steps["pr1809"] == 107  # 3 of 11 run twice more in the last 65 % of the steps
