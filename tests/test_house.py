@@ -20,6 +20,7 @@ FLOORS = (
     ("artifact", "board", "models"),
     ("rules", "downstream"),
     ("record", "sae"),
+    ("repro",),
     ("cli",),
     ("__main__",),
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy_values import VALUES, sides
 
 from golf import stats
 from golf.stats import Sample
@@ -108,6 +109,19 @@ def test_all_tails_agree_with_scipy_where_it_is_installed() -> None:
 )
 def test_power_agrees_with_scipy(sds: float, n: int, wanted: float) -> None:
     assert stats.power(sds, 1.0, n) == pytest.approx(wanted, abs=1e-8)
+
+
+def test_p_and_power_over_the_table_of_effects_are_those_of_scipy() -> None:
+    """0 to 10,000 sds, 2 to 100 seeds. Measured: p differs by at most 4.9e-14 of itself (n = 168), power by 2.3e-10 (n = 112)."""
+    table = json.loads(VALUES.read_text())
+    worst_p = max(
+        abs(test.p / max(p, stats.LEAST_P) - 1)
+        for effect, new, old, p in table["p"]
+        if (test := stats.welch(*map(Sample.of, sides(effect, new, old)))) is not None
+    )
+    worst_power = max(abs(stats.power(effect, 1.0, n) - power) for effect, n, power in table["power"])
+    assert len(table["p"]) == 168 and len(table["power"]) == 112
+    assert worst_p < 1e-12 and worst_power < 1e-9
 
 
 @pytest.mark.parametrize("sds", (*EFFECTS, 1e300, math.inf))

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from golf.board.rows import Row
+from golf.board.views import measured
 from golf.errors import Exit, GolfError
 from golf.files import json_text
-from golf.stats import sample_sd
 
 FORMATS = (".csv", ".json", ".md", ".html")
 COLUMNS = (
@@ -64,17 +64,6 @@ def cells(row: Row) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def measured(row: Row) -> tuple[str, ...]:
-    """n, sample sd, bytes of the worst seed, mean steps, ms a step, seconds of the evaluation; "" for what is not known."""
-    sd = sample_sd([bpb for bpb, _ in row.seeds.values()])
-    facts = [row.stats.get(name) for name in ("bytes", "steps", "step_ms", "eval_seconds")]
-    return (
-        str(len(row.seeds) or ""),
-        "" if sd is None else f"{sd:.5f}",
-        *("" if fact is None else f"{fact:g}" if fact < 1e6 else str(fact) for fact in facts),
-    )
-
-
 def to_csv(rows: Sequence[Row]) -> str:
     """Comma-separated, one line per row, a header first."""
     text = io.StringIO()
@@ -94,7 +83,8 @@ def to_markdown(rows: Sequence[Row]) -> str:
     parts = []
     for track in dict.fromkeys(row.track for row in rows):
         parts.append(
-            f"## {track}\n\n| rank | bpb | date | PR | author | run | status | remarks |\n|---:|---:|---|---|---|---|---|---|"
+            f"## {track}\n\n| rank | bpb | n | sd | bytes | steps | ms/step | eval s | date | PR | author | run | status | remarks |\n"
+            "|---:|---:|---:|---:|---:|---:|---:|---:|---|---|---|---|---|---|"
         )
         for row in rows:
             if row.track == track:
@@ -104,7 +94,17 @@ def to_markdown(rows: Sequence[Row]) -> str:
                     else row.label
                 )
                 remark = "; ".join(mark.text for mark in row.marks)
-                fields = (str(row.rank or ""), row.score, row.date, link, row.author, row.run, row.status, remark)
+                fields = (
+                    str(row.rank or ""),
+                    row.score,
+                    *measured(row),
+                    row.date,
+                    link,
+                    row.author,
+                    row.run,
+                    row.status,
+                    remark,
+                )
                 parts.append("| " + " | ".join(field.replace("|", "\\|") for field in fields) + " |")
         parts.append("")
     return "\n".join(parts)

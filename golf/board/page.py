@@ -5,11 +5,12 @@ from html import escape
 
 from golf import __version__
 from golf.board.rows import Row
-from golf.board.views import lineage, techniques
+from golf.board.views import lineage, measured, techniques
 from golf.figures.charts import Chart, Panel, stairs
 from golf.figures.page import document, sortable
 from golf.figures.svg import draw
 
+MEASURED = ("n", "sd", "bytes", "steps", "ms/step", "eval s")  # of the seeds, as `measured` gives them
 TRACK_TITLES = {
     "10min_16mb": "Record track: 10 minutes, 16 MB",
     "non_record_16mb": "Non-record track",
@@ -54,8 +55,8 @@ def page(rows: Sequence[Row]) -> str:
 
 def table(rows: Sequence[Row]) -> str:
     """A sortable table of rows."""
-    heads = ("rank", "bpb", "date", "PR", "author", "run", "status", "added", "remarks")
-    return sortable(heads, map(_row, rows), {"rank", "bpb", "PR"})
+    heads = ("rank", "bpb", *MEASURED, "date", "PR", "author", "run", "status", "added", "remarks")
+    return sortable(heads, map(_row, rows), {"rank", "bpb", "PR", *MEASURED})
 
 
 def _row(row: Row) -> str:
@@ -65,14 +66,26 @@ def _row(row: Row) -> str:
     )
     number = f'<a href="{escape(link)}">#{row.pr}</a>' if row.pr and link else ""
     status = escape(row.status) + (' <span class="bad">disputed</span>' if row.disputed else "")
-    remarks = " ".join(f"<p><b>{escape(' '.join(mark.codes))}</b> {escape(mark.text)}</p>" for mark in row.marks)
     chips = " ".join(f'<span class="chip">{escape(name)}</span>' for name in row.adds)
     title = f' title="{escape(row.summary)}"' if row.summary else ""
-    return (
-        f'<tr id="row-{escape(row.key)}" data-all="{escape(" ".join(row.techniques))}"><td class="num">{row.rank or ""}</td><td class="num">{row.score}</td><td class="date">{row.date}</td>'
-        f'<td class="num">{number}</td><td>{escape(row.author)}</td><td{title}>{escape(row.run)}</td><td>{status}</td>'
-        f'<td>{chips}</td><td class="remark">{remarks}</td></tr>'
+    facts = "".join(
+        f'<td class="num">{int(fact):,}</td>' if fact.isdigit() else f'<td class="num">{fact}</td>'
+        for fact in measured(row)
     )
+    return (
+        f'<tr id="row-{escape(row.key)}" data-all="{escape(" ".join(row.techniques))}"><td class="num">{row.rank or ""}</td><td class="num">{row.score}</td>{facts}<td class="date">{row.date}</td>'
+        f'<td class="num">{number}</td><td>{escape(row.author)}</td><td{title}>{escape(row.run)}</td><td>{status}</td>'
+        f'<td>{chips}</td><td class="remark">{_remarks(row)}</td></tr>'
+    )
+
+
+def _remarks(row: Row) -> str:
+    """What audits, reviews and golf's reading of the code say; more than a line of it is folded below its count and its rules."""
+    texts = "".join(f"<p><b>{escape(' '.join(mark.codes))}</b> {escape(mark.text)}</p>" for mark in row.marks)
+    if len(row.marks) < 2:
+        return texts
+    codes = " ".join(dict.fromkeys(code for mark in row.marks for code in mark.codes))
+    return f"<details><summary>{len(row.marks)} remarks {escape(codes)}</summary>{texts}</details>"
 
 
 def lineage_tree(rows: Sequence[Row]) -> str:

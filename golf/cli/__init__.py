@@ -40,6 +40,7 @@ GROUPS = {
         "explain": "A rule: statement, source, checks, examples",
         "record": "Write or check the pull request's folder",
         "compare": "Two sides, with tests and code difference",
+        "repro": "Does a record come out again; if not, why",
         "leaderboard": "The official history, and yours beside it",
         "board": "Search the field; refresh from a clone",
     },

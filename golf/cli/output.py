@@ -37,11 +37,13 @@ def print_table(
     rows: Sequence[Sequence[str]],
     *,
     right: Sequence[str] = (),
+    cut: Mapping[str, int] | None = None,
     md: bool = False,
 ) -> None:
     """Print a table on stdout: as wide as the terminal, in a pipe one line a row however long, Markdown with `md`.
 
-    right: names of the columns that hold numbers.
+    right: names of the columns that hold numbers. cut: columns that a terminal gets shortened, and to how many characters at least;
+    every row is one line then, and the last columns are left out where even that is too wide.
     """
     if md:
         _print_markdown(columns, rows, right)
@@ -52,8 +54,44 @@ def print_table(
         return
     if title:
         print(title)
+    if cut:
+        widths, gap = fitting(columns, rows, cut, width)
+        if len(widths) < len(columns):
+            talk(f"{width} columns leave out {', '.join(columns[len(widths) :])}: `| cat`, --md and --json have all")
+        columns = columns[: len(widths)]
+        rows = [[_short(cell, room) for cell, room in zip(row, widths, strict=False)] for row in rows]
+        print(
+            *_row_lines(columns, columns, widths, right, gap),
+            "─" * min(width, sum(widths) + gap * len(widths) - gap),
+            sep="\n",
+        )
+        for row in rows:
+            print(*_row_lines(columns, row, widths, right, gap), sep="\n")
+        return
     for line in table_lines(columns, rows, right, width):
         print(line)
+
+
+def fitting(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], cut: Mapping[str, int], width: int
+) -> tuple[list[int], int]:
+    """Widths of the first columns that make a row one line of `width`, and the gap between them, when the `cut` ones are shortened."""
+    whole = [max([len(name), *(len(row[i]) for row in rows)]) for i, name in enumerate(columns)]
+    least = [min(whole[i], cut.get(name, whole[i])) for i, name in enumerate(columns)]
+    for count in range(len(columns), 0, -1):
+        for gap in (2, 1):
+            room = width - gap * (count - 1)
+            if sum(least[:count]) > room and (count, gap) != (1, 1):
+                continue
+            widths = whole[:count]
+            while sum(widths) > room and widths != least[:count]:
+                widths[max(range(count), key=lambda i: widths[i] - least[i])] -= 1
+            return widths, gap
+    return [], 1
+
+
+def _short(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: max(width - 1, 0)].rstrip() + "…"
 
 
 def print_lines(lines: Iterable[str]) -> None:

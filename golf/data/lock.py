@@ -3,6 +3,7 @@
 import tomllib
 from pathlib import Path
 
+from golf.data.known import data_line
 from golf.data.source import DataSource
 from golf.errors import GolfError
 from golf.files import toml_text
@@ -14,6 +15,7 @@ def lock_text(source: DataSource) -> str:
         {
             "schema": 1,
             "name": source.name,
+            "data": line_of(source),
             "vocab_size": source.vocab_size,
             "train_tokens": source.train_tokens,
             "val_tokens": source.val_tokens,
@@ -22,6 +24,12 @@ def lock_text(source: DataSource) -> str:
             "sha256": dict(sorted(source.sha256s.items())),
         }
     )
+
+
+def line_of(source: DataSource) -> str:
+    """`pgolf-sp8192@sha256:…` where the validation tokens are those of an official split, else the data's own name."""
+    facts = {"vocab_size": source.vocab_size, "val_tokens": source.val_tokens}
+    return data_line(source.name, source.data_sha256, transform="caseops" if source.side_car else "", **facts)
 
 
 def write_lock(source: DataSource, path: Path) -> None:

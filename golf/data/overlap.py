@@ -24,7 +24,10 @@ Hashes = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Overlap:
-    """What two token streams share. `shared_shingles` counts validation positions, `shared_val_tokens` what they cover."""
+    """What two token streams share. `shared_shingles` counts validation positions, `shared_val_tokens` what they cover.
+
+    sample: one window in so many was compared, chosen by its content (see `prove`); the two counts are then of those windows.
+    """
 
     train_documents: int
     val_documents: int
@@ -34,6 +37,7 @@ class Overlap:
     shared_shingles: int
     shared_val_tokens: int
     examples: tuple[int, ...]  # validation positions where a shared run of tokens starts, at most ten
+    sample: int = 1
 
     @property
     def shared_share(self) -> float:

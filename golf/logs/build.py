@@ -17,6 +17,7 @@ WHOLE = frozenset(
     (
         *(
             "seed",
+            "launched_seed",
             "world_size",
             "params",
             "vocab_size",
@@ -79,6 +80,10 @@ def build(index: int, draft: Draft) -> RunResult:
     for number, rule, match in draft.matches:
         if rule.kind in ("score", "loose", "footer"):
             raw_scores.append((number, match, rule.kind, mode))
+        elif rule.kind == "recap":
+            raw_scores.append((number, match, "loose", mode))
+            if len(draft.matches) == 1:
+                _take(number, rule, match, facts, sources)
         elif rule.kind == "mode":
             mode = match["mode"] or match["mode2"]
         elif rule.kind in ("train", "val"):
@@ -93,6 +98,8 @@ def build(index: int, draft: Draft) -> RunResult:
     scores = stage_scores(raw_scores, curve, _exported(draft))
     _from_curve(curve, facts, sources, notes)
     _from_hyper(draft.hyperparameters, facts)
+    if facts.get("seed") is None and "launched_seed" in facts:  # the script's own word is stronger
+        facts["seed"], sources["seed"] = facts["launched_seed"], sources["launched_seed"]
     if "params" not in facts and "loose_params" in facts:
         facts["params"], sources["params"] = facts["loose_params"], sources["loose_params"]
     _footer(facts, sources, notes)

@@ -115,7 +115,10 @@ def split_runs(text: Text, rules: Grammar) -> list[Draft]:
             and ("launch_result" in draft.seen or not _same_seed(draft, launched.get(groups["run"])))
         ):
             drafts.append(draft := Draft(number))
-        if (kind in ("begin", "hyper") or rule.id == "seed") and draft.measured and rule.id in draft.seen:
+        again = rule.id in draft.seen and not (
+            rule.id == "seed_banner" and int(groups["launched_seed"]) == _seed(draft)
+        )
+        if (kind in ("begin", "hyper") or rule.id == "seed") and draft.measured and again:
             drafts.append(draft := Draft(number))
         draft.seen.add(rule.id)
         draft.last_line = number
@@ -132,7 +135,15 @@ def split_runs(text: Text, rules: Grammar) -> list[Draft]:
                 draft.hyperparameters = {**launched.get(groups["run"], {}), **draft.hyperparameters}
             if not draft.measured and COLON_PAIRS.match(line):
                 draft.hyperparameters.update(COLON_PAIR.findall(line))
+    if not any(one.measured for one in drafts):
+        drafts = _recaps(drafts) or drafts
     return [draft for draft in drafts if draft.matches or draft.results or draft.hyperparameters]
+
+
+def _recaps(drafts: list[Draft]) -> list[Draft]:
+    """A draft for each line that sums up one seed: the runs of a file that holds nothing else of them."""
+    lines = [match for draft in drafts for match in draft.matches if match[1].kind == "recap"]
+    return [Draft(line[0], matches=[line], last_line=line[0]) for line in lines]
 
 
 def _take_hyper(draft: Draft, line: str, mode: str) -> str:
@@ -208,7 +219,6 @@ def _seed(draft: Draft) -> int | None:
     for _, table in draft.results:
         if isinstance(table.get("seed"), int):
             return int(str(table["seed"]))
-    for _, _, groups in draft.matches:
-        if groups.groupdict().get("seed"):
-            return int(groups["seed"])
-    return _number(draft.hyperparameters.get("seed", ""))
+    said = [match.groupdict() for _, _, match in draft.matches]
+    own = [groups["seed"] for groups in said if groups.get("seed")] or [draft.hyperparameters.get("seed", "")]
+    return _number(next((text for text in [*own, *(groups.get("launched_seed") for groups in said)] if text), ""))

@@ -83,7 +83,7 @@ def clean(raw: bytes) -> Text:
     prefixed = 0
     strip = PREFIX.match
     for number, row in enumerate(rows, 1):
-        if not row or number in skipped or row.isspace() or (row[0] in "|+=*" and not _names_gpu(row)):
+        if not row or number in skipped or row.isspace() or (row[0] in "|+=*" and not _speaks(row)):
             continue
         if "%|" in row and PROGRESS.search(row):
             continue
@@ -100,9 +100,9 @@ def clean(raw: bytes) -> Text:
     return Text(kept, dumps, encoding, tuple(notes), len(rows) - (not text or text.endswith("\n")))
 
 
-def _names_gpu(row: str) -> bool:
-    """Whether it is the row of a device in the table of nvidia-smi."""
-    return row[0] == "|" and "NVIDIA " in row
+def _speaks(row: str) -> bool:
+    """Whether a row of a table or a rule across the page says something: a device of nvidia-smi, a launcher's banner with a seed."""
+    return "NVIDIA " in row if row[0] == "|" else "seed" in row.lower()
 
 
 def _rows(text: str, notes: list[str]) -> list[str]:

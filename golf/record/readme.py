@@ -7,6 +7,7 @@ from typing import Any
 
 from golf.board.frontier import judge, predecessor
 from golf.challenge import CAP_BYTES, SCRIPT
+from golf.data.known import data_line
 from golf.figures.png import can_draw
 from golf.project import is_adopted
 from golf.reading.needs import needs_of
@@ -200,10 +201,19 @@ def _environment(evidence: Evidence) -> str:
         ("hardware", hardware(evidence)), ("torch", result.get("torch") or run.torch), ("attention", result.get("attention")),
         ("CUDA", _cuda(str(result.get("torch") or run.torch or ""))), ("Python", run.python), ("dtype", result.get("dtype")), ("parameters", _whole(run.params)), ("vocabulary", run.vocab_size),
         ("validation tokens", _whole(run.val_tokens)), ("training shards", run.train_shards),
-        ("data", run.dataset or run.val_files), ("shards sha256", evidence.data_sha256),
+        ("data", run.dataset or run.val_files), ("data, locked", _data(evidence)),
         ("tokenizer sha256", evidence.tokenizer_sha256), ("train_gpt.py", f"{len(evidence.script):,} bytes, sha256 {evidence.script_sha256}"),
     ]  # fmt: skip
     return "| | |\n|---|---|\n" + "\n".join(f"| {key} | {value} |" for key, value in rows if value not in (None, ""))
+
+
+def _data(evidence: Evidence) -> str | None:
+    """The line that says which shards: `pgolf-sp8192@sha256:…`; None where their hash is not known."""
+    run = evidence.seeds[0].run
+    if evidence.data_sha256 is None:
+        return None
+    name = (run.dataset or "").rstrip("/").rpartition("/")[2] or "data"
+    return "data: " + data_line(name, evidence.data_sha256, vocab_size=run.vocab_size, val_tokens=run.val_tokens)
 
 
 def _cuda(torch: str) -> str | None:

@@ -43,12 +43,18 @@ class WholeRun:
         }  # fmt: skip
 
 
-def run_whole(folder: Path, *, seed: int = 1337, unsafe: bool = False) -> WholeRun:
-    """Run the imported submission in `folder` once, whole and small. GolfError (10) where the box has no walls."""
+def run_whole(folder: Path, *, seed: int = 1337, text_seed: int | None = None, unsafe: bool = False) -> WholeRun:
+    """Run the imported submission in `folder` once, whole and small. GolfError (10) where the box has no walls.
+
+    text_seed: of the made-up text; default: `seed`, so that another seed is another text too.
+    """
     beside = folder / "original" if (folder / "original").is_dir() else folder
     script = find_script(beside) or folder / "train_gpt.py"
     vocabulary = mixed(VOCABULARY)
-    train, val = (uniform_text(vocabulary, count, seed + at).ids for at, count in enumerate((TRAIN_TOKENS, VAL_TOKENS)))
+    train, val = (
+        uniform_text(vocabulary, count, (seed if text_seed is None else text_seed) + at).ids
+        for at, count in enumerate((TRAIN_TOKENS, VAL_TOKENS))
+    )
     with Box(unsafe=unsafe) as box:
         whole = Whole(box, script, beside, sources=(read_source(script).main.text,))
         played = whole.play(vocabulary, train, val, Wish(seed=seed, train_rate=1.0, seconds=SECONDS))

@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 from project_of_runs import SCRIPT, make_project
 
-from golf.board.export import measured
 from golf.board.field import Wanted, attempts, search, summary
 from golf.board.frontier import predecessor
 from golf.board.rows import by_key, official
 from golf.board.run_table import run_rows, write_runs
 from golf.board.sync import board_rows, sync_board
-from golf.board.views import as_of, choose, day
+from golf.board.views import as_of, choose, day, measured
 from golf.errors import GolfError
 from golf.logs import read_log
 from golf.record.elsewhere import store_results

@@ -72,6 +72,16 @@ def test_every_row_and_remark_is_on_the_page(page: Path) -> None:
     assert text.count('class="bad">disputed') == sum(row.disputed for row in official()) + 1
 
 
+def test_the_table_says_what_the_seeds_measured_and_folds_what_is_long(page: Path) -> None:
+    """n, sd, bytes, steps, milliseconds a step, seconds of evaluation; several remarks below their count and rules."""
+    line = next(line for line in page.read_text().split("<tr ") if line.startswith('id="row-1855"'))
+    for fact in ("3", "0.00111", "15,907,550", "4931.3", "121.57", "478"):
+        assert f'<td class="num">{fact}</td>' in line
+    assert "<details><summary>7 remarks " in line
+    heads = page.read_text().partition("<thead>")[2].partition("</thead>")[0]
+    assert heads.count("class=num") == 9
+
+
 @needs_browser
 @pytest.mark.slow
 def test_a_click_on_a_header_sorts_and_the_filter_narrows(page: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from places import ROOT
 
 from golf.cli import VERBS, load_verb, main
 from golf.cli.complete import SOURCES
-from golf.cli.output import folded, table_lines
+from golf.cli.output import fitting, folded, table_lines
 from golf.cli.pages.knobs import facts_of, lines_of
 from golf.cli.pages.show import show
 from golf.errors import GolfError
@@ -227,6 +227,22 @@ def test_tables_are_as_wide_as_the_terminal(width):
     assert max(map(len, lines)) <= max(width, 34)
     for word in " ".join(WIDE[0]).split():
         assert width < 40 or any(word in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("width", "count", "gap"),
+    [(200, 5, 2), (56, 5, 2), (52, 5, 2), (50, 5, 1), (48, 5, 1), (47, 4, 2), (10, 2, 2), (3, 1, 2)],
+)
+def test_a_board_is_one_line_a_row_however_narrow_the_terminal(width, count, gap):
+    """Authors and names are shortened first, the gaps next; then the last columns go."""
+    columns, rows = (
+        ("n", "score", "author", "run", "link"),
+        [["1", "1.0565", "codemath3000", "a name that is long", "x" * 20]],
+    )
+    widths, found = fitting(columns, rows, {"author": 5, "run": 12}, width)
+    assert (len(widths), found) == (count, gap)
+    assert sum(widths) + found * (len(widths) - 1) <= max(width, 1)
+    assert widths == [1, 6, 12, 19, 20] if width == 200 else sum(widths) <= width
 
 
 def test_long_lines_go_on_below_their_text():

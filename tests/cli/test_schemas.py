@@ -26,6 +26,7 @@ CALLS = {
     "explain": ["explain R01 --json", "explain R38 --json"],
     "record-check": [f"record --check {TWIN} --json"],
     "compare": [f"compare {TWIN} {TWIN} --json", f"compare {TWIN} 1493 --json"],
+    "repro": [f"repro {TWIN} --from-logs {TWIN} --json", f"repro pr1493 --from-logs {TWIN} --json"],
     "leaderboard": ["leaderboard --json"],
     "logs": [f"logs show {LOG} --json"],
     "status": ["status --json"],

@@ -1,11 +1,15 @@
 """The official record folders at hand (logs and JSON): no accepted record is blocked but for a fault that is really there."""
 
 import json
+from datetime import date
+from types import SimpleNamespace
 
 import pytest
 
+from golf.board.rows import official
 from golf.rules import State, verify_folder
-from golf.rules.checks.significance import frontier
+from golf.rules.checks.significance import bar, frontier
+from golf.rules.runs import Run
 from golf.stats import Sample, one_sample, welch
 
 TRACKS = ("track_10min_16mb", "track_non_record_16mb")
@@ -84,6 +88,32 @@ def test_calibration_sums_are_those_of_the_reference(verdicts):
 
 def row(pr):
     return next(row for row in frontier() if row.pr == pr)
+
+
+def test_the_frontier_is_the_boards_table():
+    """One table: R14 tests against the seeds that the board shows; losses count only where every seed's is known."""
+    board = [one for one in official() if one.track == "10min_16mb" and one.status in ("merged", "row")]
+    assert sorted((one.pr, one.score) for one in frontier()) == sorted((one.pr or 0, one.bpb) for one in board)
+    assert len(row(1477).bpb) == 3 and row(1477).nats_per_token == () and len(row(1729).nats_per_token) == 3
+    assert [one.date for one in frontier()] == sorted(one.date for one in frontier())
+
+
+def test_a_bar_in_nats_that_nothing_tells_is_unknown(tmp_path):
+    """Without losses of the new seeds the strict reading is no FAIL; with them the old side's BPB is enough."""
+
+    def judged(losses):
+        runs = [
+            Run(f"{seed}.log", seed=seed, val_bpb=1.07 + seed / 1e5, val_loss=loss) for seed, loss in enumerate(losses)
+        ]
+        subject = SimpleNamespace(
+            scored_runs=runs, date=date(2026, 4, 9), limits={"p_strict": 0.01, "p_frontier": 0.25, "margin_nats": 0.005, "frontier_margin_nats": False},
+            power=0.8, rate=None,
+        )  # fmt: skip
+        return next(iter(bar(subject)))
+
+    assert (judged([None] * 3).state, judged([None] * 3).strict) == (State.PASS, State.UNKNOWN)
+    known = judged([(1.07 + seed / 1e5) * 2.58319 for seed in range(3)])
+    assert (known.state, known.strict) == (State.PASS, State.PASS) and "from its BPB" in " ".join(known.evidence)
 
 
 @pytest.mark.parametrize(("new", "old", "p", "digits"), [(1610, 1530, 0.202, 3)])

@@ -1,8 +1,9 @@
-"""What `golf data make` shows."""
+"""What `golf data make` and `golf data prove` show."""
 
 from golf.cli.output import print_lines, print_table
 from golf.data.api import Made
 from golf.data.embedded import Embedded
+from golf.data.overlap import Overlap
 
 
 def print_embedded(made: Embedded) -> None:
@@ -36,3 +37,20 @@ def print_made(made: Made) -> None:
     lines.append(f"prove train and validation disjoint: `golf data prove --train {made.folder} --val {made.folder}`")
     print_lines(lines)
     print(f"export DATA_PATH={made.folder}\nexport TOKENIZER_PATH={made.tokenizer}")
+
+
+def print_proof(found: Overlap, disjoint: bool, known: str) -> None:
+    """What two splits share, and which known set the counts are of."""
+    columns = ["split", "documents", "tokens"]
+    rows = [
+        ["train", f"{found.train_documents:,}", f"{found.train_tokens:,}"],
+        ["val", f"{found.val_documents:,}", f"{found.val_tokens:,}"],
+    ]
+    print_table(None, columns, rows, right=columns[1:])
+    print(f"set: {known}")
+    print(f"shared documents: {found.shared_documents:,}")
+    of = "" if found.sample == 1 else f", of one window in {found.sample}, chosen by its content"
+    print(f"shared runs of 64 tokens: {found.shared_shingles:,}, {found.shared_share:.4%} of the validation tokens{of}")
+    if found.examples:
+        print("they start at validation tokens " + ", ".join(f"{at:,}" for at in found.examples))
+    print("disjoint" if disjoint else "not disjoint")

@@ -7,6 +7,7 @@ from golf.cli.output import print_json, print_table, talk
 
 COLUMNS = ("claim", "rank", "n", "sd", "date", "PR", "author", "status", "what")
 NUMBERS = ("claim", "rank", "n", "sd")
+CUT = {"author": 8, "status": 8, "what": 20}  # what a narrow terminal shortens
 
 
 def run(wanted: Wanted, most: int, json: bool, md: bool) -> None:
@@ -18,7 +19,7 @@ def run(wanted: Wanted, most: int, json: bool, md: bool) -> None:
         print_json({"count": total.count, "summary": _facts(total), "pull_requests": [one.to_dict() for one in shown]})
         return
     if shown:
-        print_table(None, COLUMNS, [_cells(one, md) for one in shown], right=NUMBERS, md=md)
+        print_table(None, COLUMNS, [_cells(one, md) for one in shown], right=NUMBERS, cut=CUT, md=md)
     for line in lines_of(total, len(shown)):
         talk(line)
 

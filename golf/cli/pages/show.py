@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from golf.board.asked import asked_recipe
 from golf.cli.pages.imported import lines_of as lines_of_import
 from golf.cli.pages.knobs import KINDS, facts_of, kind_of, lines_of
 from golf.cli.pages.ls import project_recipes, user_catalogues
@@ -34,11 +35,13 @@ def show(name: str, every: bool = False) -> Page:
     kind, colon, bare = name.partition(":")
     if colon and kind in ("technique", "recipe", *KINDS):
         if kind == "recipe":
-            return recipe_page(load_recipe(bare), every)
+            return recipe_page(load_recipe(asked_recipe(bare)), every)
         return technique_page(bare) if kind == "technique" else knob_page(bare)
     if (adopted := imported(name)) is not None and not colon:
         return Page(adopted.facts(), tuple(lines_of_import(adopted)))
     known = [*shipped_recipes(), *submission_names()]
+    if "github.com/" in name:
+        return recipe_page(load_recipe(asked_recipe(name)), every)
     if name in known or "/" in name or name.endswith(".toml"):
         return recipe_page(load_recipe(name), every)
     catalogues = [load_catalogue(), *user_catalogues().values()]
@@ -52,6 +55,8 @@ def show(name: str, every: bool = False) -> Page:
             of = kind_of(next(c.knobs[name] for c in catalogues if name in c.knobs))
             return Page(found.facts, (*found.lines, "", f"there is a {of} of this name too: `golf show {of}:{name}`"))
         return found
+    if any(letter.isdigit() for letter in name):  # no technique is called by a number: a PR or a record folder
+        return recipe_page(load_recipe(asked_recipe(name)), every)
     hint = did_you_mean(name.removeprefix("user:"), [*known, *(t for c in catalogues for t in techniques(c)), *knobs])
     raise GolfError(
         f"there is no recipe, submission, technique, slot, chain or knob `{name}`",
