@@ -7,6 +7,7 @@ from typing import Any
 from golf.errors import Exit, GolfError
 from golf.reading.pgrp import read_pgrp
 from golf.reading.public_weights import our_name
+from golf.run.definitions import load_script
 
 # a public key's ending: ours; gates and matrices are stored alike here
 ENDINGS = {
@@ -34,8 +35,6 @@ def as_script_reads(artifact: Path, script: Path, to: Path) -> Path:
 
     GolfError: no artifact in PGRP, a weight of another recipe's, a script that golf did not compose.
     """
-    from golf.models.golf_script import load_script
-
     tensors = as_ours(read_pgrp(artifact.read_bytes())[0])
     module = load_script(script)
     module.save_artifact(str(to), tensors)

@@ -16,7 +16,7 @@ from golf.compose.pack import pack
 from golf.errors import Exit, GolfError
 from golf.files import sha256_of, toml_text, write_atomically
 from golf.project import ADOPTED, find_root
-from golf.recipe import Recipe, diff, find_recipe, load_recipe
+from golf.recipe import Recipe, diff, find_recipe, load_recipe, shipped_recipes
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,9 @@ def new_submission(
         raise GolfError(
             f"submissions/{name} is there already", "`golf new` never overwrites: choose another name", Exit.REFUSED
         )
-    before = load_recipe(parent)
-    after = load_recipe(parent, overrides, with_, without)
+    source = shipped_recipes().get(parent, parent)  # as `extends` reads it: the record, not a submission of its name
+    before = load_recipe(source)
+    after = load_recipe(source, overrides, with_, without)
     draft = home / f".new-{name}-{os.getpid()}"
     try:
         draft.mkdir(parents=True)

@@ -4,7 +4,6 @@ The script's definitions are executed, as `golf run` would; its `main` is not. S
 has moved on since are all what they were when the weights were made.
 """
 
-import sys
 import types
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ import torch
 from golf.challenge import SCRIPT
 from golf.data.shards import BOS
 from golf.errors import Exit, GolfError
-from golf.files import sha256_of, sha256_of_file
+from golf.files import sha256_of_file
 from golf.models.corpus import golf_encode, golf_tokens
 from golf.models.source import Source
+from golf.run.definitions import load_script
 from golf.run.layout import ARTIFACT, CHECKPOINT
 
 
@@ -92,21 +92,6 @@ def tokenizer_of(weights: Path) -> str | None:
     with open_store(root) as store:
         known = [run.tokenizer_sha256 for run in store.runs() if weights.is_relative_to(run.folder.resolve())]
     return known[-1] if known else None
-
-
-def load_script(path: Path) -> types.ModuleType:
-    """The definitions of a composed script, packed or not, as a module of its own."""
-    from golf.reading.unpack import unpack
-
-    text = unpack(path)
-    if "\nclass h:" not in text or "\nclass GPT(" not in text:
-        raise GolfError(f"{path} was not composed by golf: its model has no one forward to read",
-                        "name a submission that `golf compose` made", Exit.REFUSED)  # fmt: skip
-    module = types.ModuleType(f"golf_submission_{sha256_of(text.encode())[:12]}")
-    module.__file__ = str(path)
-    sys.modules[module.__name__] = module  # classes look themselves up there
-    exec(compile(text, str(path), "exec"), module.__dict__)
-    return module
 
 
 def build(module: types.ModuleType, env: Any, weights: Path, script: Path) -> Any:

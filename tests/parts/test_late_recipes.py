@@ -183,6 +183,16 @@ def test_a_submission_shows_what_the_row_that_it_extends_does_not_say(golf, tmp_
     assert "does not say" not in golf("show pr1667_legal")[1]
 
 
+def test_a_new_submission_starts_from_the_record_and_not_from_a_submission_of_its_name(golf, tmp_path):
+    (tmp_path / "submissions" / "pr1413").mkdir()
+    (tmp_path / "submissions" / "pr1413" / "recipe.toml").write_text(
+        'name = "pr1413"\nextends = "pr1413"\n[optim]\nmatrix_lr = 0.5\n'
+    )
+    code, _, err = golf("new mine --from pr1413 num_layers=11")
+    assert code == 0, err
+    assert load_recipe(tmp_path / "submissions" / "mine").values["matrix_lr"] == row_of("pr1413").values["matrix_lr"]
+
+
 def test_what_never_acts_is_carried_and_named():
     for name in ("pr1945", "pr1953", "pr2014", "pr2130", "pr2135"):
         recipe = row_of(name)

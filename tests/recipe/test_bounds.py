@@ -52,6 +52,7 @@ REFUSED = {
     "pr740 ngram_740_buckets=1000": ("int & (int - 1) == 0", "4_194_304"),
     "pr1573 recycle_layers=[]": ("not among num_layers = 12", "condition"),
     "baseline coder=rans.RansCoder attn_quantizer=gptq.gptq_sdclip": ("GPTQ needs Hessians", "condition"),
+    "baseline steps=by_tensor.fisher": ("steps by sensitivity need Hessians", "condition"),
     "baseline assign_bits=mixed_bits.bits_by_trace": ("bits by sensitivity need Hessians", "condition"),
 }  # fmt: skip
 

@@ -13,9 +13,9 @@ from sae_models import tiny_source
 from golf.compose import compose, rescale
 from golf.errors import Exit, GolfError
 from golf.models.corpus import Windows, text_tokens
-from golf.models.golf_script import load_script
 from golf.models.open import open_source
 from golf.recipe import load_recipe, smoke_sizes
+from golf.run.definitions import load_script
 
 
 @pytest.fixture(scope="module", params=["baseline", "pr1809"])
