@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -188,10 +189,23 @@ class Whole:
         answer = self.box.play(job, wish.seconds)
         self.played += 1
         logs, files, unread = _written(work, laid)
+        unread = unread if tells_reads(self.box.place / "seen") else ()
         return Played(
             answer["code"], bool(answer["stopped"]), answer.get("why"), answer["seconds"], answer["cpu_seconds"],
             _joined(answer["output"], logs), answer["twin_output"], files, unread, tuple(answer["events"]), answer["left"],
         )  # fmt: skip
+
+
+@cache
+def tells_reads(folder: Path) -> bool:
+    """Whether the file system of a folder moves a file's time of access when it is read: mounted with `noatime` it does not."""
+    path = folder / "read.probe"
+    path.write_bytes(b"?")
+    os.utime(path, (UNREAD_SECONDS, path.stat().st_mtime))
+    path.read_bytes()
+    moved = path.stat().st_atime != UNREAD_SECONDS
+    path.unlink()
+    return moved
 
 
 def _is_number(text: str) -> bool:
