@@ -1,5 +1,6 @@
 """The calls that commands make: package a submission, evaluate a folder."""
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,11 +10,13 @@ from typing import TYPE_CHECKING
 from golf.artifact.alone import Score, evaluate_alone
 from golf.artifact.manifest import Package
 from golf.artifact.package import finished_runs, local_files, make_package, refuse_other_data
+from golf.artifact.public import as_script_reads
 from golf.artifact.sibling import SHIPPED, compose_sibling
 from golf.challenge import SCRIPT
 from golf.errors import Exit, GolfError
 from golf.project import find_root, find_submission
 from golf.reading.container import read_meta
+from golf.reading.pgrp import is_pgrp
 from golf.run.launch import Inputs, Launcher, torchrun
 from golf.run.layout import ARTIFACT, is_twin
 from golf.run.lines import Progress
@@ -165,12 +168,29 @@ def evaluate_folder(
 ) -> tuple[Score, bool]:
     """Score a folder with `train_gpt.py` and `model.golf`: (score, whether it is the score of what ships).
 
-    The script may lie one level up (a run's folder). mode: `shipped`, or one of `sibling.MODES`, composed anew from the
+    The script may lie one level up (a run's folder). The model may be a public one in PGRP, beside the script of its recipe. mode: `shipped`, or one of `sibling.MODES`, composed anew from the
     submission's recipe with `overrides`. A sibling's score is kept with the run, as the metric `eval_<mode>_bpb`.
     GolfError: a missing or damaged file (10), a mode that the rules forbid (10), a script that ends without a score (6).
     """
-    script, artifact = _files_of(folder)
-    content, ships, shown = script.read_bytes(), True, _Shown(view or Silent())
+    with tempfile.TemporaryDirectory() as scratch:
+        script, artifact = _files_of(folder, Path(scratch))
+        return _evaluate(
+            folder, script, artifact, wishes, mode=mode, overrides=overrides, launcher=launcher, view=view or Silent()
+        )
+
+
+def _evaluate(
+    folder: Path,
+    script: Path,
+    artifact: Path,
+    wishes: Wishes,
+    *,
+    mode: str,
+    overrides: Sequence[str],
+    launcher: Launcher,
+    view: View,
+) -> tuple[Score, bool]:
+    content, ships, shown = script.read_bytes(), True, _Shown(view)
     files = local_files(script)
     if mode != SHIPPED or overrides:
         sibling = compose_sibling(folder, content, mode, overrides, wishes.allow)
@@ -214,11 +234,15 @@ def _rows_of(folder: Path) -> list[Run]:
         return [run for run in store.runs() if run.folder == folder.resolve()]
 
 
-def _files_of(folder: Path) -> tuple[Path, Path]:
+def _files_of(folder: Path, scratch: Path) -> tuple[Path, Path]:
+    """The script and the artifact of a folder; of a public artifact in PGRP the same weights as the script reads them, in `scratch`."""
     if not folder.is_dir():
         raise GolfError(f"no folder {folder}", f"name a folder that holds {SCRIPT} and {ARTIFACT}")
     artifact = folder / ARTIFACT
     script = next((path for path in (folder / SCRIPT, folder.parent / SCRIPT) if path.is_file()), None)
+    public = [path for path in sorted(folder.iterdir()) if path.is_file() and is_pgrp(path)]
+    if script is not None and len(public) == 1 and artifact in (public[0], None if artifact.is_file() else artifact):
+        return script, as_script_reads(public[0], script, scratch / ARTIFACT)
     for path, name in ((script, SCRIPT), (artifact if artifact.is_file() else None, ARTIFACT)):
         if path is None:
             raise GolfError(

@@ -81,7 +81,12 @@ def dial_of(recipe: Recipe, checkpoint: Checkpoint, plan: Plan) -> Dial:
 
 def is_stepped(recipe: Recipe) -> bool:
     """Whether any role's step is a share of its rows' deviation, which a dial can turn."""
-    return any(_quantizer(recipe, role) in STEPPED for role in ROLES)
+    return bool(stepped_roles(recipe))
+
+
+def stepped_roles(recipe: Recipe) -> list[str]:
+    """The roles on SDClip's grids."""
+    return sorted(role for role in ROLES if _quantizer(recipe, role) in STEPPED)
 
 
 def _quantizer(recipe: Recipe, role: str) -> str:
@@ -112,7 +117,7 @@ class StepDial:
 
     def __init__(self, recipe: Recipe, checkpoint: Checkpoint, plan: Plan) -> None:
         self.recipe, self.plan = changed(recipe, plan.changes), plan
-        self.roles = sorted(role for role in ROLES if _quantizer(self.recipe, role) in STEPPED)
+        self.roles = stepped_roles(self.recipe)
         self.least = max(FINEST_SIGMAS / 127 / self.step(role) for role in self.roles)
         values = self.recipe.values
         self.counts: list[tuple[str, int, Any]] = []

@@ -2,8 +2,9 @@
 
 A plan is a way to spend bytes (as the recipe says, the embedding finer or coarser, with low-rank corrections, …) with one dial.
 For each plan the dial is found on predicted bytes, corrected by real artifacts until one lands within the tolerance below the
-target; of the plans the one with the least measured loss wins. Without an evaluation the first plan that fits wins: the error of
-the layers' outputs, which needs none, was seen to mislead between plans (it prefers a coarse embedding, which loses most).
+target; of the plans the one with the least measured KL to the float model wins. Where calibration kept the loss's gradients they say
+beforehand which three plans are worth measuring. Without an evaluation the first plan that fits wins: the error of the layers' outputs,
+which needs none, was seen to mislead between plans (it prefers a coarse embedding, which loses most).
 """
 
 import math
@@ -12,12 +13,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from golf.artifact.dials import ROLES, Checkpoint, Dial, Plan, container_bytes, dial_of, is_stepped, make_tensors
-from golf.artifact.tensors import output_errors
+from golf.artifact.dials import (
+    ROLES,
+    Checkpoint,
+    Dial,
+    Plan,
+    container_bytes,
+    dial_of,
+    is_stepped,
+    make_tensors,
+    stepped_roles,
+)
+from golf.artifact.tensors import divergence_from_gradients, output_errors
 from golf.errors import Exit, GolfError
 from golf.recipe import Recipe
 
 MAX_TRIES = 10  # artifacts made for one plan
+MEASURED_PLANS = 3  # where gradients rank them
 TOLERANCE_BYTES = 5000
 Evaluate = Callable[[dict[str, Any]], float]
 Target = Callable[[Mapping[str, Any]], int]
@@ -27,7 +39,8 @@ Target = Callable[[Mapping[str, Any]], int]
 class Tried:
     """One artifact that was made, and the bytes that its settings leave for it.
 
-    output_error: mean over matrices of tr(E H Eᵀ) / tr(W H Wᵀ); loss: None if not scored.
+    output_error: mean over matrices of tr(E H Eᵀ) / tr(W H Wᵀ); from_gradients: its KL predicted, up to one factor of all plans, None
+    without gradients; kl_nats: measured, nats per token, None if not scored.
     """
 
     plan: str
@@ -36,7 +49,8 @@ class Tried:
     model_bytes: int
     target_bytes: int
     output_error: float | None
-    loss: float | None
+    from_gradients: float | None
+    kl_nats: float | None
     seconds: float
 
     @property
@@ -70,12 +84,31 @@ TRELLIS_PLANS = (
     Plan("trellis", changes=TRELLIS),
     Plan("trellis, low-rank corrections", changes={**TRELLIS, **LOW_RANK}),
 )
+TENSORS = {"steps": "by_tensor.fisher"}
+TENSOR_PLANS = (
+    Plan("a step for every tensor", changes=TENSORS),
+    Plan("a step for every tensor, low-rank corrections", changes={**TENSORS, **LOW_RANK}),
+)
+BOTH_PLANS = (Plan("a step for every tensor, trellis", changes={**TENSORS, **TRELLIS}),)
+LOG_SCALES = Plan("logarithmic scales", changes={"log_scales": True})
 
 
-def plans_for(recipe: Recipe, checkpoint: Checkpoint) -> tuple[Plan, ...]:
-    """The ways that are worth trying: of a recipe whose steps do not follow its rows, also SDClip's grids in their place."""
+def plans_for(recipe: Recipe, checkpoint: Checkpoint, *, keep_public: bool = False) -> tuple[Plan, ...]:
+    """The ways that are worth trying: of a recipe whose steps do not follow its rows, also SDClip's grids in their place.
+
+    A trellis where there are Hessians for all that it codes, a step for every tensor where there are gradients too. keep_public: only
+    what does not change how the artifact is read.
+    """
+    if keep_public:
+        return tuple(plan for plan in (*PLANS, PRUNED) if not plan.changes)
     if is_stepped(recipe):
-        return (*PLANS, PRUNED)
+        trellis = bool(checkpoint.hessians) and not recipe.values["wide_groups"] and not recipe.values["assign_bits"]
+        tensors = any(name.endswith(":fisher") for name in checkpoint.hessians)
+        more: tuple[Plan, ...] = TENSOR_PLANS if tensors else ()
+        more += TRELLIS_PLANS if trellis else ()
+        more += BOTH_PLANS if trellis and tensors else ()
+        more = tuple(replace(plan, changes=_of_steps(recipe, plan.changes)) for plan in more)
+        return (*PLANS, LOG_SCALES, *more, PRUNED)
     grid = "gptq.gptq_sdclip" if checkpoint.hessians else "sdclip.sdclip_rtn"
     grids = {f"{role}_quantizer": grid for role in ROLES if recipe.values.get(f"{role}_quantizer")}
     return (
@@ -84,6 +117,12 @@ def plans_for(recipe: Recipe, checkpoint: Checkpoint) -> tuple[Plan, ...]:
         Plan("SDClip grids, embedding finer", changes=grids, steps={"embed": 0.8}),
         Plan("SDClip grids, low-rank corrections", changes={**grids, **LOW_RANK}),
     )
+
+
+def _of_steps(recipe: Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The changes without quantizers of roles that have no steps: what is kept in fp16 stays so."""
+    stepped = {f"{role}_quantizer" for role in stepped_roles(recipe)}
+    return {knob: value for knob, value in changes.items() if not knob.endswith("_quantizer") or knob in stepped}
 
 
 def fit(
@@ -99,8 +138,8 @@ def fit(
     """The best plan whose `model.golf` has at most `target_bytes`, and where its dial reaches, at most `tolerance_bytes` fewer.
 
     target_bytes: cap − code − helper files − a margin for the seeds to come; by the settings where their code differs (a trellis
-    adds 760 bytes to a packed script, low-rank corrections 520). evaluate: {name: fp32 weight} → loss, lower is better: on
-    training text (`golf.artifact.score.Scorer`). GolfError(OVER_BYTES): no plan gets below the target.
+    adds 760 bytes to a packed script, low-rank corrections 520). evaluate: {name: fp32 weight} → KL to the float model, lower is better:
+    on training text (`golf.artifact.score.Scorer.against`). GolfError(OVER_BYTES): no plan gets below the target.
     """
     target = (lambda values: target_bytes) if isinstance(target_bytes, int) else target_bytes
     tried: list[Tried] = []
@@ -111,11 +150,7 @@ def fit(
             tried.append(one)
             on_tried(one)
         if turning.best is not None:
-            settings = turning.dial.settings(turning.best.dial)
-            scored = _scored(recipe, checkpoint, settings, turning.best, evaluate)
-            tried[tried.index(turning.best)] = scored
-            landed.append((scored, settings))
-            on_tried(scored)
+            landed.append((turning.best, turning.dial.settings(turning.best.dial)))
     if not landed:
         least = min(tried, key=lambda one: one.model_bytes - one.target_bytes)
         raise GolfError(
@@ -126,8 +161,20 @@ def fit(
         )
     winner, values = landed[0]
     if evaluate is not None:
-        winner, values = min(landed, key=lambda way: way[0].loss if way[0].loss is not None else math.inf)
+        measured = []
+        for one, settings in _worth_measuring(landed):
+            scored = _scored(recipe, checkpoint, settings, one, evaluate)
+            tried[tried.index(one)] = scored
+            measured.append((scored, settings))
+            on_tried(scored)
+        winner, values = min(measured, key=lambda way: way[0].kl_nats if way[0].kl_nats is not None else math.inf)
     return Fit(winner.plan, values, winner.model_bytes, winner.target_bytes, tuple(tried))
+
+
+def _worth_measuring(landed: list[tuple[Tried, dict[str, Any]]]) -> list[tuple[Tried, dict[str, Any]]]:
+    """The plans that the loss's gradients find best, where there are gradients; else all."""
+    known = [(one.from_gradients, at) for at, (one, _) in enumerate(landed) if one.from_gradients is not None]
+    return [landed[at] for _, at in sorted(known)[:MEASURED_PLANS]] if len(known) == len(landed) else landed
 
 
 def _ratio(tried: Sequence[Tried]) -> float:
@@ -183,7 +230,8 @@ class _Turning:
             model_bytes=model_bytes,
             target_bytes=self.target(settings),
             output_error=sum(known) / len(known) if known else None,
-            loss=None,
+            from_gradients=divergence_from_gradients(h, tensors, self.checkpoint.weights, self.checkpoint.hessians),
+            kl_nats=None,
             seconds=time.perf_counter() - begun,
         )
 
@@ -207,14 +255,10 @@ def _predicted_dial(dial: Dial, target_bytes: float) -> float:
     return high
 
 
-def _scored(
-    recipe: Recipe, checkpoint: Checkpoint, values: dict[str, Any], one: Tried, evaluate: Evaluate | None
-) -> Tried:
+def _scored(recipe: Recipe, checkpoint: Checkpoint, values: dict[str, Any], one: Tried, evaluate: Evaluate) -> Tried:
     from golf.parts.quant import dequantize
 
-    if evaluate is None:
-        return one
     begun = time.perf_counter()
     h, tensors = make_tensors(recipe, values, checkpoint)
-    loss = evaluate(dequantize(h, tensors))
-    return replace(one, loss=loss, seconds=one.seconds + time.perf_counter() - begun)
+    nats = evaluate(dequantize(h, tensors))
+    return replace(one, kl_nats=nats, seconds=one.seconds + time.perf_counter() - begun)

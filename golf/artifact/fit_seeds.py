@@ -127,8 +127,8 @@ class _Search:
         """The best plan for one seed."""
         start = self.checkpoint(seed)
         return fit(
-            self.recipe, start, lambda values: self.roughly(values, margin_bytes), plans=plans_for(self.recipe, start),
-            evaluate=self.scorer, on_tried=lambda one: self.say(describe(one)),
+            self.recipe, start, lambda values: self.roughly(values, margin_bytes), plans=plans_for(self.recipe, start, keep_public=self.wish.keep_public),
+            evaluate=self.scorer.against(start.weights), on_tried=lambda one: self.say(describe(one)),
         )  # fmt: skip
 
     def sizes(self, values: Mapping[str, Any]) -> dict[int, int]:
@@ -145,7 +145,7 @@ class _Search:
 
 
 def scorer_of(recipe: Recipe, plan: Plan, tokens: int) -> Any:
-    """The loss on the end of the last training shard: validation text must not choose."""
+    """Scores on the end of the last training shard: validation text must not choose."""
     from golf.artifact.score import Scorer
     from golf.recipe.namespace import namespace
 

@@ -7,14 +7,14 @@ if TYPE_CHECKING:
     from golf.artifact.fit import Tried
     from golf.artifact.fitted import Fitted
 
-COLUMNS = ("plan", "dial", "predicted", "model", "room left", "output error", "loss", "seconds", "verdict")
+COLUMNS = ("plan", "dial", "predicted", "model", "room left", "output error", "KL", "seconds", "verdict")
 
 
 def describe(one: "Tried") -> str:
     """One line while it is found."""
     room = one.target_bytes - one.model_bytes
-    loss = f", loss {one.loss:.5f}" if one.loss is not None else ""
-    return f"{one.plan}: {one.model_bytes:,} bytes, {abs(room):,} {'left' if room >= 0 else 'too many'}{loss}"
+    nats = f", KL {one.kl_nats:.5f} nats" if one.kl_nats is not None else ""
+    return f"{one.plan}: {one.model_bytes:,} bytes, {abs(room):,} {'left' if room >= 0 else 'too many'}{nats}"
 
 
 def rows_of(fitted: "Fitted") -> list[list[str]]:
@@ -23,7 +23,7 @@ def rows_of(fitted: "Fitted") -> list[list[str]]:
         [
             one.plan, f"{one.dial:.4g}", f"{one.predicted_bytes:,}", f"{one.model_bytes:,}",
             f"{one.target_bytes - one.model_bytes:,}", "" if one.output_error is None else f"{one.output_error:.2e}",
-            "" if one.loss is None else f"{one.loss:.5f}", f"{one.seconds:.1f}",
+            "" if one.kl_nats is None else f"{one.kl_nats:.5f}", f"{one.seconds:.1f}",
             "chosen" if one is fitted.winner else "" if one.fits else "over",
         ]
         for one in fitted.fit.tried

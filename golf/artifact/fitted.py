@@ -8,11 +8,15 @@ from golf.challenge import CAP_BYTES
 
 @dataclass(frozen=True)
 class Wish:
-    """What `--fit` was asked: the whole artifact's bytes, the margin (None: from the seeds' spread), tokens that choose."""
+    """What `--fit` was asked: the whole artifact's bytes, the margin (None: from the seeds' spread), tokens that choose.
+
+    keep_public: only steps and pruning, so that whatever reads the recipe's artifact reads the fitted one.
+    """
 
     total_bytes: int = CAP_BYTES
     margin_bytes: int | None = None
     tokens: int = 65_536
+    keep_public: bool = False
 
 
 @dataclass(frozen=True)

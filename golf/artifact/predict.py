@@ -11,7 +11,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
 
-from golf.artifact.estimate import Estimate, predict_bytes, tensor_bytes
+from golf.artifact.estimate import SCALE_SHARE, Estimate, predict_bytes, tensor_bytes
 from golf.artifact.spread import Training, deviation
 from golf.errors import GolfError
 from golf.recipe import Recipe, load_recipe
@@ -24,7 +24,8 @@ STEPS = 7000  # of a run of 600 s, where no recipe in the line has published how
 class Tensor:
     """One stored tensor: shape, the role that its tag says, how it is quantized. bits 0: kept in floating point.
 
-    deviation: what its weights' will be after training; None where that is not known (only Muon's matrices' is).
+    deviation: what its weights' will be after training; None where that is not known (only Muon's matrices' is). code_step: its codes are
+    multiples of it. group: weights that share a scale; 0 for a row.
     """
 
     name: str
@@ -34,6 +35,8 @@ class Tensor:
     bits: int
     clip_sigmas: float
     deviation: float | None = None
+    code_step: int = 1
+    group: int = 0
 
     @property
     def numel(self) -> int:
@@ -92,17 +95,47 @@ def tensors_of(recipe: Recipe) -> tuple[list[Tensor], str]:
         tagged = collect(build(h))
     values = recipe.values
     limit = int(values.get("keep_float_numel", 0))
-    training, found = training_of(recipe), []
+    training, found, assigned = training_of(recipe), [], _assigned_bits(recipe, h, tagged)
+    stepped = _stepped(recipe)
     spread_of = cache(lambda columns: deviation(columns, training) if training else None)
     for name, param, tag in tagged:
         reference = str(values.get(f"{tag.role}_quantizer", "") or "")
         quantized = reference and (param.numel() > limit or tag.role == "gate")
         bits = int(values.get(f"{tag.role}_bits", 8)) if quantized else 0
+        if quantized and name in assigned:
+            bits = assigned[name] % 16  # 16 stays fp16
         sigmas = float(values.get(f"{tag.role}_clip_sigmas", 0.0))
-        quantizer = reference.rpartition(".")[2] if quantized else ""
-        spread = spread_of(param.shape[-1]) if tag.group == "matrix" and quantized else None
-        found.append(Tensor(name, tuple(param.shape), tag.role, quantizer, bits, sigmas, spread))
+        quantizer = reference.rpartition(".")[2] if bits else ""
+        spread = spread_of(param.shape[-1]) if tag.group == "matrix" and bits else None
+        step = int(values["code_step"]) if stepped and name.startswith(stepped) and bits else 1
+        group = int(values["weight_group"]) if quantizer in ("ternary_codes", "binary_codes") else 0
+        found.append(Tensor(name, tuple(param.shape), tag.role, quantizer, bits, sigmas, spread, step, group))
     return found, str(values.get("coder", "")).rpartition(".")[2]
+
+
+def _stepped(recipe: Recipe) -> tuple[str, ...]:
+    """Beginnings of the names of tensors whose codes are rounded to multiples of a step."""
+    if not str(recipe.values.get("prune", "")).endswith("codes_in_steps"):
+        return ()
+    return tuple(f"blocks.{layer}." for layer in recipe.values["code_step_layers"])
+
+
+def _assigned_bits(recipe: Recipe, h: Any, tagged: Iterable[Any]) -> Mapping[str, int]:
+    """Bits by name where a recipe chooses them matrix by matrix. Sensitivities are not known before a calibration: of the matrices that
+    are not first by their layer, those with more bits are spread evenly."""
+    chosen = str(recipe.values.get("assign_bits", "") or "")
+    if chosen.endswith("chosen_in_fp16"):
+        found: Mapping[str, int] = h.assign_bits(h, tagged, {})
+        return found
+    if "bits_by_trace" not in chosen:
+        return {}
+    values = recipe.values
+    names = [entry.name for entry in tagged if entry.tag.role in ("attn", "mlp") and entry.tag.group == "matrix"]
+    stems = ("route.repeat.", *(f"blocks.{layer}." for layer in values["high_bits_layers"]))
+    first = [name for name in names if values["high_bits_layers"] and name.startswith(stems)]
+    rest, left = [name for name in names if name not in first], max(values["high_bits_count"] - len(first), 0)
+    high = {*first, *(rest[i * len(rest) // left] for i in range(min(left, len(rest))))}
+    return {name: values["high_bits"] if name in high else values["low_bits"] for name in names}
 
 
 def _member(recipe: Recipe, module: str, name: str) -> Callable[..., Any]:
@@ -143,9 +176,27 @@ def training_of(recipe: Recipe) -> Training | None:
 
 
 def _correction_bytes(recipe: Recipe, tensors: list[Tensor]) -> int:
-    """Low-rank corrections of the largest tensors: a rank's left factor at 1.4 bits a value, its right one at 3.4, scales."""
+    """Beside codes and scales: low-rank corrections of the largest tensors, and columns with more bits than their matrix."""
+    return _low_rank_bytes(recipe, tensors) + _wide_bytes(recipe, tensors)
+
+
+def _low_rank_bytes(recipe: Recipe, tensors: list[Tensor]) -> int:
+    """A rank's left factor at 1.4 bits a value, its right one at 3.4, scales."""
     if not any(str(member).endswith("LQER") for member in recipe.values.get("corrections", ())):
         return 0
     largest = sorted((t for t in tensors if t.bits), key=lambda t: -t.numel)[: recipe.values["lqer_top_k"]]
     rank, group = int(recipe.values["lqer_rank"]), int(recipe.values["lqer_group"])
     return rank * round(sum(t.shape[0] * 1.4 / 8 + t.shape[1] * (3.4 / 8 + 2 / group) for t in largest))
+
+
+def _wide_bytes(recipe: Recipe, tensors: list[Tensor]) -> int:
+    """Groups of columns in finer steps, with a second scale a row. Taken to lie in the embedding, as in every public log of AWQ-lite,
+    else in the largest matrix."""
+    values = recipe.values
+    wider = [t for t in tensors if values.get("wide_groups") and 0 < t.bits < values["awq_bits"]]
+    if not wider:
+        return 0
+    table = max(wider, key=lambda t: (t.role == "embed", t.numel))
+    bits = math.log2((2 ** (int(values["awq_bits"]) - 1) - 1) / (2 ** (table.bits - 1) - 1))
+    rows, columns = table.shape[0], min(int(values["awq_top_k"]) * int(values["awq_group"]), table.shape[1])
+    return round(rows * columns * bits / 8 + 2 * rows * SCALE_SHARE)

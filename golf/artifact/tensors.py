@@ -119,5 +119,24 @@ def output_errors(
     return errors
 
 
+def divergence_from_gradients(
+    h: Any, tensors: Mapping[str, Any], weights: Mapping[str, Any], hessians: Mapping[str, Any]
+) -> float | None:
+    """½ Σ G · E H Eᵀ over all tensors: KL of the float model to the artifact's, up to one factor, without running either.
+
+    None where a quantized tensor has no Hessian or no gradients (`name:fisher`, of a calibration for `steps`).
+    """
+    from golf.parts.quant import dequantize
+
+    total = 0.0
+    for name, read in dequantize(h, dict(tensors)).items():
+        if f"{name}:q" in tensors:
+            if name not in hessians or f"{name}:fisher" not in hessians:
+                return None
+            error = read - weights[name].float().cpu().view_as(read)
+            total += float((hessians[f"{name}:fisher"] * (error @ hessians[name] * error).sum(1)).sum()) / 2
+    return total
+
+
 def _share(part: Any, whole: Any) -> float | None:
     return float(part / whole) if float(whole) > 0 else None  # weights that are all zero have no share

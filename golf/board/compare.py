@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from golf.board.sides import Side
+from golf.errors import GolfError
 from golf.logs import RunResult
 from golf.logs.runs import is_configuration
-from golf.recipe.log_names import in_log_names, same_value
+from golf.recipe.log_names import in_log_names, live_values, same_value
+from golf.recipe.recipe import Recipe
 from golf.stats import (
     MARGIN_NATS,
     Sample,
@@ -147,8 +149,11 @@ def _paired(a: Side, b: Side, notes: list[str]) -> Test | None:
 def config_diff(a: Side, b: Side) -> dict[str, tuple[str | None, str | None]]:
     """Name → (value in A, value in B) where they differ as values; None for a side that does not know the name.
 
-    A recipe against a log is read through the map of names: of the log's hyper-parameters those for which golf has a knob.
+    Two recipes differ in the knobs that their composed files read, and a member by any of its names is the same member. A recipe against a
+    log is read through the map of names: of the log's hyper-parameters those for which golf has a knob.
     """
+    if a.recipe is not None and b.recipe is not None:
+        return _choices(a.recipe, b.recipe)
     left, right = _config(a, b), _config(b, a)
     if not left or not right:
         return {}
@@ -160,6 +165,40 @@ def config_diff(a: Side, b: Side) -> dict[str, tuple[str | None, str | None]]:
         if not (name in left and name in right and same_value(left[name], right[name]))
         and not (mapped and name not in (left if b.recipe is None else right))
     }
+
+
+def _choices(a: Recipe, b: Recipe) -> dict[str, tuple[str | None, str | None]]:
+    """Knob → (value in A, value in B) of the choices that two recipes do not share; None where that recipe's file does not read it."""
+    left, right = _read_values(a), _read_values(b)
+    found = {}
+    for name in (*left, *(name for name in right if name not in left)):
+        pair = left.get(name), right.get(name)
+        if None in pair or _members(a, name, pair[0]) != _members(b, name, pair[1]):
+            found[name] = (None if pair[0] is None else str(pair[0]), None if pair[1] is None else str(pair[1]))
+    return found
+
+
+def _read_values(recipe: Recipe) -> Mapping[str, Any]:
+    """The values that the composed file reads; where it does not compose, those of the techniques that the recipe uses."""
+    from golf.compose.kept import kept_composition
+
+    values = live_values(recipe)
+    try:
+        read = kept_composition(recipe).read
+    except GolfError:
+        return values
+    return {name: value for name, value in recipe.values.items() if name in read and name != "name"}
+
+
+def _members(recipe: Recipe, name: str, value: Any) -> Any:
+    """A slot's or chain's entries by the definitions that they name; other values as they are."""
+    knob = recipe.catalogue.knobs[name]
+    if knob.kind not in ("Slot", "Chain") or not value:
+        return value
+    entries = (value,) if isinstance(value, str) else value
+    return [
+        (d.names[0], recipe.catalogue.part_of(d).stem) for d in (recipe.catalogue.find(one, name) for one in entries)
+    ]
 
 
 def _config(side: Side, other: Side) -> Mapping[str, str]:

@@ -102,7 +102,7 @@ def _row(entry: dict[str, Any], raw: dict[str, dict[str, Any]]) -> Row:
 
 def _unsaid(entry: dict[str, Any]) -> Iterator[Mark]:
     """What the row's code does that its README does not say, from the recipe that golf has of it."""
-    path = shipped_recipes().get(f"pr{entry['pr']}")
+    path = shipped_recipes().get(_recipe_name(entry["key"], entry["pr"]))
     for fact in tomllib.loads(path.read_text(encoding="utf-8")).get("unsaid", ()) if path else ():
         yield Mark("unsaid", (), f"{fact['kind']}: {fact['says']}")
 
@@ -111,6 +111,17 @@ def _techniques(entry: dict[str, Any], raw: dict[str, dict[str, Any]]) -> set[st
     """All techniques of an entry: its base's, without what it drops, with what it adds."""
     inherited = _techniques(raw[entry["base"]], raw) if entry["base"] in raw else set()
     return (inherited - set(entry["drops"])) | set(entry["adds"])
+
+
+def _recipe_name(key: str, pr: int | None) -> str:
+    """What a row's recipe is called, whether there is one or not: #65 has two rows."""
+    return {"65": "pr65b", "65_mixed": "pr65a"}.get(key, f"pr{pr}" if pr else key)
+
+
+def recipe_of_row(row: Row) -> str | None:
+    """The shipped recipe that rebuilds a row of the board; None where golf has none."""
+    name = _recipe_name(row.key, row.pr)
+    return name if name in shipped_recipes() else None
 
 
 def by_key(rows: tuple[Row, ...] | None = None) -> dict[str, Row]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from golf.board.asked import asked_recipe
 from golf.board.gather import seeds_of
 from golf.challenge import SCRIPT
 from golf.errors import GolfError
@@ -71,6 +72,11 @@ def side_of(name: str, *, pool: bool = False) -> Side:
 def _of_recipe_or_board(name: str, fault: GolfError) -> Side:
     from golf.recipe import load_recipe, shipped_recipes
 
+    try:
+        name = asked_recipe(name)
+    except GolfError as vague:
+        if not name.lower().removeprefix("pr").removeprefix("#").isdigit():
+            raise vague from fault
     if name in shipped_recipes():
         recipe = load_recipe(name)
         found: Mapping[str, tuple[float, float | None]] = {}

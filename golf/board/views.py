@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from golf.board.rows import STATUSES, Row, official
+from golf.board.rows import STATUSES, Row, official, recipe_of_row
 from golf.challenge import TRACKS
 from golf.errors import GolfError
+from golf.recipe.files import shipped_recipes
 from golf.stats import sample_sd
 
 # other names under which people look for a technique
@@ -115,6 +116,27 @@ def lineage(rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:
         for row in sorted(children.get(parent, ()), key=lambda row: (row.date or "9999", -(row.bpb or 0.0))):
             yield depth, row
             yield from walk(row.key, depth + 1)
+
+    yield from walk(None, 0)
+
+
+def recipe_lineage(rows: Sequence[Row]) -> Iterator[tuple[int, Row, str, int | None]]:
+    """(depth, row, its recipe, how many choices the recipe changes) of the rows that golf rebuilds, each under the row whose recipe
+    its recipe extends, as `golf show` tells it; a recipe on the way that has no row is passed over. None: it extends no row's.
+    """
+    from golf.recipe import diff, load_recipe
+
+    shipped = shipped_recipes()
+    named = {name: row for row in rows if (name := recipe_of_row(row))}
+    loaded = {name: load_recipe(shipped[name]) for name in named}
+    children: dict[str | None, list[str]] = {}
+    for name, recipe in loaded.items():
+        children.setdefault(next((one for one in recipe.chain[1:] if one in named), None), []).append(name)
+
+    def walk(parent: str | None, depth: int) -> Iterator[tuple[int, Row, str, int | None]]:
+        for name in sorted(children.get(parent, ()), key=lambda name: (named[name].date, -(named[name].bpb or 0.0))):
+            yield depth, named[name], name, len(diff(loaded[parent], loaded[name])) if parent else None
+            yield from walk(name, depth + 1)
 
     yield from walk(None, 0)
 

@@ -22,6 +22,9 @@ def leaderboard(
         None, "--wins", help="Would these seeds win, at --at and at the end? A submission, record folder, log or PR."
     ),
     tree: bool = typer.Option(False, "--tree", help="The lineage: each row under the one that it was built on."),
+    lineage: bool = typer.Option(
+        False, "--lineage", help="The lineage as recipes: each row under the one whose recipe its recipe extends."
+    ),
     techniques: bool = typer.Option(
         False, "--techniques", help="Who uses which technique, with what before and after."
     ),
@@ -44,6 +47,6 @@ def leaderboard(
         from golf.cli.pages import tracks
 
         raise typer.Exit(tracks.run(side, json=json, md=md))
-    code = run(Query(technique, author, at, status, track), wins, tree, techniques, export, json, md, wide)
+    code = run(Query(technique, author, at, status, track), wins, tree, lineage, techniques, export, json, md, wide)
     if code:
         raise typer.Exit(code)

@@ -10,7 +10,14 @@ def new(
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Values that differ from the recipe's.")
     ] = None,
-    parent: Annotated[str, typer.Option("--from", metavar="RECIPE", help="Where it starts from.")] = "baseline",
+    parent: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="RECIPE",
+            help="Where it starts from: a recipe, a PR, its address, a record folder, or words.",
+        ),
+    ] = "baseline",
     with_: Annotated[
         list[str] | None,
         typer.Option(
@@ -25,7 +32,8 @@ def new(
 
     $ golf new mine --from pr1809_legal --without ttt_sgd num_layers=10
     """
+    from golf.board.asked import asked_recipe
     from golf.cli.pages.compose import tell_new
     from golf.compose.submission import new_submission
 
-    tell_new(*new_submission(name, parent, with_ or (), without or (), overrides or ()), with_ or ())
+    tell_new(*new_submission(name, asked_recipe(parent), with_ or (), without or (), overrides or ()), with_ or ())

@@ -34,6 +34,10 @@ def package(
         int | None,
         typer.Option(help="With --fit: to leave for seeds to come; default: 2 sd of the kept seeds' models."),
     ] = None,
+    keep_public: Annotated[
+        bool,
+        typer.Option("--keep-public", help="With --fit: only what the recipe's own reader reads: steps and pruning."),
+    ] = False,
     ledger: Annotated[
         bool,
         typer.Option("--ledger", help="Every file under the three readings, and every tensor of the largest seed."),
@@ -79,7 +83,7 @@ def package(
     )
     try:
         if fit:
-            wish = Wish(target_bytes, margin_bytes)
+            wish = Wish(target_bytes, margin_bytes, keep_public=keep_public)
             plan, made = fit_submission(
                 name, wishes, wish, changes, write=not dry_run, again=again, view=view_for_terminal()
             )

@@ -5,7 +5,6 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 from golf.compose.program import Function, Tree
 
@@ -23,14 +22,9 @@ class Edit:
 Change = list[Edit]  # what is done together or not at all
 
 
-def starts_of(tree: Tree) -> list[int]:
-    """Where each line begins, in bytes."""
-    return [0, *accumulate(len(line) for line in tree.text.encode().splitlines(keepends=True))]
-
-
 def span(tree: Tree, node: ast.AST) -> tuple[int, int]:
     """Where a node begins and ends, in bytes."""
-    at = starts_of(tree)
+    at = tree.line_starts
     first, last = getattr(node, "lineno", 1), getattr(node, "end_lineno", 1)
     return at[first - 1] + getattr(node, "col_offset", 0), at[last - 1] + getattr(node, "end_col_offset", 0)
 
@@ -38,7 +32,7 @@ def span(tree: Tree, node: ast.AST) -> tuple[int, int]:
 def source(tree: Tree, node: ast.AST) -> str:
     """A node's own text."""
     start, end = span(tree, node)
-    return tree.text.encode()[start:end].decode()
+    return tree.data[start:end].decode()
 
 
 def replaced(tree: Tree, node: ast.AST, text: str) -> Edit:
@@ -70,11 +64,11 @@ def without_parameter(tree: Tree, function: Function, name: str) -> Edit:
     order = [*args.args, *args.kwonlyargs]
     items = [(span(tree, a)[0], span(tree, defaults.get(a.arg, a))[1]) for a in order]
     i = [a.arg for a in order].index(name)
-    opening = tree.text.encode().index(b"(", span(tree, function)[0] + len(f"def {function.name}")) + 1
+    opening = tree.data.index(b"(", span(tree, function)[0] + len(f"def {function.name}")) + 1
     if len(args.kwonlyargs) == 1 and order[i] is args.kwonlyargs[0]:  # the star before it
         return Edit(tree, items[i - 1][1] if i else opening, items[i][1])
     if i + 1 == len(args.args) and args.kwonlyargs and i == 0:
-        return Edit(tree, items[i][0], tree.text.encode().index(b"*", items[i][1]))
+        return Edit(tree, items[i][0], tree.data.index(b"*", items[i][1]))
     if i + 1 == len(args.args) and args.kwonlyargs:
         return Edit(tree, items[i - 1][1], items[i][1])
     return without_item(tree, items, i, opening)
@@ -82,13 +76,13 @@ def without_parameter(tree: Tree, function: Function, name: str) -> Edit:
 
 def lines_of(tree: Tree, first: int, last: int) -> tuple[int, int]:
     """The bytes of whole lines, 1-based and inclusive."""
-    at = starts_of(tree)
+    at = tree.line_starts
     return at[first - 1], at[min(last, len(at) - 1)]
 
 
 def without_statement(tree: Tree, statement: ast.stmt) -> Edit:
     """A block without one statement, or with `pass` where it was the only one; comments of its own directly above it go with it."""
-    lines = tree.text.splitlines()
+    lines = tree.lines
     around = tree.parents[statement]
     blocks = [getattr(around, name, None) for name in ("body", "orelse", "finalbody")]
     block = next(b for b in blocks if isinstance(b, list) and statement in b)
@@ -107,12 +101,12 @@ def dedented(tree: Tree, block: Sequence[ast.stmt], after: int, column: int) -> 
                 if not isinstance(node, ast.Constant) or isinstance(node.value, str):
                     return None
     start, end = lines_of(tree, after + 1, block[-1].end_lineno or 0)
-    return textwrap.indent(textwrap.dedent(tree.text.encode()[start:end].decode()), " " * column)
+    return textwrap.indent(textwrap.dedent(tree.data[start:end].decode()), " " * column)
 
 
 def settled(tree: Tree, node: ast.If, value: bool) -> Edit | None:
     """An `if` or `elif` whose test is known: the branch that is taken in its place."""
-    lines, column = tree.text.splitlines(), node.col_offset
+    lines, column = tree.lines, node.col_offset
     is_elif = lines[node.lineno - 1][column:].startswith("elif")
     other = node.orelse
     elif_follows = len(other) == 1 and isinstance(other[0], ast.If) and _starts(lines, other[0], "elif")
@@ -123,11 +117,11 @@ def settled(tree: Tree, node: ast.If, value: bool) -> Edit | None:
         text = None if kept is None else (" " * column + "else:\n" if is_elif else "") + kept
     elif elif_follows:
         start, end = lines_of(tree, other[0].lineno, last)
-        text = tree.text.encode()[start:end].decode()
+        text = tree.data[start:end].decode()
         text = text if is_elif else text.replace("elif", "if", 1)
     elif other and is_elif:
         start, end = lines_of(tree, body_end + 1, last)
-        text = tree.text.encode()[start:end].decode()
+        text = tree.data[start:end].decode()
     elif other:
         line = next(n for n in range(body_end + 1, other[0].lineno + 1) if lines[n - 1].strip().startswith("else"))
         text = dedented(tree, other, line, column)
@@ -151,7 +145,7 @@ def applied(changes: Iterable[Change]) -> Iterator[tuple[Tree, str]]:
             for edit in edits:
                 taken.setdefault(edit.owner, []).append(edit)
     for tree, edits in taken.items():
-        text = tree.text.encode()
+        text = tree.data
         for edit in sorted(edits, key=lambda e: -e.start):
             text = text[: edit.start] + edit.text.encode() + text[edit.end :]
         yield tree, text.decode()

@@ -15,12 +15,12 @@ COUNTING = (ast.Constant, ast.Name, ast.Attribute, ast.expr_context, ast.BinOp, 
 def unread_fields(program: Program) -> Iterator[Change]:
     """A field that nothing reads but the expression that makes its own next value."""
     for kind, node in program.classes.items():
-        if not program.is_tuple(kind) or holders(program, kind) is None:
+        if not program.is_tuple(kind):
             continue
         for name, statement in fields_of(node).items():
             reads = [(t, n) for t, n in program.attributes.get(name, ()) if isinstance(n.ctx, ast.Load)]
-            if any(not _counts_itself(tree, read, name) for tree, read in reads):
-                continue
+            if any(not _counts_itself(tree, read, name) for tree, read in reads) or holders(program, kind) is None:
+                continue  # following is slow, so it comes last
             change = [without_statement(program.trees[kind], statement)]
             for tree, call, value in _settings(program, kind, name):
                 if not all(isinstance(n, COUNTING) for n in ast.walk(value)):
@@ -34,8 +34,7 @@ def unread_fields(program: Program) -> Iterator[Change]:
 def constant_fields(program: Program) -> Iterator[Change]:
     """A field that every constructor gives the same None or flag, and nothing replaces: its reads are that constant."""
     for kind, node in program.classes.items():
-        names = holders(program, kind) if program.is_tuple(kind) else None
-        if names is None:
+        if not program.is_tuple(kind):
             continue
         for name, statement in fields_of(node).items():
             given = [value for _, _, value in _settings(program, kind, name)]
@@ -45,11 +44,12 @@ def constant_fields(program: Program) -> Iterator[Change]:
                                                           *(k.arg for k in c.keywords)} for c in calls
             ) else []  # fmt: skip
             texts = {ast.unparse(value) for value in [*given, *defaults]}
-            replacing = any(k.arg == name for _, c in program.calls if is_replace(c) for k in c.keywords)
+            replacing = any(k.arg == name for _, c in program.replacing for k in c.keywords)
             if replacing or len(texts) != 1 or not texts <= {"None", "True", "False"}:
                 continue
             reads = [(t, n) for t, n in program.attributes.get(name, ()) if isinstance(n.ctx, ast.Load)]
-            if reads and all(
+            names = holders(program, kind) if reads else None
+            if names is not None and all(
                 isinstance(n.value, ast.Name) and (t.scope_of(n.value), n.value.id) in names for t, n in reads
             ):
                 yield [replaced(tree, read, next(iter(texts))) for tree, read in reads]
@@ -73,9 +73,8 @@ def _settings(program: Program, kind: str, name: str) -> Iterator[tuple[Tree, as
             for field, value in [*zip(fields, call.args, strict=False), *((k.arg, k.value) for k in call.keywords)]:
                 if field == name:
                     yield tree, call, value
-    for tree, call in program.calls:
-        if is_replace(call):
-            yield from ((tree, call, k.value) for k in call.keywords if k.arg == name)
+    for tree, call in program.replacing:
+        yield from ((tree, call, k.value) for k in call.keywords if k.arg == name)
 
 
 def holders(program: Program, kind: str) -> frozenset[tuple[ast.AST | None, str]] | None:
@@ -114,7 +113,7 @@ class _Follow:
                 known = [
                     node for name in {"self", *(name for _, name in self.names)} for node in tree.names.get(name, ())
                 ]
-                for node in (*known, *tree.calls, *(n for n in tree.nodes if isinstance(n, ast.IfExp))):
+                for node in (*known, *tree.calls, *tree.of(ast.IfExp)):
                     if self.holds(tree, node) and not self.use(tree, node):
                         return False
         return True
@@ -178,8 +177,8 @@ class _Follow:
             "_asdict",
         }
         tree = self.program.trees[target.owner]
-        for node in ast.walk(target.node):
-            if not (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)):
+        for node in tree.names_in(target.node, name):
+            if not isinstance(node.ctx, ast.Load):
                 continue
             match tree.parents[node]:
                 case ast.BinOp():

@@ -2,20 +2,21 @@
 brotli only where the script itself imports it (4 % smaller than lzma on our scripts).
 
 The wrapper registers the text in `linecache` under the compiled file's name, so `inspect`, Triton and tracebacks find it.
-Plain packing is base85; the denser form holds the compressed bytes as a latin-1 literal, about a fifth smaller, no valid UTF-8.
+Plain packing holds seven bits a byte and is valid UTF-8 (`golf.reading.seven_bits`); the denser form holds the compressed bytes as a
+latin-1 literal, about a tenth smaller, no valid UTF-8.
 """
 
 import ast
 import lzma
 import os
 import re
-from base64 import b85encode
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any
 
 from golf.errors import GolfError
+from golf.reading.seven_bits import expression
 from golf.reading.unpack import unpack
 
 __all__ = ["latin1_literal", "minify", "pack", "unpack", "wrap"]
@@ -76,17 +77,13 @@ def pack(text: str, *, dense: bool = False) -> bytes:
 def wrap(source: str, *, dense: bool = False) -> bytes:
     """`source` as it is, compressed and wrapped."""
     forms = _compressed(source.encode())
-    if dense:
-        return min((_dense(*form) for form in forms), key=len)
-    # base85 of n bytes is as long as that of any others, so only the smallest is written
-    return _plain(
-        *min(forms, key=lambda form: len(_plain(form[0], form[1], b"")) + len(form[2]) + -(-len(form[2]) // 4))
-    )
+    form = _dense if dense else _plain
+    return min((form(*way) for way in forms), key=len)
 
 
 def _plain(module: str, arguments: str, compressed: bytes) -> bytes:
-    head = f'import {module} as L,base64 as B,linecache as C\nS=L.decompress(B.b85decode("'.encode()
-    return _wrapped(head + b85encode(compressed) + b'")', arguments)
+    head = f"import {module} as L,linecache as C\nS=L.decompress("
+    return _wrapped((head + expression(compressed)).encode(), arguments)
 
 
 def _dense(module: str, arguments: str, compressed: bytes) -> bytes:

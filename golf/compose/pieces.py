@@ -4,6 +4,7 @@ import ast
 import hashlib
 import symtable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from golf.compose.fold import fold
@@ -99,7 +100,9 @@ def _is_piece(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.FunctionDef) and not statement.name.startswith("__")
 
 
+@lru_cache(maxsize=4096)
 def has_body(text: str) -> bool:
+    """Whether a definition's text still is one: a class or function without a statement is none."""
     try:
         ast.parse(text)
     except SyntaxError:

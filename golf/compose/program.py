@@ -8,7 +8,10 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import accumulate
+from typing import TypeVar
 
+Node = TypeVar("Node", bound=ast.AST)
 Function = ast.FunctionDef
 Scope = ast.FunctionDef | ast.Lambda | ast.ClassDef | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -26,6 +29,57 @@ class Tree:
     nodes: tuple[ast.AST, ...]
     parents: Mapping[ast.AST, ast.AST]
     bound: Mapping[ast.AST, frozenset[str]]
+
+    @cached_property
+    def data(self) -> bytes:
+        """The text as the bytes that columns are counted in."""
+        return self.text.encode()
+
+    @cached_property
+    def lines(self) -> list[str]:
+        return self.text.splitlines()
+
+    @cached_property
+    def line_starts(self) -> list[int]:
+        """Where each line begins, in bytes."""
+        return [0, *accumulate(len(line) for line in self.data.splitlines(keepends=True))]
+
+    @cached_property
+    def scopes(self) -> dict[ast.AST, ast.AST | None]:
+        """What `scope_of` has found."""
+        return {}
+
+    @cached_property
+    def targets(self) -> dict[ast.AST, "Target"]:
+        """Its function, or its methods: node → target."""
+        if isinstance(self.node, ast.FunctionDef):
+            return {self.node: Target(self.node.name, self.node)}
+        body = self.node.body if isinstance(self.node, ast.ClassDef) else []
+        kind = self.node if isinstance(self.node, ast.ClassDef) else None
+        return {s: Target(kind.name, s, kind) for s in body if kind and isinstance(s, ast.FunctionDef)}
+
+    @cached_property
+    def kinds(self) -> dict[type, list[ast.AST]]:
+        """Its nodes by their class."""
+        found: dict[type, list[ast.AST]] = {}
+        for node in self.nodes:
+            found.setdefault(type(node), []).append(node)
+        return found
+
+    def of(self, *kinds: type[Node]) -> list[Node]:
+        """Its nodes of these classes, each class in the order of the tree."""
+        return [node for kind in kinds for node in self.kinds.get(kind, ())]  # type: ignore[misc]
+
+    @cached_property
+    def bases(self) -> list[str]:
+        """What a class inherits from, as written."""
+        return [ast.unparse(base) for base in self.node.bases] if isinstance(self.node, ast.ClassDef) else []
+
+    @cached_property
+    def blocks(self) -> list[list[ast.stmt]]:
+        """Its suites of statements."""
+        found = [getattr(node, name, None) for node in self.nodes for name in ("body", "orelse", "finalbody")]
+        return [block for block in found if isinstance(block, list)]
 
     @cached_property
     def reads(self) -> tuple[ast.Name, ...]:
@@ -56,11 +110,11 @@ class Tree:
 
     @cached_property
     def calls(self) -> tuple[ast.Call, ...]:
-        return tuple(n for n in self.nodes if isinstance(n, ast.Call))
+        return tuple(self.of(ast.Call))
 
     @cached_property
     def attributes(self) -> tuple[ast.Attribute, ...]:
-        return tuple(n for n in self.nodes if isinstance(n, ast.Attribute))
+        return tuple(self.of(ast.Attribute))
 
     def around(self, node: ast.AST) -> Iterator[ast.AST]:
         """The nodes around a node, from the inside out."""
@@ -70,6 +124,11 @@ class Tree:
 
     def scope_of(self, name: ast.Name) -> ast.AST | None:
         """The function, lambda, comprehension or class whose own name it is; None for a global or builtin."""
+        if name not in self.scopes:
+            self.scopes[name] = self._scope_of(name)
+        return self.scopes[name]
+
+    def _scope_of(self, name: ast.Name) -> ast.AST | None:
         below: ast.AST = name
         inner = True  # a class's names are only in its own body's scope
         for node in self.around(name):
@@ -162,17 +221,26 @@ class Target:
     node: Function
     kind: ast.ClassDef | None = None
 
-    @property
+    @cached_property
     def parameters(self) -> list[ast.arg]:
         """Its parameters that a call gives, by position first; without `self`."""
         positional = [*self.node.args.posonlyargs, *self.node.args.args]
         return [*positional[self.has_self :], *self.node.args.kwonlyargs]
 
-    @property
+    @cached_property
+    def positional(self) -> list[str]:
+        """The names of those that a call may give by position."""
+        return [a.arg for a in self.node.args.args][self.has_self :]
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        return frozenset(a.arg for a in self.parameters)
+
+    @cached_property
     def has_self(self) -> bool:
         return self.kind is not None and "staticmethod" not in map(ast.unparse, self.node.decorator_list)
 
-    @property
+    @cached_property
     def defaults(self) -> dict[str, ast.expr]:
         """Parameter → its default."""
         args = self.node.args
@@ -182,7 +250,7 @@ class Target:
         )
         return found | {a.arg: d for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None}
 
-    @property
+    @cached_property
     def is_plain(self) -> bool:
         """Whether it takes no star and no parameter by position only, and nothing but `no_grad` and the like decorates it."""
         args = self.node.args
@@ -195,12 +263,10 @@ class Target:
         """Parameter → what a call gives it, without those left to their default; None where a star hides it or it does not fit."""
         if any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords):
             return None
-        positional = [a.arg for a in self.node.args.args][self.has_self :]
-        if len(call.args) > len(positional):
+        if len(call.args) > len(self.positional):
             return None
-        found = dict(zip(positional, call.args, strict=False)) | {str(k.arg): k.value for k in call.keywords}
-        names = {a.arg for a in self.parameters}
-        return found if names - self.defaults.keys() <= found.keys() <= names else None
+        found = dict(zip(self.positional, call.args, strict=False)) | {str(k.arg): k.value for k in call.keywords}
+        return found if self.names - self.defaults.keys() <= found.keys() <= self.names else None
 
 
 @dataclass
@@ -248,27 +314,31 @@ class Program:
         return [(tree, node) for tree in self.trees.values() for node in tree.calls]
 
     @cached_property
+    def replacing(self) -> list[tuple[Tree, ast.Call]]:
+        """The calls of `_replace`."""
+        return [(tree, call) for tree, call in self.calls if is_replace(call)]
+
+    @cached_property
     def methods(self) -> dict[str, list[Target]]:
         """Method name → the methods of that name."""
         found: dict[str, list[Target]] = {}
-        for owner, node in self.classes.items():
-            for statement in node.body:
-                if isinstance(statement, ast.FunctionDef):
-                    found.setdefault(statement.name, []).append(Target(owner, statement, node))
+        for owner in self.classes:
+            for target in self.trees[owner].targets.values():
+                found.setdefault(target.node.name, []).append(target)
         return found
 
     @cached_property
     def targets(self) -> list[Target]:
         """Every function, and every method that is trimmed: `__init__`, `forward` and those that only `self` calls."""
         return [
-            *(Target(name, node) for name, node in self.functions.items()),
+            *(self.trees[name].targets[node] for name, node in self.functions.items()),
             *(target for name in self.methods for target in self.methods[name]),
         ]
 
     # classes ----------------------------------------------------------------------------------------------------------
 
     def bases(self, name: str) -> list[str]:
-        return [ast.unparse(base) for base in self.classes[name].bases]
+        return self.trees[name].bases
 
     def is_tuple(self, name: str) -> bool:
         """Whether a class is a NamedTuple."""
@@ -330,7 +400,7 @@ class Program:
             if tree.scope_of(func) is not None or func.id == "partial":
                 return None
             if func.id in self.functions:
-                return [Target(func.id, self.functions[func.id])]
+                return [self.trees[func.id].targets[self.functions[func.id]]]
             if func.id in self.classes:
                 init = self.method_of(func.id, "__init__")
                 return [init] if init else []
@@ -361,6 +431,16 @@ class Program:
 
     def is_closed(self, target: Target) -> bool:
         """Whether every call of it is known and may be changed with it."""
+        if target not in self.closed:
+            self.closed[target] = self._is_closed(target)
+        return self.closed[target]
+
+    @cached_property
+    def closed(self) -> dict[Target, bool]:
+        """What `is_closed` has found."""
+        return {}
+
+    def _is_closed(self, target: Target) -> bool:
         if not target.is_plain or target.owner in self.open_names:
             return False
         if target.kind is None:
@@ -459,7 +539,7 @@ class Program:
         self, tree: Tree, node: ast.Name, asked: frozenset[tuple[int, str]]
     ) -> frozenset[object] | None:
         function = tree.scope_of(node)
-        target = next((t for t in self.targets if t.node is function), None)
+        target = tree.targets.get(function) if function is not None else None
         if target is None or node.id not in {a.arg for a in target.parameters} or is_set(tree, target.node, node.id):
             return None
         key = (id(function), node.id)
@@ -483,7 +563,7 @@ class Program:
         if len(kinds) != 1 or name in self.methods or name in self.instances or (0, name) in asked:
             return None
         kind, found = kinds[0], []
-        if any(k.arg == name for _, call in self.calls for k in call.keywords if is_replace(call)):
+        if any(k.arg == name for _, call in self.replacing for k in call.keywords):
             return None
         for tree, node in self.reads.get(kind, ()):
             call = tree.parents[node]

@@ -5,19 +5,25 @@
 2. A NamedTuple's field that nothing reads goes, and one that is always None is None.
 3. A test that this settles is resolved as the fold resolves it: also a field compared with a text that no call ever puts there.
 4. A loop over one member is that member; neighbours of an `if` that do the same are one; a method that only returns `self` is `self`.
-5. A local that is set and never read goes, where setting it has no effect.
+5. A local that is set and never read goes, where setting it has no effect; so does an attribute that is always None and never read.
+   `x = …` right before `return x` is `return …`.
+6. A docstring's sentence on a parameter goes with it (golf.compose.docstrings).
 
 Only what the file shows is believed (golf.compose.program): a function that is handed on as a value keeps its parameters.
 """
 
 import ast
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
+from golf.compose.docstrings import for_the_reader, without_sentence_on
 from golf.compose.edits import (
     Change,
     Edit,
     applied,
+    dedented,
     lines_of,
     replaced,
     settled,
@@ -49,7 +55,7 @@ def trim(
         if not done:
             break
         now |= {names[id(tree)]: text for tree, text in done}
-    return now
+    return {name: for_the_reader(text) for name, text in now.items()}
 
 
 # parameters -----------------------------------------------------------------------------------------------------------
@@ -63,7 +69,7 @@ def unread_parameters(program: Program) -> Iterator[Change]:
             name = parameter.arg
             if tree.names_in(target.node, name) or is_set(tree, target.node, name) or not program.is_closed(target):
                 continue
-            change = [without_parameter(tree, target.node, name)]
+            change = [without_parameter(tree, target.node, name), *without_sentence_on(tree, target.node, name)]
             for where, call in program.calls_of(target):
                 given = target.given(call)
                 if given is None or (name in given and not _may_go(where, given[name])):
@@ -88,6 +94,7 @@ def constant_parameters(program: Program) -> Iterator[Change]:
                 continue
             yield [
                 without_parameter(tree, target.node, parameter.arg),
+                *without_sentence_on(tree, target.node, parameter.arg),
                 *change,
                 *(replaced(tree, read, text) for read in reads),
             ]
@@ -242,10 +249,28 @@ def constant_attributes(program: Program) -> Iterator[Change]:
             yield [without_statement(tree, setting), *(replaced(tree, read, text) for read in reads)]
 
 
+def unread_attributes(program: Program) -> Iterator[Change]:
+    """An attribute that is only ever set to None: what set it to something was not chosen."""
+    for mentions in program.attributes.values():
+        settings = [tree.parents[node] for tree, node in mentions]
+        if all(
+            isinstance(s, ast.Assign)
+            and len(s.targets) == 1
+            and isinstance(s.value, ast.Constant)
+            and s.value.value is None
+            for s in settings
+        ):
+            yield [
+                without_statement(tree, s)
+                for (tree, _), s in zip(mentions, settings, strict=True)
+                if isinstance(s, ast.stmt)
+            ]
+
+
 def inlined_functions(program: Program) -> Iterator[Change]:
     """A helper for chains that trimming has given the only chain's members, left with one call and one expression: the expression."""
     for name in sorted(program.before.keys() & program.functions.keys()):
-        target = Target(name, program.functions[name])
+        target = program.trees[name].targets[program.functions[name]]
         tree, calls = program.trees[name], program.calls_of(target)
         statements = [s for s in target.node.body if not _is_docstring(s)]
         if len(calls) != 1 or len(statements) != 1 or target.node.decorator_list or not program.is_closed(target):
@@ -347,7 +372,7 @@ def _is_knob(node: ast.expr) -> bool:
 def settled_tests(program: Program) -> Iterator[Change]:
     """Branches that a known test takes, operands that it leaves over, assertions that hold."""
     for tree in program.trees.values():
-        for node in tree.nodes:
+        for node in tree.of(ast.If, ast.IfExp, ast.BoolOp, ast.comprehension, ast.Assert):
             match node:
                 case ast.If():
                     value = known(program, tree, node.test)
@@ -372,7 +397,7 @@ def settled_tests(program: Program) -> Iterator[Change]:
                     for test in node.ifs:
                         if known(program, tree, test) is True:
                             end = replaced(tree, test, "").end
-                            start = tree.text.encode().rindex(b"if", 0, end - len(source(tree, test).encode()))
+                            start = tree.data.rindex(b"if", 0, end - len(source(tree, test).encode()))
                             yield [Edit(tree, start, end)]
                 case ast.Assert():
                     if known(program, tree, node.test) is True:
@@ -390,14 +415,13 @@ def dead_statements(program: Program) -> Iterator[Change]:
     """What stands behind a `return`, `raise`, `break` or `continue`; an `if` of nothing."""
     ends = (ast.Return, ast.Raise, ast.Break, ast.Continue)
     for tree in program.trees.values():
-        for node in tree.nodes:
-            for block in (getattr(node, "body", None), getattr(node, "orelse", None)):
-                if isinstance(block, list):
-                    after = [s for i, s in enumerate(block) if any(isinstance(b, ends) for b in block[:i])]
-                    if after:
-                        yield [without_statement(tree, s) for s in after]
-            if isinstance(node, ast.If) and [type(s) for s in node.body] == [ast.Pass] and not node.orelse:
-                if is_pure(node.test) and not tree.text.splitlines()[node.lineno - 1].strip().startswith("elif"):
+        for block in tree.blocks:
+            end = next((i for i, s in enumerate(block) if isinstance(s, ends)), len(block))
+            if block[end + 1 :]:
+                yield [without_statement(tree, s) for s in block[end + 1 :]]
+        for node in tree.of(ast.If):
+            if [type(s) for s in node.body] == [ast.Pass] and not node.orelse:
+                if is_pure(node.test) and not tree.lines[node.lineno - 1].strip().startswith("elif"):
                     yield [without_statement(tree, node)]
 
 
@@ -407,9 +431,9 @@ def dead_statements(program: Program) -> Iterator[Change]:
 def equal_neighbours(program: Program) -> Iterator[Change]:
     """`if a: x elif b: x` is `if a or b: x`."""
     for tree in program.trees.values():
-        lines = tree.text.splitlines()
-        for node in tree.nodes:
-            if not isinstance(node, ast.If) or len(node.orelse) != 1 or not isinstance(node.orelse[0], ast.If):
+        lines = tree.lines
+        for node in tree.of(ast.If):
+            if len(node.orelse) != 1 or not isinstance(node.orelse[0], ast.If):
                 continue
             other = node.orelse[0]
             if lines[other.lineno - 1][other.col_offset :].startswith("elif") and _alike(node.body, other.body):
@@ -430,8 +454,9 @@ def _alike(one: list[ast.stmt], other: list[ast.stmt]) -> bool:
 def loops_of_one(program: Program) -> Iterator[Change]:
     """A comprehension over one member: `{T.__name__: T(layer) for T in (XSA,) if T.at(layer)}`."""
     for tree in program.trees.values():
-        for node in tree.nodes:
-            if not isinstance(node, ast.DictComp | ast.ListComp) or len(node.generators) != 1:
+        found: list[ast.DictComp | ast.ListComp] = [*tree.of(ast.DictComp), *tree.of(ast.ListComp)]
+        for node in found:
+            if len(node.generators) != 1:
                 continue
             each = node.generators[0]
             if not (
@@ -452,6 +477,51 @@ def loops_of_one(program: Program) -> Iterator[Change]:
             yield [replaced(tree, node, made)]
 
 
+def plain_lists(program: Program) -> Iterator[Change]:
+    """`[x for x in y]` is `list(y)`: what it left out was not chosen."""
+    for tree in program.trees.values():
+        for node in tree.of(ast.ListComp):
+            each = node.generators[0]
+            if len(node.generators) > 1 or each.ifs or each.is_async or not isinstance(each.target, ast.Name):
+                continue
+            if isinstance(node.elt, ast.Name) and node.elt.id == each.target.id:
+                yield [replaced(tree, node, f"list({source(tree, each.iter)})")]
+
+
+def single_passes(program: Program) -> Iterator[Change]:
+    """`for loop in (False,):` is its body, once."""
+    for tree in program.trees.values():
+        for node in tree.of(ast.For):
+            only = (
+                node.iter.elts[0] if isinstance(node.iter, ast.Tuple | ast.List) and len(node.iter.elts) == 1 else None
+            )
+            if not isinstance(only, ast.Constant | ast.Name) or not isinstance(node.target, ast.Name) or node.orelse:
+                continue
+            if any(isinstance(n, ast.Break | ast.Continue) for s in node.body for n in ast.walk(s)):
+                continue
+            function = tree.function_of(node)
+            mentions = tree.names_in(function, node.target.id) if function else []
+            inside = [n for s in node.body for n in tree.names_in(s, node.target.id)]
+            if len(mentions) != len(inside) + 1 or any(not isinstance(n.ctx, ast.Load) for n in inside):
+                continue
+            if isinstance(only, ast.Name) and any(n.id == only.id for s in node.body for n in _stored(s)):
+                continue
+            body = dedented(tree, node.body, node.iter.end_lineno or node.lineno, node.col_offset)
+            if body is None:
+                continue
+            first, last = lines_of(tree, (node.iter.end_lineno or 0) + 1, node.body[-1].end_lineno or 0)
+            text = tree.data[first:last]
+            for read in sorted(inside, key=lambda n: -replaced(tree, n, "").start):
+                edit = replaced(tree, read, source(tree, only))
+                text = text[: edit.start - first] + edit.text.encode() + text[edit.end - first :]
+            kept = textwrap.indent(textwrap.dedent(text.decode()), " " * node.col_offset)
+            yield [Edit(tree, *lines_of(tree, node.lineno, node.body[-1].end_lineno or 0), kept)]
+
+
+def _stored(statement: ast.stmt) -> Iterator[ast.Name]:
+    return (n for n in ast.walk(statement) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load))
+
+
 def _with_member(tree: Tree, part: ast.expr, name: str, member: str) -> str:
     """An expression's text with the member in the place of the loop's variable; its `__name__` is its name."""
     text, (start, _) = source(tree, part).encode(), (replaced(tree, part, "").start, 0)
@@ -470,14 +540,41 @@ def dead_locals(program: Program) -> Iterator[Change]:
     """A local that is set by something without effect, and that nothing reads any more; one that nothing ever read is the part's fault."""
     for owner, before in program.before.items():
         tree = program.trees[owner]
-        read_before = {n.id for n in before.nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-        for function in tree.nodes:
-            if isinstance(function, ast.FunctionDef):
-                stores = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-                for name in sorted(stores & read_before):
-                    reads = [n for n in tree.names_in(function, name) if isinstance(n.ctx, ast.Load)]
-                    if not reads and _is_removable(tree, function, name):
-                        yield [without_statement(tree, s) for s in _settings(tree, function, name)]
+        read_before = {n.id for n in before.of(ast.Name) if isinstance(n.ctx, ast.Load)}
+        for function in tree.of(ast.FunctionDef):
+            stores = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+            for name in sorted(stores & read_before):
+                reads = [n for n in tree.names_in(function, name) if isinstance(n.ctx, ast.Load)]
+                if not reads and _is_removable(tree, function, name):
+                    yield [without_statement(tree, s) for s in _settings(tree, function, name)]
+
+
+def returned_at_once(program: Program) -> Iterator[Change]:
+    """`x = …` and then `return x` is `return …`."""
+    for tree in program.trees.values():
+        for block in tree.blocks:
+            for setting, end in pairwise(block):
+                if not (isinstance(end, ast.Return) and isinstance(end.value, ast.Name)):
+                    continue
+                if not (
+                    isinstance(setting, ast.Assign)
+                    and len(setting.targets) == 1
+                    and end.lineno == (setting.end_lineno or 0) + 1
+                ):
+                    continue
+                target, function = setting.targets[0], tree.function_of(setting)
+                if not (isinstance(target, ast.Name) and target.id == end.value.id and function):
+                    continue
+                if len(tree.names_in(function, target.id)) == 2 and tree.scope_of(target) is function:
+                    start = replaced(tree, target, "").start
+                    value = replaced(tree, setting.value, "").start
+                    opening = (
+                        tree.data[start:value].partition(b"=")[2].strip().decode()
+                    )  # a parenthesis, where there is one
+                    yield [
+                        Edit(tree, start, value, f"return {opening}"),
+                        Edit(tree, *lines_of(tree, end.lineno, end.end_lineno or 0)),
+                    ]
 
 
 def _settings(tree: Tree, function: ast.FunctionDef, name: str) -> list[ast.stmt]:
@@ -509,9 +606,13 @@ RULES: tuple[Callable[[Program], Iterator[Change]], ...] = (
     unread_fields,
     needless_methods,
     constant_attributes,
+    unread_attributes,
     inlined_functions,
     loops_of_one,
+    plain_lists,
+    single_passes,
     equal_neighbours,
     needless_defaults,
     dead_locals,
+    returned_at_once,
 )

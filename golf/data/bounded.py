@@ -1,7 +1,8 @@
 """The same data with a short validation split: what a small twin scores, so that `--smoke` ends soon on any shards.
 
 A view in the user's cache, laid out like every data set: the train shards and the tokenizer are links, the validation split is one
-new shard with the first documents. A single train shard becomes two, for loaders that read a shard of their own in each of two
+new shard with the beginnings of the first documents: of enough documents for batches of them, and of none so much that all others wait
+for it. A single train shard becomes two, for loaders that read a shard of their own in each of two
 processes. The script reads it as it reads any other; nothing in it knows of the bound.
 """
 
@@ -20,13 +21,15 @@ from golf.errors import Exit, GolfError
 from golf.files import sha256_of
 from golf.project import cache_dir
 
-LAYOUT = 2  # raised when the same source is laid out otherwise
+LAYOUT = 3  # raised when the same source is laid out otherwise
 TWIN_VAL_TOKENS = 16_384  # 128 windows of a twin: test-time training of the heaviest recipe ends in seconds
+TWIN_DOCUMENT_TOKENS = 1024  # of one document: eight windows of a twin
+LOOKED_THROUGH = 8  # times as many tokens are looked through for documents
 TWIN_TRAIN_TOKENS = 4_000_000  # of a single shard, which is written anew: twenty times what a twin trains on
 
 
 def bounded(source: DataSource, val_tokens: int = TWIN_VAL_TOKENS) -> DataSource:
-    """`source` with at most `val_tokens` validation tokens: whole documents, or a piece of the first where that is longer.
+    """`source` with at most `val_tokens` validation tokens: the first documents, each up to `TWIN_DOCUMENT_TOKENS`.
 
     The same object where it has no more than that, and two train shards. GolfError when the cache cannot be written.
     """
@@ -72,11 +75,12 @@ def _build(source: DataSource, val_tokens: int, folder: Path) -> None:
             for number, half in enumerate(np.array_split(_head(train, TWIN_TRAIN_TOKENS), 2)):
                 write_shard(dataset / f"fineweb_train_{number:06}.bin", half)
         shards = shard_files(source.data_path, "val")
-        first = first_documents(_head(shards, val_tokens + 1), val_tokens)
-        write_shard(dataset / shards[0].name, first)
+        head = _head(shards, LOOKED_THROUGH * val_tokens)
+        kept = first_documents(head, val_tokens)
+        write_shard(dataset / shards[0].name, head[kept])
         if source.side_car:
             counts = shard_files(source.data_path, SIDE_CAR)
-            write_shard(dataset / counts[0].name, _head(counts, len(first)))
+            write_shard(dataset / counts[0].name, _head(counts, len(head))[kept])
         (work / "tokenizers").mkdir()
         (work / "tokenizers" / source.tokenizer_path.name).symlink_to(source.tokenizer_path.resolve())
         if not folder.exists():
@@ -94,9 +98,15 @@ def _head(shards: Sequence[Path], count: int) -> Tokens:
     return np.concatenate(pieces)
 
 
-def first_documents(tokens: Tokens, count: int) -> Tokens:
-    """As many whole documents as fit into `count` tokens; the first `count` tokens where not even the first does."""
-    if len(tokens) <= count:
-        return tokens
-    starts = np.flatnonzero(tokens[: count + 1] == BOS)
-    return tokens[: int(starts[-1]) if len(starts) and starts[-1] else count]
+def first_documents(
+    tokens: Tokens, count: int, longest: int = TWIN_DOCUMENT_TOKENS
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """The places of at most `count` tokens: the first documents as a whole, each up to `longest`; of the first one a piece where not
+    even that fits."""
+    at = np.arange(len(tokens))
+    begun = np.maximum.accumulate(np.where(tokens == BOS, at, 0))
+    kept = at[at - begun < longest]
+    if len(kept) <= count:
+        return kept
+    starts = np.flatnonzero(tokens[kept[: count + 1]] == BOS)
+    return kept[: int(starts[-1]) if len(starts) and starts[-1] else count]

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from golf.data.shards import BOS, write_shard
+from golf.data.side_car import SPLIT
 from golf.harness.vocabulary import Vocabulary
 
 Ids = npt.NDArray[np.int64]
@@ -65,14 +66,22 @@ def periodic_ids(vocabulary: Vocabulary, targets: int, seed: int, period: int = 
     return ids
 
 
-def lay_data(folder: Path, vocabulary: Vocabulary, train: Ids, val: Ids) -> dict[str, str]:
-    """Write shards and tokenizer in the challenge's layout below `folder`; DATA_PATH, TOKENIZER_PATH and their kin for the script."""
+def lay_data(folder: Path, vocabulary: Vocabulary, train: Ids, val: Ids, *, side_car: bool = False) -> dict[str, str]:
+    """Write shards and tokenizer in the challenge's layout below `folder`; DATA_PATH, TOKENIZER_PATH and their kin for the script.
+
+    side_car: with the bytes of every validation token beside them, for scripts that score transformed text by these.
+    """
     data = folder / "datasets" / f"fineweb10B_sp{vocabulary.size}"
     model = folder / "tokenizers" / f"fineweb_{vocabulary.size}_bpe.model"
     data.mkdir(parents=True, exist_ok=True)
     model.parent.mkdir(parents=True, exist_ok=True)
     write_shard(data / "fineweb_train_000000.bin", train)
     write_shard(data / "fineweb_val_000000.bin", val)
+    counts = data / f"fineweb_{SPLIT}_000000.bin"
+    if side_car:
+        write_shard(counts, np.where(val == BOS, 0, np.append(0, text_of(vocabulary, val).target_bytes)))
+    else:
+        counts.unlink(missing_ok=True)  # of a script that was played here before
     model.write_bytes(vocabulary.model)
     return {
         "DATA_PATH": str(data),

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from golf.challenge import SCRIPT
+from golf.data.side_car import SPLIT
 from golf.files import files_below, sha256_of
 from golf.harness.box import Box, tail_of
+from golf.harness.inside.play import LOGS, TWIN_MARK, UNREAD_SECONDS
 from golf.harness.settings import SIZES, class_sizes, environment, names_read, published
 from golf.harness.texts import Ids, lay_data
 from golf.harness.vocabulary import Vocabulary
@@ -27,10 +29,9 @@ NOT_TAKEN = (
     "runs",
     "logs",
 )
-TEXTS = (".txt", ".log", ".md", ".json", ".csv", ".tsv", ".jsonl")
 MOST_FILE_BYTES = 64 << 20
 MOST_FILES = 200
-TRAIN_STEPS = int(SIZES["ITERATIONS"] + SIZES["WARMUP_STEPS"]) + 4  # of an optimizer; what steps on adapts
+MORE_STEPS = int(SIZES["WARMUP_STEPS"]) + 4  # of an optimizer beside its iterations; what steps on adapts
 LARGEST_LAID_BYTES = 64 << 20
 
 
@@ -39,7 +40,8 @@ class Wish:
     """How to play. train_rate, late_rate: factors on the rates of optimizers made before and after the first step; quiet: a
     factor on the tables over the vocabulary at the start, so that the untrained model predicts almost uniformly.
 
-    twin: "garbage" forks a twin that reads garbage where the run first reads back a file that it wrote. drawn: the text that a
+    twin: "garbage" forks a twin that reads garbage wherever the run reads back a file that it wrote; "disturbed" disturbs the tensors
+    that the run itself loads into its model after it wrote something. drawn: the text that a
     script gets that draws its own by `torch.randint`. extra: variables on top of all others.
     """
 
@@ -56,7 +58,7 @@ class Wish:
 class Played:
     """What a play showed. text: all that it printed and logged; files: sha256 of every other file that it wrote, by name.
 
-    code: its exit code, None where it was stopped; read_back: files of its own that it read; events: their names, in order.
+    code: its exit code, None where it was stopped; unread: files that it wrote and nothing read; events: what was watched, in order.
     """
 
     code: int | None
@@ -67,6 +69,7 @@ class Played:
     text: str
     twin_text: str
     files: Mapping[str, str]
+    unread: tuple[str, ...]
     events: tuple[Mapping[str, Any], ...]
     left: int
 
@@ -88,9 +91,23 @@ class Played:
         )
         return (told or (lines[-1] if lines else f"it ended with {self.code}"))[:300]
 
+    @property
+    def last_twin(self) -> str | None:
+        """What the twin printed that read garbage in the last file that was read back; None where there was none."""
+        parts = self.twin_text.split(f"\n{TWIN_MARK}")
+        return parts[-1] if len(parts) > 1 else None
+
     def happened(self, event: str) -> list[Mapping[str, Any]]:
         """The events of a name."""
         return [each for each in self.events if each["event"] == event]
+
+
+@dataclass(frozen=True)
+class Way:
+    """What a script is told of the machine. half: float16 is itself, not float32; is_cuda: tensors say that they lie on a GPU."""
+
+    half: bool = False
+    is_cuda: bool = True
 
 
 class Whole:
@@ -109,7 +126,19 @@ class Whole:
         self.texts = [*sources, self.content.decode("utf-8", "replace"), *helpers]
         self.names = names_read(self.texts)
         self.shown = published(folder, self.names) if folder is not None else {}
+        self.way = Way()
         self.played = 0
+
+    def ways(self) -> list[Way]:
+        """The ways to play it, the usual one first: then with two bytes of float16, which some lay out by hand, then with what it does
+        where there is no GPU, which may be the plain twin of a kernel."""
+        text = "\n".join(self.texts)
+        found = [Way()]
+        if ".half()" in text or "float16" in text.replace("bfloat16", ""):
+            found.append(Way(half=True))
+        if "is_cuda" in text:
+            found.append(Way(is_cuda=False))
+        return found
 
     @staticmethod
     def _beside(script: Path, folder: Path) -> dict[str, bytes]:
@@ -127,7 +156,8 @@ class Whole:
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_bytes(content)
         (work / SCRIPT).write_bytes(self.content)
-        paths = lay_data(data, vocabulary, train, val)
+        side_car = any(SPLIT in text for text in self.texts)
+        paths = lay_data(data, vocabulary, train, val, side_car=side_car)
         link = work / "data"
         if not link.exists():
             link.symlink_to(data)
@@ -135,7 +165,7 @@ class Whole:
         home = str(self.box.place / "home")
         variables = {
             "PATH": "/usr/bin:/bin", "HOME": home, "TMPDIR": home, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0",
-            **environment(self.names, self.shown), **paths, "SEED": str(wish.seed), **wish.extra,
+            **environment(self.names, self.shown), **({"CASEOPS_ENABLED": "1"} if side_car else {}), **paths, "SEED": str(wish.seed), **wish.extra,
         }  # fmt: skip
         job = {
             "script": SCRIPT,
@@ -146,19 +176,21 @@ class Whole:
             ),
             "seed": wish.seed,
             "train_rate": wish.train_rate,
-            "train_steps": TRAIN_STEPS,
+            "train_steps": int(float(wish.extra.get("ITERATIONS", SIZES["ITERATIONS"]))) + MORE_STEPS,
             "late_rate": wish.late_rate,
             "quiet": wish.quiet,
             "twin": wish.twin,
+            "half": self.way.half,
+            "is_cuda": self.way.is_cuda,
             "drawn": val.tolist(),
             "vocab_size": vocabulary.size,
         }
         answer = self.box.play(job, wish.seconds)
         self.played += 1
-        logs, files = _written(work, laid)
+        logs, files, unread = _written(work, laid)
         return Played(
             answer["code"], bool(answer["stopped"]), answer.get("why"), answer["seconds"], answer["cpu_seconds"],
-            _joined(answer["output"], logs), answer["twin_output"], files, tuple(answer["events"]), answer["left"],
+            _joined(answer["output"], logs), answer["twin_output"], files, unread, tuple(answer["events"]), answer["left"],
         )  # fmt: skip
 
 
@@ -177,10 +209,11 @@ def _joined(output: str, logs: list[str]) -> str:
     return output + ("\n" + "\n".join(rest) if rest else "")
 
 
-def _written(work: Path, laid: set[str]) -> tuple[list[str], dict[str, str]]:
-    """(texts of the logs, sha256 of the other files) that a play wrote; links and pipes are left alone."""
+def _written(work: Path, laid: set[str]) -> tuple[list[str], dict[str, str], tuple[str, ...]]:
+    """(texts of the logs, sha256 of the other files, those of them that nothing read) of a play; links and pipes are left alone."""
     logs: list[str] = []
     files: dict[str, str] = {}
+    unread: list[str] = []
     for place, folders, names in os.walk(work):
         folders[:] = sorted(name for name in folders if not os.path.islink(os.path.join(place, name)))
         for name in sorted(names):
@@ -188,11 +221,12 @@ def _written(work: Path, laid: set[str]) -> tuple[list[str], dict[str, str]]:
             short = str(path.relative_to(work))
             if short in laid or len(files) >= MOST_FILES or not _is_plain(path):
                 continue
-            if path.suffix in TEXTS:
+            if path.suffix in LOGS:
                 logs.append(tail_of(path))
             elif path.stat().st_size <= MOST_FILE_BYTES:
+                unread += [short] if path.stat().st_atime == UNREAD_SECONDS else []
                 files[short] = sha256_of(path.read_bytes())
-    return logs, files
+    return logs, files, tuple(unread)
 
 
 def _is_plain(path: Path) -> bool:

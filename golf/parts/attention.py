@@ -21,9 +21,11 @@ class Knobs:
     rope_base: "1 < float <= 1e9" = 10_000.0
     rope_dims: "0 <= int <= 4096 and int % 2 == 0" = 0  # rotated dims per head | 0 for all
     rope_train_len: "0 <= int <= 1048576" = 0  # beyond this many tokens the base grows (NTK) | 0 for never
+    frequencies: Slot = ""  # (h, dims, device) -> radians a token of every rotated pair, in place of powers of the base
     rotary: bool = True  # make the tables of rotary positions | off where positions are learned
     attend: Slot = "causal_attention"  # (q, k, v, docs) -> y
     linear_init: Slot = "kaiming_uniform"  # (h, weight, rng) of every linear that does not start at zero
+    fused_qkv: bool = False  # queries, keys and values are one matrix, for the optimizer too
     value: Chain = ()  # members change the values: (v, u, flow) -> v
     keep_first_value: bool = False  # hand the first block's values to the later blocks as flow.v0
     attn_out: Chain = ()  # members change the heads' outputs: (y, u, flow) -> y
@@ -57,10 +59,13 @@ def causal_attention(q, k, v, docs):
 def rotary_tables(h, tokens, device):
     """cos and sin of every position's angles, fp32: (1, T, 1, dims / 2)."""
     dims = h.rope_dims if h.rope_dims else h.model_dim // h.num_heads
-    base = h.rope_base
-    if h.rope_train_len and tokens > h.rope_train_len:
-        base = base * (tokens / h.rope_train_len) ** (dims / (dims - 2))
-    frequency = 1.0 / base ** (torch.arange(0, dims, 2, dtype=torch.float32, device=device) / dims)
+    if h.frequencies:
+        frequency = h.frequencies(h, dims, device)
+    else:
+        base = h.rope_base
+        if h.rope_train_len and tokens > h.rope_train_len:
+            base = base * (tokens / h.rope_train_len) ** (dims / (dims - 2))
+        frequency = 1.0 / base ** (torch.arange(0, dims, 2, dtype=torch.float32, device=device) / dims)
     angle = torch.outer(torch.arange(tokens, dtype=torch.float32, device=device), frequency)[None, :, None, :]
     return angle.cos(), angle.sin()
 
@@ -99,10 +104,13 @@ class Attention(nn.Module):
         )
         self.head_dim = h.model_dim // h.num_heads
         kv_dim = h.num_kv_heads * self.head_dim
-        self.c_q = CastedLinear(h.model_dim, h.model_dim, role="attn", init=h.linear_init)
-        self.c_k = CastedLinear(h.model_dim, kv_dim, role="attn", init=h.linear_init)
-        self.c_v = CastedLinear(h.model_dim, kv_dim, role="attn", init=h.linear_init)
-        self.proj = CastedLinear(h.model_dim, h.model_dim, role="attn", init=None)
+        if h.fused_qkv:
+            self.c_qkv = CastedLinear(h, h.model_dim, h.model_dim + 2 * kv_dim, role="attn", init=h.linear_init)
+        else:
+            self.c_q = CastedLinear(h, h.model_dim, h.model_dim, role="attn", init=h.linear_init)
+            self.c_k = CastedLinear(h, h.model_dim, kv_dim, role="attn", init=h.linear_init)
+            self.c_v = CastedLinear(h, h.model_dim, kv_dim, role="attn", init=h.linear_init)
+        self.proj = CastedLinear(h, h.model_dim, h.model_dim, role="attn", init=None)
         self.q_gain = tag(nn.Parameter(torch.full((h.num_heads,), h.qk_gain)), group="scalar", role="control")
         if h.value:
             self.value = members(h, h.value, layer)
@@ -114,7 +122,11 @@ class Attention(nn.Module):
     def forward(self, u, flow):
         # u: (B, T, C), normed   ->   (B, T, C) and the flow
         B, T, C = u.shape
-        q, k, v = self.c_q(u), self.c_k(u), self.c_v(u)
+        if self.h.fused_qkv:
+            kv_dim = self.h.num_kv_heads * self.head_dim
+            q, k, v = self.c_qkv(u).split((C, kv_dim, kv_dim), dim=-1)
+        else:
+            q, k, v = self.c_q(u), self.c_k(u), self.c_v(u)
         if self.h.adapters:
             q, k, v = adapt(flow, "q", u, q), adapt(flow, "k", u, k), adapt(flow, "v", u, v)
         q = q.view(B, T, self.h.num_heads, self.head_dim)

@@ -147,6 +147,8 @@ def evaluate(h, env, log, model):
     log(
         f"val_loader:shards pattern={os.path.join(env.data_path, 'fineweb_val_*.bin')} tokens:{len(stream.target_bytes)}"
     )
+    if h.product:
+        model.eval()
     scored = compiled(env, model)
     begun, reports = time.perf_counter(), []
     for report in h.reports:

@@ -25,7 +25,7 @@ class Knobs:
 
 class Smoke:
     eval_seq_len = 128
-    val_batch_tokens = 16_384
+    val_batch_tokens = 4_096
 
 
 PROGRESS_SECONDS = 10  # between two lines of progress
@@ -43,7 +43,7 @@ class Trace:
         self.nats = torch.zeros(len(stream.target_bytes), dtype=torch.float64) if keep else None
         self.visits = torch.zeros(len(stream.target_bytes), dtype=torch.int32) if keep else None
         self.order = torch.full((len(stream.target_bytes),), -1, dtype=torch.int64) if keep else None
-        self.clock = 0
+        self.clock, self.own = 0, len(stream.target_bytes) / env.world_size  # targets of this rank
         self.begun = self.told = time.perf_counter()
 
     def add(self, nats, at):
@@ -63,7 +63,7 @@ class Trace:
         now = time.perf_counter()
         if self.env.rank == 0 and now - self.told > PROGRESS_SECONDS:
             self.told, elapsed_seconds = now, now - self.begun
-            share = self.tokens * self.env.world_size / len(self.stream.target_bytes)
+            share = self.tokens / self.own
             print(
                 f"eval_progress {self.name} {100 * share:.1f}% running_bpb:{self.bpb:.4f} elapsed:{elapsed_seconds:.0f}s "
                 f"eta:{max(elapsed_seconds / share - elapsed_seconds, 0):.0f}s",
@@ -113,7 +113,7 @@ def share(env, count):
 
 
 def scored_targets(h, stream):
-    """How many targets every evaluator scores: the stream, and without `eval_tail` no tail shorter than a window, as the challenge counts."""
+    """How many targets every evaluator scores: no tail shorter than a window, as the challenge counts, unless the recipe scores it."""
     windows = (len(stream.tokens) - 1) // h.eval_seq_len
     if not windows:
         raise ValueError(f"{len(stream.tokens)} validation tokens are fewer than one window of {h.eval_seq_len} + 1")

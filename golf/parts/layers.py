@@ -19,11 +19,14 @@ def kaiming_uniform(h, weight, rng):
 class CastedLinear(nn.Module):
     """x Wᵀ with an fp32 master weight that is cast to the activations at the product; no bias. init=None starts at zero."""
 
-    def __init__(self, inputs, outputs, *, role, init, group="matrix"):
+    def __init__(self, h, inputs, outputs, *, role, init, group="matrix"):
         super().__init__()
+        self.h = h
         self.weight = tag(nn.Parameter(torch.zeros(outputs, inputs)), group=group, role=role, init=init)
 
     def forward(self, x):
+        if self.h.product:
+            return self.h.product(self.h, x, self.weight, self.training)
         return F.linear(x, self.weight.to(x.dtype))
 
 

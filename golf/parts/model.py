@@ -21,13 +21,23 @@ from golf.parts.tags import tag
 class Knobs:
     num_layers: "1 <= int <= 256" = 9  # blocks with weights of their own
     model_dim: "2 <= int <= 16384" = 512  # residual width
+    embed_dim: "0 <= int <= 16384" = 0  # width of the token table | 0 for model_dim
     mlp_mult: "0 < float <= 64" = 2.0  # MLP hidden width / model_dim
     tied_embed_init_std: "0 < float <= 10" = 0.005
     softcap: "0 < float <= 1e4" = 30.0  # logits are bounded by softcap · tanh(z / softcap)
     cap_logits: bool = True  # bound the logits by the softcap | off: as they are
+    cap: Slot = ""  # (h) -> module (z) -> logits in place of the softcap
+    z_loss: "0 <= float <= 1" = 0.0  # weight of the squared log-normaliser in what training minimises | 0 for off
     eval_cap: Slot = ""  # (h) -> module (z) -> logits, the cap outside training: without targets and with adapters
+    product: Slot = (
+        ""  # (h, x, weight, training) -> x Wᵀ of every linear, in place of the master cast to the activations
+    )
+    embed_init: Slot = "tied_normal"  # (h, weight, rng) of the token table
     embed_norm: bool = True  # norm the embedding
     output_norm: Slot = ""  # (h) -> module in place of the norm before the head
+    mix_start: Slot = (
+        ""  # (h, layer) -> share of the stream that a block starts with, the embedding has the rest | "": all of it
+    )
     ln_scale: bool = False  # scale every normed block input by 1 / √(layer + 1)
     embed_pre: Chain = ()  # members change the embedding before its norm: (x, ids) -> x
     embed_post: Chain = ()  # … after its norm: (x, ids) -> x
@@ -46,6 +56,7 @@ class Knobs:
 
 class Smoke:
     model_dim = 64
+    embed_dim = 24
 
 
 class Flow(NamedTuple):
@@ -80,9 +91,12 @@ class MLP(nn.Module):
         assert int(h.mlp_mult * h.model_dim) >= 1, (
             f"an MLP of mlp_mult = {h.mlp_mult} × model_dim = {h.model_dim} has no width"
         )
+        assert not (h.training_mlp and h.product), (
+            "`training_mlp` multiplies with the masters themselves: `product` would be left out"
+        )
         hidden = int(h.mlp_mult * h.model_dim)
-        self.fc = CastedLinear(h.model_dim, hidden, role="mlp", init=h.linear_init)
-        self.proj = CastedLinear(hidden, h.model_dim, role="mlp", init=None)
+        self.fc = CastedLinear(h, h.model_dim, hidden, role="mlp", init=h.linear_init)
+        self.proj = CastedLinear(h, hidden, h.model_dim, role="mlp", init=None)
 
     def forward(self, u):
         if self.h.training_mlp:
@@ -105,6 +119,9 @@ class Block(nn.Module):
         self.mlp_scale = tag(nn.Parameter(torch.ones(h.model_dim)), group="scalar", role="control")
         mix = torch.zeros(2, h.model_dim)
         mix[0] = 1
+        if h.mix_start:
+            mix[0] = h.mix_start(h, layer)
+            mix[1] = 1 - mix[0]
         self.resid_mix = tag(nn.Parameter(mix), group="scalar", role="control")
         if h.ln_scale:
             self.ln_gain = (layer + 1) ** -0.5
@@ -142,7 +159,7 @@ class GPT(nn.Module):
     def __init__(self, h):
         super().__init__()
         self.h = h
-        self.tok_emb = Embedding(h.vocab_size, h.model_dim, role="embed", init=tied_normal)
+        self.tok_emb = Embedding(h.vocab_size, h.embed_dim or h.model_dim, role="embed", init=h.embed_init)
         if h.embed_pre:
             self.embed_pre = nn.ModuleDict({T.__name__: T(h) for T in h.embed_pre})
         if h.embed_post:
@@ -153,6 +170,8 @@ class GPT(nn.Module):
         self.route = h.route(h)
         if h.output_norm:
             self.output_norm = h.output_norm(h)
+        if h.cap:
+            self.cap = h.cap(h)
         if h.eval_cap:
             self.eval_cap = h.eval_cap(h)
 
@@ -189,9 +208,14 @@ class GPT(nn.Module):
                 return self.h.training_nats(self.h, logits, targets)
         if self.h.eval_cap and (targets is None or lora is not None):
             logits = self.eval_cap(logits)
+        elif self.h.cap:
+            logits = self.cap(logits)
         elif self.h.cap_logits:
             logits = self.h.softcap * torch.tanh(logits / self.h.softcap)
         if targets is None:
             return logits
         nats = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
+        if self.h.z_loss:
+            if torch.is_grad_enabled() and self.tok_emb.weight.requires_grad:
+                nats = nats + self.h.z_loss * logits.float().flatten(0, 1).logsumexp(dim=-1).square()
         return nats.view_as(targets)

@@ -11,6 +11,7 @@ class Knobs:
     ns_steps: "1 <= int <= 50" = 5
     grad: Chain = ()  # members change the update before it is orthogonalised: (g) -> g
     muon_wd: "0 <= float < 10" = 0.0  # decoupled weight decay
+    muon_wd_after: bool = False  # decay after the step, and so what it just added, too (PR #60, #86) | off: before it
     muon_wd_at: Slot = ""  # (h, clock) -> factor on Muon's weight decay
     bf16_momentum: bool = False  # momentum and gradient in bf16, as the banked scripts (PR #399 line) keep them
 
@@ -50,12 +51,15 @@ class Muon(torch.optim.Optimizer):
             if self.env.world_size > 1:
                 dist.all_reduce(flat)
             for p, slot in zip(params, slots):
+                if self.h.muon_wd_after:
+                    p.add_(slot.view_as(p).to(p.dtype), alpha=-group["lr"])
                 if self.h.muon_wd:
                     decay = group["lr"] * self.h.muon_wd
                     if self.h.muon_wd_at:
                         decay *= group["wd_factor"]
                     p.mul_(1 - decay)
-                p.add_(slot.view_as(p).to(p.dtype), alpha=-group["lr"])
+                if not self.h.muon_wd_after:
+                    p.add_(slot.view_as(p).to(p.dtype), alpha=-group["lr"])
 
     def update(self, p, momentum):
         """The orthogonalised Nesterov update of one matrix, scaled so that tall matrices move as far as wide ones."""

@@ -33,14 +33,20 @@ class Knobs:
     attn_clip_sigmas: "0 < float <= 1000" = 12.85
     mlp_clip_sigmas: "0 < float <= 1000" = 12.85
     table_clip_sigmas: "0 < float <= 1000" = 20.0
-    assign_bits: Slot = ""  # (h, tagged, hessians) -> {name: bits}, for mixed precision; "" by role
+    assign_bits: Slot = ""  # (h, tagged, hessians) -> {name: bits}, for mixed precision, 16 for fp16; "" by role
+    steps: Slot = (
+        ""  # (h, tagged, weights, hessians) -> {name: bits, a real number}: a step for every tensor; "" by role
+    )
     keep_float_numel: "0 <= int <= 1000000000" = 65_536  # tensors up to this many values are stored as fp16
+    storage: Slot = ""  # class with put(w) -> tensor, get(tensor) -> w: of what is not quantized, in place of fp16
+    sparsify: Slot = ""  # (h, tagged, weights) -> weights, before they are quantized
+    code_together: Slot = ""  # (h, tagged, weights) -> {name: (codes, scale)} of matrices that share one choice
     half_controls: bool = False  # control tensors as fp16 (#162 and after) | off: fp32 (the baseline, #65, #740)
     wide_groups: Slot = (
         ""  # class: choose(h, tagged, weights, hessians), code, rescale: columns with more bits than their matrix
     )
     log_scales: bool = False  # scales as 8 bits, sixteen steps an octave | off: fp16
-    prune: Slot = ""  # (h, tensors) -> None zeroes codes in place
+    prune: Slot = ""  # (h, tensors) -> None changes codes in place
     corrections: Chain = ()  # classes: add(h, tensors, weights) to the artifact, apply(tensors, weights) when it is read
     levels: Slot = ""  # (codes) -> levels of codes that are indices (uint8); "" for none
     coder: Slot = "ZlibCoder"  # class with name, encode(tensors), decode(payload, specs, unpacked_bytes)
@@ -78,8 +84,14 @@ def quantizer_of(h, role):
 def quantize(h, tagged, weights, hessians, rank=0, world_size=1):
     """{name: weight} to the artifact's tensors, the same on every rank; weights may be of any dtype and on any device."""
     tensors, turn = {}, 0
+    if h.sparsify:
+        weights = h.sparsify(h, tagged, weights)
+    if h.code_together:
+        together = h.code_together(h, tagged, weights)
     if h.assign_bits:
         assigned = h.assign_bits(h, tagged, hessians)
+    if h.steps:
+        stepped = h.steps(h, tagged, weights, hessians)
     if h.wide_groups:
         wide = h.wide_groups.choose(h, tagged, weights, hessians)
     for name, _, tag in tagged:
@@ -90,7 +102,12 @@ def quantize(h, tagged, weights, hessians, rank=0, world_size=1):
             small = small and tag.role != "gate"
         if h.assign_bits:
             bits = assigned.get(name, bits)
-        if tag.role == "control":
+            small = small or bits == 16
+        if h.steps:
+            bits = stepped.get(name, bits)
+        if h.storage and (tag.role == "control" or small or quantizer is None):
+            tensors[name] = h.storage.put(w)
+        elif tag.role == "control":
             tensors[name] = w.half() if h.half_controls else w
         elif small or quantizer is None:
             tensors[name] = w.half()
@@ -102,6 +119,8 @@ def quantize(h, tagged, weights, hessians, rank=0, world_size=1):
                 if h.wide_groups and name in wide:
                     codes, scale, wide_scale = h.wide_groups.code(h, w, hessians[name], bits, tag.role, wide[name])
                     tensors[f"{name}:gs"] = wide_scale.half()
+                elif h.code_together and name in together:
+                    codes, scale = together[name]
                 else:
                     codes, scale = quantizer(h, w.reshape(-1, w.size(-1)), hessians.get(name), bits, tag.role)
                 tensors[f"{name}:q"] = codes.view(w.shape)
@@ -125,7 +144,7 @@ def dequantize(h, tensors):
     for name, tensor in tensors.items():
         base, _, kind = name.partition(":")
         if not kind:
-            weights[name] = tensor.float()
+            weights[name] = h.storage.get(tensor) if h.storage else tensor.float()
         elif kind == "q":
             weights[base] = rows_of(h, tensors, base)
     if h.corrections:

@@ -9,6 +9,9 @@ from golf.parts.tags import tag
 
 class Knobs:
     order: Slot = "halves"  # (h, loop) -> layers that push a skip, layers that pop one
+    skip_row: Slot = (
+        ""  # (h, row) -> row of the skip tensors for the row-th layer that pops, None for no skip; "" as many as skips
+    )
     skip_gates: bool = False  # blend skip and stream by a learned gate per channel instead of adding
     core: Chain = ()  # members run between the two halves, once loops are on: (x, blocks, flow) -> x, flow
 
@@ -24,6 +27,8 @@ class UNet(nn.Module):
         super().__init__()
         self.h = h
         encoder, decoder = h.order(h, True)
+        if h.skip_row:
+            encoder, decoder = h.order(h, False)
         skips = min(len(encoder), len(decoder))
         self.skip_weights = tag(nn.Parameter(torch.ones(skips, h.model_dim)), group="scalar", role="control")
         if h.skip_gates:
@@ -32,6 +37,10 @@ class UNet(nn.Module):
             self.core = nn.ModuleDict({T.__name__: T(h) for T in h.core})
 
     def merge(self, x, skip, row):
+        if self.h.skip_row:
+            row = self.h.skip_row(self.h, row)
+            if row is None:
+                return x
         skip = self.skip_weights[row].to(x.dtype) * skip
         if self.h.skip_gates:
             return torch.lerp(skip, x, torch.sigmoid(self.skip_gates[row].to(x.dtype)))

@@ -16,6 +16,7 @@ class Knobs:
     momentum_warmup_start: "0 <= float < 1" = 0.85
     momentum_warmup_steps: "0 <= int <= 1000000000" = 500
     loop_from: "0 <= float < 1" = 0.0  # share of the training budget from which the looped order runs; 0 from the start
+    loop_from_step: "0 <= int <= 1000000000" = 0  # … or the step from which it runs, whatever the clock says
     loop_whole_from: "0 <= float < 1" = (
         0.0  # … from which all its passes run, one extra pass before; 0: all from loop_from
     )
@@ -25,6 +26,7 @@ class Knobs:
 class Smoke:
     warmdown_iters = 60
     momentum_warmup_steps = 25
+    loop_from_step = 60
 
 
 class Clock:

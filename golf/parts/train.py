@@ -24,6 +24,12 @@ class Knobs:
     after_step: Chain = ()  # members (h, model) are called with the clock after every step: averages
     export_weights: Slot = "raw_weights"  # (model, averages): puts the weights to export into the model
     parallel: Slot = "ddp"  # (env, model) -> model that averages the gradients over the ranks in its backward
+    at_loop: Slot = (
+        ""  # (h, model) is called once, before the first step of the looped order, where that is a step's number
+    )
+    product_in_validation: bool = (
+        False  # while training, validations multiply as training does | off: as evaluation does
+    )
     average_gradients: Slot = ""  # (env, model) does so after clipping, where `parallel` leaves it
     documents: Slot = ""  # (h, ids, clock) -> bounds of the documents that attention keeps apart in training
     validation: Slot = "plain"  # the evaluator of the float model, during training and at its end
@@ -91,7 +97,7 @@ def warm_up(h, env, log, model, trained, optimizers):
     for i in range(h.warmup_steps):
         take_step(h, env, trained, loader, optimizers, clock)
         log(f"warmup_step:{i + 1}/{h.warmup_steps}")
-    if h.loop_from:
+    if h.loop_from or h.loop_from_step:
         for loop in (False, 1) if h.loop_whole_from else (False,):
             for i in range(h.warmup_steps):
                 take_step(h, env, trained, loader, optimizers, clock, loop=loop)
@@ -117,10 +123,14 @@ def raw_weights(model, averages):
     """Export the weights of the last step."""
 
 
-def validate(h, env, log, model, stream, clock):
+def validate(h, env, log, raw, model, stream, clock):
     """Score the whole validation split with the clock stopped."""
     clock.pause()
+    if h.product:
+        raw.train(h.product_in_validation)
     trace = h.validation(h, env, model, stream)
+    if h.product:
+        raw.train()
     milliseconds = 1000 * clock.elapsed_seconds
     log(
         f"step:{clock.step}/{env.iterations} val_loss:{trace.loss:.4f} val_bpb:{trace.bpb:.4f} "
@@ -150,7 +160,7 @@ def train(h, env, log, model):
         'export_weights exports an average that nothing takes: add what takes it to after_step, as in ["ema.EMA"]'
     )
     stream = Stream(h, env)
-    if has_group(collect(model), "measured"):
+    if h.product or has_group(collect(model), "measured"):
         model.train()
     scored = compiled(env, model)
     trained = h.parallel(env, scored)
@@ -168,7 +178,10 @@ def train(h, env, log, model):
         checkpoint = h.checkpoint(h, env, log, model, optimizers, loader, clock)
     clock.start()
     stop_reason, loss = None, None
-    if h.loop_from:
+    assert not (h.loop_from and h.loop_from_step), (
+        "loops begin at a share of the budget or at a step: set loop_from or loop_from_step to 0"
+    )
+    if h.loop_from or h.loop_from_step:
         loop = False
     while True:
         if time_is_up(env, clock):
@@ -176,13 +189,18 @@ def train(h, env, log, model):
         elif clock.step == env.iterations:
             stop_reason = "iterations"
         if stop_reason or (h.val_loss_every and clock.step % h.val_loss_every == 0):
-            if h.loop_from:
-                validate(h, env, log, partial(scored, loop=loop), stream, clock)  # as the last step ran
+            if h.loop_from or h.loop_from_step:
+                validate(h, env, log, model, partial(scored, loop=loop), stream, clock)  # as the last step ran
             else:
-                validate(h, env, log, scored, stream, clock)
+                validate(h, env, log, model, scored, stream, clock)
         if stop_reason:
             break
-        if h.loop_from:
+        if h.loop_from_step:
+            if h.at_loop and clock.step == h.loop_from_step:
+                h.at_loop(h, model)
+            loop = clock.step >= h.loop_from_step
+            loss = take_step(h, env, trained, loader, optimizers, clock, loop=loop)
+        elif h.loop_from:
             loop = clock.progress() >= h.loop_from
             if h.loop_whole_from and loop and clock.progress() < h.loop_whole_from:
                 loop = 1  # extra pass
@@ -203,7 +221,7 @@ def train(h, env, log, model):
                 f"train_time:{milliseconds:.0f}ms step_avg:{milliseconds / clock.step:.2f}ms"
             )
     clock.pause()
-    if has_group(collect(model), "measured"):
+    if h.product or has_group(collect(model), "measured"):
         model.eval()
     if h.after_step:
         h.export_weights(model, averages)

@@ -57,6 +57,7 @@ POINTS: Mapping[str, Point] = {
     "table_quantizer": QUANTIZER,
     "gate_quantizer": QUANTIZER,
     "assign_bits": _point("h tagged hessians"),
+    "steps": _point("h tagged weights hessians"),
     "wide_groups": _point(
         choose="h tagged weights hessians", code="h w hessian bits role starts", rescale="h rows codes starts scale"
     ),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 RUNS = frozenset(("exec", "builtins.exec", "__builtins__.exec"))
 EVALUATES = frozenset(("eval", "builtins.eval", "__builtins__.eval"))
+LEAST_LINES = 3  # of a text that is more than an expression
 MAKES = frozenset(("compile", "decompress", "b64decode", "b85decode", "a85decode", "unhexlify", "loads"))
 
 
@@ -31,6 +32,20 @@ def hidden_code(module: "Module", seen: Collection[str], unwrapped: int = 0) -> 
             yield f"{module.path.name} runs text that it makes itself (line {node.lineno})"
         elif isinstance(node, ast.Name) and node.id == "exec" and node not in called and isinstance(node.ctx, ast.Load):
             yield f"{module.path.name} hands `exec` on (line {node.lineno})"
+
+
+def texts_run(module: "Module") -> Iterator[str]:
+    """The texts of a module that runs text: every constant of several lines that is Python, in their order. Which of them run, and
+    with which changes, is not told: `hidden_code` says so all the same."""
+    if not any(isinstance(node, ast.Call) and dotted(node.func) in RUNS for node in module.nodes):
+        return
+    for node in module.nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.count("\n") >= LEAST_LINES:
+            try:
+                ast.parse(node.value)
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                continue
+            yield node.value
 
 
 def _runs_text(call: ast.Call) -> bool:

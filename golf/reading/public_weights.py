@@ -5,7 +5,7 @@ the golden vectors). A weight without a counterpart, on either side, is an error
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
@@ -49,11 +49,12 @@ def from_public(state: Mapping[str, torch.Tensor], ve_layers: Iterable[int] = ()
         if name.endswith("_bank"):
             ours.update(_split_bank(name, weight))
         else:
-            ours[_our_name(name, list(ve_layers))] = weight
+            ours[our_name(name, list(ve_layers))] = weight
     return ours
 
 
-def _our_name(name: str, ve_layers: list[int]) -> str:
+def our_name(name: str, ve_layers: Sequence[int] = ()) -> str:
+    """Our name of a public weight that is not a bank. GolfError where nothing here corresponds to it."""
     if any(re.fullmatch(pattern, name) for pattern in SAME):
         return name
     if scale := re.fullmatch(r"ve_layer_scales\.(\d+)", name):

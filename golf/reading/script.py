@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from golf.files import is_own, own_files
-from golf.reading.hidden import hidden_code
+from golf.reading.hidden import hidden_code, texts_run
 from golf.reading.module import Module
 
 MAX_PARSE_BYTES = 2_000_000  # the largest official script has 160 KB
@@ -78,10 +78,11 @@ def read_source(path: Path, folder: Path | None = None) -> Source:
     raw = path.read_bytes()
     text, packed, faults, outer = _unwrap(raw)
     modules = [parse(path, text)]
+    modules += [parse(path, inner) for inner in texts_run(modules[0])]
     wrappers = [parse(path, shell) for shell in outer]
     helpers: list[Path] = []
     data: list[Path] = []
-    queue = [modules[0]]
+    queue = list(modules)
     while queue:
         module = queue.pop(0)
         for used in local_files(module, path, folder or path.parent):

@@ -1,6 +1,6 @@
 """Read a packed script without running it: ours and everybody else's wrapper.
 
-Nothing is executed. Only literals, base64/85, hex, latin-1 and the standard decompressors are computed, with bounds on how
+Nothing is executed. Only literals, base64/85, hex, seven bits a byte, latin-1 and the standard decompressors are computed, with bounds on how
 much they may unpack; anything else in a wrapper is reported, not guessed.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 
 from golf.errors import GolfError
 from golf.files import is_own
+from golf.reading import seven_bits
 from golf.reading.decompress import DECODERS, DECOMPRESSORS, bounded, lzma_constant
 
 MAX_PACKED_BYTES = 32_000_000
@@ -272,6 +273,9 @@ class _Reader:
 
     def call(self, node: ast.Call, depth: int) -> Any:
         func = self.dotted(node.func)
+        if seven_bits.is_expression(node):
+            self.steps.insert(0, "seven bits a byte")
+            return seven_bits.value(node)
         if func in ("open", "pathlib.Path", "Path") and node.args and isinstance(node.args[0], ast.Constant):
             sibling = ast.literal_eval(node.args[0])
             self.siblings.append(str(sibling).removeprefix("./"))

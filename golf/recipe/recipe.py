@@ -6,6 +6,7 @@ section is named after the part that declares its knobs, so a reader knows the f
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +16,7 @@ from golf.recipe.knobs import checked, refuse_out_of_bounds
 
 # blocks that a small twin's training runs through: 178 steps of the baseline's 9, a minute on two cores
 TWIN_PASSES = 1600
+ADAPTERS_SHARE = 0.4  # of them are left to an evaluation that trains adapters, which takes as long as training
 DEFAULT_ENTRY = "golf.parts.entry:main"
 OVERRIDE = "command line"
 NO_PARTS = Catalogue("", MappingProxyType({}), MappingProxyType({}), MappingProxyType({}))
@@ -66,7 +68,7 @@ class Recipe:
         """Its chain as people tell it: a recipe that bears its parent's name is told once."""
         return tuple(name for i, name in enumerate(self.chain) if i == 0 or name != self.chain[i - 1])
 
-    @property
+    @cached_property
     def twin(self) -> Mapping[str, Any]:
         """The other values that the composed file must work with too: the small twin's, or for a twin the full ones."""
         return smoke_sizes(self) if self.full is None else self.full
@@ -121,7 +123,8 @@ def smoke_sizes(recipe: Recipe) -> dict[str, Any]:
             number = type(knob.smoke) in (int, float)
             sizes[name] = min(recipe.values[name], knob.smoke) if number else knob.smoke
     if "iterations" in sizes:
-        sizes["iterations"] = max(min(sizes["iterations"], round(TWIN_PASSES / max(_passes(recipe.values), 1))), 1)
+        passes = TWIN_PASSES * (1 - ADAPTERS_SHARE * bool(recipe.values.get("adapters")))
+        sizes["iterations"] = max(min(sizes["iterations"], round(passes / max(_passes(recipe.values), 1))), 1)
     return sizes
 
 

@@ -16,9 +16,11 @@ from golf.rules.code import Code, dotted, leaf
 
 LoopVars = frozenset[tuple[int, int]]  # (loop, iteration)
 MODEL_NAME = re.compile(r"(?i)gpt|model|net$|transformer|(?:^|_)lm$")
+LAYER = re.compile(r"^(?:torch\.)?nn\.(?!Parameter$)[A-Z]\w+$")
 MOST_NODES = 120_000
 MOST_DEPTH = 10
 FILLS = frozenset(("append", "extend", "add", "update", "add_", "copy_", "index_add_", "insert"))
+SAME = frozenset(("detach", "detach_", "clone", "requires_grad_"))  # gives the tensor that it is called on
 TURNS = 2  # of a loop whose length is not known
 
 
@@ -145,7 +147,7 @@ class _Follower:
         self.things = 0
 
     def run(self) -> None:
-        """Modules in order, the main one last: helpers are definitions."""
+        """Helpers are definitions; then the script itself."""
         for module in self.code.modules:
             for node in module.nodes:
                 if isinstance(node, ast.ClassDef):
@@ -159,8 +161,10 @@ class _Follower:
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                     names[node.name] = Value(function=Function(node, names, module.path.name))
         main = self.code.modules[0]
-        self.file = main.path.name
-        self.block(getattr(main.tree, "body", ()), names)
+        for module in self.code.modules:
+            if module.path == main.path:  # the script, then the texts in it that it runs
+                self.file = module.path.name
+                self.block(getattr(module.tree, "body", ()), names)
 
     # statements
 
@@ -435,13 +439,17 @@ class _Follower:
                 windows=frozenset((frozenset(((-self.clock, 0),)),))
             )  # a text that is drawn is a stream of its own
         if name in self.classes and not isinstance(node.func, ast.Attribute):
-            return self.made(name, given)
-        if MODEL_NAME.search(name) and name[:1].isupper() and not isinstance(node.func, ast.Attribute):
+            return self.made(name, arguments, keywords)
+        elsewhere = MODEL_NAME.search(name) and name[:1].isupper() and not isinstance(node.func, ast.Attribute)
+        if elsewhere or LAYER.search(path):
             return self.thing("module") | replace(
-                given, things=frozenset(), function=None, number=None
-            )  # a class from elsewhere
+                given, things=given.things if LAYER.search(path) else frozenset(), function=None, number=None
+            )
+        learner = frozenset(each for each in function.things if self.kinds[each] in ("module", "tensor"))
+        if name in SAME and learner:
+            return replace(function, things=learner, windows=frozenset(), nats=frozenset(), function=None, number=None)
         if _is_fresh(node, name):
-            return self.thing("tensor")
+            return self.thing("module" if self.function == "__init__" else "tensor")  # an object's own: its weights
         if name == "deepcopy" and given.things:
             copied = self.thing("module")
             for thing in copied.things:
@@ -489,15 +497,15 @@ class _Follower:
                 self.knows[thing] = self.knows.get(thing, frozenset()) | {act}
                 self.flow.learned.append(act)
 
-    def made(self, name: str, given: Value) -> Value:
-        """An instance of a local class; of a class that is no module, `__init__` is followed."""
-        value = self.thing(f"class {name}" if name not in self.modules else "module")
-        value = replace(value, things=value.things | (given.things if name not in self.modules else frozenset()))
-        if name not in self.modules:
-            for thing in list(value.things):
-                start = self.method(thing, "__init__", value)
-                if start is not None:
-                    break
+    def made(self, name: str, arguments: list[Value], keywords: dict[str, Value]) -> Value:
+        """An instance of a local class; of a class that is no module, `__init__` is followed, for what it keeps."""
+        given = _join([*arguments, *keywords.values()])
+        is_module = name in self.modules
+        value = self.thing("module" if is_module else f"class {name}")
+        start = next((found for thing in value.things if (found := self.method(thing, "__init__", value))), None)
+        if start is not None and not is_module:
+            self.enter(start, arguments, keywords)
+        value = replace(value, things=value.things | (frozenset() if is_module else given.things))
         return value | replace(given, things=frozenset(), function=None, number=None)
 
     def thing(self, kind: str) -> Value:

@@ -1,5 +1,6 @@
 """The trial of a subject's script, held once: a stranger's where running was asked for, golf's own always, in its short form."""
 
+import os
 import re
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def _hold(subject: Subject) -> Trial | None:
         seed = int(subject.acts["seed"])
     trial = hold_trial(
         script, subject.folder if subject.kind != "script" else None, depth=depth, seed=seed, unsafe=subject.unsafe,
-        claimed=claimed_labels(subject), tokenizer=official_tokenizer(), sources=(source.main.text,), own=ours,
+        claimed=claimed_labels(subject), tokenizer=official_tokenizer(subject), sources=(source.main.text,), own=ours,
     )  # fmt: skip
     subject.notes.append(
         f"experiments: {trial.depth}, seed {trial.seed}, {trial.plays} runs in {trial.seconds:.0f} s"
@@ -58,18 +59,18 @@ def claimed_labels(subject: Subject) -> frozenset[str]:
     return frozenset(found)
 
 
-def official_tokenizer() -> bytes | None:
-    """The contest's SentencePiece model of 1,024 pieces, where it is on this machine: the project's, or the one beside it."""
+def official_tokenizer(subject: Subject | None = None) -> bytes | None:
+    """The contest's SentencePiece model of 1,024 pieces, where it is on this machine: beside the data that DATA_PATH or the runs of a
+    subject name, or in the project's folder of data; None where it is not."""
     from golf.data.source import find_tokenizer
     from golf.project import find_root
+    from golf.rules.local_data import folders
 
     root = find_root()
-    places = [root / "data" / "tokenizers", root.parent / "shared" / "data" / "tokenizers"]
-    for place in places:
-        path = place / f"fineweb_{OFFICIAL_VOCABULARY}_bpe.model"
-        if path.is_file():
-            return path.read_bytes()
-    try:
-        return Path(find_tokenizer(OFFICIAL_VOCABULARY, root / "data", root)).read_bytes()
-    except (GolfError, OSError):
-        return None
+    named = [Path(place)] if (place := os.environ.get("DATA_PATH")) else []
+    for place in (*named, *(folders(subject) if subject else ()), root / "data" / "datasets" / "official"):
+        try:
+            return find_tokenizer(OFFICIAL_VOCABULARY, place, root).read_bytes()
+        except (GolfError, OSError):
+            continue
+    return None

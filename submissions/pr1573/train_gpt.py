@@ -645,10 +645,7 @@ class GPT(nn.Module):
         self.route = UNet()
 
     def forward(self, ids, targets=None):
-        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
-
-        docs: bounds for `attend`. loop: True for the looped order, False for the plain one, a number for so many extra passes.
-        """
+        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets."""
         x = self.tok_emb(ids)
         for hook in self.embed_pre.values():
             x = hook(x, ids)
@@ -863,7 +860,6 @@ class Clock:
         self.elapsed_seconds = 0.0
         self.running_since = None
         self.lr_factor = 1.0  # of the step last taken
-        self.context = None  # where documents are cut at a growing length: the length and the step it came with
 
     def start(self):
         self.env.synchronize()
@@ -908,15 +904,15 @@ def compiled(env, model):
 # communication with Newton–Schulz; weights are per layer and the updates travel as in `Muon`, whose `bf16_momentum`
 # rounds the gradients after they are averaged (the banked scripts before).
 def unwrapped(model):
-    """A slot for `parallel`: the model as it is."""
+    """The model as it is."""
     return model
 
 
 def average_all(env, model):
-    """A slot for `average_gradients`: one flat all-reduce per dtype, after each rank has clipped its own gradients."""
+    """One flat all-reduce per dtype, after each rank has clipped its own gradients."""
     if not env.distributed:
         return
-    trained = [param for param in model.parameters()]
+    trained = list(model.parameters())
     grads = [param.grad for param in trained if param.grad is not None]
     for dtype in {grad.dtype for grad in grads}:
         same = [grad for grad in grads if grad.dtype == dtype]
@@ -1038,8 +1034,9 @@ class SWA:
 
 @torch.no_grad()
 def swa_weights(averages):
-    """Put the mean into the model: a slot for `export_weights`. With fewer than two snapshots the EMA counts, where one is kept too
-    (PR #1573), else the last step's weights."""
+    """Put the mean into the model. With fewer than two snapshots the EMA counts, where one is kept too
+    (PR #1573), else the last step's weights.
+    """
     swa = averages["SWA"]
     if swa.count > 1:
         for total, param in zip(swa.sums, swa.params):
@@ -1205,8 +1202,7 @@ def dequantize(tensors):
 
 def rows_of(tensors, name):
     """The fp32 weight (rows, columns) of a quantized tensor, before corrections."""
-    rows = scaled(tensors[f"{name}:q"], tensors[f"{name}:s"])
-    return rows
+    return scaled(tensors[f"{name}:q"], tensors[f"{name}:s"])
 
 
 def scaled(codes, scale):
@@ -1233,7 +1229,7 @@ def load_weights(model, weights):
 # Bytes laid out for general-purpose compressors: tensors of one type side by side, and in them first bytes first (PR
 # #1089).
 def to_planes(tensors):
-    """The tensors' bytes: types sorted by `order`, of every tensor first all low bytes, then the next, and so on."""
+    """The tensors' bytes: type after type, of every tensor first all low bytes, then the next, and so on."""
     pieces = []
     for tensor in sorted(tensors, key=lambda t: str(t.dtype)):
         values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
@@ -1364,7 +1360,7 @@ class Trace:
         self.nats = torch.zeros(len(stream.target_bytes), dtype=torch.float64) if keep else None
         self.visits = torch.zeros(len(stream.target_bytes), dtype=torch.int32) if keep else None
         self.order = torch.full((len(stream.target_bytes),), -1, dtype=torch.int64) if keep else None
-        self.clock = 0
+        self.clock, self.own = 0, len(stream.target_bytes) / env.world_size  # targets of this rank
         self.begun = self.told = time.perf_counter()
 
     def add(self, nats, at):
@@ -1384,7 +1380,7 @@ class Trace:
         now = time.perf_counter()
         if self.env.rank == 0 and now - self.told > PROGRESS_SECONDS:
             self.told, elapsed_seconds = now, now - self.begun
-            share = self.tokens * self.env.world_size / len(self.stream.target_bytes)
+            share = self.tokens / self.own
             print(
                 f"eval_progress {self.name} {100 * share:.1f}% running_bpb:{self.bpb:.4f} elapsed:{elapsed_seconds:.0f}s "
                 f"eta:{max(elapsed_seconds / share - elapsed_seconds, 0):.0f}s",
@@ -1434,7 +1430,7 @@ def share(env, count):
 
 
 def scored_targets(stream):
-    """How many targets every evaluator scores: the stream, and without `eval_tail` no tail shorter than a window, as the challenge counts."""
+    """How many targets every evaluator scores: no tail shorter than a window, as the challenge counts, unless the recipe scores it."""
     windows = (len(stream.tokens) - 1) // h.eval_seq_len
     if not windows:
         raise ValueError(f"{len(stream.tokens)} validation tokens are fewer than one window of {h.eval_seq_len} + 1")

@@ -505,7 +505,7 @@ class ParallelBlock(Block):
 
 
 def parallel_block(layer):
-    """Sequential blocks first, parallel ones from `parallel_from`: a slot for `block`."""
+    """Sequential blocks first, parallel ones from `parallel_from`."""
     return ParallelBlock(layer) if layer >= h.parallel_from else Block(layer)
 
 
@@ -519,7 +519,7 @@ class GPT(nn.Module):
     def forward(self, ids, targets=None, *, loop=True):
         """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
 
-        docs: bounds for `attend`. loop: True for the looped order, False for the plain one, a number for so many extra passes.
+        loop: True for the looped order, False for the plain one, a number for so many extra passes.
         """
         x = self.tok_emb(ids)
         x = norm(x)
@@ -792,7 +792,6 @@ class Clock:
         self.elapsed_seconds = 0.0
         self.running_since = None
         self.lr_factor = 1.0  # of the step last taken
-        self.context = None  # where documents are cut at a growing length: the length and the step it came with
 
     def start(self):
         self.env.synchronize()
@@ -872,10 +871,9 @@ def warm_up(env, log, model, trained, optimizers):
     for i in range(h.warmup_steps):
         take_step(env, trained, loader, optimizers, clock)
         log(f"warmup_step:{i + 1}/{h.warmup_steps}")
-    for loop in (False,):
-        for i in range(h.warmup_steps):
-            take_step(env, trained, loader, optimizers, clock, loop=loop)
-            log(f"loop_warmup_step:{i + 1}/{h.warmup_steps}")
+    for i in range(h.warmup_steps):
+        take_step(env, trained, loader, optimizers, clock, loop=False)
+        log(f"loop_warmup_step:{i + 1}/{h.warmup_steps}")
     with torch.no_grad():
         for name, param, _ in collect(model):
             param.copy_(start[name])
@@ -922,7 +920,6 @@ def score_average(env, log, model, stream):
 #
 # Dynamo cuts it there so that averaging overlaps with the backward; whole, it compiles once and fuses across the cuts.
 def ddp_one_graph(env, model):
-    """A slot for `parallel`."""
     torch._dynamo.config.optimize_ddp = False
     return ddp(env, model)
 
@@ -948,7 +945,7 @@ class EMA:
 
 
 def ema_weights(averages):
-    """Put the average into the model: a slot for `export_weights`."""
+    """Put the average into the model."""
     averages["EMA"].export()
 
 
@@ -1096,7 +1093,7 @@ def finish(env, log, model, clock, stop_reason, loss, compile_seconds):
 # Only k / limit matters: a Gaussian row costs 2.047 - log2(k / limit) bits a weight behind an entropy coder, so k is
 # the knob that trades bytes for error.
 def sdclip_scale(w, bits, role):
-    """(rows,) fp32 as the decoder will read it. hessian: (columns, columns) or None."""
+    """(rows,) fp32 as the decoder will read it."""
     sigmas = {"attn": h.attn_clip_sigmas, "mlp": h.mlp_clip_sigmas}
     scale = sigmas.get(role, h.embed_clip_sigmas) * w.std(dim=1) / (2 ** (bits - 1) - 1)
     return readable_scale(scale.clamp_min(1e-10))
@@ -1146,7 +1143,7 @@ def error_feedback(hessian):
 
 def gptq_sdclip(w, hessian, bits, role):
     """SDClip scales; a tensor without a Hessian is rounded to nearest, which is what GPTQ does with an even one."""
-    limit = 2 ** (bits - 1) - 1
+    limit = int(2 ** (bits - 1) - 1)
     scale = sdclip_scale(w, bits, role)
     return coded(w, hessian, scale, -limit, limit), scale
 
@@ -1210,8 +1207,7 @@ def dequantize(tensors):
 
 def rows_of(tensors, name):
     """The fp32 weight (rows, columns) of a quantized tensor, before corrections."""
-    rows = scaled(tensors[f"{name}:q"], tensors[f"{name}:s"])
-    return rows
+    return scaled(tensors[f"{name}:q"], tensors[f"{name}:s"])
 
 
 def scaled(codes, scale):
@@ -1238,7 +1234,7 @@ def load_weights(model, weights):
 # Bytes laid out for general-purpose compressors: tensors of one type side by side, and in them first bytes first (PR
 # #1089).
 def to_planes(tensors):
-    """The tensors' bytes: types sorted by `order`, of every tensor first all low bytes, then the next, and so on."""
+    """The tensors' bytes: type after type, of every tensor first all low bytes, then the next, and so on."""
     pieces = []
     for tensor in sorted(tensors, key=lambda t: str(t.dtype)):
         values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
@@ -1316,7 +1312,7 @@ class Trace:
         self.nats = torch.zeros(len(stream.target_bytes), dtype=torch.float64) if keep else None
         self.visits = torch.zeros(len(stream.target_bytes), dtype=torch.int32) if keep else None
         self.order = torch.full((len(stream.target_bytes),), -1, dtype=torch.int64) if keep else None
-        self.clock = 0
+        self.clock, self.own = 0, len(stream.target_bytes) / env.world_size  # targets of this rank
         self.begun = self.told = time.perf_counter()
 
     def add(self, nats, at):
@@ -1336,7 +1332,7 @@ class Trace:
         now = time.perf_counter()
         if self.env.rank == 0 and now - self.told > PROGRESS_SECONDS:
             self.told, elapsed_seconds = now, now - self.begun
-            share = self.tokens * self.env.world_size / len(self.stream.target_bytes)
+            share = self.tokens / self.own
             print(
                 f"eval_progress {self.name} {100 * share:.1f}% running_bpb:{self.bpb:.4f} elapsed:{elapsed_seconds:.0f}s "
                 f"eta:{max(elapsed_seconds / share - elapsed_seconds, 0):.0f}s",
@@ -1386,7 +1382,7 @@ def share(env, count):
 
 
 def scored_targets(stream):
-    """How many targets every evaluator scores: the stream, and without `eval_tail` no tail shorter than a window, as the challenge counts."""
+    """How many targets every evaluator scores: no tail shorter than a window, as the challenge counts, unless the recipe scores it."""
     windows = (len(stream.tokens) - 1) // h.eval_seq_len
     if not windows:
         raise ValueError(f"{len(stream.tokens)} validation tokens are fewer than one window of {h.eval_seq_len} + 1")

@@ -683,7 +683,7 @@ class FusedMLP(torch.autograd.Function):
 
 
 def fused_mlp(u, up, down):
-    """A slot for `training_mlp`: u (B, T, C), up (hidden, C), down (C, hidden) -> (B, T, C)."""
+    """u (B, T, C), up (hidden, C), down (C, hidden) -> (B, T, C)."""
     if u.is_cuda:
         y = FusedMLP.apply(u.flatten(0, 1).bfloat16(), up.bfloat16(), down.bfloat16(), h.negative_slope)
         return y.view_as(u)
@@ -768,8 +768,6 @@ class SmearInput(nn.Module):
 # all layers. Their mean is what the head reads. `Lanes` (#1530) merges the skip of the first such layer into the first
 # lane alone, `MergedLanes` (#1529) before the lanes part; later skips go into the first lane in both.
 class Lanes(UNet):
-    """A slot for `route`."""
-
     def __init__(self):
         super().__init__()
         self.lane_keep = tag(
@@ -805,8 +803,6 @@ class Lanes(UNet):
 # them, and test-time adapters train with the model frozen. Two parameters and two stored values, kept so that the rows
 # have theirs.
 class AsymmetricCap(nn.Module):
-    """A slot for `eval_cap`."""
-
     def __init__(self):
         super().__init__()
         self.up = tag(nn.Parameter(torch.tensor(h.softcap)), group="untrained", role="control")
@@ -882,7 +878,7 @@ class FusedNats(torch.autograd.Function):
 
 
 def fused_cross_entropy(logits, targets):
-    """A slot for `training_nats`: logits (B, T, V) before the softcap, targets (B, T) -> nats (B, T)."""
+    """Logits (B, T, V) before the softcap, targets (B, T) -> nats (B, T)."""
     if logits.is_cuda:
         nats = FusedNats.apply(logits.flatten(0, 1), targets.flatten(), h.softcap)
     else:
@@ -965,7 +961,7 @@ def to_device(env, tokens):
 # text and a piece does not say how many. The file has the shards' format, one count a token. Without it nothing is
 # scored.
 def side_car_bytes(env, tokens):
-    """A slot for `target_bytes`: what `fineweb_val_bytes_*.bin` say of every token but the first."""
+    """What `fineweb_val_bytes_*.bin` say of every token but the first."""
     counts = np.concatenate([load_shard(path) for path in shard_paths(env, "val_bytes")]).astype(np.int64)
     if len(counts) != len(tokens):
         raise ValueError(
@@ -990,8 +986,6 @@ class Stream:
 # shard that is too short for all ranks' next spans is dropped. Attention keeps the documents apart by `documents`;
 # every token is a target, the next document's BOS too. The seed changes nothing.
 class PackedDocuments:
-    """A slot for `loader`."""
-
     def __init__(self, env):
         self.env = env
         self.paths = shard_paths(env, "train")
@@ -1224,7 +1218,6 @@ def context_length(clock):
 
 
 def growing_bounds(ids, clock):
-    """A slot for `documents`."""
     tokens = context_length(clock)
     if clock.context is None:
         clock.context = tokens, -h.context_warmup_steps  # training starts at its full rate
@@ -1234,7 +1227,7 @@ def growing_bounds(ids, clock):
 
 
 def warmdown_after_changes(clock):
-    """A slot for `lr_at`: the fractional warmdown, times the rise after the last change of the context."""
+    """The fractional warmdown, times the rise after the last change of the context."""
     factor = warmdown_by_fraction(clock)
     if clock.context is None:
         return factor
@@ -1248,12 +1241,12 @@ def warmdown_after_changes(clock):
 # communication with Newton–Schulz; weights are per layer and the updates travel as in `Muon`, whose `bf16_momentum`
 # rounds the gradients after they are averaged (the banked scripts before).
 def unwrapped(model):
-    """A slot for `parallel`: the model as it is."""
+    """The model as it is."""
     return model
 
 
 def average_all(env, model):
-    """A slot for `average_gradients`: one flat all-reduce per dtype, after each rank has clipped its own gradients."""
+    """One flat all-reduce per dtype, after each rank has clipped its own gradients."""
     if not env.distributed:
         return
     trained = [param for param in model.parameters() if param.tag.group != "untrained"]
@@ -1296,10 +1289,9 @@ def warm_up(env, log, model, trained, optimizers):
     for i in range(h.warmup_steps):
         take_step(env, trained, loader, optimizers, clock)
         log(f"warmup_step:{i + 1}/{h.warmup_steps}")
-    for loop in (False,):
-        for i in range(h.warmup_steps):
-            take_step(env, trained, loader, optimizers, clock, loop=loop)
-            log(f"loop_warmup_step:{i + 1}/{h.warmup_steps}")
+    for i in range(h.warmup_steps):
+        take_step(env, trained, loader, optimizers, clock, loop=False)
+        log(f"loop_warmup_step:{i + 1}/{h.warmup_steps}")
     with torch.no_grad():
         for name, param, _ in collect(model):
             param.copy_(start[name])
@@ -1362,7 +1354,7 @@ class EMA:
 
 
 def ema_weights(averages):
-    """Put the average into the model: a slot for `export_weights`."""
+    """Put the average into the model."""
     averages["EMA"].export()
 
 
@@ -1560,7 +1552,7 @@ def finish(env, log, model, clock, stop_reason, loss, compile_seconds):
 # Only k / limit matters: a Gaussian row costs 2.047 - log2(k / limit) bits a weight behind an entropy coder, so k is
 # the knob that trades bytes for error.
 def sdclip_scale(w, bits, role):
-    """(rows,) fp32 as the decoder will read it. hessian: (columns, columns) or None."""
+    """(rows,) fp32 as the decoder will read it."""
     sigmas = {"attn": h.attn_clip_sigmas, "mlp": h.mlp_clip_sigmas}
     sigmas |= {"table": h.table_clip_sigmas, "gate": h.table_clip_sigmas}
     scale = sigmas.get(role, h.embed_clip_sigmas) * w.std(dim=1) / (2 ** (bits - 1) - 1)
@@ -1611,7 +1603,7 @@ def error_feedback(hessian):
 
 def gptq_sdclip(w, hessian, bits, role):
     """SDClip scales; a tensor without a Hessian is rounded to nearest, which is what GPTQ does with an even one."""
-    limit = 2 ** (bits - 1) - 1
+    limit = int(2 ** (bits - 1) - 1)
     scale = sdclip_scale(w, bits, role)
     return coded(w, hessian, scale, -limit, limit), scale
 
@@ -1654,8 +1646,6 @@ def quantizer_of(role):
 # matrices win. In every log that is one group of the tied embedding. Published effect: about −0.0003 BPB (PR #1908 on
 # PR #1855).
 class AWQLite:
-    """A slot for `wide_groups`."""
-
     @staticmethod
     def choose(tagged, weights, hessians):
         """{name: first columns of its chosen groups, int16}."""
@@ -1678,7 +1668,7 @@ class AWQLite:
         scale = sdclip_scale(w, bits, role)
         wide_scale = sdclip_scale(w, h.awq_bits, role)
         steps = torch.where(wide, wide_scale[:, None], scale[:, None])
-        limits = torch.where(wide, 2 ** (h.awq_bits - 1) - 1, 2 ** (bits - 1) - 1)
+        limits = torch.where(wide, 2 ** (h.awq_bits - 1) - 1, int(2 ** (bits - 1) - 1))
         codes = gptq(w, hessian, steps, lambda column, at: torch.round(column).clamp(-limits[at], limits[at]))
         return codes.to(torch.int8), scale, wide_scale
 
@@ -1820,7 +1810,7 @@ def load_weights(model, weights):
 # Bytes laid out for general-purpose compressors: tensors of one type side by side, and in them first bytes first (PR
 # #1089).
 def to_planes(tensors):
-    """The tensors' bytes: types sorted by `order`, of every tensor first all low bytes, then the next, and so on."""
+    """The tensors' bytes: type after type, of every tensor first all low bytes, then the next, and so on."""
     pieces = []
     for tensor in sorted(tensors, key=lambda t: str(t.dtype)):
         values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
@@ -1881,6 +1871,11 @@ def frequencies(counts):
     freq = np.where(counts > 0, np.maximum(counts * (1 << TABLE_BITS) // total, 1), 0)
     freq[np.arange(len(freq)), freq.argmax(axis=1)] += (1 << TABLE_BITS) - freq.sum(axis=1)
     return freq
+
+
+def starts_of(freq):
+    """(frequencies, first slots) (tables, symbols) as an encoder looks them up for every code: two bytes each."""
+    return freq.astype(np.uint16), (np.cumsum(freq, axis=-1) - freq).astype(np.uint16)
 
 
 class SlotTable:
@@ -1949,7 +1944,7 @@ def is_coded(spec):
 
 def symbols_of(tensor):
     """(codes, lowest code, counts of the codes from the lowest on), flat."""
-    codes = tensor.detach().cpu().numpy().reshape(-1).astype(np.int64)
+    codes = tensor.detach().cpu().numpy().reshape(-1).astype(np.int16)
     lowest = int(codes.min())
     return codes - lowest, lowest, np.bincount(codes - lowest)
 
@@ -1989,7 +1984,7 @@ def read_table(text, at, tables, dtype):
 
 def static_steps(codes, freq, lanes):
     """[(frequency, first slot)] of each turn's codes under one table."""
-    first = np.cumsum(freq) - freq
+    freq, first = starts_of(freq)
     return [(freq[turn], first[turn]) for turn in (codes[i : i + lanes] for i in range(0, len(codes), lanes))]
 
 
@@ -2086,38 +2081,47 @@ class Group:
     """Matrices of one shape, as the encoder sees them: batches of codes in the order of the walk."""
 
     def __init__(self, tensors, shape, lanes):
-        matrices = [short_side_first(t.detach().cpu().numpy().astype(np.int64)) for t in tensors]
+        matrices = [short_side_first(t.detach().cpu().numpy().astype(np.int16)) for t in tensors]
         self.lowest = min(int(m.min()) for m in matrices)
         self.symbols = max(int(m.max()) for m in matrices) - self.lowest + 1
         self.batches = [walked(np.stack(batch) - self.lowest) for batch in batches_of(matrices, shape, lanes)]
         self.tables = contexts_for(sum(m.size for m in matrices))
         self.mean = float(np.float32(max(np.mean([np.abs(m).mean() for m in matrices]), 1e-3)))
 
+    def expected(self, codes, mode):
+        """What the walk through a batch expects of each turn's codes, turn after turn."""
+        turns, count, lanes = codes.shape
+        walk = Walk(count, lanes, turns, self.mean, mode)
+        for turn in range(turns):
+            yield walk.expected(turn)
+            walk.learn(np.abs(codes[turn] + self.lowest))
+
     def contexts(self, mode):
-        """(thresholds, the context of every code of each batch)."""
-        expected = []
+        """(thresholds, the context of every code of each batch). Walks twice: expectations of 36 million codes are not kept."""
+        sample = []
         for codes in self.batches:
-            turns, count, lanes = codes.shape
-            walk, seen = Walk(count, lanes, turns, self.mean, mode), np.empty(codes.shape)
-            for turn in range(turns):
-                seen[turn] = walk.expected(turn)
-                walk.learn(np.abs(codes[turn] + self.lowest))
-            expected.append(seen)
-        sample = np.concatenate([seen.ravel()[::97] for seen in expected])
-        thresholds = np.quantile(sample, np.arange(1, self.tables) / self.tables).astype("<f4")
-        return thresholds, [np.searchsorted(thresholds.astype(np.float64), seen) for seen in expected]
+            for turn, seen in enumerate(self.expected(codes, mode)):
+                sample.append(seen.ravel()[-turn * seen.size % 97 :: 97])
+        thresholds = np.quantile(np.concatenate(sample), np.arange(1, self.tables) / self.tables).astype("<f4")
+        exact, contexts = thresholds.astype(np.float64), []
+        for codes in self.batches:
+            found = np.empty(codes.shape, dtype=np.uint8)
+            for turn, seen in enumerate(self.expected(codes, mode)):
+                found[turn] = np.searchsorted(exact, seen)
+            contexts.append(found)
+        return thresholds, contexts
 
     def coded(self, mode):
         """(bytes that it takes, head, steps)."""
         thresholds, contexts = self.contexts(mode)
         counts = np.zeros(self.tables * self.symbols, dtype=np.int64)
         for codes, context in zip(self.batches, contexts):
-            counts += np.bincount((context * self.symbols + codes).ravel(), minlength=len(counts))
+            counts += np.bincount((context * np.int32(self.symbols) + codes).ravel(), minlength=len(counts))
         freq = frequencies(counts.reshape(self.tables, self.symbols))
-        first = np.cumsum(freq, axis=1) - freq
+        starts, first = starts_of(freq)
         head = struct.pack("<f", self.mean) + thresholds.tobytes() + write_table(self.lowest, freq)
         steps = [
-            (freq[context[turn], codes[turn]].ravel(), first[context[turn], codes[turn]].ravel())
+            (starts[context[turn], codes[turn]].ravel(), first[context[turn], codes[turn]].ravel())
             for codes, context in zip(self.batches, contexts)
             for turn in range(len(codes))
         ]
@@ -2257,7 +2261,7 @@ class Trace:
         self.nats = torch.zeros(len(stream.target_bytes), dtype=torch.float64) if keep else None
         self.visits = torch.zeros(len(stream.target_bytes), dtype=torch.int32) if keep else None
         self.order = torch.full((len(stream.target_bytes),), -1, dtype=torch.int64) if keep else None
-        self.clock = 0
+        self.clock, self.own = 0, len(stream.target_bytes) / env.world_size  # targets of this rank
         self.begun = self.told = time.perf_counter()
 
     def add(self, nats, at):
@@ -2277,7 +2281,7 @@ class Trace:
         now = time.perf_counter()
         if self.env.rank == 0 and now - self.told > PROGRESS_SECONDS:
             self.told, elapsed_seconds = now, now - self.begun
-            share = self.tokens * self.env.world_size / len(self.stream.target_bytes)
+            share = self.tokens / self.own
             print(
                 f"eval_progress {self.name} {100 * share:.1f}% running_bpb:{self.bpb:.4f} elapsed:{elapsed_seconds:.0f}s "
                 f"eta:{max(elapsed_seconds / share - elapsed_seconds, 0):.0f}s",
@@ -2327,7 +2331,7 @@ def share(env, count):
 
 
 def scored_targets(stream):
-    """How many targets every evaluator scores: the stream, and without `eval_tail` no tail shorter than a window, as the challenge counts."""
+    """How many targets every evaluator scores: no tail shorter than a window, as the challenge counts, unless the recipe scores it."""
     windows = (len(stream.tokens) - 1) // h.eval_seq_len
     if not windows:
         raise ValueError(f"{len(stream.tokens)} validation tokens are fewer than one window of {h.eval_seq_len} + 1")
@@ -2417,6 +2421,11 @@ def document_queue(stream):
     order = torch.argsort(ends - starts, stable=True)
     batches = list(zip(starts[order].split(h.lora_batch_docs), (ends - starts)[order].split(h.lora_batch_docs)))
     return sorted(batches, key=lambda batch: -int(batch[1][-1]))
+
+
+def own_targets(env, queue):
+    """Targets of this rank's batches, which documents of unlike length do not share out evenly."""
+    return max(sum(int(lengths.sum()) for _, lengths in queue[env.rank :: env.world_size]), 1)
 
 
 def adapt_documents(env, model, stream, trace, adapters, starts, lengths):
@@ -2512,6 +2521,7 @@ def ttt_phased(env, model, stream, keep=False):
     """As `ttt_lora`, on weights that learn from the longest documents once these are scored."""
     trace = Trace(env, stream, "ttt_phased", "quantized_ttt_phased", keep)
     queue, params, done = document_queue(stream), trainable(model), 0
+    trace.own = own_targets(env, queue)
     scored = list(accumulate(len(starts) for starts, _ in queue))  # documents, after each batch
     boundaries = [h.phased_docs * (phase + 1) // h.phased_phases for phase in range(h.phased_phases)]
     for boundary in [*boundaries, None]:

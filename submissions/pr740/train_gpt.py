@@ -482,10 +482,7 @@ class GPT(nn.Module):
         self.route = UNet()
 
     def forward(self, ids, targets=None):
-        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
-
-        docs: bounds for `attend`. loop: True for the looped order, False for the plain one, a number for so many extra passes.
-        """
+        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets."""
         x = self.tok_emb(ids)
         for hook in self.embed_pre.values():
             x = hook(x, ids)
@@ -693,7 +690,6 @@ class Clock:
         self.elapsed_seconds = 0.0
         self.running_since = None
         self.lr_factor = 1.0  # of the step last taken
-        self.context = None  # where documents are cut at a growing length: the length and the step it came with
 
     def start(self):
         self.env.synchronize()
@@ -929,8 +925,7 @@ def dequantize(tensors):
 
 def rows_of(tensors, name):
     """The fp32 weight (rows, columns) of a quantized tensor, before corrections."""
-    rows = scaled(tensors[f"{name}:q"], tensors[f"{name}:s"])
-    return rows
+    return scaled(tensors[f"{name}:q"], tensors[f"{name}:s"])
 
 
 def scaled(codes, scale):
@@ -952,7 +947,7 @@ def load_weights(model, weights):
 # Bytes laid out for general-purpose compressors: tensors of one type side by side, and in them first bytes first (PR
 # #1089).
 def to_planes(tensors, order):
-    """The tensors' bytes: types sorted by `order`, of every tensor first all low bytes, then the next, and so on."""
+    """The tensors' bytes: type after type, of every tensor first all low bytes, then the next, and so on."""
     pieces = []
     for tensor in sorted(tensors, key=lambda t: order(t.dtype)):
         values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
@@ -1038,7 +1033,7 @@ class Trace:
         self.nats = torch.zeros(len(stream.target_bytes), dtype=torch.float64) if keep else None
         self.visits = torch.zeros(len(stream.target_bytes), dtype=torch.int32) if keep else None
         self.order = torch.full((len(stream.target_bytes),), -1, dtype=torch.int64) if keep else None
-        self.clock = 0
+        self.clock, self.own = 0, len(stream.target_bytes) / env.world_size  # targets of this rank
         self.begun = self.told = time.perf_counter()
 
     def add(self, nats, at):
@@ -1058,7 +1053,7 @@ class Trace:
         now = time.perf_counter()
         if self.env.rank == 0 and now - self.told > PROGRESS_SECONDS:
             self.told, elapsed_seconds = now, now - self.begun
-            share = self.tokens * self.env.world_size / len(self.stream.target_bytes)
+            share = self.tokens / self.own
             print(
                 f"eval_progress {self.name} {100 * share:.1f}% running_bpb:{self.bpb:.4f} elapsed:{elapsed_seconds:.0f}s "
                 f"eta:{max(elapsed_seconds / share - elapsed_seconds, 0):.0f}s",
@@ -1108,7 +1103,7 @@ def share(env, count):
 
 
 def scored_targets(stream):
-    """How many targets every evaluator scores: the stream, and without `eval_tail` no tail shorter than a window, as the challenge counts."""
+    """How many targets every evaluator scores: no tail shorter than a window, as the challenge counts, unless the recipe scores it."""
     windows = (len(stream.tokens) - 1) // h.eval_seq_len
     if not windows:
         raise ValueError(f"{len(stream.tokens)} validation tokens are fewer than one window of {h.eval_seq_len} + 1")

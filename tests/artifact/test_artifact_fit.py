@@ -137,7 +137,7 @@ def test_a_real_artifact_above_the_target_is_fitted_again_that_much_smaller(
 
     def seeds(plan: object, runs: object, wish: Wish, words: object, say: object, *, slack_bytes: int) -> Fitted:
         asked.append(slack_bytes)
-        tried = Tried("as is", 1.0, 10, 10, 12, None, 2.0, 0.1)
+        tried = Tried("as is", 1.0, 10, 10, 12, None, None, 2.0, 0.1)
         return Fitted(Fit("as is", {"bits": 6}, 10, 12, (tried,)), 1337, wish.total_bytes, 0, "as asked", ("bits=6",))
 
     weights = iter([3 * 10**5, 10])
@@ -160,7 +160,7 @@ def test_a_real_artifact_above_the_target_is_fitted_again_that_much_smaller(
     monkeypatch.setattr(api, "source_that_ran", lambda *args, **more: plan.source)
     _, package = api.fit_submission("mine", RunWishes(smoke=True), Wish(10**5), view=PlainView())
     assert asked == [0, 2 * 10**5]
-    assert package.fitted is not None and package.fitted.winner.loss == 2.0
+    assert package.fitted is not None and package.fitted.winner.kl_nats == 2.0
     assert [run.seed for run in package.runs] == [run.seed for run in runs]
     assert json.dumps(to_json(package.fitted))
 

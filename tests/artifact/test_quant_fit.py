@@ -4,10 +4,11 @@ import random
 from typing import Any
 
 import pytest
+import torch
 from checkpoints import SDCLIP, checkpoint
 
 from golf.artifact.dials import Checkpoint, Plan, StepDial, container_bytes, make_tensors
-from golf.artifact.fit import PLANS, TRELLIS_PLANS, fit, plans_for
+from golf.artifact.fit import MEASURED_PLANS, PLANS, TRELLIS_PLANS, fit, plans_for
 from golf.errors import Exit, GolfError
 from golf.recipe import Recipe, load_recipe
 
@@ -48,7 +49,7 @@ def test_the_plan_with_the_least_measured_loss_wins() -> None:
     start = checkpoint(2)
     found = fit(recipe("coder=RansCoder"), start, 60_000, plans=PLANS[:3], tolerance_bytes=300, evaluate=evaluate)
     assert found.plan == "embedding finer"
-    assert sum(one.loss is not None for one in found.tried) == 3
+    assert sum(one.kl_nats is not None for one in found.tried) == 3
 
 
 def test_without_an_evaluation_the_first_plan_that_fits_wins_and_each_plan_pays_for_its_code() -> None:
@@ -75,6 +76,41 @@ def test_a_trellis_is_fitted_like_any_grid() -> None:
     found = fit(recipe("coder=RansCoder"), checkpoint(2), 50_000, plans=TRELLIS_PLANS[1:], tolerance_bytes=300)
     assert 49_700 <= found.model_bytes <= 50_000
     assert found.values["levels"] == "trellis.trellis_levels" and found.values["corrections"] == ("lqer.LQER",)
+
+
+def with_gradients(seed: int) -> Checkpoint:
+    """A checkpoint whose embedding the loss feels a hundred times as much as its attention."""
+    start = checkpoint(seed)
+    felt = {"embed": 100.0, "attn": 1.0, "mlp": 10.0}
+    gradients = {f"{name}:fisher": torch.full((len(start.weights[name]),), felt[name]) for name in felt}
+    return Checkpoint(start.tagged, start.weights, {**start.hessians, **gradients})
+
+
+def test_a_step_for_every_tensor_is_fitted_and_gradients_choose_what_is_measured() -> None:
+    base, start, asked = recipe("coder=RansCoder", "calibrate=from_training_text"), with_gradients(2), []
+
+    def evaluate(weights: dict[str, Any]) -> float:
+        asked.append(weights)
+        felt = {"embed": 100.0, "attn": 1.0, "mlp": 10.0}
+        errors = {name: weights[name] - start.weights[name] for name in felt}
+        return sum(float((felt[n] * e @ start.hessians[n] * e).sum()) for n, e in errors.items())
+
+    plans = [plan for plan in plans_for(base, start) if "corrections" not in plan.changes and not plan.prunes]
+    assert {"trellis", "a step for every tensor", "a step for every tensor, trellis", "logarithmic scales"} <= {
+        plan.name for plan in plans
+    }
+    found = fit(base, start, 60_000, plans=plans, tolerance_bytes=500, evaluate=evaluate)
+    assert found.plan == "a step for every tensor, trellis" and 59_500 <= found.model_bytes <= 60_000
+    assert len(asked) == MEASURED_PLANS == sum(one.kl_nats is not None for one in found.tried) < len(plans)
+    pairs = [(one.from_gradients, one.kl_nats) for one in found.tried if one.kl_nats is not None]
+    assert all(2 * predicted == pytest.approx(measured, rel=0.01) for predicted, measured in pairs)
+
+
+def test_without_gradients_no_plan_wants_them_and_what_is_public_stays_readable() -> None:
+    assert not any("steps" in plan.changes for plan in plans_for(recipe(), checkpoint(1)))
+    assert all(not plan.changes for plan in plans_for(recipe(), with_gradients(1), keep_public=True))
+    kept = recipe("attn_quantizer=", "calibrate=from_training_text")
+    assert not any("attn_quantizer" in plan.changes for plan in plans_for(kept, with_gradients(1)))
 
 
 def test_what_cannot_fit_is_refused_with_the_bytes_that_are_too_many() -> None:

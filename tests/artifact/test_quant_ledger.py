@@ -60,6 +60,8 @@ class Shape:
     bits: int
     clip_sigmas: float = 0.0
     deviation: float | None = None
+    code_step: int = 1
+    group: int = 0
 
 
 @pytest.mark.parametrize("coder", ["RansCoder", "ZlibCoder", "LzmaCoder", "BrotliCoder"])

@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from run_fakes import CPU, data_of, make_project, source_of
@@ -16,6 +17,7 @@ from worlds import tiny
 from golf.cli.pages.demo import Demo, call, travel
 from golf.cli.pages.live import PlainView
 from golf.compose import compose
+from golf.errors import Exit, GolfError
 from golf.run.plan import Wishes, make_plan
 from golf.run.processes import tree
 from golf.run.session import Session
@@ -77,9 +79,25 @@ def test_a_demo_goes_on_from_a_seed_that_was_killed_after_training(tmp_path, mon
     assert "kept, finished" in capsys.readouterr().err
 
 
-def only_compose_and_run(verb: str, *words: str) -> None:
-    if verb in ("compose", "run"):
-        call(verb, *words)
+def only_compose_and_run(verb: str, *words: str, **fine: object) -> Exit:
+    return call(verb, *words) if verb in ("compose", "run") else Exit.OK
+
+
+@pytest.mark.parametrize(("answer", "goes_on"), [(Exit.OK, True), (Exit.UNKNOWN, True), (Exit.RULE_BROKEN, False)])
+def test_a_rule_that_could_not_be_told_does_not_end_the_journey_and_a_broken_one_does(
+    tmp_path, monkeypatch, capsys, answer, goes_on
+):
+    def verb(name):
+        return SimpleNamespace(main=lambda *words, **ways: int(answer) if name == "verify" else None)
+
+    monkeypatch.setattr("golf.cli.load_verb", verb)
+    monkeypatch.setattr("golf.cli.pages.demo.record", lambda name: None)
+    if goes_on:
+        travel(Demo(tmp_path / "golf-demo"))
+        assert "$ golf leaderboard" in capsys.readouterr().out
+    else:
+        with pytest.raises(GolfError, match="ended with 1"):
+            travel(Demo(tmp_path / "golf-demo"))
 
 
 def wait_for_checkpoint(folder: Path) -> None:

@@ -39,7 +39,7 @@ CASES = {
     ),
     "what stands behind a return that is always reached": (
         "def f(a, on):\n    if on:\n        return a  # yes\n    return -a\n\ndef main(x):\n    y = f(x, True)\n    return y\n",
-        "def f(a):\n    return a  # yes\n\n\ndef main(x):\n    y = f(x)\n    return y\n",
+        "def f(a):\n    return a  # yes\n\n\ndef main(x):\n    return f(x)\n",
     ),
     "equal neighbours": (
         "def main(x):\n    if x == 1:\n        y = 0\n    elif x or x is None:\n        y = 0\n    else:\n        y = 1\n    return y\n",
@@ -48,6 +48,22 @@ CASES = {
     "a loop over one": (
         "class A:\n    def __init__(self, n):\n        self.n = n\n\ndef main(x):\n    return {T.__name__: T(x) for T in (A,)}\n",
         'class A:\n    def __init__(self, n):\n        self.n = n\n\n\ndef main(x):\n    return {"A": A(x)}\n',
+    ),
+    "a pass over one": (
+        "def main(x, on):\n    for loop in (False,):\n        # off\n        for i in x:\n            on(i, loop=loop)\n        on(loop)\n",
+        "def main(x, on):\n    # off\n    for i in x:\n        on(i, loop=False)\n    on(False)\n",
+    ),
+    "an attribute that is always None": (
+        "class A:\n    def __init__(self, n):\n        self.n = n\n        self.rest = None  # of others\n\ndef main(x):\n    return A(x).n\n",
+        "class A:\n    def __init__(self, n):\n        self.n = n\n\n\ndef main(x):\n    return A(x).n\n",
+    ),
+    "a list of everything": (
+        "def main(x):\n    return [y for y in x.all()]\n",
+        "def main(x):\n    return list(x.all())\n",
+    ),
+    "a name for what is returned": (
+        "def main(x):\n    y = (x\n         + 1)\n    return y\n",
+        "def main(x):\n    return x + 1\n",
     ),
     "a local that only an argument read": (
         "def f(a, b):\n    return a\n\ndef main(x):\n    y = x\n    return f(x, y)\n",
@@ -72,6 +88,30 @@ def test_what_goes(case):
     assert formatted(trimmed(before)) == formatted(after)
 
 
+DOCSTRINGS = {
+    "its own line": (
+        '"""What f does.\n\n    b: a flag. a: a number, 1.5 say.\n    """',
+        '"""What f does.\n\n    a: a number, 1.5 say.\n    """',
+    ),
+    "the last sentence": ('"""What f does. b: a flag, 0.5 say."""', '"""What f does."""'),
+    "all that is said": ('"""b: a flag."""', ""),
+    "all of the second paragraph": (
+        '"""What f does.\n\n    b: a flag\n    of two lines.\n    """',
+        '"""What f does."""',
+    ),
+    "a slot": ('"""What f does: a slot for `block`. More of it."""', '"""What f does. More of it."""'),
+    "a slot first": ('"""A slot for `block`: softmax of everything."""', '"""Softmax of everything."""'),
+    "a slot alone": ('"""A slot for `block`."""', ""),
+}
+
+
+@pytest.mark.parametrize("case", DOCSTRINGS)
+def test_a_docstring_speaks_of_what_is_there(case):
+    before, after = DOCSTRINGS[case]
+    text = trimmed(f"def f(a, b):\n    {before}\n    return a\n\ndef main(x):\n    return f(x, 1)\n")
+    assert text.startswith(f"def f(a):\n    {after}\n    return a\n" if after else "def f(a):\n    return a\n")
+
+
 def test_comments_stay_with_what_stays():
     text = trimmed("def f(a, b):\n    # why a\n    return a  # and this\n\ndef main(x):\n    return f(x, 1)\n")
     assert "# why a" in text and "# and this" in text
@@ -90,6 +130,12 @@ STAYS = {
     ),
     "a local that nothing ever read, which is the part's fault": "def main(x):\n    y = x\n    return 2\n",
     "the value of an `or`": "def main(x):\n    return x or None\n",
+    "a pass that may end early": "def main(x):\n    for y in (x,):\n        if y.done():\n            break\n        y.go()\n",
+    "a pass whose name lives on": "def main(x):\n    for y in (x,):\n        y.go()\n    return y\n",
+    "an attribute that is None at first": (
+        "class A:\n    def __init__(self):\n        self.n = None\n\ndef main(x):\n    a = A()\n    a.n = x\n    return a\n"
+    ),
+    "a name that is read before it is returned": "def main(x):\n    y = x\n    y.go()\n    return y\n",
     "a local that hides a function": "def f(a, b):\n    return a + b\n\ndef main(x, f):\n    return f(x, None)\n",
     "a tuple that is read by place": (
         "class T(NamedTuple):\n    a: int\n    b: int\n\ndef main(x):\n    t = T(x, 1)\n    a, b = t\n    return a\n"

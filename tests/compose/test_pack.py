@@ -22,6 +22,7 @@ from pythons import interpreter
 
 from golf.compose.pack import latin1_literal, minify, pack, wrap
 from golf.errors import GolfError
+from golf.reading import seven_bits
 from golf.reading.decompress import MAX_SOURCE_BYTES
 from golf.reading.unpack import MAX_LAYERS, NotPython, peel, unpack, unwrap
 
@@ -119,6 +120,43 @@ def test_any_bytes_survive_the_latin1_literal(data):
     names = {}
     exec(compile(source, "x", "exec"), names)
     assert names["x"].encode("l1") == data
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary() | st.lists(st.sampled_from([0, 0x0A, 0x0D, 0x22, 0x5C, 0x1B, 0x80, 0xFF]), max_size=40).map(bytes))
+def test_any_bytes_survive_seven_bits_a_byte(data):
+    """Run by Python and read without running; valid UTF-8 without what ends a line or a string for some tool."""
+    text = seven_bits.expression(data)
+    node = ast.parse(text, mode="eval").body
+    assert eval(text) == data == seven_bits.value(node) and seven_bits.is_expression(node)
+    held = seven_bits.characters(data)
+    assert len(held.encode()) <= -(-(8 * len(data) + 1) // 7) + 1
+    assert not set(held) & set('\0\n\r"') and not held.endswith("\\")
+    assert text.encode().decode() == text
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda text: text.replace(":07b", ":08b", 1),
+        lambda text: text.replace("(0,10", "(1,10"),
+        lambda text: text.replace("ord(c)", "touch(c)"),
+        lambda text: text.replace("to_bytes(", "to_bytes(9**9+"),
+    ],
+)
+def test_an_expression_that_only_looks_like_seven_bits_is_not_read(other):
+    text = other(seven_bits.expression(lzma.compress(INNER.encode())))
+    assert not seven_bits.is_expression(ast.parse(text, mode="eval").body)
+    with pytest.raises(GolfError, match="unknown form"):
+        unpack(f"import lzma\nexec(lzma.decompress({text}))\n")
+
+
+def test_a_character_of_neither_kind_is_a_damaged_payload():
+    good = seven_bits.expression(lzma.compress(INNER.encode()))
+    for wrong in ("\x80", "\xff", "\u0300", "\u05d0"):
+        text = good.replace('c in r"', f'c in r"{wrong}')
+        with pytest.raises(GolfError, match="does not unpack"):
+            unpack(f"import lzma\nexec(lzma.decompress({text}))\n")
 
 
 @settings(deadline=None, max_examples=20)

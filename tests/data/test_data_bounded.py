@@ -46,6 +46,15 @@ def test_a_short_split_is_taken_as_it_is(source):
     assert np.array_equal(first_documents(np.arange(5, dtype=np.uint16), 5), np.arange(5))
 
 
+def test_of_a_long_document_only_its_beginning_is_kept():
+    tokens = np.array([1, 5, 6, 7, 8, 1, 9, 1, 4, 4, 4, 4, 1, 3], dtype=np.uint16)
+    assert first_documents(tokens, 100, longest=3).tolist() == [0, 1, 2, 5, 6, 7, 8, 9, 12, 13]
+    assert first_documents(tokens, 9, longest=3).tolist() == [0, 1, 2, 5, 6, 7, 8, 9][:8]
+    assert first_documents(tokens, 7, longest=3).tolist() == [0, 1, 2, 5, 6]
+    assert first_documents(tokens, 2, longest=3).tolist() == [0, 1]
+    assert first_documents(tokens[1:5], 9, longest=3).tolist() == [0, 1, 2]  # no document's start at all
+
+
 def test_a_single_train_shard_becomes_two(source, monkeypatch):
     """A loader that reads a shard of its own a process has one for each of two."""
     write_documents(source.data_path, [[7] * 99, list(range(3, 102))], "train")

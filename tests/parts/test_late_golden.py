@@ -16,6 +16,7 @@ import pytest
 import torch
 from noise import update_ratios
 from public_weights import from_public
+from worlds import covered_by_another
 
 from golf.parts.model import GPT
 from golf.parts.optim import build_optimizers
@@ -315,8 +316,8 @@ def sines(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "report", "values"),
     [
-        ("lora_only", ttt_lora, {}),
-        ("configured", ttt_phased, {}),
+        pytest.param("lora_only", ttt_lora, {}, marks=covered_by_another),
+        pytest.param("configured", ttt_phased, {}, marks=covered_by_another),
         ("three_phases", ttt_phased, {"phased_phases": 3}),
     ],
 )

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from golf.artifact.predict import predict
 from golf.recipe import Recipe, load_recipe, shipped_recipes
 from golf.recipe.namespace import namespace
 from golf.rules.pack import load_pack
@@ -156,6 +157,30 @@ def test_a_row_that_breaks_a_rule_has_a_lawful_variant_beside_it(name):
         assert h.smear_bos_mask
     if "R47" in row.ruling:
         assert not h.tilt
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_predicted_bytes_are_within_half_a_percent_of_the_published_model(name):
+    recipe = row_of(name)
+    found = predict(recipe)
+    assert found.params == recipe.published["params"]
+    assert found.estimate_bytes == pytest.approx(recipe.published["model_bytes"], rel=0.005)
+
+
+def test_columns_with_more_bits_cost_what_they_cost_in_public():
+    with_, without = (row_of(name) for name in ("pr1945", "pr1855"))
+    predicted = predict(with_).estimate_bytes - predict(without).estimate_bytes
+    assert predicted == pytest.approx(with_.published["model_bytes"] - without.published["model_bytes"], rel=0.03)
+
+
+def test_a_submission_shows_what_the_row_that_it_extends_does_not_say(golf, tmp_path):
+    for name, extra in (("mine", ""), ("pr1667", "")):
+        (tmp_path / "submissions" / name).mkdir()
+        (tmp_path / "submissions" / name / "recipe.toml").write_text(f'name = "{name}"\nextends = "pr1667"\n{extra}')
+        code, out, _ = golf(f"show {name}")
+        assert code == 0 and "what the README of pr1667, which it extends, does not say:" in out
+        assert all(fact["says"] in out for fact in row_of("pr1667").unsaid)
+    assert "does not say" not in golf("show pr1667_legal")[1]
 
 
 def test_what_never_acts_is_carried_and_named():

@@ -21,7 +21,7 @@ EXPORTS = {
               "attn_bits=6", "mlp_bits=6", "embed_bits=7", "corrections=[\"LQER\"]", "coder=BrotliCoder"],
     "#1412": [*GPTQ, "attn_quantizer=gptq_sdclip", "mlp_quantizer=gptq_sdclip", "hessian_clip_lambda=0.175"],
     "ours": [*GPTQ, "embed_quantizer=gptq_sdclip", "attn_quantizer=gptq_trellis", "mlp_quantizer=gptq_trellis",
-             "attn_bits=6", "mlp_bits=6", "levels=trellis_levels", "log_scales=true",
+             "attn_bits=6", "mlp_bits=6", "levels=trellis_levels", "log_scales=true", "steps=by_tensor.fisher", "fisher_batches=1",
              "coder=ContextRansCoder", "corrections=[\"LQER\"]"],
     "own text": ["calibrate=from_own_text", "own_text_sequences=3", "attn_quantizer=gptq_sdclip", "mlp_quantizer=gptq_sdclip"],
     "mixed": [*GPTQ, "attn_quantizer=gptq_sdclip", "mlp_quantizer=gptq_sdclip", "assign_bits=bits_by_budget"],

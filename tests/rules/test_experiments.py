@@ -10,7 +10,7 @@ from golf.harness.box import standing
 from golf.harness.texts import text_of, uniform_text
 from golf.harness.vocabulary import mixed, words
 from golf.rules import State, verify_folder
-from golf.rules.experiments.kraft import byte_sums, sums
+from golf.rules.experiments.kraft import bits_nats, sums
 from golf.rules.experiments.law import Kind, bits_gain_of, covered, gain_of
 from golf.rules.experiments.printed import Printed, printed_scores
 from golf.rules.experiments.trial import Budget, Gained, Trial, hold_trial
@@ -132,8 +132,8 @@ def test_bytes_of_a_code_sum_to_one_at_most_and_a_spread_mixture_to_more():
                 history = (history[1], byte)
         return Printed("mix", "mix", None, total / math.log(2) / text_of(vocabulary, found).text_bytes, 12, 12)
 
-    assert byte_sums(vocabulary, ids, (len(ids),), lambda found: bits(found, False)).sums[0] <= 1.0
-    assert byte_sums(vocabulary, ids, (len(ids),), lambda found: bits(found, True)).convicts
+    assert sums(vocabulary, ids, (len(ids),), lambda found: bits(found, False), bits_nats).sums[0] <= 1.0
+    assert sums(vocabulary, ids, (len(ids),), lambda found: bits(found, True), bits_nats).convicts
 
 
 def test_bits_of_the_law_itself_gain_nothing():

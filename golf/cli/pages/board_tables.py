@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from golf.board.frontier import Verdict, frontier, judge
 from golf.board.rows import Row
-from golf.board.views import lineage, measured, techniques
+from golf.board.views import lineage, measured, recipe_lineage, techniques
 from golf.cli.output import print_table, talk
 from golf.errors import Exit, GolfError
 from golf.stats import PROGRESSION_P, STRICT_P, Test, bpb_of, bytes_per_token_of, confidence, p_text
@@ -86,6 +86,16 @@ def print_tree(rows: Sequence[Row]) -> None:
     for depth, row in lineage(rows):
         added = ", ".join((*row.adds, *(f"-{name}" for name in row.drops)))
         print(f"{'  ' * depth}{row.label} {row.score or '(no row)'} {row.author}{': ' + added if added else ''}")
+
+
+def print_lineage(rows: Sequence[Row], md: bool) -> None:
+    """The lineage as recipes: each row under the row whose recipe its recipe extends, and how many choices it changes."""
+    cells = []
+    for depth, row, name, changes in recipe_lineage(rows):
+        changed = "" if changes is None else f"{changes} choice{'s' * (changes != 1)}"
+        cells.append((f"{'· ' * depth}{name}", row.score, row.date, row.author, changed))
+    print_table(None, ("recipe", "bpb", "date", "author", "changes"), cells, right=("bpb",), md=md)
+    talk("`golf show NAME` tells a recipe, `golf compare A B` every choice that two of them do not share")
 
 
 def print_techniques(rows: Sequence[Row], md: bool) -> None:

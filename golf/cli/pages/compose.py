@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from golf.board.asked import asked_recipe
 from golf.cli.output import talk
 from golf.compose.kept import kept_composition
 from golf.compose.submission import Written, check_submission, compose_submission, script_of
@@ -63,7 +64,7 @@ def recipe_of(name: str | None, overrides: Sequence[str] = ()) -> Recipe:
     from golf.record.imported import refuse_imported
 
     refuse_imported(name, "the composition")
-    return load_recipe(name if name else find_submission(None) / "recipe.toml", overrides)
+    return load_recipe(asked_recipe(name) if name else find_submission(None) / "recipe.toml", overrides)
 
 
 def compose_all(folders: Sequence[Path], form: str | None) -> None:

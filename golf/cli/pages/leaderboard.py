@@ -6,7 +6,7 @@ from pathlib import Path
 from golf.board.local import local_rows
 from golf.board.rows import Row
 from golf.board.sync import board_rows
-from golf.board.views import choose, day
+from golf.board.views import choose, day, recipe_lineage
 from golf.cli.output import print_json, talk
 from golf.errors import Exit
 from golf.project import find_root
@@ -38,7 +38,15 @@ class Query:
 
 
 def run(
-    query: Query, wins: str | None, tree: bool, techniques: bool, export: Path | None, json: bool, md: bool, wide: bool
+    query: Query,
+    wins: str | None,
+    tree: bool,
+    lineage: bool,
+    techniques: bool,
+    export: Path | None,
+    json: bool,
+    md: bool,
+    wide: bool,
 ) -> Exit:
     """Print or write the board; the exit code."""
     from golf.cli.pages import board_tables as show
@@ -51,8 +59,17 @@ def run(
         export_board(query.rows(everything=query.track is None and query.status is None), export)
         talk(f"wrote {export} ({export.stat().st_size:,} bytes)")
         return Exit.OK
-    rows = query.rows()
-    if json:
+    rows = query.rows(everything=lineage)
+    if lineage:
+        rows = [row for row in rows if row.track == query.track or (query.track is None and row.track != "local")]
+        if json:
+            told = recipe_lineage(rows)
+            print_json(
+                {"lineage": [{"recipe": name, "row": row.label, "depth": d, "changes": n} for d, row, name, n in told]}
+            )
+        else:
+            show.print_lineage(rows, md)
+    elif json:
         print_json({"rows": [row.to_dict() for row in rows]})
     elif techniques:
         show.print_techniques([row for row in rows if row.status != "local"], md)

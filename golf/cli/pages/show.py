@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from golf.board.asked import asked_recipe
 from golf.cli.pages.imported import lines_of as lines_of_import
 from golf.cli.pages.knobs import KINDS, facts_of, kind_of, lines_of
 from golf.cli.pages.ls import project_recipes, user_catalogues
@@ -34,11 +35,13 @@ def show(name: str, every: bool = False) -> Page:
     kind, colon, bare = name.partition(":")
     if colon and kind in ("technique", "recipe", *KINDS):
         if kind == "recipe":
-            return recipe_page(load_recipe(bare), every)
+            return recipe_page(load_recipe(asked_recipe(bare)), every)
         return technique_page(bare) if kind == "technique" else knob_page(bare)
     if (adopted := imported(name)) is not None and not colon:
         return Page(adopted.facts(), tuple(lines_of_import(adopted)))
     known = [*shipped_recipes(), *submission_names()]
+    if "github.com/" in name:
+        return recipe_page(load_recipe(asked_recipe(name)), every)
     if name in known or "/" in name or name.endswith(".toml"):
         return recipe_page(load_recipe(name), every)
     catalogues = [load_catalogue(), *user_catalogues().values()]
@@ -52,6 +55,8 @@ def show(name: str, every: bool = False) -> Page:
             of = kind_of(next(c.knobs[name] for c in catalogues if name in c.knobs))
             return Page(found.facts, (*found.lines, "", f"there is a {of} of this name too: `golf show {of}:{name}`"))
         return found
+    if any(letter.isdigit() for letter in name):  # no technique is called by a number: a PR or a record folder
+        return recipe_page(load_recipe(asked_recipe(name)), every)
     hint = did_you_mean(name.removeprefix("user:"), [*known, *(t for c in catalogues for t in techniques(c)), *knobs])
     raise GolfError(
         f"there is no recipe, submission, technique, slot, chain or knob `{name}`",
@@ -97,7 +102,7 @@ def recipe_page(recipe: Recipe, every: bool = False) -> Page:
         "ruling": list(recipe.ruling),
         "legal_variant": recipe.legal_variant or None,
         "published": dict(recipe.published),
-        "unsaid": [dict(fact) for fact in recipe.unsaid],
+        "unsaid": [dict(fact) for fact in row_of(recipe).unsaid],
         "techniques": [t.name for t in techniques(catalogue).values() if t.used_in(recipe)],
         "values": values,
     }
@@ -115,8 +120,9 @@ def _recipe_lines(recipe: Recipe, facts: Mapping[str, Any], values: list[dict[st
             yield f"{key.replace('_', ' '):14}{', '.join(map(str, facts[key])) if isinstance(facts[key], list) else facts[key]}"
     for key, value in recipe.published.items():
         yield f"{'published' if key == next(iter(recipe.published)) else '':14}{key} = {value}"
-    if recipe.unsaid:
-        yield from ("", "what its README does not say:", *unsaid_lines(recipe))
+    if (row := row_of(recipe)).unsaid:
+        whose = "its README" if row is recipe else f"the README of {row.name}, which it extends,"
+        yield from ("", f"what {whose} does not say:", *unsaid_lines(row))
     section, width = None, max([len(f"{v['knob']} = {toml(v['value'])}") for v in values], default=0)
     for value in sorted(values, key=lambda v: v["part"]):
         if value["part"] != section:
@@ -125,6 +131,15 @@ def _recipe_lines(recipe: Recipe, facts: Mapping[str, Any], values: list[dict[st
         meaning = f": {value['meaning']}" if value["meaning"] else ""
         text = f"{value['knob']} = {toml(value['value'])}"
         yield f"{text:{min(width, 60)}}  # {value['origin']}{meaning}"
+
+
+def row_of(recipe: Recipe) -> Recipe:
+    """The recipe where it was published, else the shipped one that it extends at once: a submission runs the same code."""
+    shipped, parent = shipped_recipes(), recipe.chain[1] if len(recipe.chain) > 1 else ""
+    ships = recipe.name in shipped and recipe.name != parent
+    if recipe.published or recipe.unsaid or ships or parent not in shipped:
+        return recipe
+    return load_recipe(shipped[parent])
 
 
 def unsaid_lines(recipe: Recipe) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib
 import sys
 import types
 from importlib.machinery import ModuleSpec
@@ -54,6 +55,15 @@ PROPERTIES = types.SimpleNamespace(
 )  # fmt: skip
 
 
+REAL_HALF = (torch.float16, torch.Tensor.half, torch.nn.Module.half)
+
+
+def keep_half() -> None:
+    """Give float16 back, for scripts that lay out its two bytes by hand; bfloat16 stays float32."""
+    torch.float16 = torch.half = REAL_HALF[0]
+    torch.Tensor.half, torch.nn.Module.half = REAL_HALF[1], REAL_HALF[2]
+
+
 def patch_torch() -> None:
     """Replace what needs a GPU; the script's own arithmetic stays."""
     torch.set_num_threads(1)
@@ -72,16 +82,68 @@ def patch_torch() -> None:
     _patch_loading()
     _patch_optimizers()
     _patch_ranks()
-    torch._dynamo = types.SimpleNamespace(
-        config=types.SimpleNamespace(), reset=_nothing, disable=_identity, mark_dynamic=_nothing, mark_static=_nothing,
-        allow_in_graph=_identity, maybe_mark_dynamic=_nothing, graph_break=_nothing,
-    )  # fmt: skip
-    sys.modules["torch._dynamo"] = _module("torch._dynamo", **vars(torch._dynamo))
+    _patch_packers()
+    _patch_triton()
+    torch._dynamo = sys.modules["torch._dynamo"] = Absent(
+        "torch._dynamo", config=types.SimpleNamespace(), set_stance=Plain
+    )
+    torch.compiler.set_stance = Plain
+    for name in ("disable", "allow_in_graph", "assume_constant_result"):
+        setattr(torch.compiler, name, _identity)
+    torch.compiler.cudagraph_mark_step_begin = torch.compiler.reset = _nothing
+    sys.modules["torch.nn.attention.varlen"] = _module("torch.nn.attention.varlen", varlen_attn=attention_varlen)
     for name in ("flash_attn_interface", "flash_attn", "flash_attn.flash_attn_interface", "kernels"):
         sys.modules[name] = _module(
             name, flash_attn_func=attention, flash_attn_varlen_func=attention_varlen, flash_attn_with_kvcache=attention,
             get_kernel=lambda *_, **__: sys.modules["flash_attn_interface"],
         )  # fmt: skip
+
+
+class Kernel:
+    """A Triton kernel that is named and never launched."""
+
+    def __init__(self, function: Any) -> None:
+        self.name = getattr(function, "__name__", "kernel")
+
+    def __getitem__(self, _: Any) -> Any:
+        raise NotImplementedError(f"the Triton kernel {self.name} has no twin here")
+
+    __call__ = __getitem__
+
+
+class Constant:
+    """A number that kernels know when they are compiled."""
+
+    def __init__(self, value: Any = None) -> None:
+        self.value = value
+
+
+def _patch_triton() -> None:
+    """Where Triton is not installed, kernels can be defined all the same; a script that launches one says which."""
+    try:
+        importlib.import_module("triton")
+    except ImportError:
+        jit = lambda function=None, **_: Kernel(function) if function is not None else Kernel  # noqa: E731
+        language = Absent("triton.language", constexpr=Constant)
+        triton = Absent(
+            "triton", jit=jit, language=language, autotune=lambda *_, **__: _identity, heuristics=lambda *_, **__: _identity,
+            cdiv=lambda a, b: -(-a // b), next_power_of_2=lambda n: 1 << (n - 1).bit_length(), __version__="3.4.0",
+            Config=types.SimpleNamespace,
+        )  # fmt: skip
+        sys.modules.update({"triton": triton, "triton.language": language})
+
+
+class Absent(types.ModuleType):
+    """A module of which every function gives back what it is given: a compiler that compiles nothing."""
+
+    def __init__(self, name: str, **content: Any) -> None:
+        super().__init__(name)
+        self.__dict__.update({"__path__": [], **content})
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _identity
 
 
 def _module(name: str, **content: Any) -> types.ModuleType:
@@ -139,6 +201,36 @@ def _patch_optimizers() -> None:
             _start(self, *args, **options)
 
         cls.__init__ = plain
+
+
+def _patch_packers() -> None:
+    """Compressors at a level that takes no time: the size of a small play's artifact says nothing."""
+    for name, option, level, where in (
+        ("brotli", "quality", 3, 2),
+        ("lzma", "preset", 0, 4),
+        ("bz2", "compresslevel", 1, 1),
+    ):
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            continue
+        real: Any = getattr(module, "compress")  # noqa: B009
+
+        @functools.wraps(real)
+        def fast(
+            data: Any,
+            *rest: Any,
+            _real: Any = real,
+            _option: str = option,
+            _level: int = level,
+            _at: int = where,
+            **options: Any,
+        ) -> Any:
+            if len(rest) < _at and not options.get("filters"):
+                options[_option] = _level
+            return _real(data, *rest, **options)
+
+        setattr(module, "compress", fast)  # noqa: B010
 
 
 def _patch_ranks() -> None:
@@ -207,7 +299,8 @@ def attention(
     groups = q.shape[2] // k.shape[2]
     k, v = (each.repeat_interleave(groups, 2) if groups > 1 else each for each in (k, v))
     q, k, v = (each.transpose(1, 2) for each in (q, k, v))
-    left = window_size[0] if isinstance(window_size, tuple | list) else -1
+    left, right = window_size if isinstance(window_size, tuple | list) else (-1, -1)
+    causal = causal or right == 0
     if left is not None and left >= 0:
         rows = torch.arange(q.shape[2])[:, None] + k.shape[2] - q.shape[2]
         columns = torch.arange(k.shape[2])[None]

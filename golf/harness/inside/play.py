@@ -15,6 +15,10 @@ from typing import Any
 
 MILLISECOND = 0.001
 MOST_TWINS = 3
+MOST_EVENTS = 2000
+UNREAD_SECONDS = 1.0  # the time of access of what was written and not read
+LOGS = (".txt", ".log", ".md", ".json", ".csv", ".tsv", ".jsonl")
+BY_HAND = 16  # backward passes without an optimizer's step: more than the micro-batches of one
 TWIN_MARK = "== twin of "
 STAND_INS = ("nvidia-smi", "pip", "pyminify", "git", "uname", "hostname", "lscpu")
 
@@ -27,7 +31,7 @@ class Watch:
         self.count = 0
 
     def tell(self, event: str, **what: Any) -> None:
-        if self.count < 2000:
+        if self.count < MOST_EVENTS:
             self.count += 1
             os.write(self.handle, (json.dumps({"event": event, **what}) + "\n").encode())
 
@@ -35,7 +39,8 @@ class Watch:
 def play(job: Mapping[str, Any], events: int, twin_output: int) -> None:
     """Run the script of `job` to its end; raises what it raises.
 
-    job: script (path in the working folder), folder, environment, sizes, seed, train_rate, train_steps, late_rate, quiet, twin, drawn, vocab_size.
+    job: script (path in the working folder), folder, environment, sizes, seed, train_rate, train_steps, late_rate, quiet, twin, half, is_cuda,
+    drawn, vocab_size.
     """
     watch = Watch(events)
     os.chdir(job["folder"])
@@ -47,6 +52,10 @@ def play(job: Mapping[str, Any], events: int, twin_output: int) -> None:
     _compiler(job)
     _files(watch, job, twin_output)
     _torch(watch, job)
+    if job.get("half"):
+        from golf.harness.inside.cpu import keep_half
+
+        keep_half()
     path = os.path.join(job["folder"], job["script"])
     with open(path, encoding="utf-8", errors="replace") as source:
         text = source.read()
@@ -115,7 +124,7 @@ def _compiler(job: Mapping[str, Any]) -> None:
         if foreign and (name.startswith(job["folder"]) or (name.startswith("<") and not name.startswith("<frozen"))):
             text = source.decode("utf-8", "replace") if isinstance(source, bytes) else source
             try:
-                source = for_cpu(text, name, job["sizes"])
+                source = for_cpu(text, name, job["sizes"], is_cuda=job.get("is_cuda", True))
             except (SyntaxError, ValueError, RecursionError):
                 pass  # the real compiler says what is wrong
         return real(source, filename, mode, flags, *rest, **options)
@@ -149,69 +158,172 @@ def _compiler(job: Mapping[str, Any]) -> None:
     sys.path_hooks.insert(0, hook)
 
 
-def _files(watch: Watch, job: Mapping[str, Any], twin_output: int) -> None:
-    """Which files are opened, and which of those that the run wrote it reads back; there a twin is forked that reads garbage."""
-    opening = io.open
-    here = job["folder"]
-    before = {os.path.join(folder, name) for folder, _, names in os.walk(here) for name in names}
-    state: dict[str, Any] = {"twin": job.get("twin"), "read": set()}
+class ReadBack:
+    """What the run reads of what it wrote: there a twin is forked that reads garbage instead. A play that is to be disturbed gets other
+    tensors wherever it loads some into a model after it wrote something."""
 
-    def opened(file: Any, mode: str = "r", *rest: Any, **options: Any) -> Any:
+    def __init__(self, watch: Watch, job: Mapping[str, Any], output: int) -> None:
+        self.watch, self.here, self.output = watch, job["folder"], output
+        self.laid = {os.path.join(folder, name) for folder, _, names in os.walk(self.here) for name in names}
+        self.twins = job.get("twin")
+        self.vocab_size = job["vocab_size"]
+        self.read: set[str] = set()
+        self.wrote = False
+        self.instead: dict[str, str] = {}  # in a twin: what to open in place of a path
+
+    def is_written(self, path: str) -> bool:
+        """Whether a path is one of the run's own products."""
+        return path.startswith(self.here) and path not in self.laid
+
+    def reading(self, file: Any) -> Any:
+        """The path to open for reading `file`; anything that is no path as it is."""
+        if not isinstance(file, str | bytes | os.PathLike):
+            return file
+        path = os.path.abspath(os.fsdecode(file))
+        if path in self.instead:
+            return self.instead[path]
+        if not self.is_written(path):
+            self.watch.tell("open", path=path)
+        elif path not in self.read:
+            self.read.add(path)
+            self.watch.tell("read back", path=path)
+            fits = self.twins == "garbage" and len(self.read) <= MOST_TWINS and os.path.isfile(path)
+            if fits and self._fork("garbage", path):
+                with io.FileIO(path) as stream:
+                    size = len(stream.readall())
+                with io.FileIO(self._aside(path), "w") as stream:
+                    stream.write(random.Random(size).randbytes(size))
+                return self.instead[path]
+        return file
+
+    def writing(self, file: Any) -> Any:
+        """The path to open for writing `file`: a twin's products lie elsewhere."""
         if isinstance(file, str | bytes | os.PathLike):
             path = os.path.abspath(os.fsdecode(file))
-            reads = not any(sign in str(mode) for sign in "wax+")
-            if (
-                reads
-                and path.startswith(here)
-                and path not in before
-                and "b" in str(mode)
-                and path not in state["read"]
-            ):
-                state["read"].add(path)
-                watch.tell("read back", path=path)
-                if (spoiled := _twin(watch, state, path, twin_output)) is not None:
-                    return spoiled
-            elif reads:
-                watch.tell("open", path=path)
-        return opening(file, mode, *rest, **options)
+            self.wrote |= self.is_written(path) and not path.endswith(LOGS)
+            if self.instead and path.startswith(self.here):
+                return self._aside(path)
+        return file
 
-    def _spoil(path: str) -> bytes:
-        with opening(path, "rb") as file:
-            size = len(file.read())
-        return random.Random(size).randbytes(size)
+    def written(self, file: Any) -> None:
+        """Mark a product as not read since: a file's time of access moves when it is read, by whatever route, not when it is written."""
+        try:
+            os.utime(file, (UNREAD_SECONDS, os.stat(file).st_mtime))
+        except (OSError, TypeError, ValueError):
+            pass
 
-    def _twin(watch: Watch, state: dict[str, Any], path: str, output: int) -> Any:
-        """None in the play itself; in its twin, a stream of garbage as long as the file."""
-        if state["twin"] != "garbage" or len(state["read"]) > MOST_TWINS:
-            return None
+    def loading(self, module: Any, state: Any) -> Any:
+        """The tensors to load into a module, or disturbed ones."""
+        self.watch.tell("loaded")
+        is_model = any(self.vocab_size in getattr(each, "shape", ()) for each in module.parameters())
+        disturbs = self.twins == "disturbed" and self.wrote and is_model
+        if disturbs:
+            self.watch.tell("disturbed")
+        return {name: _disturbed(each) for name, each in state.items()} if disturbs else state
+
+    def _aside(self, path: str) -> str:
+        return self.instead.setdefault(
+            path, os.path.join(os.environ["TMPDIR"], f"twin{os.getpid()}-{os.path.basename(path)}")
+        )
+
+    def _fork(self, kind: str, path: str) -> bool:
+        """True in the twin; False in the play, when its twin has ended."""
         sys.stdout.flush()
-        os.write(output, f"\n{TWIN_MARK}{os.path.basename(path)}\n".encode())
+        os.write(self.output, f"\n{TWIN_MARK}{kind} {os.path.basename(path)}\n".encode())
         child = os.fork()
         if child:
-            watch.tell("twin", path=path)
+            self.watch.tell(kind, path=path)
             try:
                 _, status = os.waitpid(child, 0)
-                watch.tell("twin ended", code=os.waitstatus_to_exitcode(status))
+                self.watch.tell(f"{kind} ended", code=os.waitstatus_to_exitcode(status))
             except ChildProcessError:
                 pass
-            return None
-        sys.stdout = sys.stderr = os.fdopen(output, "w", encoding="utf-8", errors="replace", buffering=1)
-        state["twin"] = None
-        watch.count = 2000  # the twin's events are not the play's
-        return io.BytesIO(_spoil(path))
+            return False
+        self.twins = None
+        self.instead[""] = ""
+        self.watch.count = MOST_EVENTS  # the twin's events are not the play's
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        for handle in map(int, os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else ():
+            if handle > 2 and handle != self.output and _is_log(handle, self.here):
+                os.dup2(quiet, handle)  # what was opened before the fork is the play's
+        sys.stdout = sys.stderr = os.fdopen(self.output, "w", encoding="utf-8", errors="replace", buffering=1)
+        return True
 
-    builtins.open = io.open = opened
+
+def _is_log(handle: int, folder: str) -> bool:
+    """Whether a handle writes to a file of the play."""
+    import fcntl
+
+    try:
+        writes = fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+        return writes and os.readlink(f"/proc/self/fd/{handle}").startswith(folder)
+    except OSError:
+        return False
+
+
+def _disturbed(tensor: Any) -> Any:
+    """A floating tensor with noise as large as itself; anything else as it is."""
     import torch
 
-    load = torch.load
+    if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
+        return tensor
+    noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(tensor.numel()))
+    return tensor + (noise * (tensor.detach().float().abs().mean() + 0.1)).to(tensor.dtype)
 
-    def loaded(file: Any, *rest: Any, **options: Any) -> Any:
-        if isinstance(file, str | os.PathLike):
-            with builtins.open(file, "rb") as stream:
-                return load(stream, *rest, **options)
-        return load(file, *rest, **options)
 
-    torch.load = loaded
+def _files(watch: Watch, job: Mapping[str, Any], twin_output: int) -> None:
+    """Every route by which Python opens files goes through `ReadBack`."""
+    opening, os_open = io.open, os.open
+    back = ReadBack(watch, job, twin_output)
+
+    def opened(file: Any, mode: str = "r", *rest: Any, **options: Any) -> Any:
+        if not any(sign in str(mode) for sign in "wax+"):
+            return opening(back.reading(file) if "b" in str(mode) else file, mode, *rest, **options)
+        stream = opening(back.writing(file), mode, *rest, **options)
+        if "w" in str(mode) or "x" in str(mode):
+            back.written(stream.fileno())
+        return stream
+
+    def opened_by_number(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if dir_fd is None and isinstance(path, str | bytes | os.PathLike):
+            path = back.reading(path) if flags & os.O_ACCMODE == os.O_RDONLY else back.writing(path)
+        handle = os_open(path, flags, mode, dir_fd=dir_fd)
+        if flags & os.O_ACCMODE != os.O_RDONLY:
+            back.written(handle)
+        return handle
+
+    builtins.open = io.open = opened
+    os.open = opened_by_number
+    import torch
+
+    load, save, plain = torch.load, torch.save, torch.nn.Module.load_state_dict
+    torch.load = lambda file, *rest, **options: load(back.reading(file), *rest, **options)
+    for owner in (torch, torch.UntypedStorage):
+        mapped = owner.from_file
+        owner.from_file = staticmethod(
+            lambda file, *rest, _mapped=mapped, **options: _mapped(back.reading(file), *rest, **options)
+        )
+
+    def saved(content: Any, file: Any, *rest: Any, **options: Any) -> Any:
+        place = back.writing(file)
+        found = save(content, place, *rest, **options)
+        if isinstance(place, str | bytes | os.PathLike):
+            back.written(place)
+        return found
+
+    torch.save = saved
+    torch.nn.Module.load_state_dict = lambda self, state, *rest, **options: plain(
+        self, back.loading(self, state), *rest, **options
+    )
+    from sentencepiece import SentencePieceProcessor
+
+    plain_model = SentencePieceProcessor.LoadFromFile  # opened by its own library
+
+    def model_loaded(self: Any, path: Any) -> Any:
+        watch.tell("open", path=str(path))
+        return plain_model(self, path)
+
+    setattr(SentencePieceProcessor, "LoadFromFile", model_loaded)  # noqa: B010
     for module, names in (
         ("zlib", ("decompress",)),
         ("lzma", ("decompress",)),
@@ -220,13 +332,6 @@ def _files(watch: Watch, job: Mapping[str, Any], twin_output: int) -> None:
         ("zstandard", ("ZstdDecompressor",)),
     ):
         _tell_calls(watch, module, names, "unpacked")
-    plain = torch.nn.Module.load_state_dict
-
-    def told(self: Any, *args: Any, **options: Any) -> Any:
-        watch.tell("loaded")
-        return plain(self, *args, **options)
-
-    torch.nn.Module.load_state_dict = told
 
 
 def _tell_calls(watch: Watch, module: str, names: tuple[str, ...], event: str) -> None:
@@ -259,7 +364,7 @@ def _torch(watch: Watch, job: Mapping[str, Any]) -> None:
     torch.manual_seed(job["seed"])
     from torch.optim import optimizer as base
 
-    state = {"stepped": False, "quiet": job["quiet"]}
+    state: dict[str, Any] = {"stepped": False, "quiet": job["quiet"], "since": 0}
     early: set[int] = set()
     steps: dict[int, int] = {}
     quieted: set[int] = set()
@@ -278,7 +383,7 @@ def _torch(watch: Watch, job: Mapping[str, Any]) -> None:
     kept: dict[int, list[Any]] = {}
 
     def before(optimizer: Any, *_: Any) -> None:
-        state["stepped"] = True
+        state["stepped"], state["since"] = True, 0
         taken = steps[id(optimizer)] = steps.get(id(optimizer), 0) + 1
         trains = id(optimizer) in early and taken <= job["train_steps"]
         if id(optimizer) in early and taken == job["train_steps"] + 1:
@@ -297,8 +402,35 @@ def _torch(watch: Watch, job: Mapping[str, Any]) -> None:
 
     base.register_optimizer_step_pre_hook(before)
     base.register_optimizer_step_post_hook(after)
+    _by_hand(watch, job, state)
     if job.get("drawn"):
         _drawn_text(watch, job)
+
+
+def _by_hand(watch: Watch, job: Mapping[str, Any], state: dict[str, Any]) -> None:
+    """Gradients that no optimizer takes: what adapts by hand is sped up by its gradients."""
+    import torch
+
+    backward, grad = torch.Tensor.backward, torch.autograd.grad
+    calls = {"grad": 0}
+
+    def factor(count: int, most: int) -> float:
+        if count == most + 1:
+            watch.tell("late optimizer", kind="by hand")
+        return float(job["late_rate"]) if count > most else 1.0
+
+    def passed(self: Any, *args: Any, **options: Any) -> None:
+        state["since"] += 1
+        scale = factor(state["since"], BY_HAND)
+        backward(self * scale if scale != 1.0 else self, *args, **options)
+
+    def taken(*args: Any, **options: Any) -> Any:
+        calls["grad"] += 1
+        scale = factor(calls["grad"], job["train_steps"] + BY_HAND)
+        found = grad(*args, **options)
+        return found if scale == 1.0 else tuple(each if each is None else each * scale for each in found)
+
+    torch.Tensor.backward, torch.autograd.grad = passed, taken
 
 
 def _quieten(optimizer: Any, vocab_size: int, factor: float, done: set[int]) -> None:

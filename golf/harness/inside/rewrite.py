@@ -18,10 +18,11 @@ SLOT_NAME = re.compile(r"(?i)bucket|(?:^|_)slots?$|n_?slots|table_size|hash_size
 
 
 class ForCPU(ast.NodeTransformer):
-    """The pass. sizes: value of lower-case names in class bodies and at module level; wide: print 12 digits."""
+    """The pass. sizes: value of lower-case names in class bodies and at module level; wide: print 12 digits; is_cuda: whether tensors
+    say that they lie on a GPU."""
 
-    def __init__(self, sizes: Mapping[str, Any], *, wide: bool = True) -> None:
-        self.sizes, self.wide = sizes, wide
+    def __init__(self, sizes: Mapping[str, Any], *, wide: bool = True, is_cuda: bool = True) -> None:
+        self.sizes, self.wide, self.is_cuda = sizes, wide, is_cuda
         self.depth = 0
         self.tables = True  # whether a number of the size of a table is one
 
@@ -89,7 +90,7 @@ class ForCPU(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
-        if node.attr == "is_cuda" and isinstance(node.ctx, ast.Load):
+        if self.is_cuda and node.attr == "is_cuda" and isinstance(node.ctx, ast.Load):
             return ast.copy_location(ast.Constant(True), node)
         return node
 
@@ -174,7 +175,9 @@ def _widened(node: ast.expr) -> ast.expr:
     return ast.copy_location(ast.Constant(DIGITS.sub(WIDE, str(node.value))), node)
 
 
-def for_cpu(source: str, filename: str, sizes: Mapping[str, Any], *, wide: bool = True) -> ast.Module:
+def for_cpu(
+    source: str, filename: str, sizes: Mapping[str, Any], *, wide: bool = True, is_cuda: bool = True
+) -> ast.Module:
     """`source` parsed and passed. SyntaxError where this Python cannot read it, even with newer f-strings spelled out."""
     try:
         tree = ast.parse(source, filename)
@@ -182,5 +185,5 @@ def for_cpu(source: str, filename: str, sizes: Mapping[str, Any], *, wide: bool 
         from golf.harness.inside.fstrings import older
 
         tree = ast.parse(older(source), filename)
-    passed: ast.Module = ForCPU(sizes, wide=wide).visit(tree)
+    passed: ast.Module = ForCPU(sizes, wide=wide, is_cuda=is_cuda).visit(tree)
     return ast.fix_missing_locations(passed)

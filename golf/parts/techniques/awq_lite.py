@@ -47,7 +47,7 @@ class AWQLite:
         scale = sdclip_scale(h, w, hessian, bits, role)
         wide_scale = sdclip_scale(h, w, hessian, h.awq_bits, role)
         steps = torch.where(wide, wide_scale[:, None], scale[:, None])
-        limits = torch.where(wide, 2 ** (h.awq_bits - 1) - 1, 2 ** (bits - 1) - 1)
+        limits = torch.where(wide, 2 ** (h.awq_bits - 1) - 1, int(2 ** (bits - 1) - 1))
         codes = gptq(h, w, hessian, steps, lambda column, at: torch.round(column).clamp(-limits[at], limits[at]))
         return codes.to(torch.int8), scale, wide_scale
 

@@ -30,7 +30,7 @@ class Bigram740(nn.Module):
         self.embed = Embedding(
             h.bigram_740_buckets, h.bigram_740_dim, role="table", init=standard_normal, group="scalar"
         )
-        self.proj = CastedLinear(h.bigram_740_dim, h.model_dim, role="table", init=h.table_init, group="scalar")
+        self.proj = CastedLinear(h, h.bigram_740_dim, h.model_dim, role="table", init=h.table_init, group="scalar")
 
     def forward(self, x, ids):
         # x: (B, T, C)   ids: (B, T); the token before the first counts as 0

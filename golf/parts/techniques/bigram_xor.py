@@ -32,7 +32,7 @@ class BigramXor(nn.Module):
         assert h.bigram_proj_group in ("matrix", "scalar"), "bigram_proj_group is matrix or scalar"
         narrow = h.bigram_dim != h.model_dim
         self.proj = (
-            CastedLinear(h.bigram_dim, h.model_dim, role="table", init=h.table_init, group=h.bigram_proj_group)
+            CastedLinear(h, h.bigram_dim, h.model_dim, role="table", init=h.table_init, group=h.bigram_proj_group)
             if narrow
             else nn.Identity()
         )

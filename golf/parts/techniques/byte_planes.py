@@ -9,7 +9,7 @@ from golf.parts.artifact import DTYPES, check
 
 
 def to_planes(tensors, order=str):
-    """The tensors' bytes: types sorted by `order`, of every tensor first all low bytes, then the next, and so on."""
+    """The tensors' bytes: type after type, of every tensor first all low bytes, then the next, and so on."""
     pieces = []
     for tensor in sorted(tensors, key=lambda t: order(t.dtype)):
         values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()

@@ -15,6 +15,7 @@ import torch.distributed as dist
 
 from golf.parts.artifact import RawCoder, write_container
 from golf.parts.layers import CastedLinear, norm
+from golf.parts.techniques.by_tensor import OutputGradients
 from golf.parts.techniques.shuffled_sequences import ShuffledSequences
 
 
@@ -93,17 +94,42 @@ def watch(h, env, model):
     return grams, hooks
 
 
+def output_gradients(h, env, log, model, names, batches):
+    """{name:fisher}: mean square of the loss's gradient at every output of the matrices, the same on every rank."""
+    begun = time.perf_counter()
+    found = OutputGradients(h, env, model, names)
+    frozen = [param for param in model.parameters() if param.requires_grad]
+    model.requires_grad_(False)
+    with env.autocast():
+        for ids in batches:
+            found.learn(ids)
+    found.close()
+    for param in frozen:
+        param.requires_grad_(True)
+    if env.world_size > 1:
+        for name in names:
+            dist.all_reduce(found.total[name])
+            dist.all_reduce(found.rows[name])
+    env.synchronize()
+    log(f"calibration:gradients of {len(batches)} batches in {time.perf_counter() - begun:.1f}s")
+    return {f"{name}:fisher": (found.total[name] / found.rows[name].clamp(min=1)).cpu() for name in names}
+
+
 @torch.no_grad()
 def collect_hessians(h, env, log, model, batches, begun):
     """Run the batches of ids through the raw model; rank 0 writes {parameter: H per batch} to `hessians.golf`, fp32."""
     grams, hooks = watch(h, env, model)
     count = torch.zeros((), device=env.device)
+    if h.steps:
+        batches = list(batches)
     with env.autocast():
         for ids in batches:
             model(ids)
             count += 1
     for hook in hooks:
         hook.remove()
+    if h.steps:
+        gradients = output_gradients(h, env, log, model, grams, batches[: h.fisher_batches])
     if env.world_size > 1:
         for gram in grams.values():
             dist.all_reduce(gram.total)
@@ -113,6 +139,8 @@ def collect_hessians(h, env, log, model, batches, begun):
         hessians = {name: gram.total / count for name, gram in grams.items()}
         if h.wide_groups:
             hessians |= {f"{name}:rows": gram.rows / count for name, gram in grams.items()}
+        if h.steps:
+            hessians |= gradients
         write_container("hessians.golf", hessians, {"seed": env.seed, "batches": int(count)}, RawCoder)
     env.synchronize()
     seconds = time.perf_counter() - begun

@@ -61,7 +61,7 @@ def error_feedback(h, hessian):
 
 def gptq_sdclip(h, w, hessian, bits, role):
     """SDClip scales; a tensor without a Hessian is rounded to nearest, which is what GPTQ does with an even one."""
-    limit = 2 ** (bits - 1) - 1
+    limit = int(2 ** (bits - 1) - 1)
     scale = sdclip_scale(h, w, hessian, bits, role)
     return coded(h, w, hessian, scale, -limit, limit), scale
 

@@ -1,7 +1,8 @@
 """Attention and MLP in lanes of their own: from some layer on neither reads what the other wrote (PR #1334 and PR #1477).
 
 By @aryanbhosale. Attention runs on the first lane (mixed with x0), the MLP on the second; the head reads their learned mean, half
-and half at the start: one parameter. Skips go into the first lane (#1477; #1334 threw them away).
+and half at the start: one parameter. Skips go into the first lane (`LanesApart`, #1477), or the first into both and the others nowhere
+(`SplitLanes`, #1334).
 """
 
 import torch
@@ -45,3 +46,14 @@ class LanesApart(UNet):
             one, two = one + y, two + block.mlp_of(block.read(two), flow)
         share = self.share.to(x.dtype)
         return share * one + (1 - share) * two, flow
+
+
+class SplitLanes(LanesApart):
+    """A slot for `route`: the lanes part after the first one's skip, and later skips are thrown away, as PR #1334 did."""
+
+    def decode(self, x, flow, blocks, decoder, skips):
+        first = decoder.index(self.h.apart_from)
+        x, flow = UNet.decode(self, x, flow, blocks, decoder[:first], skips)
+        if skips:
+            x = self.merge(x, skips.pop(), first)
+        return super().decode(x, flow, blocks, decoder[first:], [])

@@ -20,10 +20,10 @@ class PlainAttention(nn.Module):
             f"num_heads = {h.num_heads} query heads cannot share num_kv_heads = {h.num_kv_heads} heads of keys and values evenly"
         )
         self.head_dim = h.model_dim // h.num_heads
-        self.c_q = CastedLinear(h.model_dim, h.model_dim, role="attn", init=h.linear_init)
-        self.c_k = CastedLinear(h.model_dim, h.num_kv_heads * self.head_dim, role="attn", init=h.linear_init)
-        self.c_v = CastedLinear(h.model_dim, h.num_kv_heads * self.head_dim, role="attn", init=h.linear_init)
-        self.proj = CastedLinear(h.model_dim, h.model_dim, role="attn", init=None)
+        self.c_q = CastedLinear(h, h.model_dim, h.model_dim, role="attn", init=h.linear_init)
+        self.c_k = CastedLinear(h, h.model_dim, h.num_kv_heads * self.head_dim, role="attn", init=h.linear_init)
+        self.c_v = CastedLinear(h, h.model_dim, h.num_kv_heads * self.head_dim, role="attn", init=h.linear_init)
+        self.proj = CastedLinear(h, h.model_dim, h.model_dim, role="attn", init=None)
 
     def forward(self, u, flow):
         # u: (B, T, C), normed

@@ -31,6 +31,11 @@ def frequencies(counts):
     return freq
 
 
+def starts_of(freq):
+    """(frequencies, first slots) (tables, symbols) as an encoder looks them up for every code: two bytes each."""
+    return freq.astype(np.uint16), (np.cumsum(freq, axis=-1) - freq).astype(np.uint16)
+
+
 class SlotTable:
     """For each of the 2¹⁴ slots of each table: its symbol, the symbol's frequency, the slot's place among the symbol's own."""
 
@@ -97,7 +102,7 @@ def is_coded(spec):
 
 def symbols_of(tensor):
     """(codes, lowest code, counts of the codes from the lowest on), flat."""
-    codes = tensor.detach().cpu().numpy().reshape(-1).astype(np.int64)
+    codes = tensor.detach().cpu().numpy().reshape(-1).astype(np.int16)
     lowest = int(codes.min())
     return codes - lowest, lowest, np.bincount(codes - lowest)
 
@@ -168,7 +173,7 @@ class RansCoder:
 
 def static_steps(codes, freq, lanes):
     """[(frequency, first slot)] of each turn's codes under one table."""
-    first = np.cumsum(freq) - freq
+    freq, first = starts_of(freq)
     return [(freq[turn], first[turn]) for turn in (codes[i : i + lanes] for i in range(0, len(codes), lanes))]
 
 

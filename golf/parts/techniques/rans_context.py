@@ -24,6 +24,7 @@ from golf.parts.techniques.rans import (
     read_payload,
     read_static,
     read_table,
+    starts_of,
     static_steps,
     symbols_of,
     write_payload,
@@ -109,38 +110,47 @@ class Group:
     """Matrices of one shape, as the encoder sees them: batches of codes in the order of the walk."""
 
     def __init__(self, tensors, shape, lanes):
-        matrices = [short_side_first(t.detach().cpu().numpy().astype(np.int64)) for t in tensors]
+        matrices = [short_side_first(t.detach().cpu().numpy().astype(np.int16)) for t in tensors]
         self.lowest = min(int(m.min()) for m in matrices)
         self.symbols = max(int(m.max()) for m in matrices) - self.lowest + 1
         self.batches = [walked(np.stack(batch) - self.lowest) for batch in batches_of(matrices, shape, lanes)]
         self.tables = contexts_for(sum(m.size for m in matrices))
         self.mean = float(np.float32(max(np.mean([np.abs(m).mean() for m in matrices]), 1e-3)))
 
+    def expected(self, codes, mode):
+        """What the walk through a batch expects of each turn's codes, turn after turn."""
+        turns, count, lanes = codes.shape
+        walk = Walk(count, lanes, turns, self.mean, mode)
+        for turn in range(turns):
+            yield walk.expected(turn)
+            walk.learn(np.abs(codes[turn] + self.lowest))
+
     def contexts(self, mode):
-        """(thresholds, the context of every code of each batch)."""
-        expected = []
+        """(thresholds, the context of every code of each batch). Walks twice: expectations of 36 million codes are not kept."""
+        sample = []
         for codes in self.batches:
-            turns, count, lanes = codes.shape
-            walk, seen = Walk(count, lanes, turns, self.mean, mode), np.empty(codes.shape)
-            for turn in range(turns):
-                seen[turn] = walk.expected(turn)
-                walk.learn(np.abs(codes[turn] + self.lowest))
-            expected.append(seen)
-        sample = np.concatenate([seen.ravel()[::97] for seen in expected])
-        thresholds = np.quantile(sample, np.arange(1, self.tables) / self.tables).astype("<f4")
-        return thresholds, [np.searchsorted(thresholds.astype(np.float64), seen) for seen in expected]
+            for turn, seen in enumerate(self.expected(codes, mode)):
+                sample.append(seen.ravel()[-turn * seen.size % 97 :: 97])
+        thresholds = np.quantile(np.concatenate(sample), np.arange(1, self.tables) / self.tables).astype("<f4")
+        exact, contexts = thresholds.astype(np.float64), []
+        for codes in self.batches:
+            found = np.empty(codes.shape, dtype=np.uint8)
+            for turn, seen in enumerate(self.expected(codes, mode)):
+                found[turn] = np.searchsorted(exact, seen)
+            contexts.append(found)
+        return thresholds, contexts
 
     def coded(self, mode):
         """(bytes that it takes, head, steps)."""
         thresholds, contexts = self.contexts(mode)
         counts = np.zeros(self.tables * self.symbols, dtype=np.int64)
         for codes, context in zip(self.batches, contexts):
-            counts += np.bincount((context * self.symbols + codes).ravel(), minlength=len(counts))
+            counts += np.bincount((context * np.int32(self.symbols) + codes).ravel(), minlength=len(counts))
         freq = frequencies(counts.reshape(self.tables, self.symbols))
-        first = np.cumsum(freq, axis=1) - freq
+        starts, first = starts_of(freq)
         head = struct.pack("<f", self.mean) + thresholds.tobytes() + write_table(self.lowest, freq)
         steps = [
-            (freq[context[turn], codes[turn]].ravel(), first[context[turn], codes[turn]].ravel())
+            (starts[context[turn], codes[turn]].ravel(), first[context[turn], codes[turn]].ravel())
             for codes, context in zip(self.batches, contexts)
             for turn in range(len(codes))
         ]

@@ -40,6 +40,6 @@ def row_importance(w, hessian):
 
 def sdclip_rtn(h, w, hessian, bits, role):
     """SDClip with rounding to nearest."""
-    limit = 2 ** (bits - 1) - 1
+    limit = int(2 ** (bits - 1) - 1)
     scale = sdclip_scale(h, w, hessian, bits, role)
     return torch.round(w / scale[:, None]).clamp(-limit, limit).to(torch.int8), scale

@@ -25,8 +25,8 @@ class TopKSAE(nn.Module):
         super().__init__()
         self.h = h
         assert h.topk_kept <= h.topk_features, f"TopKSAE keeps {h.topk_kept} features a token and has {h.topk_features}"
-        self.enc = CastedLinear(h.model_dim, h.topk_features, role="mlp", init=h.linear_init)
-        self.dec = CastedLinear(h.topk_features, h.model_dim, role="mlp", init=h.linear_init)
+        self.enc = CastedLinear(h, h.model_dim, h.topk_features, role="mlp", init=h.linear_init)
+        self.dec = CastedLinear(h, h.topk_features, h.model_dim, role="mlp", init=h.linear_init)
         self.bias = tag(nn.Parameter(torch.zeros(h.topk_features)), group="bias", role="bias")
         self.out_bias = tag(nn.Parameter(torch.zeros(h.model_dim)), group="bias", role="bias")
 

@@ -87,7 +87,7 @@ def gptq_trellis(h, w, hessian, bits, role):
             '`gptq_trellis` needs Hessians, and nothing collects them: set calibrate, as in "calibrate.from_training_text"'
         )
         hessian = torch.eye(w.size(1))
-    bound = 2**bits - 3  # the nearest level of any coset is at most 2 away
+    bound = int(2**bits) - 3  # the nearest level of any coset is at most 2 away
     scale = sdclip_scale(h, w, hessian, bits, role) / 2
 
     def nearest(column, at):

@@ -112,6 +112,11 @@ def document_queue(h, stream):
     return sorted(batches, key=lambda batch: -int(batch[1][-1]))
 
 
+def own_targets(env, queue):
+    """Targets of this rank's batches, which documents of unlike length do not share out evenly."""
+    return max(sum(int(lengths.sum()) for _, lengths in queue[env.rank :: env.world_size]), 1)
+
+
 def ttt_lora(h, env, model, stream, keep=False):
     """Documents apart, each scored by the model with adapters that learned from the document's earlier chunks."""
     assert h.lora_chunk_tokens <= h.eval_seq_len, "a chunk of adapters' training is longer than a window"
@@ -120,7 +125,9 @@ def ttt_lora(h, env, model, stream, keep=False):
         trace.tilt = h.tilt(h, env, stream)
     adapters = Adapters(h, env, model)
     model.requires_grad_(False)
-    for starts, lengths in document_queue(h, stream)[env.rank :: env.world_size]:
+    queue = document_queue(h, stream)
+    trace.own = own_targets(env, queue)
+    for starts, lengths in queue[env.rank :: env.world_size]:
         adapt_documents(h, env, model, stream, trace, adapters, starts, lengths)
     model.requires_grad_(True)
     return trace.reduce()

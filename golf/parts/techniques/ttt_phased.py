@@ -13,7 +13,7 @@ from itertools import accumulate
 import torch
 
 from golf.parts.evaluate import Trace
-from golf.parts.techniques.ttt_lora import Adapters, adapt_documents, document_queue
+from golf.parts.techniques.ttt_lora import Adapters, adapt_documents, document_queue, own_targets
 from golf.parts.techniques.ttt_sgd import learn_chunk, trainable
 
 
@@ -35,6 +35,7 @@ def ttt_phased(h, env, model, stream, keep=False):
     if h.tilt:
         trace.tilt = h.tilt(h, env, stream)
     queue, params, done = document_queue(h, stream), trainable(h, model), 0
+    trace.own = own_targets(env, queue)
     scored = list(accumulate(len(starts) for starts, _ in queue))  # documents, after each batch
     boundaries = [h.phased_docs * (phase + 1) // h.phased_phases for phase in range(h.phased_phases)]
     for boundary in [*boundaries, None]:

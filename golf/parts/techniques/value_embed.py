@@ -36,7 +36,7 @@ class ValueTable(nn.Module):
         assert h.ve_proj_group in ("matrix", "scalar"), "ve_proj_group is matrix or scalar"
         narrow = h.ve_dim != kv_dim
         self.proj = (
-            CastedLinear(h.ve_dim, kv_dim, role="table", init=h.table_init, group=h.ve_proj_group)
+            CastedLinear(h, h.ve_dim, kv_dim, role="table", init=h.table_init, group=h.ve_proj_group)
             if narrow
             else nn.Identity()
         )

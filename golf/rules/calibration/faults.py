@@ -95,9 +95,9 @@ def execution_of(name: str) -> Execution:
 
 def trial_of(name: str) -> Trial:
     """What the experiments would show of the whole script: an artifact that hangs on no validation text, and is read, or is not."""
-    read = () if name == UNREAD else ("final_model.ptz",)
-    reading = Reading(("final_model.ptz",), read, bool(read), (), bool(read))
-    return Trial("quick", 0, reading=reading, blind=Blind(("final_model.ptz",)))
+    wrote = ("final_model.ptz",)
+    reading = Reading(wrote, unread=wrote) if name == UNREAD else Reading(wrote, read=wrote, used=True, garbage=())
+    return Trial("quick", 0, reading=reading, blind=Blind(wrote))
 
 
 def _third_of_the_files(folder: Path) -> None:

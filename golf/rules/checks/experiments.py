@@ -4,10 +4,12 @@ A gain on random text convicts: no predictor that fixes a distribution before it
 nothing, it says how small a gain this run could have seen; a code's continuations that sum to one (E5) prove one, at that size.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
 
 from golf.rules.experiments.law import Kind
-from golf.rules.experiments.trial import Trial
+from golf.rules.experiments.printed import Printed
+from golf.rules.experiments.trial import Reading, Trial
 from golf.rules.findings import Result, State
 from golf.rules.subject import Subject
 from golf.rules.trials import trial_of
@@ -15,22 +17,23 @@ from golf.rules.trials import trial_of
 THEOREM = "no predictor that fixes a normalised distribution before it sees its target gains that (Ville's inequality, p < 2e-9)"
 
 
-def _held(subject: Subject) -> tuple[Trial | None, list[Result]]:
-    """(the trial that ran, what to say when there is none)."""
-    trial = trial_of(subject)
-    if trial is None:
-        return None, []
-    if trial.fault is not None:
-        return None, [Result(State.UNKNOWN, f"the script does not run whole here: {trial.fault}", weak=True)]
-    return trial, []
+def of_trial(judge: Callable[[Subject, Trial], Iterable[Result]]) -> Callable[[Subject], Iterable[Result]]:
+    """A detector of what a trial showed: nothing where running was not asked for, UNKNOWN where the script does not run whole."""
+
+    @wraps(judge)
+    def detector(subject: Subject) -> Iterable[Result]:
+        trial = trial_of(subject)
+        if trial is not None and trial.fault is not None:
+            yield Result(State.UNKNOWN, f"the script does not run whole here: {trial.fault}", weak=True)
+        elif trial is not None:
+            yield from judge(subject, trial)
+
+    return detector
 
 
-def distribution(subject: Subject) -> Iterable[Result]:
+@of_trial
+def distribution(subject: Subject, trial: Trial) -> Iterable[Result]:
     """R31: E1 and E5 on the score that is claimed."""
-    trial, faults = _held(subject)
-    yield from faults
-    if trial is None:
-        return
     if trial.convicted:
         yield Result(State.FAIL, _conviction(trial), _lines(trial), file=_script(subject))
         return
@@ -43,17 +46,15 @@ def distribution(subject: Subject) -> Iterable[Result]:
     yield from _innocent(trial)
 
 
-def no_future(subject: Subject) -> Iterable[Result]:
+@of_trial
+def no_future(subject: Subject, trial: Trial) -> Iterable[Result]:
     """R30: E5 proves it; a conviction leaves open which of R30 and R31 is broken."""
     yield from cleared(subject)
 
 
-def cleared(subject: Subject) -> Iterable[Result]:
+@of_trial
+def cleared(subject: Subject, trial: Trial) -> Iterable[Result]:
     """The families of R30 to R46: E5 clears a script of all of them at its size; a conviction says that it is one of them."""
-    trial, faults = _held(subject)
-    yield from faults
-    if trial is None:
-        return
     if trial.convicted:
         yield Result(State.UNKNOWN, "the printed score is no code's (see R31); by which family, the code must say")
     else:
@@ -61,11 +62,11 @@ def cleared(subject: Subject) -> Iterable[Result]:
 
 
 def _innocent(trial: Trial) -> Iterable[Result]:
-    if trial.kraft is not None and trial.kraft.holds and not trial.beside:
+    if trial.proven and trial.kraft is not None:
         cuts = ", ".join(map(str, trial.kraft.cuts))
         yield Result(
             State.PASS,
-            f"proven by E5: the code lengths of all continuations after {cuts} tokens sum to {trial.kraft.shown}; no gain on random text",
+            f"proven by E5: the code lengths of all continuations after {cuts} tokens sum to {trial.kraft.shown}; no gain on random text, trained or not",
             _lines(trial),
         )
     elif (sees := trial.sees_nats) is not None:
@@ -108,16 +109,11 @@ def _lines(trial: Trial) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def blind(subject: Subject) -> Iterable[Result]:
+@of_trial
+def blind(subject: Subject, trial: Trial) -> Iterable[Result]:
     """R34, R35, R36: E2, the artifact is one and the same whatever the validation text is."""
-    trial, faults = _held(subject)
-    yield from faults
-    if trial is None:
-        return
     found = trial.blind
-    if found is None:
-        if trial.left_out:
-            yield Result(State.UNKNOWN, f"E2 was left out ({'; '.join(trial.left_out)})", weak=True)
+    if found is None:  # left out, which a slow machine may do: no result takes nothing from what the other checks say
         return
     steady = [name for name in found.differing if name not in found.unstable]
     if trial.own_text:
@@ -138,40 +134,58 @@ def blind(subject: Subject) -> Iterable[Result]:
         yield Result(State.UNKNOWN, "E2: it writes no artifact", weak=True)
 
 
-def artifact(subject: Subject) -> Iterable[Result]:
+@of_trial
+def artifact(subject: Subject, trial: Trial) -> Iterable[Result]:
     """R48: E3, what the run wrote is what it scores."""
-    trial, faults = _held(subject)
-    yield from faults
-    if trial is None or trial.reading is None:
-        return
-    reading = trial.reading
-    claimed = [score for score in reading.twin_scores if trial.rests_on(score)]
+    if trial.reading is not None:
+        yield _artifact(trial, trial.reading)
+
+
+def _artifact(trial: Trial, reading: Reading) -> Result:
+    """What E3's twins show: disturbed tensors first, for they tell whether what is read decides; garbage tells that it is read."""
+    claimed = [score for score in trial.scores if trial.rests_on(score)]
+    files = ", ".join(reading.read or reading.wrote)
     if not reading.wrote:
-        yield Result(State.UNKNOWN, "E3: it writes no artifact")
-    elif reading.read and reading.twin_ran:
-        if claimed and claimed[-1] in trial.scores:
-            yield Result(
-                State.FAIL, f"E3: with garbage in {reading.read[-1]} it prints the same score: {claimed[-1].shown}"
-            )
-        elif claimed:
-            yield Result(State.CLEAN, f"E3: with garbage in {reading.read[-1]} it prints another score")
-        else:
-            yield Result(State.PASS, f"proven by E3: with garbage in {reading.read[-1]} there is no score")
-    elif reading.used:
-        yield Result(
-            State.UNKNOWN,
-            f"E3: {', '.join(reading.wrote)} is not read back from disk; tensors are unpacked from memory",
+        return Result(State.UNKNOWN, "E3: it writes no artifact")
+    disturbed = _of_claim(trial, reading.disturbed)
+    if disturbed and _is_among(disturbed[-1], claimed):
+        return Result(
+            State.FAIL, f"E3: with every tensor that it loads disturbed it prints the same score: {disturbed[-1].shown}"
         )
-    else:
-        yield Result(State.FAIL, f"E3: it prints its score without reading {', '.join(reading.wrote)} back")
+    if reading.read and reading.garbage is not None:
+        garbage = _of_claim(trial, reading.garbage)
+        if garbage and _is_among(garbage[-1], claimed):
+            return Result(State.FAIL, f"E3: with garbage in {files} it prints the same score: {garbage[-1].shown}")
+        if disturbed and not garbage:
+            return Result(
+                State.PASS,
+                f"proven by E3: with garbage in {files} there is no score, with its tensors disturbed another one",
+            )
+        told = "another score" if garbage else "no score"
+        return Result(State.CLEAN, f"E3: with garbage in {files} it prints {told}; what else decides was not tried")
+    if reading.read or set(reading.unread) != set(reading.wrote):
+        return Result(State.UNKNOWN, f"E3: {files} is read back, but by a route where no twin could read garbage")
+    if disturbed:
+        return Result(
+            State.UNKNOWN, f"E3: {files} is not read back from disk; the tensors that it loads from memory decide"
+        )
+    if reading.used:
+        return Result(State.UNKNOWN, f"E3: {files} is not read back from disk; tensors are unpacked from memory")
+    return Result(State.FAIL, f"E3: it prints its score without reading {files} back")
 
 
-def byte_count(subject: Subject) -> Iterable[Result]:
+def _is_among(score: Printed, scores: Iterable[Printed]) -> bool:
+    """Whether the same numbers were printed under the same label."""
+    return (score.label, score.loss, score.bpb) in {(each.label, each.loss, each.bpb) for each in scores}
+
+
+def _of_claim(trial: Trial, scores: Iterable[Printed] | None) -> list[Printed]:
+    return [score for score in scores or () if trial.rests_on(score)]
+
+
+@of_trial
+def byte_count(subject: Subject, trial: Trial) -> Iterable[Result]:
     """R20: E4, the bytes that loss and bits imply on a text with every kind of piece."""
-    trial, faults = _held(subject)
-    yield from faults
-    if trial is None:
-        return
     if trial.own_text or not trial.coverage:
         yield Result(State.UNKNOWN, "E4: its bytes are not those of a text that it is given", weak=True)
         return
@@ -210,11 +224,10 @@ def byte_count(subject: Subject) -> Iterable[Result]:
         )
 
 
-def coverage(subject: Subject) -> Iterable[Result]:
+@of_trial
+def coverage(subject: Subject, trial: Trial) -> Iterable[Result]:
     """R21, R25: E4, how many targets loss and bits imply. At this size only: a limit on windows may lie above it."""
-    trial, faults = _held(subject)
-    yield from faults
-    if trial is None or trial.own_text:
+    if trial.own_text:
         return
     claimed = [each for each in trial.coverage if trial.rests_on(each.score)]
     for each in claimed[-1:]:
@@ -239,8 +252,8 @@ def coverage(subject: Subject) -> Iterable[Result]:
 
 def programs(subject: Subject) -> Iterable[Result]:
     """R03: programs that it tried to start, and processes that it left."""
-    trial, _ = _held(subject)
-    if trial is None:
+    trial = trial_of(subject)
+    if trial is None or trial.fault is not None:
         return
     asked = [
         what

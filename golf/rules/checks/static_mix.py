@@ -10,6 +10,9 @@ from golf.rules.findings import Result, State
 from golf.rules.subject import Subject
 
 SCORE = re.compile(r"(?i)nll|loss|log_?p(?:rob)?s?|nats")
+LOG_P = re.compile(r"(?i)log_?p(?:rob)?s?")
+SMALLER = frozenset(("torch.minimum", "torch.fmin", "np.minimum", "np.fmin", "numpy.minimum", "torch.min", "min"))
+LARGER = frozenset(("torch.maximum", "torch.fmax", "np.maximum", "np.fmax", "numpy.maximum"))
 GATE = re.compile(r"(?i)gate|boost|beta|alpha|lam(?:bda)?|weight|within|word_start|hint")
 CLASS_TABLE = re.compile(r"(?i)boundary|space|word|start|within")
 
@@ -27,36 +30,17 @@ def oracle_min(subject: Subject) -> Iterable[Result]:
         return
     for piece in code:
         for call in piece.calls:
-            text = ast.unparse(call.func)
-            if _keeps_the_smaller(call) and piece.reads_val and SCORED.search(piece.text):
+            keeps = _keeps_the_smaller(call) and piece.reads_val and SCORED.search(piece.text) is not None
+            if keeps or _takes_the_better(call, piece):
                 live = code.is_on(piece, call.lineno)
+                what = "keeps the better of two scores of each token" if keeps else "takes the better of two scores"
                 yield found_at(
                     State.FAIL if live else State.UNKNOWN,
-                    f"`{ast.unparse(call)[:80]}` keeps the better of two scores of each token",
+                    f"`{ast.unparse(call)[:80]}` {what}",
                     piece,
                     call.lineno,
                     weak=not live,
                 )
-            if (
-                text in ("torch.minimum", "torch.fmin", "np.minimum", "np.fmin", "numpy.minimum", "torch.min", "min")
-                and len(call.args) == 2
-            ):
-                both = all(
-                    mentions(argument, SCORE) and not isinstance(argument, ast.Constant) for argument in call.args
-                )
-                if (
-                    both
-                    and not re.search(r"(?i)best|train_loss|prev_", ast.unparse(call))
-                    and (piece.reads_val or text != "min")
-                ):
-                    live = code.is_on(piece, call.lineno)
-                    yield found_at(
-                        State.FAIL if live else State.UNKNOWN,
-                        f"`{ast.unparse(call)[:80]}` takes the better of two scores",
-                        piece,
-                        call.lineno,
-                        weak=not live,
-                    )
 
 
 SCORED = re.compile(r"cross_entropy|log_softmax|nll|logsumexp")
@@ -69,6 +53,16 @@ def _keeps_the_smaller(call: ast.Call) -> bool:
     test = call.args[0]
     sides = {ast.unparse(test.left), *(ast.unparse(each) for each in test.comparators)}
     return len(sides) == 2 and sides == {ast.unparse(call.args[1]), ast.unparse(call.args[2])}
+
+
+def _takes_the_better(call: ast.Call, piece: Piece) -> bool:
+    """`minimum(a, b)` of two losses, `maximum(a, b)` of two log-probabilities."""
+    text = ast.unparse(call.func)
+    of = SCORE if text in SMALLER else LOG_P if text in LARGER else None
+    if of is None or len(call.args) != 2 or re.search(r"(?i)best|train_loss|prev_", ast.unparse(call)):
+        return False
+    both = all(mentions(argument, of) and not isinstance(argument, ast.Constant) for argument in call.args)
+    return both and (piece.reads_val or text in SMALLER - {"min"})
 
 
 def _class_of_target(piece: Piece) -> Iterable[tuple[ast.AST, int]]:
@@ -209,7 +203,7 @@ def byte_spread(subject: Subject) -> Iterable[Result]:
         for node in piece.nodes:
             if (
                 _spreads(node)
-                and re.search(r"(?i)ppm|byte", piece.text)
+                and re.search(r"(?i)ppm|byte|letter|256", piece.text)
                 and (re.search(r"(?i)mix|lam|alpha|weight|ppm", piece.text) or _mixes(piece))
             ):
                 found = True
@@ -229,12 +223,21 @@ def byte_spread(subject: Subject) -> Iterable[Result]:
 
 
 def _mixes(piece: Piece) -> bool:
-    """`(1 - w) * a + w * b`."""
     return any(
         isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and isinstance(node.left, ast.BinOp)
-        and isinstance(node.left.op, ast.Mult) and isinstance(node.right, ast.BinOp) and isinstance(node.right.op, ast.Mult)
-        and re.search(r"\(?1(?:\.0*)? - ", ast.unparse(node)) for node in piece.nodes
+        and isinstance(node.left.op, ast.Mult) and isinstance(node.right, ast.BinOp)
+        and isinstance(node.right.op, ast.Mult | ast.Div)
+        and (re.search(r"\(?1(?:\.0*)? - ", ast.unparse(node)) or _shares_of_one(node)) for node in piece.nodes
     )  # fmt: skip
+
+
+def _shares_of_one(node: ast.BinOp) -> bool:
+    """Whether constants on both sides of a sum are shares of one."""
+    shares: list[list[float]] = [
+        [each.value for each in ast.walk(side) if isinstance(each, ast.Constant) and type(each.value) is float]
+        for side in (node.left, node.right)
+    ]
+    return any(abs(one + other - 1.0) < 1e-9 for one in shares[0] for other in shares[1])
 
 
 def _spreads(node: ast.AST) -> bool:

@@ -9,9 +9,10 @@ from typing import Any
 
 def main(folder: Path) -> None:
     job: dict[str, Any] = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    from golf.rules.dynamic.fence import fence, limit
+    from golf.harness.inside.walls import limit
+    from golf.rules.dynamic.fence import fence
 
-    limit(job["limits"])
+    limit(**job["limits"])
     _load()
     touched: dict[str, list[str]] = {}
 

@@ -1,7 +1,6 @@
-"""The child's own fences: limits, and an audit hook that refuses what a scorer has no business to do."""
+"""The child's own fence: an audit hook that refuses what a scorer has no business to do."""
 
 import os
-import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -53,22 +52,6 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 class Refused(PermissionError):
     """What the script tried and may not do here."""
-
-
-def limit(limits: dict[str, Any]) -> None:
-    """Memory, CPU seconds, file size, open files, no core dumps; the soft and the hard limit alike."""
-    for what, value in (
-        (resource.RLIMIT_CPU, limits["seconds"]),
-        (resource.RLIMIT_FSIZE, limits["file_bytes"]),
-        (resource.RLIMIT_AS, limits["memory_bytes"]),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, 256),
-        (resource.RLIMIT_NPROC, 512),
-    ):
-        try:
-            resource.setrlimit(what, (value, value))
-        except (ValueError, OSError):
-            continue  # a lower limit is in force already
 
 
 def fence(folder: Path, seen: Callable[[str, str], None]) -> None:

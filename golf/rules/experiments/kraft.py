@@ -47,6 +47,9 @@ class Sums:
         return ", ".join(f"{total:.4f}" for total in self.sums)
 
 
+Total = Callable[[Printed | None, Text], float | None]
+
+
 def total_nats(score: Printed | None, text: Text) -> float | None:
     """The total of a text by a printed score that covers it exactly; None where it does not or cannot tell.
 
@@ -57,56 +60,43 @@ def total_nats(score: Printed | None, text: Text) -> float | None:
     return score.loss * text.targets if covered(score, text).kind is Kind.WHOLE else None
 
 
+def loss_nats(score: Printed | None, text: Text) -> float | None:
+    """The same by the loss alone, of a script that draws the text that it is given, with no bytes: it covers all targets."""
+    return None if score is None or score.loss is None else score.loss * text.targets
+
+
+def bits_nats(score: Printed | None, text: Text) -> float | None:
+    """The same by the bits alone, of words that spell their tokens in one way: the sum is at most one for any code of bytes."""
+    return None if score is None or score.bpb is None else score.bpb * math.log(2.0) * text.text_bytes
+
+
 def sums(
     vocabulary: Vocabulary,
     ids: Ids,
     cuts: tuple[int, ...],
     score_of: Callable[[Ids], Printed | None],
-    own_text: bool = False,
+    total: Total = total_nats,
 ) -> Sums:
-    """The sums over the vocabulary after the first `cut` ids of `ids`, for each cut; `score_of` runs the script on a text.
-
-    own_text: the script draws the text that it is given, with no bytes: its printed loss covers all targets.
-    """
+    """The sums over `vocabulary.ids` after the first `cut` ids of `ids`, for each cut; `score_of` runs the script on a text."""
     found: list[float] = []
     last = None
     for cut in cuts:
         before = ids[:cut]
-        totals = []
-        for token in (None, *range(vocabulary.size)):
-            text = text_of(vocabulary, before if token is None else np.append(before, token))
-            score = last = score_of(text.ids)
-            total = (
-                (score.loss * text.targets if score and score.loss is not None else None)
-                if own_text
-                else total_nats(score, text)
-            )
-            if total is None or not math.isfinite(total):
-                return Sums(tuple(found), cuts, _why(score, text), score)
-            totals.append(total)
-        if own_text and len({round(total / (cut if at else cut - 1), 9) for at, total in enumerate(totals)}) == 1:
-            return Sums(tuple(found), cuts, CUT, last)  # not even the loss of n + 1 tokens is another one
-        found.append(float(np.exp(totals[0] - np.array(totals[1:])).sum()))
-    return Sums(tuple(found), cuts, None, last)
-
-
-def byte_sums(
-    vocabulary: Vocabulary, ids: Ids, cuts: tuple[int, ...], score_of: Callable[[Ids], Printed | None]
-) -> Sums:
-    """The same by the printed bits, over the words of a vocabulary that no word of begins another: at most one for any code of bytes."""
-    found: list[float] = []
-    last = None
-    for cut in cuts:
-        before = ids[:cut]
-        totals = []
+        totals: list[float] = []
+        losses = set()
         for token in (None, *(int(each) for each in vocabulary.ids)):
             text = text_of(vocabulary, before if token is None else np.append(before, token))
             last = score_of(text.ids)
-            if last is None or last.bpb is None or not math.isfinite(last.bpb):
-                return Sums(tuple(found), cuts, "a short text gives no bits", last)
-            totals.append(last.bpb * math.log(2.0) * text.text_bytes)
+            nats = total(last, text)
+            if nats is None or not math.isfinite(nats):
+                fault = "a short text gives no bits" if total is bits_nats else _why(last, text)
+                return Sums(tuple(found), cuts, fault, last)
+            totals.append(nats)
+            losses.add(round(nats / text.targets, 9))
+        if total is loss_nats and len(losses) == 1:
+            return Sums(tuple(found), cuts, CUT, last)  # not even the loss of n + 1 tokens is another one
         found.append(float(np.exp(totals[0] - np.array(totals[1:])).sum()))
-    return Sums(tuple(found), cuts, None, last, by_bits=True)
+    return Sums(tuple(found), cuts, None, last, by_bits=total is bits_nats)
 
 
 def _why(score: Printed | None, text: Text) -> str:

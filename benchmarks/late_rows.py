@@ -1,0 +1,73 @@
+"""The late rows of the contest, #1412 to #2135, beside what golf makes of them: a page of the docs.
+
+Published numbers are the authors' (8×H100) and stand in the recipes; parameters are counted, the packed script is composed and weighed,
+the bytes of the model are `golf size`'s prediction. A minute or two of one core; `--quick` composes nothing.
+
+    $ python benchmarks/late_rows.py --write docs/late-rows.md
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from golf.artifact.predict import predict
+from golf.challenge import CAP_BYTES
+from golf.compose import compose
+from golf.compose.pack import pack
+from golf.recipe import Recipe, load_recipe, shipped_recipes
+
+ROWS = (
+    "pr1412", "pr1413", "pr1477", "pr1514", "pr1529", "pr1530", "pr1610", "pr1626", "pr1667", "pr1729", "pr1736", "pr1769", "pr1787",
+    "pr1851", "pr1868", "pr1855", "pr1945", "pr1953", "pr2014", "pr2130", "pr2135",
+)  # fmt: skip
+HEAD = """# The late rows
+
+Written by `python benchmarks/late_rows.py --write docs/late-rows.md`. BPB and published bytes are the authors', from their logs. Parameters are
+counted on our model, code is our packed script, kernels and evaluation included. Model bytes are predicted by `golf size`, from shapes and
+settings; nothing here was trained at full size. "As shipped" is the published model with the file in its folder, helper files aside.
+
+| row | published BPB | parameters | packed code | model bytes predicted | off | total predicted | published total | as shipped |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+"""
+
+
+def cells(recipe: Recipe, quick: bool) -> list[str]:
+    """One row of the table."""
+    found, facts = predict(recipe), recipe.published
+    code = 0 if quick else len(pack(compose(recipe)))
+    shipped = facts["model_bytes"] + facts["shipped_code_bytes"]
+    model = found.estimate_bytes or 0
+    total = f"{model + code:,}" + (" **over**" if model + code > CAP_BYTES else "")
+    return [
+        f"`{recipe.name}`", f"{facts['val_bpb']}", f"{found.params:,}", "" if quick else f"{code:,}", f"{model:,}",
+        f"{model / facts['model_bytes'] - 1:+.2%}", "" if quick else total, f"{facts['artifact_bytes']:,}",
+        f"{shipped:,}" + (" **over**" if shipped > CAP_BYTES else ""),
+    ]  # fmt: skip
+
+
+def page(quick: bool) -> Iterator[str]:
+    recipes = [load_recipe(shipped_recipes()[name]) for name in ROWS]
+    yield HEAD
+    for recipe in recipes:
+        yield "| " + " | ".join(cells(recipe, quick)) + " |\n"
+    yield "\n## What the code does that its README does not say\n"
+    for recipe in recipes:
+        if recipe.unsaid:
+            yield f"\n**`{recipe.name}`**, {recipe.title}\n\n"
+            yield from (f"- {fact['kind']}: {fact['says']} *({fact['evidence']})*\n" for fact in recipe.unsaid)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--quick", action="store_true", help="no composing, so no bytes of code")
+    options.add_argument("--write", type=Path, help="the page, instead of printing it")
+    given = options.parse_args()
+    text = "".join(page(given.quick))
+    if given.write:
+        given.write.write_text(text, encoding="utf-8")
+    else:
+        print(text, end="")
+
+
+if __name__ == "__main__":
+    main()
