@@ -14,7 +14,9 @@ def leaderboard(
         None, "--status", help="merged, row, no_row, withdrawn, base, local or disputed."
     ),
     track: str | None = typer.Option(
-        None, "--track", help="10min_16mb (default with the local ones), non_record_16mb or local."
+        None,
+        "--track",
+        help="10min_16mb (default with the local ones), non_record_16mb, local, or one of golf's own: fixed_steps …",
     ),
     wins: str | None = typer.Option(
         None, "--wins", help="Would these seeds win, at --at and at the end? A submission, record folder, log or PR."
@@ -37,8 +39,14 @@ def leaderboard(
 
     $ golf leaderboard --technique xsa --at 2026-04-20
     """
+    from golf.board.tracks import side_tracks
     from golf.cli.pages.leaderboard import Query, run
+    from golf.project import find_root
 
+    if track is not None and (side := side_tracks(find_root()).get(track)) is not None:
+        from golf.cli.pages import tracks
+
+        raise typer.Exit(tracks.run(side, json=json, md=md))
     code = run(Query(technique, author, at, status, track), wins, tree, lineage, techniques, export, json, md, wide)
     if code:
         raise typer.Exit(code)

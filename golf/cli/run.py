@@ -31,6 +31,9 @@ def run(
     tokenizer_path: Annotated[Path | None, typer.Option(help="SentencePiece .model file.")] = None,
     max_wallclock_seconds: Annotated[float | None, typer.Option(help="Training clock; 0 counts steps.")] = None,
     iterations: Annotated[int | None, typer.Option(help="Training steps at most.")] = None,
+    track: Annotated[
+        str | None, typer.Option(help="Run as a track of golf's own asks: fixed_steps, fixed_data, one_gpu, long.")
+    ] = None,
     stall_seconds: Annotated[float, typer.Option(help="Silence after which a run counts as hung.")] = 1800.0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and what it costs; run nothing.")
@@ -52,6 +55,15 @@ def run(
     from golf.run.api import Wishes, checked_rate, estimate, run_submission
     from golf.run.report import COLUMNS, remarks_of, rows_of, to_json
 
+    if track is not None:
+        from golf.board.tracks import side_track
+        from golf.project import find_root
+
+        set_by = side_track(track, find_root()).run
+        iterations = iterations if iterations is not None else set_by.get("iterations")
+        nproc = nproc if nproc is not None else set_by.get("nproc")
+        if max_wallclock_seconds is None:
+            max_wallclock_seconds = set_by.get("max_wallclock_seconds")
     wishes = Wishes(seeds, nproc, smoke, resume, again, tuple(allow or ()), data_path, tokenizer_path,
                     max_wallclock_seconds, iterations, stall_seconds, parallel)  # fmt: skip
     if on is not None:
