@@ -361,16 +361,16 @@ for place, (name, text) in enumerate(json.load(sys.stdin).items()):
     root = Path(tempfile.mkdtemp())
     (root / "submissions").mkdir()
     (root / "record").mkdir()
-    (root / "record/train_gpt.py").write_bytes(text.encode("latin-1"))
+    (root / "record/train_gpt.py").write_bytes(text.encode())
     adopted = adopt_folder(root / "record", "theirs", root=root)
     whole = (adopted.folder / "original/train_gpt.py").read_bytes()
-    found[name] = sha(unwrap(text).source), sha((adopted.folder / "train_gpt.py").read_text()), whole == text.encode("latin-1")
+    found[name] = sha(unwrap(text).source), sha((adopted.folder / "train_gpt.py").read_text()), whole == text.encode()
 print(json.dumps(found))
 """
 
 
 FORMS = {name: text for name, text in FOREIGN.items() if "brotli" not in name}
-FORMS |= {name: wrap(text).decode("latin-1") for name, text in NEWER.items()}
+FORMS |= {name: wrap(text).decode() for name, text in NEWER.items()}
 
 
 def read_by(python):
