@@ -26,7 +26,8 @@ from golf.parts.train import time_is_up
 from golf.recipe import changed, load_recipe, shipped_recipes, smoke_recipe
 from golf.recipe.namespace import namespace
 
-PUBLIC = [name for name in sorted(shipped_recipes()) if not name.startswith("cayley")]
+OWN = ("cayley", "golf_")  # recipes that follow no public script
+PUBLIC = [name for name in sorted(shipped_recipes()) if not name.startswith(OWN)]
 # tokens beyond which the public script's rotary base grows; 0: it has no such code
 NTK_FROM = {
     "baseline": 0, "pr740": 0, "pr740_v1": 0, "pr740_legal": 0,
