@@ -17,7 +17,9 @@ def record(
     out: Annotated[
         Path | None, typer.Option("--out", help="The folder to put it in; default: records/<track>.")
     ] = None,
-    date: str | None = typer.Option(None, "--date", help="Its date, e.g. 2026-04-20; default: today (UTC)."),
+    date: str | None = typer.Option(
+        None, "--date", help="Its date, e.g. 2026-04-20; default: today (UTC), or the day that an import says."
+    ),
     seeds: str | None = typer.Option(
         None, "--seeds", help="Only these seeds, e.g. 1337,42,7; default: all of the set."
     ),

@@ -18,6 +18,7 @@ from golf.project import find_root, is_adopted
 from golf.recipe import Recipe
 from golf.record.claims import claims_of
 from golf.record.evidence import Evidence, gather
+from golf.record.imported import Imported
 from golf.record.pictures import charts, draw_all
 from golf.record.readme import readme_of, with_compliance
 from golf.record.requirements import requirements
@@ -25,7 +26,10 @@ from golf.record.requirements import requirements
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the user may choose. author: (name, GitHub id), by default `golf.project.author()`."""
+    """What the user may choose. author: (name, GitHub id), by default `golf.project.author()`; date: by default today.
+
+    Of an imported submission both are by default what its folder says.
+    """
 
     name: str | None = None
     out: Path | None = None
@@ -58,8 +62,8 @@ def plan_record(submission: Path, wishes: Wishes) -> Plan:
     if evidence.worst_bytes is not None and evidence.worst_bytes > CAP_BYTES and evidence.challenge:
         raise GolfError(f"`{submission.name}` weighs {evidence.worst_bytes:,} bytes at its worst seed; the cap is {CAP_BYTES:,}",
                         f"make it fit: `golf package {submission.name} --fit`", Exit.OVER_BYTES)  # fmt: skip
-    date = wishes.date or datetime.now(UTC).date().isoformat()
-    date = day(date)
+    theirs, made = _of_strangers(submission)
+    date = day(wishes.date or made or datetime.now(UTC).date().isoformat())
     title = wishes.name or (evidence.recipe.title if evidence.recipe and evidence.recipe.title else submission.name)
     short = re.sub(r"[^A-Za-z0-9._-]+", "_", wishes.name or submission.name).strip("_") or "Record"
     parent = wishes.out or find_root(submission) / "records" / TRACK_FOLDERS[evidence.track]
@@ -70,7 +74,16 @@ def plan_record(submission: Path, wishes: Wishes) -> Plan:
             "give another name: `--name …`, or move it away",
             Exit.REFUSED,
         )
-    return Plan(evidence, folder, title, wishes.author or who(), date)
+    return Plan(evidence, folder, title, wishes.author or theirs or who(), date)
+
+
+def _of_strangers(submission: Path) -> tuple[tuple[str, str] | None, str]:
+    """((author, GitHub id), date) of an imported submission, as its own folder says: it is their record, of that day."""
+    if not is_adopted(submission):
+        return None, ""
+    found = Imported(submission)
+    author, date = found.author_and_date
+    return ((author, str((found.original.claims or {}).get("github_id") or author)) if author else None), date
 
 
 def _check_derived(evidence: Evidence) -> None:

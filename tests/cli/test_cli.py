@@ -123,7 +123,7 @@ def test_the_version_names_golf_composer_and_rules(tmp_path):
     ("words", "code", "says"),
     [
         (("frobnicate",), Exit.USAGE, "frobnicate"),
-        (("new", "mine", "--from", "pr1890"), Exit.USAGE, "pr1809"),
+        (("new", "mine", "--from", "pr1890"), Exit.USAGE, "pr1868"),
         (("new", "mine", "--from", "baseline", "num_layer=3"), Exit.USAGE, "num_layers"),
         (("new", "mine", "--from", "baseline", "--with", "pr1809:xsb"), Exit.USAGE, "xsa"),
         (("new", "mine", "--from", "baseline", "num_layers=many"), Exit.USAGE, "num_layers"),

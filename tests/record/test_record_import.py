@@ -327,3 +327,12 @@ def test_an_import_that_cannot_start_here_is_refused_before_it_does(
         f"run theirs --iterations 3 --data-path {tiny_data} --tokenizer-path {next(tiny_data.glob('*.model'))}"
     )
     assert code == Exit.REFUSED and "cannot start here: needs CUDA" in err, err
+
+
+def test_a_record_of_an_import_is_its_authors_and_of_its_own_day(record: Path, tmp_path: Path) -> None:
+    """So it is held against the record of the days before it, not against today's."""
+    adopted = adopt_folder(record, root=tmp_path)
+    plan = plan_record(adopted.folder, Wishes())
+    assert plan.date == "2026-04-09" and plan.author == ("S. Body", "S. Body")
+    assert plan.folder.name == "2026-04-09_Some_Record"
+    assert plan_record(adopted.folder, Wishes(date="2026-04-20", author=("A", "a"))).author == ("A", "a")
