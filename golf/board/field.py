@@ -155,7 +155,7 @@ def search(wanted: Wanted, among: Sequence[Attempt] | None = None) -> list[Attem
 
 def _fits(one: Attempt, wanted: Wanted) -> bool:
     return (
-        all(plain(word) in plain(one.text) for word in wanted.words)
+        _says(one.text, wanted.words)
         and (wanted.technique is None or any(plain(wanted.technique) in plain(name) for name in one.techniques))
         and (wanted.author is None or wanted.author.lower() in one.author.lower())
         and (wanted.status is None or one.status == wanted.status)
@@ -165,6 +165,31 @@ def _fits(one: Attempt, wanted: Wanted) -> bool:
         and (wanted.at is None or (bool(one.date) and one.date <= wanted.at))
         and (wanted.seeds is None or len(one.seeds) >= wanted.seeds)
     )
+
+
+# what people type, and how titles abbreviate it
+SHORT = {
+    "mixture of experts": "moe",
+    "test time training": "ttt",
+    "state space model": "ssm",
+    "quantization aware training": "qat",
+    "exponential moving average": "ema",
+    "stochastic weight averaging": "swa",
+    "multi token prediction": "mtp",
+    "low rank adapter": "lora",
+    "knowledge distillation": "distill",
+}
+
+
+def _says(text: str, words: Sequence[str]) -> bool:
+    """Whether a text has every word, or the usual short form of words that belong together."""
+    asked = re.sub(r"[-_\s]+", " ", " ".join(words).lower())
+    for phrase, short in SHORT.items():
+        if re.search(rf"\b{phrase}s?\b", asked):
+            rest = re.sub(rf"\b{phrase}s?\b", " ", asked).split()
+            named = plain(phrase) in plain(text) or re.search(rf"(?i)\b{short}", text) is not None
+            return named and _says(text, rest)
+    return all(plain(word) in plain(text) for word in words)
 
 
 def plain(text: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from project_of_runs import SCRIPT, make_project
 
-from golf.board.field import Wanted, attempts, search, summary
+from golf.board.field import Wanted, _says, attempts, search, summary
 from golf.board.frontier import predecessor
 from golf.board.rows import by_key, official
 from golf.board.run_table import run_rows, write_runs
@@ -203,3 +203,19 @@ def test_the_runs_are_a_table_for_pandas(tmp_path: Path, golf) -> None:
             write_runs(rows, tmp_path / name)
     code, out, _ = golf("runs --json")
     assert code == 0 and json.loads(out)["runs"] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "fits"),
+    [
+        (("mixture", "of", "experts"), "Soft MoE blocks", True),
+        (("mixture-of-experts", "soft"), "Soft MoE blocks", True),
+        (("mixture of experts", "hard"), "Soft MoE blocks", False),
+        (("Mixture of Experts",), "Someone's Muon", False),
+        (("n-gram",), "an ngram cache", True),
+        (("n-gram",), "a program", False),
+        ((), "anything", True),
+    ],
+)
+def test_what_people_type_finds_what_titles_abbreviate(words, text, fits):
+    assert _says(text, words) is fits
