@@ -109,7 +109,11 @@ def _alone(
     before: Sequence[str], after: Sequence[str], published: Sequence[RunResult], obtained: Sequence[RunResult]
 ) -> list[Difference]:
     """Settings that one side's script prints and the other's does not know, where both print their settings."""
-    if min(len(run.hyperparameters) for run in (*published, *obtained)) < MOST_OF_A_LIST:
+    if (
+        not published
+        or not obtained
+        or min(len(run.hyperparameters) for run in (*published, *obtained)) < MOST_OF_A_LIST
+    ):
         return []
     ours, theirs = ([set(run.hyperparameters) for run in runs] for runs in (published, obtained))
     names = [_only(before, ours, theirs), _only(after, theirs, ours)]
