@@ -217,7 +217,7 @@ def test_what_cannot_be_told(five: dict[str, str], shared: Path) -> None:
         found = explain(own, obtained)
         assert found.verdict is Verdict.CANNOT_TELL and found.gap is None
     given_back = explain(own, own)
-    assert "own run" in given_back.notes[0] and not given_back.apart  # nothing was run, so nothing differs
+    assert "own run" in given_back.notes[0] and not given_back.differences  # nothing was run, so nothing differs
     bare = {
         seed: read_text(f"seed: {seed}\nfinal_int6_roundtrip_exact val_loss:{run.val_loss} val_bpb:{run.val_bpb}\n").run
         for seed, run in own.items()
