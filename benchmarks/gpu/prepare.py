@@ -4,7 +4,7 @@
 
 DIR of --shards holds fineweb10B_sp1024/ and fineweb10B_sp8192/; the first train shard is taken, of the validation shard its
 beginning. Scripts are the recipes at full size, with two warm-up steps where the recipe has twenty and a log line every five
-steps, readable and packed; and the small twins, with which run.py --cpu --tiny is tried out.
+steps, readable and packed; the CaseOps rows train on the same text, with its bytes as their side-car; and the small twins, with which run.py --cpu --tiny is tried out.
 """
 
 import argparse
@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from sentencepiece import SentencePieceProcessor
 from torch.utils.flop_counter import FlopCounterMode
 
 from golf.compose import compose
 from golf.compose.pack import pack
 from golf.data.shards import read_shard, write_shard
+from golf.parts.data import byte_tables
 from golf.recipe import load_recipe, smoke_recipe
 
-RECIPES = "baseline,pr1493,pr1573,pr740,pr549,pr1809_legal"
+RECIPES = "baseline,pr1493,pr1855,pr2135,pr1573,pr740,pr549,pr1809_legal"
 FULL = ("warmup_steps=2", "val_loss_every=0", "train_log_every=5")
 TINY = (*FULL, "train_log_every=2")
 # whole batches of windows, so that scoring needs one compiled shape
@@ -75,6 +77,15 @@ def scripts(name: str, out: Path) -> dict[str, Any]:
     }
 
 
+def bytes_of(tokens: Any, tokenizers: Path, vocab: int) -> Any:
+    """The side-car that the CaseOps rows read, here of ordinary text: what the tokenizer's pieces say of every token."""
+    sp = SentencePieceProcessor(model_file=str(tokenizers / f"fineweb_{vocab}_bpe.model"))
+    token_bytes, space, boundary = byte_tables(sp, vocab)
+    found = token_bytes[tokens]
+    found[1:] += space[tokens[1:]] & ~boundary[tokens[:-1]]
+    return found
+
+
 def data(shards: Path, tokenizers: Path, vocabs: set[int], out: Path) -> None:
     for vocab in sorted(vocabs):
         source = shards / f"fineweb10B_sp{vocab}"
@@ -84,6 +95,7 @@ def data(shards: Path, tokenizers: Path, vocabs: set[int], out: Path) -> None:
             into.mkdir(parents=True)
             shutil.copyfile(sorted(source.glob("fineweb_train_*.bin"))[0], into / "fineweb_train_000000.bin")
             write_shard(into / "fineweb_val_000000.bin", validation[:tokens])
+            write_shard(into / "fineweb_val_bytes_000000.bin", bytes_of(validation[:tokens], tokenizers, vocab))
         shutil.copyfile(tokenizers / f"fineweb_{vocab}_bpe.model", out / "tokenizers" / f"fineweb_{vocab}_bpe.model")
 
 

@@ -234,6 +234,14 @@ def environment(bench: Bench) -> dict[str, Any]:
     return found
 
 
+def kernels(bench: Bench) -> dict[str, Any]:
+    """The Triton kernels beside their plain twins; nothing on a CPU, which takes the twins."""
+    if bench.args.cpu:
+        return {"kernels": []}
+    log = bench.process([sys.executable, str(HERE / "kernels.py")], bench.work / "kernels", {})
+    return {"kernels": [json.loads(line) for line in log.splitlines() if line.startswith("{")]}
+
+
 def training(
     name: str, full: int, tiny: int, *, ranks: bool = False, syncs: bool = False
 ) -> Callable[[Bench], dict[str, Any]]:
@@ -337,6 +345,8 @@ ITEMS = {
     "baseline": Item(training("baseline", 60, 5), 60, 180),
     "baseline_ranks": Item(training("baseline", 20, 5, ranks=True), 30, 110),
     "pr1493": Item(training("pr1493", 60, 5), 110, 300),
+    "kernels": Item(kernels, 30, 90),
+    "pr2135": Item(training("pr2135", 30, 5, syncs=True), 80, 200),
     "pr1573": Item(training("pr1573", 25, 5, syncs=True), 50, 130),
     "pr740": Item(training("pr740", 25, 5, syncs=True), 45, 120),
     "pr549": Item(training("pr549", 25, 5, syncs=True), 45, 120),
@@ -349,6 +359,7 @@ ITEMS = {
     "eval_baseline": Item(evaluating("baseline"), 15, 60, "export_baseline"),
     "alone_baseline": Item(alone("baseline"), 15, 60, "eval_baseline"),
     "alone_pr1493": Item(alone("pr1493"), 40, 120, "eval_pr1493"),
+    "pr1855": Item(training("pr1855", 30, 5, syncs=True), 80, 200),
     "pr1809_legal": Item(training("pr1809_legal", 30, 5, syncs=True), 80, 200),
 }  # fmt: skip
 
@@ -426,6 +437,8 @@ def markdown(bench: Bench) -> str:
                 f"{r['item']}: syncs by place " + ", ".join(f"{n} × `{p}`" for p, n in r["syncs_by_place"].items()),
                 "",
             ]
+    for row in done.get("kernels", {}).get("kernels", ()):
+        lines += [", ".join(f"{key} {value}" for key, value in row.items()), ""]
     if "packed" in done:
         r = done["packed"]
         extra = "" if r["equal"] else (f"; largest difference {r['largest_difference']:.4f}, readable against readable "
