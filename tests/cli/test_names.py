@@ -72,7 +72,7 @@ def test_attn_out_says_what_a_newcomer_needs(golf):
     for said in ("(y, u, flow) -> y", "forward(self, y, u, flow)", "y: (B, T, H, D)", "golf/parts/attention.py:",
                  "xsa.XSA", "[attention]", 'attn_out = ["xsa.XSA"]', 'attn_out = ["user:FILE.NAME"]'):  # fmt: skip
         assert said in out
-    assert 'head_gate = "gated_attention.GatedAttention"' in golf("show slot:head_gate")[1]
+    assert 'head_gate = "sparse_gate.SparseGate"' in golf("show slot:head_gate")[1]
     code, _, err = golf("show attn_oot")
     assert code == 2 and "did you mean `attn_out`?" in err
 

@@ -12,6 +12,7 @@ from golf.recipe.places import declared_at, fits, members_of, reads, shapes
 
 UNIT = re.compile(r"(tokens|seconds|steps|bytes|bits|nats|bpb|channels|layers)$")
 KINDS = ("slot", "chain", "knob")
+MOST_USERS = 6  # recipes that a line names; `--json` has all
 
 
 def kind_of(knob: Knob) -> str:
@@ -90,9 +91,9 @@ def lines_of(facts: Mapping[str, Any]) -> Iterator[str]:
     yield _row("declared", f"{facts['file']}:{facts['line']}")
     yield from _rows("read by", [f"{r['file']}:{r['line']}  {r['text']}" for r in facts["read_by"]])
     if facts["kind"] == "knob":
-        yield from _rows("values", [f"{value}  {', '.join(users)}" for value, users in facts["values"].items()])
+        yield from _rows("values", [f"{value}  {_some(users)}" for value, users in facts["values"].items()])
     else:
-        used = [f"{entry}  {', '.join(users)}".rstrip() for entry, users in facts["users"].items()]
+        used = [f"{entry}  {_some(users)}".rstrip() for entry, users in facts["users"].items()]
         yield from _rows("plugged in", used)
         yield from _rows("fits too", facts["fits"])
         yield from _called(facts["called"])
@@ -115,6 +116,12 @@ def _called(called: Mapping[str, Any] | None) -> Iterator[str]:
 
 def _row(key: str, value: str) -> str:
     return f"{key:14}{value}"
+
+
+def _some(users: Sequence[str]) -> str:
+    """The first names of many; a lawful variant is its row's, and is not named beside it."""
+    named = [user for user in users if user.removesuffix("_legal") not in users or not user.endswith("_legal")]
+    return ", ".join(named[:MOST_USERS]) + (f" and {len(named) - MOST_USERS} more" if len(named) > MOST_USERS else "")
 
 
 def _rows(key: str, values: Sequence[str]) -> Iterator[str]:
