@@ -146,7 +146,7 @@ def test_with_finds_the_place(golf, words, said, held):
         ("--with spase_gate", "did you mean `sparse_gate`?"),
         ("--with byte_planes", "fits no slot"),
         ("--from pr1809 --with gram_ns", "already has `gram_ns`"),
-        ("--from pr18o9", "did you mean `pr1809`?"),
+        ("--from pr18o9", "nearest: `pr1809`"),
         ("num_layer=3", "did you mean `num_layers`?"),
     ],
 )
@@ -184,7 +184,7 @@ def completed(words, cwd):
 def test_the_shell_completes_names(tmp_path):
     (tmp_path / "submissions" / "my_own").mkdir(parents=True)
     (tmp_path / "submissions" / "my_own" / "recipe.toml").write_text('extends = "baseline"\n')
-    assert completed("golf show spars", tmp_path) == ["sparse_gate"]
+    assert completed("golf show sparse_", tmp_path) == ["sparse_gate"]
     assert completed("golf run my", tmp_path) == ["my_own"]
     assert completed("golf new x --from pr1809_", tmp_path) == ["pr1809_legal"]
     assert completed("golf new x num_lay", tmp_path) == ["num_layers="]
