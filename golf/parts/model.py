@@ -120,9 +120,8 @@ class Block(nn.Module):
         mix = torch.zeros(2, h.model_dim)
         mix[0] = 1
         if h.mix_start:
-            mix[0] = h.mix_start(h, layer)
-            mix[1] = 1  # in place: `1 - x` on the meta device costs `golf size` seconds of imports
-            mix[1] -= mix[0]
+            share = h.mix_start(h, layer)
+            mix[0], mix[1] = share, 1 - share
         self.resid_mix = tag(nn.Parameter(mix), group="scalar", role="control")
         if h.ln_scale:
             self.ln_gain = (layer + 1) ** -0.5
