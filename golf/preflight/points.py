@@ -84,6 +84,16 @@ POINTS: Mapping[str, Point] = {
     "target_bytes": _point("h env tokens"),
     "tilt": _point(made="h env stream", __call__="logits targets at"),
     "two_log_probs": _point("logits first second"),
+    "frequencies": _point("h dims device"),
+    "cap": _point("z", made="h"),
+    "product": _point("h x weight training"),
+    "embed_init": _point("h weight rng"),
+    "mix_start": _point("h layer"),
+    "storage": _point(put="w", get="tensor"),
+    "sparsify": _point("h tagged weights"),
+    "code_together": _point("h tagged weights"),
+    "skip_row": _point("h row"),
+    "at_loop": _point("h model"),
 }
 
 
