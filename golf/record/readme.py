@@ -146,11 +146,11 @@ def _method(evidence: Evidence) -> str:
 
 
 def _method_of_strangers(recipe: Any) -> str:
-    """An imported script: whose it is, and that these runs are not theirs."""
+    """An imported script: whose it is, and what the numbers are of."""
     by = f" by {', '.join(recipe.authors)}" if recipe.authors else ""
     return (
-        f"{recipe.title or recipe.name}: a script{by}, {recipe.source or 'imported'}, run here as its authors wrote it. The method is "
-        "theirs and stands in their README; the numbers above are of these runs."
+        f"{recipe.title or recipe.name}: a script{by}, {recipe.source or 'imported'}, as its authors wrote it. The method is theirs and "
+        "stands in their README; the numbers above are of the runs whose logs lie here."
     )
 
 
