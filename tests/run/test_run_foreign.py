@@ -282,7 +282,7 @@ def test_its_record_ships_what_its_authors_put_beside_it(record):
     folder = write_record(Path("submissions/theirs"), RecordWishes(author=("A", "a"), date="2026-04-20", verify=False))
     assert (folder / "losses.py").read_text() == HELPER and (folder / "tables" / "scale.csv.in").is_file()
     readme, claims = (folder / "README.md").read_text(), json.loads((folder / "submission.json").read_text())
-    assert "run here as its authors wrote it" in readme and "`losses.py`: read by the script" in readme
+    assert "as its authors wrote it" in readme and "`losses.py`: read by the script" in readme
     assert claims["bytes_code"] == len((folder / "train_gpt.py").read_bytes()) + len(HELPER)
     assert "losses" not in (folder / "requirements.txt").read_text()
     assert [one for one in check_folder(folder).findings if one.severity in ("high", "medium")] == []
