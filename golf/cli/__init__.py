@@ -27,7 +27,7 @@ GROUPS = {
         "unpack": "Print the source of a packed script",
     },
     "Run": {
-        "demo": "The whole journey, in about two minutes",
+        "demo": "The whole journey, in a few minutes",
         "run": "Train, export and evaluate over seeds",
         "status": "What runs now, and what ran",
         "watch": "Follow the run that is under way",
@@ -143,7 +143,7 @@ def golf(
 ) -> None:
     """From an idea for the Parameter Golf challenge to a record that survives review.
 
-    Start with `golf demo`: the whole journey on embedded data, in about two minutes.
+    Start with `golf demo`: the whole journey on embedded data, in a few minutes.
     """
 
 

@@ -17,7 +17,7 @@ def demo(
 
     $ golf demo
 
-    A small twin of the recipe trains on the CIA World Factbook, about a minute of work for two cores; a second demo keeps what
+    A small twin of the recipe trains on the CIA World Factbook, one to four minutes for two cores; a second demo keeps what
     is there. Nothing that it prints is a challenge result.
     """
     from golf.cli.output import talk
