@@ -20,6 +20,7 @@ from golf.harness.box import namespaces
 MAX_ANSWER_BYTES = 4_000_000
 MEMORY_BYTES = 8 << 30
 FILE_BYTES = 32 << 20
+PROCESSES = 512
 
 
 def run_sandboxed(job: Mapping[str, Any], seconds: float) -> dict[str, Any]:
@@ -29,7 +30,12 @@ def run_sandboxed(job: Mapping[str, Any], seconds: float) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory(prefix="golf-verify-", ignore_cleanup_errors=True) as folder:
         answer = Path(folder) / "answer.json"
-        limits = {"memory_bytes": MEMORY_BYTES, "file_bytes": FILE_BYTES, "seconds": int(seconds) + 1}
+        limits = {
+            "memory_bytes": MEMORY_BYTES,
+            "file_bytes": FILE_BYTES,
+            "seconds": int(seconds) + 1,
+            "processes": PROCESSES,
+        }
         (Path(folder) / "job.json").write_text(json.dumps({**job, "limits": limits}), encoding="utf-8")
         fault = _run([*namespaces(), sys.executable, "-B", "-m", "golf.rules.dynamic.child", folder], folder, seconds)
         if answer.is_file() and answer.stat().st_size <= MAX_ANSWER_BYTES:

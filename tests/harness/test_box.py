@@ -3,6 +3,8 @@
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -186,3 +188,14 @@ def test_nothing_is_left_of_a_box(tmp_path, monkeypatch):
 def test_events_that_are_no_json_are_passed_over(tmp_path):
     (tmp_path / "events").write_text('{"event": "open"}\nnonsense\n[1]\n' + json.dumps({"event": 3}) + "\n")
     assert box_module._events(tmp_path / "events") == [{"event": "open"}]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits as Linux has them")
+def test_the_limits_that_are_told_hold_and_processes_are_limited_where_told():
+    code = (
+        "import resource; from golf.harness.inside.walls import limit\n"
+        "limit(100, 1 << 40, 1 << 20, 300); print(resource.getrlimit(resource.RLIMIT_NPROC)[0])\n"
+        "print(resource.getrlimit(resource.RLIMIT_FSIZE)[0], resource.getrlimit(resource.RLIMIT_CORE)[0])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert said == ["300", str(1 << 20), "0"]

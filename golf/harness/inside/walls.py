@@ -113,15 +113,18 @@ def forbid_sockets() -> bool:
     return True
 
 
-def limit(seconds: int, memory_bytes: int, file_bytes: int) -> None:
-    """CPU seconds, address space, size of a file, open files; no core dumps. Soft and hard alike."""
-    for what, value in (
+def limit(seconds: int, memory_bytes: int, file_bytes: int, processes: int | None = None) -> None:
+    """CPU seconds, address space, size of a file, open files, the user's processes where told; no core dumps. Soft and hard alike."""
+    limits = [
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_FSIZE, file_bytes),
         (resource.RLIMIT_NOFILE, 256),
         (resource.RLIMIT_CORE, 0),
-    ):
+    ]
+    if processes is not None:
+        limits.append((resource.RLIMIT_NPROC, processes))
+    for what, value in limits:
         try:
             resource.setrlimit(what, (value, value))
         except (ValueError, OSError):
