@@ -1,6 +1,7 @@
 """Which recipe a person means: a recipe's name, a PR's number or address, a record folder's name, or words of a row's title."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 from functools import cache
@@ -43,9 +44,10 @@ def _of_pull(number: int, suffix: str) -> str:
     if f"pr{number}{suffix}" in shipped:
         return f"pr{number}{suffix}"
     rows = [row for row in official() if row.pr == number]
-    names = [name for row in rows if (name := recipe_of_row(row))]
+    named = {name: row for row in rows if (name := recipe_of_row(row))}
+    names = list(named)
     if len(names) > 1:
-        told = ", ".join(f"`{name}` ({row.run}, {row.score})" for row in rows if (name := recipe_of_row(row)))
+        told = ", ".join(f"`{name}` ({row.run}, {row.score})" for name, row in named.items())
         raise GolfError(f"PR #{number} has {len(names)} rows", f"say which: {told}")
     if names and not suffix:
         return names[0]
@@ -144,8 +146,6 @@ def _texts() -> dict[str, str]:
 
 def _titles() -> Iterator[tuple[str, str]]:
     """(name, title) of the shipped recipes; a lawful variant is found by its name only."""
-    import tomllib
-
     for name, path in shipped_recipes().items():
         if not name.endswith("_legal"):
             yield name, str(tomllib.loads(path.read_text(encoding="utf-8")).get("title", ""))

@@ -93,15 +93,24 @@ def without_statement(tree: Tree, statement: ast.stmt) -> Edit:
     return Edit(tree, *lines_of(tree, first, statement.end_lineno or statement.lineno), text)
 
 
-def dedented(tree: Tree, block: Sequence[ast.stmt], after: int, column: int) -> str | None:
-    """A block's lines, comments with them, moved to a column. after: the line above it. None where a text of several lines forbids it."""
+def rewritten(tree: Tree, start: int, end: int, edits: Iterable[Edit]) -> str:
+    """The text from `start` to `end`, in bytes, with edits that lie in it made."""
+    text = tree.data[start:end]
+    for edit in sorted(edits, key=lambda e: -e.start):
+        text = text[: edit.start - start] + edit.text.encode() + text[edit.end - start :]
+    return text.decode()
+
+
+def dedented(tree: Tree, block: Sequence[ast.stmt], after: int, column: int, edits: Iterable[Edit] = ()) -> str | None:
+    """A block's lines, comments with them, edited and moved to a column. after: the line above it. None where a text of several lines
+    forbids it."""
     for statement in block:
         for node in ast.walk(statement):
             if isinstance(node, ast.Constant | ast.JoinedStr) and (node.end_lineno or 0) > node.lineno:
                 if not isinstance(node, ast.Constant) or isinstance(node.value, str):
                     return None
-    start, end = lines_of(tree, after + 1, block[-1].end_lineno or 0)
-    return textwrap.indent(textwrap.dedent(tree.data[start:end].decode()), " " * column)
+    text = rewritten(tree, *lines_of(tree, after + 1, block[-1].end_lineno or 0), edits)
+    return textwrap.indent(textwrap.dedent(text), " " * column)
 
 
 def settled(tree: Tree, node: ast.If, value: bool) -> Edit | None:
@@ -145,10 +154,7 @@ def applied(changes: Iterable[Change]) -> Iterator[tuple[Tree, str]]:
             for edit in edits:
                 taken.setdefault(edit.owner, []).append(edit)
     for tree, edits in taken.items():
-        text = tree.data
-        for edit in sorted(edits, key=lambda e: -e.start):
-            text = text[: edit.start] + edit.text.encode() + text[edit.end :]
-        yield tree, text.decode()
+        yield tree, rewritten(tree, 0, len(tree.data), edits)
 
 
 def _is_free(edit: Edit, others: Iterable[Edit]) -> bool:

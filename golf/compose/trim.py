@@ -13,7 +13,6 @@ Only what the file shows is believed (golf.compose.program): a function that is 
 """
 
 import ast
-import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
@@ -26,8 +25,10 @@ from golf.compose.edits import (
     dedented,
     lines_of,
     replaced,
+    rewritten,
     settled,
     source,
+    span,
     without_argument,
     without_parameter,
     without_statement,
@@ -294,16 +295,16 @@ def inlined_functions(program: Program) -> Iterator[Change]:
             or free & outer
         ):
             continue
-        text = source(tree, returned.value).encode()
-        start = replaced(tree, returned.value, "").start
-        reads = [(n, value) for parameter, value in given.items() for n in tree.names_in(returned.value, parameter)]
-        for read, value in sorted(reads, key=lambda pair: -replaced(tree, pair[0], "").start):
-            edit = replaced(tree, read, source(where, value))
-            text = text[: edit.start - start] + edit.text.encode() + text[edit.end - start :]
+        edits = [
+            replaced(tree, read, source(where, value))
+            for parameter, value in given.items()
+            for read in tree.names_in(returned.value, parameter)
+        ]
+        text = rewritten(tree, *span(tree, returned.value), edits)
         closed = isinstance(
             returned.value, ast.Call | ast.Name | ast.Attribute | ast.Subscript | ast.List | ast.Dict | ast.Constant
         )
-        yield [replaced(where, call, text.decode() if closed else f"({text.decode()})")]
+        yield [replaced(where, call, text if closed else f"({text})")]
 
 
 # tests ----------------------------------------------------------------------------------------------------------------
@@ -506,16 +507,10 @@ def single_passes(program: Program) -> Iterator[Change]:
                 continue
             if isinstance(only, ast.Name) and any(n.id == only.id for s in node.body for n in _stored(s)):
                 continue
-            body = dedented(tree, node.body, node.iter.end_lineno or node.lineno, node.col_offset)
-            if body is None:
-                continue
-            first, last = lines_of(tree, (node.iter.end_lineno or 0) + 1, node.body[-1].end_lineno or 0)
-            text = tree.data[first:last]
-            for read in sorted(inside, key=lambda n: -replaced(tree, n, "").start):
-                edit = replaced(tree, read, source(tree, only))
-                text = text[: edit.start - first] + edit.text.encode() + text[edit.end - first :]
-            kept = textwrap.indent(textwrap.dedent(text.decode()), " " * node.col_offset)
-            yield [Edit(tree, *lines_of(tree, node.lineno, node.body[-1].end_lineno or 0), kept)]
+            edits = [replaced(tree, read, source(tree, only)) for read in inside]
+            body = dedented(tree, node.body, node.iter.end_lineno or node.lineno, node.col_offset, edits)
+            if body is not None:
+                yield [Edit(tree, *lines_of(tree, node.lineno, node.body[-1].end_lineno or 0), body)]
 
 
 def _stored(statement: ast.stmt) -> Iterator[ast.Name]:
@@ -524,13 +519,12 @@ def _stored(statement: ast.stmt) -> Iterator[ast.Name]:
 
 def _with_member(tree: Tree, part: ast.expr, name: str, member: str) -> str:
     """An expression's text with the member in the place of the loop's variable; its `__name__` is its name."""
-    text, (start, _) = source(tree, part).encode(), (replaced(tree, part, "").start, 0)
-    for node in sorted(tree.names_in(part, name), key=lambda n: -replaced(tree, n, "").start):
+    edits = []
+    for node in tree.names_in(part, name):
         around = tree.parents[node]
         named = isinstance(around, ast.Attribute) and around.attr == "__name__"
-        edit = replaced(tree, around, f'"{member}"') if named else replaced(tree, node, member)
-        text = text[: edit.start - start] + edit.text.encode() + text[edit.end - start :]
-    return text.decode()
+        edits.append(replaced(tree, around, f'"{member}"') if named else replaced(tree, node, member))
+    return rewritten(tree, *span(tree, part), edits)
 
 
 # locals ---------------------------------------------------------------------------------------------------------------
