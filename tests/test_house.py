@@ -19,7 +19,7 @@ FLOORS = (
     ("run",),
     ("artifact", "board", "models"),
     ("rules", "downstream"),
-    ("record", "sae"),
+    ("record", "sae", "study"),
     ("repro",),
     ("cli",),
     ("__main__",),

@@ -4,7 +4,9 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
+
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -25,7 +27,7 @@ from golf.run.schema import Run
 from golf.run.steps import Step, decide, recipe_of, refuse_twins, watched_elsewhere
 from golf.run.store import Store, open_store
 from golf.run.view import View
-from golf.run.watch import Ending, Interrupts, Watch, interrupts
+from golf.run.watch import Ending, Interrupts, Watch, interrupts, wanted
 
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
@@ -39,7 +41,7 @@ class Session:
     """A plan being carried out. `at` is called at every named point between two transitions.
 
     bases: for a derived plan, the finished run of each seed whose checkpoint is exported and evaluated anew. gpus: the only ones
-    that its scripts see, where several run side by side.
+    that its scripts see, where several run side by side. stop: where the caller listens for Ctrl-C itself. unwanted: see `Watch`.
     """
 
     plan: Plan
@@ -50,6 +52,8 @@ class Session:
     grace_seconds: float = 10.0
     bases: Mapping[int, Run] = field(default_factory=dict)
     gpus: tuple[str, ...] = ()
+    stop: Interrupts | None = None
+    unwanted: Callable[[Progress], str | None] = wanted
 
     def run(self) -> list[Run]:
         """Run every seed; the finished runs in the order of the seeds.
@@ -72,7 +76,7 @@ class Session:
     def _one_by_one(self, steps: Sequence[Step]) -> "list[Run | SeedFailed]":
         outcomes: list[Run | SeedFailed] = []
         for number, step in enumerate(steps, 1):
-            with interrupts() as stop:
+            with interrupts() if self.stop is None else nullcontext(self.stop) as stop:
                 outcomes.append(self._carry_out(step, number, len(steps), stop))
             if self._is_over(outcomes[-1], steps[number:]):
                 break
@@ -170,6 +174,7 @@ class Session:
             on_progress=lambda now: self._note(run, now),
             on_phase=lambda phase: self._advance(run, phase),
             adopted=isinstance(process, Adopted),
+            unwanted=self.unwanted,
             grace_seconds=self.grace_seconds,
         )
 
@@ -291,7 +296,7 @@ class Session:
             run = self.store.move(run.id, "finished", exit_code=ending.exit_code, result=result)
             self.at("finished")
             return run
-        state = "stopped" if ending.interrupted else "failed"
+        state = "stopped" if ending.interrupted or ending.given_up else "failed"
         self.store.move(run.id, state, exit_code=ending.exit_code, stop_reason=ending.reason, result=progress.result())
         if ending.interrupted:
             raise KeyboardInterrupt
@@ -304,6 +309,10 @@ class Session:
         return merge_results([base.result, own]) if base is not None and base.result else own
 
     def _failure(self, run: Run, progress: Progress, ending: Ending) -> "SeedFailed":
+        if ending.given_up:
+            return GivenUp(
+                f"seed {run.seed} of {run.submission} was stopped: {ending.reason}", None, Exit.UNKNOWN, concerns_every_seed=False
+            )
         for line in tail(progress.last):
             self.view.say(f"  | {line}")
         code = Exit.OVER_TIME if ending.over_time else Exit.RULE_BROKEN if ending.wrong_seed else Exit.UNKNOWN
@@ -319,9 +328,13 @@ class Session:
 class SeedFailed(GolfError):
     """A seed ended without a result. `concerns_every_seed`: the next one would meet the same."""
 
-    def __init__(self, message: str, hint: str, code: Exit, *, concerns_every_seed: bool) -> None:
+    def __init__(self, message: str, hint: str | None, code: Exit, *, concerns_every_seed: bool) -> None:
         super().__init__(message, hint, code)
         self.concerns_every_seed = concerns_every_seed
+
+
+class GivenUp(SeedFailed):
+    """A seed was ended on purpose, before its end: its result was no longer wanted."""
 
 
 def keep_on_disk(run: Run) -> None:

@@ -66,6 +66,14 @@ class Store:
             rows = self._db.execute(f"SELECT * FROM runs{where} ORDER BY id", values).fetchall()
         return [self._run(row) for row in rows]
 
+    def runs_like(self, prefix: str) -> list[Run]:
+        """The runs of every submission whose name begins with `prefix`, oldest first."""
+        with self._guard():
+            rows = self._db.execute(
+                "SELECT * FROM runs WHERE substr(submission, 1, ?) = ? ORDER BY id", (len(prefix), prefix)
+            ).fetchall()
+        return [self._run(row) for row in rows]
+
     def run(self, run_id: int) -> Run:
         """The run with this id."""
         with self._guard():

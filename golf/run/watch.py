@@ -25,6 +25,7 @@ class Ending:
     over_time: bool = False
     interrupted: bool = False
     wrong_seed: bool = False
+    given_up: bool = False  # ended on purpose: its result was no longer wanted
     eval_wall: float | None = None  # seconds, from the start of the evaluation phase to the end
     remark: str | None = None
 
@@ -40,6 +41,11 @@ class Interrupts:
         if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.asked = True
+
+
+def wanted(progress: Progress) -> str | None:
+    """The judge of a run that is wanted to its end, whatever its log says."""
+    return None
 
 
 @contextmanager
@@ -60,7 +66,10 @@ def interrupts() -> Iterator[Interrupts]:
 
 @dataclass
 class Watch:
-    """What to look at and whom to tell. `adopted`: the script was started by a golf that is gone."""
+    """What to look at and whom to tell. `adopted`: the script was started by a golf that is gone.
+
+    unwanted: asked of a log that grows; the reason why the run is ended before its end, None while it is wanted.
+    """
 
     process: Watched
     follower: Follower
@@ -71,6 +80,7 @@ class Watch:
     on_progress: Callable[[Progress], None]
     on_phase: Callable[[str], None]
     adopted: bool = False
+    unwanted: Callable[[Progress], str | None] = wanted
     grace_seconds: float = 10.0
     _phase: str = "set-up"
     _eval_since: float | None = None
@@ -127,6 +137,8 @@ class Watch:
             return Ending(None, "stopped by you", interrupted=True)
         if (wrong := self._seed_fault()) is not None:
             return wrong
+        if (reason := self.unwanted(self.progress)) is not None:
+            return Ending(None, reason, given_up=True)
         eval_wall = time.monotonic() - self._eval_since if self._eval_since is not None else None
         overrun = self.limits.overrun(self.progress.train_seconds, eval_wall, silent_seconds)
         return Ending(None, overrun, over_time=True) if overrun is not None else None
