@@ -6,15 +6,37 @@ from typing import Annotated
 import typer
 
 
-
 def sweep(
-    base: Annotated[str | None, typer.Argument(help="What the trials start from: a submission, a recipe, a PR; default: the submission of the current folder.")] = None,
-    over: Annotated[list[str] | None, typer.Option(metavar="AXIS=A,B", help="What varies: knob=A,B; knob=LOW..HIGH[:log]; slot=+T,-T; TECHNIQUE=on,off; from=RECIPE,RECIPE.")] = None,
-    name: Annotated[str | None, typer.Option(help="What to call the study; default: of what is asked, so the same again is the same study.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Comma-separated; default: 1337,42,7. Every trial runs them all.")] = None,
-    random: Annotated[int | None, typer.Option(metavar="N", help="Draw N trials at random instead of the whole grid.")] = None,
+    base: Annotated[
+        str | None,
+        typer.Argument(
+            help="What the trials start from: a submission, a recipe, a PR; default: the submission of the current folder."
+        ),
+    ] = None,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="AXIS=A,B",
+            help="What varies: knob=A,B; knob=LOW..HIGH[:log]; slot=+T,-T; TECHNIQUE=on,off; from=RECIPE,RECIPE.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="What to call the study; default: of what is asked, so the same again is the same study."),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Comma-separated; default: 1337,42,7. Every trial runs them all.")
+    ] = None,
+    random: Annotated[
+        int | None, typer.Option(metavar="N", help="Draw N trials at random instead of the whole grid.")
+    ] = None,
     draw_seed: Annotated[int, typer.Option(help="Of the random draws.")] = 0,
-    prune: Annotated[bool, typer.Option("--prune", help="Stop a trial whose first seed is not among the best third at 1/9 and 1/3 of its steps.")] = False,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune", help="Stop a trial whose first seed is not among the best third at 1/9 and 1/3 of its steps."
+        ),
+    ] = False,
     trials: Annotated[int | None, typer.Option(help="Budget: begin at most so many trials.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Budget: wall seconds, all calls together.")] = None,
     dollars: Annotated[float | None, typer.Option(help="Budget: dollars at --rate.")] = None,
@@ -27,9 +49,13 @@ def sweep(
     allow: Annotated[list[str] | None, typer.Option(help="Run what this rule forbids, e.g. R38.")] = None,
     data_path: Annotated[Path | None, typer.Option(help="Folder of fineweb_*.bin shards.")] = None,
     tokenizer_path: Annotated[Path | None, typer.Option(help="SentencePiece .model file.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a study that was begun; --name alone says which.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a study that was begun; --name alone says which.")
+    ] = False,
     show: Annotated[bool, typer.Option("--show", help="Show what a study has found so far; run nothing.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the trials and what they cost at most; make and run nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the trials and what they cost at most; make and run nothing.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="The study as JSON.")] = False,
     md: Annotated[bool, typer.Option("--md", help="The table as Markdown.")] = False,
 ) -> None:
@@ -47,7 +73,18 @@ def sweep(
 
     wishes = Wishes(nproc=nproc, smoke=smoke, allow=tuple(allow or ()), data_path=data_path, tokenizer_path=tokenizer_path,
                     max_wallclock_seconds=max_wallclock_seconds, iterations=iterations, parallel=parallel, resume=True)  # fmt: skip
-    asked = Asked(base, tuple(over or ()), name, seeds, random, draw_seed, prune, resume, wishes, Budget(trials, seconds, dollars, rate))
+    asked = Asked(
+        base,
+        tuple(over or ()),
+        name,
+        seeds,
+        random,
+        draw_seed,
+        prune,
+        resume,
+        wishes,
+        Budget(trials, seconds, dollars, rate),
+    )
     root = find_root()
     study, begun = find_sweep(asked, root)
     if dry_run:

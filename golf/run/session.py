@@ -4,7 +4,6 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
-
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -311,7 +310,10 @@ class Session:
     def _failure(self, run: Run, progress: Progress, ending: Ending) -> "SeedFailed":
         if ending.given_up:
             return GivenUp(
-                f"seed {run.seed} of {run.submission} was stopped: {ending.reason}", None, Exit.UNKNOWN, concerns_every_seed=False
+                f"seed {run.seed} of {run.submission} was stopped: {ending.reason}",
+                None,
+                Exit.UNKNOWN,
+                concerns_every_seed=False,
             )
         for line in tail(progress.last):
             self.view.say(f"  | {line}")

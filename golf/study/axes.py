@@ -55,7 +55,9 @@ def parse_axes(texts: Sequence[str]) -> tuple[Axis, ...]:
     names = [axis.name for axis in axes]
     for name in names:
         if names.count(name) > 1:
-            raise GolfError(f"the axis `{name}` is given {names.count(name)} times", f"once, with all values: `--over {name}=A,B`")
+            raise GolfError(
+                f"the axis `{name}` is given {names.count(name)} times", f"once, with all values: `--over {name}=A,B`"
+            )
     return axes
 
 
@@ -69,9 +71,13 @@ def _axis(text: str) -> Axis:
         low, high, log = float(found[1]), float(found[2]), bool(found[3])
         whole = all(re.fullmatch(r"[-+]?\d[\d_]*", number) for number in found.groups()[:2])
         if not low < high or not math.isfinite(high - low):
-            raise GolfError(f"the range {rest} of `{name}` does not rise", f"the lower end first: `--over {name}=0.01..0.04`")
+            raise GolfError(
+                f"the range {rest} of `{name}` does not rise", f"the lower end first: `--over {name}=0.01..0.04`"
+            )
         if log and low <= 0:
-            raise GolfError(f"the range {rest} of `{name}` has no logarithm at its lower end", "begin above 0, or without `:log`")
+            raise GolfError(
+                f"the range {rest} of `{name}` has no logarithm at its lower end", "begin above 0, or without `:log`"
+            )
         return Axis(name, (), low, high, whole, log)
     values = tuple(split(rest))
     twice = next((value for value in values if values.count(value) > 1), None)
@@ -105,7 +111,9 @@ def grid(axes: Sequence[Axis]) -> list[Choices]:
     every = [_whole_values(axis) for axis in axes]
     count = math.prod(map(len, every))
     if count > MOST_TRIALS:
-        raise GolfError(f"the grid has {count:,} trials, more than {MOST_TRIALS:,}", "fewer values, or draw from it: `--random 50`")
+        raise GolfError(
+            f"the grid has {count:,} trials, more than {MOST_TRIALS:,}", "fewer values, or draw from it: `--random 50`"
+        )
     return [dict(zip((axis.name for axis in axes), values, strict=True)) for values in itertools.product(*every)]
 
 
@@ -115,7 +123,9 @@ def _whole_values(axis: Axis) -> tuple[str, ...]:
     if not axis.whole or axis.log:
         raise GolfError(f"the range of `{axis.name}` has no grid", "name its values, or draw from it: `--random 20`")
     if axis.high - axis.low >= MOST_TRIALS:
-        raise GolfError(f"the range of `{axis.name}` has more than {MOST_TRIALS:,} values", "draw from it: `--random 20`")
+        raise GolfError(
+            f"the range of `{axis.name}` has more than {MOST_TRIALS:,} values", "draw from it: `--random 20`"
+        )
     return tuple(map(str, range(int(axis.low), int(axis.high) + 1)))
 
 

@@ -5,20 +5,20 @@ Whatever ends it, what finished is in the run store: called again it runs what i
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Self
 
 from golf.errors import Exit, GolfError
 from golf.files import Lock
 from golf.run.api import plan_run
 from golf.run.before import check_before
+from golf.run.lines import Progress
 from golf.run.machine import slots_of
 from golf.run.plan import Plan, Wishes
-from golf.run.lines import Progress
 from golf.run.schema import Run
 from golf.run.session import GivenUp, SeedFailed, Session, nowhere
 from golf.run.store import Store, open_store
@@ -27,6 +27,7 @@ from golf.run.watch import Interrupts, interrupts, wanted
 from golf.study.prune import Halving, was_pruned
 from golf.study.study import LOCK, Study, Trial, folder_of, note_spent, seconds_spent
 
+KEEP_SECONDS = 5.0
 ATTEMPTS = 2  # of a run that a machine's fault ended
 
 
@@ -41,7 +42,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.dollars is not None and self.rate is None:
-            raise GolfError(f"a budget of ${self.dollars:g} needs the price of this machine", "name it: `--rate 20.0` ($/h)")
+            raise GolfError(
+                f"a budget of ${self.dollars:g} needs the price of this machine", "name it: `--rate 20.0` ($/h)"
+            )
 
     @property
     def most_seconds(self) -> float | None:
@@ -80,7 +83,11 @@ class Driver:
         KeyboardInterrupt after Ctrl-C, with every script ended."""
         lock = Lock(folder_of(self.root, self.study.name) / LOCK)
         if not lock.take():
-            raise GolfError(f"another golf is at work on the study {self.study.name}", "wait for it, or look: `golf status`", Exit.REFUSED)
+            raise GolfError(
+                f"another golf is at work on the study {self.study.name}",
+                "wait for it, or look: `golf status`",
+                Exit.REFUSED,
+            )
         try:
             return self._run()
         finally:
@@ -92,11 +99,20 @@ class Driver:
         self._over = threading.Event()  # a fault that every run would meet, or a budget that is spent
         with open_store(self.root) as store:
             runs = runs_of(self.study, store)
-            self._data = {run.tokenizer_sha256: run.data_sha256 for rows in runs.values() for run in rows if run.state == "finished"}
-            self._durations = [seconds for rows in runs.values() for run in rows if (seconds := duration_of(run)) is not None]
+            self._data = {
+                run.tokenizer_sha256: run.data_sha256
+                for rows in runs.values()
+                for run in rows
+                if run.state == "finished"
+            }
+            self._durations = [
+                seconds for rows in runs.values() for run in rows if (seconds := duration_of(run)) is not None
+            ]
             if self.prune:
                 self._remember(store, runs)
-        begun = [trial for trial in self.study.trials if any(runs[trial.name, seed] for seed in self.study.seeds_of(trial))]
+        begun = [
+            trial for trial in self.study.trials if any(runs[trial.name, seed] for seed in self.study.seeds_of(trial))
+        ]
         rest = [trial for trial in self.study.trials if trial not in begun]
         most = len(self.study.trials) if self.budget.trials is None else max(self.budget.trials - len(begun), 0)
         beyond = [trial.name for trial in rest[most:]]
@@ -106,7 +122,8 @@ class Driver:
         self._count, self._number = len(missing), 0
         if not missing:
             return self._outcome
-        with interrupts() as stop, self._clock():
+        self._watch = Stopwatch(self.root, self.study.name)
+        with interrupts() as stop, self._watch:
             self._work_off(missing, stop)
         if stop.asked:
             raise KeyboardInterrupt
@@ -124,7 +141,9 @@ class Driver:
         for trial in self.study.trials:
             for run in runs[trial.name, self.study.seeds[0]]:
                 points = store.metrics(run.id, "train_loss")
-                total = (run.result or {}).get("steps") if run.state == "finished" else _iterations_said(run.stop_reason)
+                total = (
+                    (run.result or {}).get("steps") if run.state == "finished" else _iterations_said(run.stop_reason)
+                )
                 if points and total:
                     self._halving.remember(trial.name, int(total), points)
 
@@ -223,11 +242,13 @@ class Driver:
         if most is None:
             return True
         takes = sum(self._durations) / len(self._durations) if self._durations else 0.0
-        if self._spent() + takes <= most and self._spent() < most:
+        if self._watch.seconds() + takes <= most and self._watch.seconds() < most:
             return True
         if not self._over.is_set():
             self._over.set()
-            self.view.say(f"the budget is spent: {self._spent():.0f} s of {most:.0f} s; another run takes about {takes:.0f} s")
+            self.view.say(
+                f"the budget is spent: {self._watch.seconds():.0f} s of {most:.0f} s; another run takes about {takes:.0f} s"
+            )
         return False
 
     def _judge_of(self, trial: Trial, seed: int) -> Callable[[Progress], str | None]:
@@ -237,31 +258,38 @@ class Driver:
             return wanted
 
         def judge(progress: Progress) -> str | None:
-            if most is not None and self._spent() > most:
+            if most is not None and self._watch.seconds() > most:
                 self._over.set()
                 return f"the budget of {most:.0f} s is spent"
             return self._halving.judge(trial.name, progress) if prunes else None
 
         return judge
 
-    @contextmanager
-    def _clock(self) -> Iterator[None]:
-        """Count the wall seconds; kept every few seconds, so that a kill loses no more."""
-        before, begun, ended = seconds_spent(self.root, self.study.name), time.monotonic(), threading.Event()
-        self._spent = lambda: before + time.monotonic() - begun
 
-        def keep() -> None:
-            while not ended.wait(5.0):
-                note_spent(self.root, self.study.name, self._spent())
+class Stopwatch:
+    """Counts the wall seconds of a study's drivers in a `with` block; kept every few seconds, so that a kill loses no more."""
 
-        keeper = threading.Thread(target=keep, daemon=True)
-        keeper.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            keeper.join()
-            note_spent(self.root, self.study.name, self._spent())
+    def __init__(self, root: Path, study: str) -> None:
+        self._root, self._study = root, study
+        self._before, self._begun, self._ended = seconds_spent(root, study), time.monotonic(), threading.Event()
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+
+    def seconds(self) -> float:
+        """Those of the drivers before this one, and its own."""
+        return self._before + time.monotonic() - self._begun
+
+    def _keep(self) -> None:
+        while not self._ended.wait(KEEP_SECONDS):
+            note_spent(self._root, self._study, self.seconds())
+
+    def __enter__(self) -> Self:
+        self._keeper.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._keeper.join()
+        note_spent(self._root, self._study, self.seconds())
 
 
 Runs = dict[tuple[str, int], list[Run]]  # trial and seed → its runs, the present one last
@@ -272,7 +300,12 @@ def runs_of(study: Study, store: Store) -> Runs:
     found: Runs = {(trial.name, seed): [] for trial in study.trials for seed in study.seeds_of(trial)}
     smoke = bool(study.asked.get("smoke"))
     for run in store.runs_like(f"{study.name}-"):
-        if (run.submission, run.seed) in found and run.smoke == smoke and run.folder.name == f"seed_{run.seed}" and run.derived is None:
+        if (
+            (run.submission, run.seed) in found
+            and run.smoke == smoke
+            and run.folder.name == f"seed_{run.seed}"
+            and run.derived is None
+        ):
             found[run.submission, run.seed].append(run)
     return found
 

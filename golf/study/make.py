@@ -30,7 +30,11 @@ def base_of(name: str | None, root: Path, asked: Callable[[str], str]) -> str:
     if not (folder / "recipe.toml").is_file():
         return asked(name)
     if is_adopted(folder):
-        raise GolfError(f"`{name}` was imported: golf knows no knobs in its script", "start from a recipe: `golf ls recipes`", Exit.REFUSED)
+        raise GolfError(
+            f"`{name}` was imported: golf knows no knobs in its script",
+            "start from a recipe: `golf ls recipes`",
+            Exit.REFUSED,
+        )
     return f"submissions/{name}"
 
 
@@ -56,10 +60,14 @@ def trial_of(base: str, choices: Choices, asked: Callable[[str], str]) -> Trial:
             overrides.append(f"{axis}={value.strip('[]') if bare else value}")
         elif axis.removeprefix("user:") in techniques(recipe.catalogue):
             if value not in ("on", "off"):
-                raise GolfError(f"`{axis}={value}`: `{axis}` is a technique", f"it is on or off: `--over {axis}=on,off`")
+                raise GolfError(
+                    f"`{axis}={value}`: `{axis}` is a technique", f"it is on or off: `--over {axis}=on,off`"
+                )
             _switch(recipe, axis, value == "on", with_, without)
         else:
-            raise GolfError(f"`{axis}` is neither a knob nor a technique of {recipe.name}", knob_hint(recipe.catalogue, axis))
+            raise GolfError(
+                f"`{axis}` is neither a knob nor a technique of {recipe.name}", knob_hint(recipe.catalogue, axis)
+            )
     return Trial("", dict(choices), parent, tuple(with_), tuple(without), tuple(overrides))
 
 
@@ -76,12 +84,17 @@ def _refuse_elsewhere(recipe: Recipe, axis: str, value: str) -> None:
     varied = load_recipe(recipe.path, with_=[value[1:].strip()] if not entries(recipe, name) else [])
     places = list(entries(varied, name))
     if places and axis.rpartition(".")[2] not in places:
-        raise GolfError(f"`{name}` goes into {', '.join(f'`{place}`' for place in places)}, not into `{axis}`", f"`--over {name}=on,off`")
+        raise GolfError(
+            f"`{name}` goes into {', '.join(f'`{place}`' for place in places)}, not into `{axis}`",
+            f"`--over {name}=on,off`",
+        )
 
 
 def base_sha256(trials: Sequence[Trial]) -> str:
     """Of the resolved values of everything that the trials start from."""
-    values = {parent: dict(load_recipe(source_of(parent)).values) for parent in sorted({trial.parent for trial in trials})}
+    values = {
+        parent: dict(load_recipe(source_of(parent)).values) for parent in sorted({trial.parent for trial in trials})
+    }
     return sha256_of(json_text(values).encode())
 
 
@@ -114,7 +127,9 @@ def make_submissions(study: Study, root: Path, *, smoke: bool, say: Callable[[st
                 elif there:
                     _refuse_another(folder, trial, after)
                 else:
-                    written, _ = new_submission(trial.name, trial.parent, trial.with_, trial.without, trial.overrides, root)
+                    written, _ = new_submission(
+                        trial.name, trial.parent, trial.with_, trial.without, trial.overrides, root
+                    )
                     made.append(folder)
                     if smoke and written.composed.twin_faults:
                         faults[trial.name] = f"its small twin cannot run: {written.composed.twin_faults[0]}"

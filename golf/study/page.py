@@ -52,7 +52,9 @@ def _front(found: Sequence[Standing]) -> Chart:
     }
     texts = {name: [f"{one.trial.name}: {one.trial.label}" for one in group] for name, group in (
         ("on the front", [one for one in whole if one.trial.name in front]), ("others", [one for one in whole if one.trial.name not in front]))}  # fmt: skip
-    return Chart("BPB against bytes", [Panel("total bytes", "BPB", scatter={k: v for k, v in points.items() if v}, texts=texts)])
+    return Chart(
+        "BPB against bytes", [Panel("total bytes", "BPB", scatter={k: v for k, v in points.items() if v}, texts=texts)]
+    )
 
 
 def _curves(study: Study, root: Path, found: Sequence[Standing]) -> Chart:
@@ -69,4 +71,6 @@ def _curves(study: Study, root: Path, found: Sequence[Standing]) -> Chart:
 
 
 def _shares(found: Sequence[Standing]) -> Bars:
-    return Bars("What the axes explain", "share of the variance of mean BPB, each axis alone", importance(found), digits=3)
+    return Bars(
+        "What the axes explain", "share of the variance of mean BPB, each axis alone", importance(found), digits=3
+    )

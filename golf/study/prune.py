@@ -30,7 +30,12 @@ class Halving:
 
     def judge(self, trial: str, progress: Progress) -> str | None:
         """Why the trial is stopped now; None while it is among the best third, or too few were there before."""
-        if progress.step is None or not progress.iterations or progress.train_loss is None or progress.phase not in ("set-up", "train"):
+        if (
+            progress.step is None
+            or not progress.iterations
+            or progress.train_loss is None
+            or progress.phase not in ("set-up", "train")
+        ):
             return None
         passed = self._pass(trial, progress.step / progress.iterations, progress.train_loss)
         for rung in passed:

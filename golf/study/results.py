@@ -31,7 +31,11 @@ class Standing:
     @property
     def scores(self) -> dict[int, float]:
         """Seed → final BPB."""
-        return {seed: float(bpb) for seed, run in self.runs.items() if (bpb := (run.result or {}).get("val_bpb")) is not None}
+        return {
+            seed: float(bpb)
+            for seed, run in self.runs.items()
+            if (bpb := (run.result or {}).get("val_bpb")) is not None
+        }
 
     @property
     def bpb(self) -> Sample | None:
@@ -41,7 +45,9 @@ class Standing:
     @property
     def total_bytes(self) -> int | None:
         """Artifact and code of the worst seed."""
-        return max((int(total) for run in self.runs.values() if (total := (run.result or {}).get("total_bytes"))), default=None)
+        return max(
+            (int(total) for run in self.runs.values() if (total := (run.result or {}).get("total_bytes"))), default=None
+        )
 
     def mean_of(self, name: str) -> float | None:
         """The mean over the seeds of a number of their results; None where a seed lacks it."""

@@ -111,15 +111,29 @@ def load(root: Path, name: str) -> Study:
     try:
         trials = tuple(Trial(**{**row, **{key: tuple(row[key]) for key in ("with_", "without", "overrides", "seeds")}})
                        for row in table["trials"])  # fmt: skip
-        return Study(table["name"], table["kind"], table["base"], tuple(table["seeds"]), trials, table["asked"], table["base_sha256"])
+        return Study(
+            table["name"],
+            table["kind"],
+            table["base"],
+            tuple(table["seeds"]),
+            trials,
+            table["asked"],
+            table["base_sha256"],
+        )
     except (KeyError, TypeError) as fault:
-        raise GolfError(f"{path} is damaged: {fault!r}", "move it away and give its command again", Exit.REFUSED) from fault
+        raise GolfError(
+            f"{path} is damaged: {fault!r}", "move it away and give its command again", Exit.REFUSED
+        ) from fault
 
 
 def refuse_changed(before: Study, now: Study) -> None:
     """GolfError where a study is asked for by the name of another one, or its base changed: all that differs, in one sentence."""
     if before.kind != now.kind:
-        raise GolfError(f"`{before.name}` is a{'n' * (before.kind[0] in 'aeiou')} {before.kind}", "choose another `--name`", Exit.REFUSED)
+        raise GolfError(
+            f"`{before.name}` is a{'n' * (before.kind[0] in 'aeiou')} {before.kind}",
+            "choose another `--name`",
+            Exit.REFUSED,
+        )
     keys = [key for key in {**before.asked, **now.asked} if before.asked.get(key) != now.asked.get(key)]
     if keys:
         told = "; ".join(f"{key}: {_told(before.asked.get(key))} then, {_told(now.asked.get(key))} now" for key in keys)
@@ -134,7 +148,13 @@ def _verb(study: Study) -> str:
 
 
 def _told(value: Any) -> str:
-    return "none" if value in (None, [], (), "") else ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return (
+        "none"
+        if value in (None, [], (), "")
+        else ", ".join(map(str, value))
+        if isinstance(value, list | tuple)
+        else str(value)
+    )
 
 
 def seconds_spent(root: Path, name: str) -> float:

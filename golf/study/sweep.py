@@ -15,7 +15,6 @@ from golf.study.study import (
     Study,
     Trial,
     default_name,
-    folder_of,
     load,
     named,
     refuse_changed,

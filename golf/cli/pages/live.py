@@ -10,6 +10,7 @@ from golf.run.view import describe, part_done
 
 if TYPE_CHECKING:
     from rich.live import Live
+    from rich.table import Table
 
 PLAIN_SECONDS = 5.0
 QUIET_SECONDS = 60.0  # a line that says nothing new
@@ -99,3 +100,91 @@ class LiveView(PlainView):
 def view_for_terminal() -> PlainView:
     """The live view where stderr is a terminal, else the plain one."""
     return LiveView() if sys.stderr.isatty() else PlainView()
+
+
+STUDY_SECONDS = 30.0
+
+
+class StudyView(PlainView):
+    """Lines of a study in a pipe: what the driver says, and of every run at work one line each half minute."""
+
+    def begin(self, run: Run, number: int, count: int, where: str) -> None:
+        """The driver has named the run."""
+        self._head, self._since = f"{run.submission} seed {run.seed}", time.monotonic()
+
+    def progress(self, progress: Progress) -> None:
+        """A line, unless one was printed a moment ago."""
+        if time.monotonic() - self._since >= STUDY_SECONDS:
+            self._since = time.monotonic()
+            self.say(f"{self._head}  {describe(progress)}")
+
+    def beside(self) -> "StudyView":
+        """Lines of one run."""
+        return StudyView()
+
+    def end(self) -> None:
+        """Nothing is held open."""
+
+
+class LiveStudy(StudyView):
+    """A live table on a terminal, one row for every run at work, under the lines that stay."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        super().__init__()
+        self._rows: dict[str, tuple[float, str]] = {}
+        self._table = Live(
+            console=Console(stderr=True), refresh_per_second=4, transient=True, get_renderable=self._shown
+        )
+        self._table.start()
+
+    def say(self, sentence: str) -> None:
+        """A line above the table."""
+        from rich.text import Text
+
+        self._table.console.print(Text(sentence))
+
+    def end(self) -> None:
+        """Take the table away."""
+        self._table.stop()
+
+    def beside(self) -> "StudyView":
+        """A row of the table."""
+        return _LiveRow(self)
+
+    def show(self, head: str, row: tuple[float, str] | None) -> None:
+        """Renew a row, or take it away."""
+        rows = {**self._rows, head: row or (0.0, "")}
+        self._rows = {name: held for name, held in rows.items() if name != head or row is not None}
+
+    def _shown(self) -> "Table":
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 1))
+        for head, (done, line) in self._rows.items():
+            grid.add_row(Text(head, style="bold"), ProgressBar(total=1.0, completed=done, width=20), Text(line))
+        return grid
+
+
+class _LiveRow(StudyView):
+    def __init__(self, table: LiveStudy) -> None:
+        super().__init__()
+        self._of = table
+
+    def progress(self, progress: Progress) -> None:
+        self._of.show(self._head, (part_done(progress) or 0.0, describe(progress)))
+
+    def say(self, sentence: str) -> None:
+        self._of.say(sentence)
+
+    def close(self) -> None:
+        self._of.show(self._head, None)
+
+
+def study_view_for_terminal() -> StudyView:
+    """The live table where stderr is a terminal, else lines."""
+    return LiveStudy() if sys.stderr.isatty() else StudyView()

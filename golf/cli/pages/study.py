@@ -5,7 +5,7 @@ from pathlib import Path
 
 from golf.challenge import EVAL_CAP_SECONDS, TRAIN_CAP_SECONDS
 from golf.cli.output import print_json, print_lines, print_table, talk
-from golf.cli.pages.live import PlainView
+from golf.cli.pages.live import study_view_for_terminal
 from golf.errors import Exit
 from golf.run.api import checked_rate
 from golf.run.plan import SETUP_SECONDS
@@ -33,21 +33,27 @@ def tell_plan(study: Study, asked: Asked, *, json: bool, md: bool) -> None:
         return
     rows = [[trial.name, trial.label, ", ".join(map(str, study.seeds_of(trial)))] for trial in study.trials]
     print_table(None, ("trial", "what", "seeds"), rows, md=md)
-    cost = "" if seconds is None else f", {seconds / 3600:.1f} h at most" + ("" if dollars is None else f", ${dollars:.2f} at most")
+    cost = (
+        ""
+        if seconds is None
+        else f", {seconds / 3600:.1f} h at most" + ("" if dollars is None else f", ${dollars:.2f} at most")
+    )
     talk(f"study {study.name}: {len(study.trials)} trials, {runs} runs{cost}; nothing was made")
 
 
 def run_study(study: Study, begun: bool, asked: Asked, root: Path) -> Outcome:
-    """Carry a study out, with plain lines on stderr; Ctrl-C ends it with the way to go on."""
-    wishes = wishes_of(study, asked.wishes)
-    driver = Driver(study, root, wishes, asked.budget, PlainView(), prune=bool(study.asked.get("prune")))
+    """Carry a study out, shown on stderr; Ctrl-C ends it with the way to go on."""
+    wishes, view = wishes_of(study, asked.wishes), study_view_for_terminal()
+    driver = Driver(study, root, wishes, asked.budget, view, prune=bool(study.asked.get("prune")))
     try:
         return carry_out(study, begun, asked, driver)
     except KeyboardInterrupt:
+        view.end()
         verb = "sweep" if study.kind == "sweep" else "ablate"
         talk(f"stopped; go on with `golf {verb} --name {study.name} --resume`")
         raise
     finally:
+        view.end()
         if (root / "studies" / study.name).is_dir():
             write_page(study, root, standings(study, root))
 
@@ -86,8 +92,9 @@ def tell_outcome(study: Study, outcome: Outcome, found: Sequence[Standing], seco
         names = sorted({name for name, _ in outcome.failed})
         talk(f"no result: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}; `golf status {names[0]}` says why")
     if outcome.not_started:
-        talk(f"{len(outcome.not_started)} runs were not started: the budget is spent; a larger one and `--resume` go on")
+        talk(
+            f"{len(outcome.not_started)} runs were not started: the budget is spent; a larger one and `--resume` go on"
+        )
     if any(run.track == "local" for one in found for run in one.runs.values()):
         what = "small twins (--smoke), " if study.asked.get("smoke") else ""
         talk(f"{what}track local: {NOT_A_RESULT}")
-
