@@ -182,6 +182,95 @@ def dollars(seeds: int, seconds_per_seed: float, dollars_per_hour: float) -> flo
     return seeds * seconds_per_seed / 3600 * dollars_per_hour
 
 
+# ---- many comparisons at once ---------------------------------------------------------------------------------------------
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values, in the order of `ps`: below alpha where the step-down test at familywise alpha rejects."""
+    order = sorted(range(len(ps)), key=lambda i: ps[i])
+    adjusted, largest = [1.0] * len(ps), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(ps) - rank) * ps[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+def moderated(variances: Sequence[float], df: float) -> tuple[list[float], float]:
+    """Variances of many small samples, each drawn towards all of them, and the degrees of freedom that this gives them.
+
+    The empirical Bayes estimate of Smyth (2004, the moderated t of limma): the true variances are taken to be scaled inverse chi²,
+    fitted by the mean and the variance of the logarithms. df: of each sample. At most the freedom of all samples pooled.
+    """
+    positive = sorted(v for v in variances if v > 0)
+    if len(variances) < 2 or not positive:
+        return list(variances), df
+    least = 1e-5 * positive[len(positive) // 2]
+    logs = [math.log(max(v, least)) - digamma(df / 2) + math.log(df / 2) for v in variances]
+    mean = math.fsum(logs) / len(logs)
+    spread = math.fsum((x - mean) ** 2 for x in logs) / (len(logs) - 1) - trigamma(df / 2)
+    if spread <= 0:  # no more different than chance makes them: one variance for all
+        pooled = math.fsum(variances) / len(variances)
+        return [pooled] * len(variances), df * len(variances)
+    prior_df = 2 * inverse_trigamma(spread)
+    prior = math.exp(mean + digamma(prior_df / 2) - math.log(prior_df / 2))
+    return [(prior_df * prior + df * v) / (prior_df + df) for v in variances], min(df + prior_df, df * len(variances))
+
+
+def two_sided_p(t: float, df: float) -> float:
+    """P(|T| > |t|), at least LEAST_P; 1 for a t that is no number."""
+    return max(2 * t_sf(abs(t), df), LEAST_P) if t == t else 1.0
+
+
+def pairs_needed(
+    delta: float, sd: float, alpha: float, extra_df: float = 0.0, wanted: float = 0.8, most: int = 200
+) -> int | None:
+    """The fewest pairs whose two-sided t-test at `alpha` finds a true difference `delta` with power `wanted`; None above `most`.
+
+    sd: of the differences. extra_df: freedom of the sd beyond its own n - 1 (`moderated`).
+    """
+    if not delta or not sd > 0:
+        return None
+    low, high = 1, most + 1
+
+    def finds(n: int) -> bool:
+        df = n - 1 + extra_df
+        return noncentral_t_sf(t_upper_quantile(alpha / 2, df), df, abs(delta) / sd * math.sqrt(n)) >= wanted
+
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if finds(middle) else (middle, high)
+    return high if high <= most else None
+
+
+def digamma(x: float) -> float:
+    """The logarithmic derivative of the gamma function, for x > 0: recurrence up to 6, then the asymptotic series."""
+    shift = 0.0
+    while x < 6:
+        shift -= 1 / x
+        x += 1
+    y = 1 / (x * x)
+    return shift + math.log(x) - 0.5 / x - y * (1 / 12 - y * (1 / 120 - y * (1 / 252 - y * (1 / 240 - y / 132))))
+
+
+def trigamma(x: float) -> float:
+    """The derivative of `digamma`, for x > 0."""
+    shift = 0.0
+    while x < 6:
+        shift += 1 / (x * x)
+        x += 1
+    y = 1 / (x * x)
+    return shift + 1 / x + y / 2 + y / x * (1 / 6 - y * (1 / 30 - y * (1 / 42 - y * (1 / 30 - y * 5 / 66))))
+
+
+def inverse_trigamma(value: float) -> float:
+    """The x > 0 with trigamma(x) = value, by bisection of its logarithm."""
+    low, high = -20.0, 20.0
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if trigamma(math.exp(middle)) > value else (low, middle)
+    return math.exp((low + high) / 2)
+
+
 # ---- distributions --------------------------------------------------------------------------------------------------------
 
 

@@ -30,6 +30,7 @@ GROUPS = {
         "demo": "The whole journey, in a few minutes",
         "run": "Train, export and evaluate over seeds",
         "sweep": "Trials over axes of choices",
+        "ablate": "Which techniques are real",
         "status": "What runs now, and what ran",
         "watch": "Follow the run that is under way",
         "package": "Weigh what ships, and score it alone",

@@ -57,6 +57,7 @@ def kinds() -> Iterator[Offer]:
 
 # verb (and sub-command) → parameter → what may stand there
 SOURCES: dict[str, dict[str, tuple[Callable[[], Iterator[Offer]], ...]]] = {
+    "ablate": {"base": (recipes,), "drop": (techniques,), "add": (techniques,), "allow": (rules,)},
     "compare": {"a": (recipes,), "b": (recipes,)},
     "compose": {"names": (recipes, values), "diff": (recipes,)},
     "demo": {"recipe": (recipes,)},
@@ -70,6 +71,7 @@ SOURCES: dict[str, dict[str, tuple[Callable[[], Iterator[Offer]], ...]]] = {
     "show": {"name": (recipes, techniques, knobs)},
     "size": {"name": (recipes,), "versus": (recipes,)},
     "status": {"name": (submissions,)},
+    "sweep": {"base": (recipes,), "over": (values,), "allow": (rules,)},
     "verify": {"path": (submissions,)},
     "watch": {"name": (submissions,)},
 }

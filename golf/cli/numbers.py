@@ -25,6 +25,7 @@ ABOVE_0 = Bounds(0, open_=True)
 FROM_0 = Bounds(0)
 SHARE = Bounds(0, 1)
 BOUNDS: Mapping[str, Bounds] = {
+    "aa": Bounds(0, 1000),
     "aux": FROM_0,
     "bits": Bounds(4, 8),
     "iterations": Bounds(1, 10**9),

@@ -61,7 +61,7 @@ def sweep(
 ) -> None:
     """Run trials over axes of choices, all seeds each; every trial is a submission of its own, and the study a page.
 
-    $ golf sweep mine --over matrix_lr=0.018,0.022 --over sparse_gate=on,off --seeds 1337,42 --smoke
+    $ golf sweep mine --over matrix_lr=0.018,0.022 --over xsa=on,off --smoke
 
     Exit codes: 6 a trial has no result, 10 refused before start: trials that cannot compose are all listed.
     """

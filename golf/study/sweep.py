@@ -1,7 +1,7 @@
 """A sweep: a grid of choices, or random draws of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from golf.run.plan import Wishes, parse_seeds
 from golf.study.axes import Choices, draws, grid, parse_axes
 from golf.study.drive import Budget, Driver, Outcome
 from golf.study.make import base_of, base_sha256, make_submissions, refuse_rulings, trial_of
+from golf.study.results import standings
 from golf.study.study import (
     Study,
     Trial,
@@ -46,7 +47,7 @@ def find_sweep(asked: Asked, root: Path) -> tuple[Study, bool]:
     """The study that is asked for, and whether it was begun before. GolfError: an axis or a value that names nothing, a name that
     is another study's, `--resume` of none."""
     if not asked.over:
-        return _begun(asked, root, "sweep"), True
+        return find_begun(asked, root, "sweep"), True
     axes = parse_axes(asked.over)
     choices = grid(axes) if asked.random is None else draws(axes, asked.random, asked.draw_seed)
     what = {"over": list(asked.over), "random": asked.random, "draw_seed": None if asked.random is None else asked.draw_seed, "prune": asked.prune}  # fmt: skip
@@ -63,7 +64,7 @@ def settled(
 ) -> tuple[Study, bool]:
     """The study of these trials with its name, held against one of that name that was begun."""
     base = base_of(asked.base, root, asked_recipe)
-    seeds = parse_seeds(asked.seeds) if asked.seeds is not None else SEEDS
+    seeds = seeds_of(asked)
     wishes = asked.wishes
     told = {
         "base": base, "seeds": list(seeds), **what, "smoke": wishes.smoke, "iterations": wishes.iterations,
@@ -80,7 +81,12 @@ def settled(
     return study, False
 
 
-def _begun(asked: Asked, root: Path, kind: str) -> Study:
+def seeds_of(asked: Asked) -> tuple[int, ...]:
+    """The seeds that are asked for, or the usual three."""
+    return parse_seeds(asked.seeds) if asked.seeds is not None else SEEDS
+
+
+def find_begun(asked: Asked, root: Path, kind: str) -> Study:
     """The study that `--name` (or the only one's) names, as it was begun."""
     there = [name for name in study_names(root) if load(root, name).kind == kind]
     name = asked.name or (there[0] if len(there) == 1 else None)
@@ -90,16 +96,11 @@ def _begun(asked: Asked, root: Path, kind: str) -> Study:
     study = load(root, name)
     if study.kind != kind:
         raise GolfError(f"`{name}` is no {kind}: its kind is {study.kind}", "choose another `--name`")
-    if base_sha256(study.trials) != study.base_sha256:
-        raise GolfError(f"{study.base} changed since the study {name} began: its trials would start from two things",
-                        "undo the change, or begin a study of another `--name`", Exit.REFUSED)  # fmt: skip
     return study
 
 
 def wishes_of(study: Study, wishes: Wishes) -> Wishes:
     """The wishes of a study that goes on: what it was begun with, and from the command line only how it runs."""
-    from dataclasses import replace
-
     held = study.asked
     return replace(wishes, smoke=bool(held["smoke"]), iterations=held["iterations"], max_wallclock_seconds=held["max_wallclock_seconds"],
                    nproc=held["nproc"], allow=tuple(held["allow"]), resume=True)  # fmt: skip
@@ -113,19 +114,18 @@ def carry_out(study: Study, begun: bool, asked: Asked, driver: Driver) -> Outcom
         make_submissions(study, root, smoke=driver.wishes.smoke, say=driver.view.say)
         save(root, study)
     elif not asked.resume and not is_whole(study, root):
-        from golf.study.results import standings
-
         done = sum(one.is_whole for one in standings(study, root))
         verb = "sweep" if study.kind == "sweep" else "ablate"
         raise GolfError(f"the study {study.name} was begun: {done} of {len(study.trials)} trials are finished",
                         f"go on with it: `golf {verb} --name {study.name} --resume`", Exit.REFUSED)  # fmt: skip
     elif not is_whole(study, root):
+        if base_sha256(study.trials) != study.base_sha256:
+            raise GolfError(f"{study.base} changed since the study {study.name} began: its trials would start from two things",
+                            "undo the change, or begin a study of another `--name`", Exit.REFUSED)  # fmt: skip
         make_submissions(study, root, smoke=driver.wishes.smoke, say=driver.view.say)
     return driver.run()
 
 
 def is_whole(study: Study, root: Path) -> bool:
     """Whether nothing is left to run: every trial finished, or stopped early."""
-    from golf.study.results import standings
-
     return all(one.is_whole or one.state == "pruned" for one in standings(study, root))

@@ -10,6 +10,7 @@ import re
 import pytest
 from places import ROOT
 from schemas import merged, schema_of
+from study_fakes import driver, make_ablation, make_fakes
 
 FOLDER = ROOT / "docs" / "schemas"
 TWIN = ROOT / "records" / "local" / "2026-11-22_Baseline_smoke_twin"
@@ -29,6 +30,9 @@ CALLS = {
     "repro": [f"repro {TWIN} --from-logs {TWIN} --json", f"repro {TWIN} --from-logs again.log --json", f"repro pr1493 --from-logs {TWIN} --json"],
     "leaderboard": ["leaderboard --json"],
     "logs": [f"logs show {LOG} --json"],
+    "sweep": ["sweep --name fake --show --json"],
+    "ablate": ["ablate --name why --show --json"],
+    "study-plan": ["sweep baseline --over num_layers=2,3 --dry-run --json", "ablate pr1493 --drop xsa --dry-run --rate 20 --json"],
     "status": ["status --json"],
     "error": ["show nothing_of_the_kind --json", "verify nowhere --json"],
 }  # fmt: skip
@@ -42,6 +46,13 @@ def described(name, documents):
     return {**about, **merged(schema_of(document) for document in documents)}
 
 
+def studied(root):
+    """A finished sweep and a finished ablation in the project at `root`."""
+    os.environ["FAKE_STEP_SECONDS"] = "0.001"
+    for study in (make_fakes(root, 2), make_ablation(root, 2)):
+        driver(root, name=study.name).run()
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_what_is_printed_as_json_has_the_shape_that_is_written_down(golf, name):
     documents = []
@@ -49,6 +60,8 @@ def test_what_is_printed_as_json_has_the_shape_that_is_written_down(golf, name):
         "train_shards:", "train_shards:9"
     )
     (golf.root / "again.log").write_text(again)  # another run of it, on other shards
+    if name in ("sweep", "ablate"):
+        studied(golf.root)
     for line in CALLS[name]:
         _, out, err = golf(line)
         documents.append(json.loads(out or err))

@@ -7,13 +7,16 @@ from golf.challenge import EVAL_CAP_SECONDS, TRAIN_CAP_SECONDS
 from golf.cli.output import print_json, print_lines, print_table, talk
 from golf.cli.pages.live import study_view_for_terminal
 from golf.errors import Exit
+from golf.files import write_atomically
 from golf.run.api import checked_rate
 from golf.run.plan import SETUP_SECONDS
 from golf.run.report import NOT_A_RESULT
+from golf.study.ablation import Row, Table, figure_svg, table_of
+from golf.study.ablation import to_json as ablation_json
 from golf.study.drive import Driver, Outcome
 from golf.study.page import write_page
 from golf.study.results import COLUMNS, RIGHT, Standing, importance, rows_of, standings, to_json
-from golf.study.study import Study, seconds_spent
+from golf.study.study import Study, folder_of, seconds_spent
 from golf.study.sweep import Asked, carry_out, wishes_of
 
 
@@ -98,3 +101,51 @@ def tell_outcome(study: Study, outcome: Outcome, found: Sequence[Standing], seco
     if any(run.track == "local" for one in found for run in one.runs.values()):
         what = "small twins (--smoke), " if study.asked.get("smoke") else ""
         talk(f"{what}track local: {NOT_A_RESULT}")
+
+
+ABLATION_COLUMNS = ("what", "n", "Δ BPB", "95 % interval", "p (Holm)", "Δ ms/step", "Δ bytes", "verdict")
+ABLATION_RIGHT = ("n", "Δ BPB", "p (Holm)", "Δ ms/step", "Δ bytes")
+
+
+def show_ablation(study: Study, outcome: Outcome, asked: Asked, root: Path, *, json: bool, md: bool) -> Exit:
+    """The verdicts of an ablation, its figure and its page; 6 where a trial has no result."""
+    seconds, rate = seconds_spent(root, study.name), checked_rate(asked.budget.rate)
+    table, found = table_of(study, root, rate), standings(study, root)
+    if json:
+        print_json({**to_json(study, found, seconds, rate), **outcome_json(outcome), "ablation": ablation_json(table)})
+    else:
+        base = table.base.bpb
+        spread = "" if base is None or base.sd is None else f" ± {base.sd:.5f}"
+        mean = "unknown" if base is None else f"{base.mean:.5f}{spread} (n={base.n})"
+        print_lines([f"{study.base} on seeds {', '.join(map(str, study.seeds))}: BPB {mean}", ""])
+        print_table(None, ABLATION_COLUMNS, ablation_rows(table), right=ABLATION_RIGHT, md=md)
+        if table.least is not None:
+            floor = f"A/A pairs differ by {table.floor.test.delta:+.5f}; " if table.floor else ""
+            print_lines(
+                ["", f"{floor}with these seeds a difference below about {table.least:.5f} BPB cannot be called real"]
+            )
+    if table.missing:
+        talk(f"not judged, seeds are missing: {', '.join(table.missing)}")
+    tell_outcome(study, outcome, found, seconds, rate)
+    if table.rows:
+        picture = folder_of(root, study.name) / "effects.svg"
+        write_atomically(picture, figure_svg(table).encode())
+        talk(f"figure: {picture}")
+    extra = f"<section><figure>{figure_svg(table)}</figure></section>" if table.rows else ""
+    talk(f"page: {write_page(study, root, found, extra)}")
+    return Exit.UNKNOWN if outcome.failed or any(one.state == "failed" for one in found) else Exit.OK
+
+
+def ablation_rows(table: Table) -> list[list[str]]:
+    """The rows, largest gain first, the noise floor last."""
+    rows = sorted(table.rows, key=lambda row: row.test.delta)
+    return [_ablation_row(row) for row in [*rows, *([table.floor] if table.floor else [])]]
+
+
+def _ablation_row(row: Row) -> list[str]:
+    beyond = "" if row.beyond is None else f"; {row.beyond:+.5f} beyond the sum of the two"
+    return [
+        row.label, str(row.test.n), f"{row.test.delta:+.5f}", f"{row.test.interval[0]:+.5f} … {row.test.interval[1]:+.5f}",
+        f"{row.test.p_holm:.4f}" if row.test.p_holm >= 0.0001 else f"{row.test.p_holm:.0e}", "" if row.step_ms is None else f"{row.step_ms:+.2f}",
+        "" if row.bytes_ is None else f"{row.bytes_:+,}", row.verdict + beyond,
+    ]  # fmt: skip
