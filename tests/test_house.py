@@ -12,14 +12,14 @@ GOLF = ROOT / "golf"
 # from the ground up; a room may import what stands below it, and within itself
 FLOORS = (
     ("challenge", "errors", "stats", "parts", "figures"),
-    ("files", "project"),
+    ("files", "project", "engine"),
     ("logs", "data", "recipe"),
     ("reading",),
     ("compose", "preflight", "harness"),
     ("run",),
     ("artifact", "board", "models"),
     ("rules", "downstream"),
-    ("record", "sae", "study"),
+    ("record", "sae", "study", "audit"),
     ("repro",),
     ("cli",),
     ("__main__",),

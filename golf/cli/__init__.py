@@ -39,6 +39,7 @@ GROUPS = {
     },
     "Judge": {
         "verify": "Judge a submission by the rules",
+        "audit": "Verify many records at once",
         "explain": "A rule: statement, source, checks, examples",
         "record": "Write or check the pull request's folder",
         "compare": "Two sides, with tests and code difference",

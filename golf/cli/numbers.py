@@ -39,6 +39,7 @@ BOUNDS: Mapping[str, Bounds] = {
     "nproc": Bounds(1, 1024),
     "parallel": Bounds(1, 1024),
     "power": Bounds(0, 1, open_=True),
+    "processes": Bounds(1, 1024),
     "random": Bounds(1, 10_000),
     "save_seconds": FROM_0,
     "seed": Bounds(0, 2**32 - 1),

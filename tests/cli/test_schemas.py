@@ -30,6 +30,7 @@ CALLS = {
     "repro": [f"repro {TWIN} --from-logs {TWIN} --json", f"repro {TWIN} --from-logs again.log --json", f"repro pr1493 --from-logs {TWIN} --json"],
     "leaderboard": ["leaderboard --json"],
     "logs": [f"logs show {LOG} --json"],
+    "audit": [f"audit {TWIN} --json"],
     "sweep": ["sweep --name fake --show --json"],
     "ablate": ["ablate --name why --show --json"],
     "study-plan": ["sweep baseline --over num_layers=2,3 --dry-run --json", "ablate pr1493 --drop xsa --dry-run --rate 20 --json"],
