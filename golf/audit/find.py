@@ -86,10 +86,8 @@ def parse_pulls(text: str) -> list[int]:
 def pulls_of(clone: Path, numbers: Sequence[int], target: Path) -> tuple[list[Subject], list[int], list[int]]:
     """The record folders that these pull requests add, merged or not, to be laid out below `target`; the numbers that the clone does not
     have; those that add no record folder. GolfError: no clone, or one that has none of them."""
-    refs = dict(
-        reversed(line.split(" ", 1))
-        for line in git(clone, "for-each-ref", "--format=%(objectname) %(refname)").splitlines()
-    )
+    listed = git(clone, "for-each-ref", "--format=%(refname) %(objectname)").splitlines()
+    refs = {name: commit for name, _, commit in (line.partition(" ") for line in listed)}
     merged = _merged(clone)
     found, absent, empty = list[Subject](), list[int](), list[int]()
     for number in numbers:

@@ -29,6 +29,10 @@ def ablate(
     seconds: Annotated[float | None, typer.Option(help="Budget: wall seconds, all calls together.")] = None,
     dollars: Annotated[float | None, typer.Option(help="Budget: dollars at --rate.")] = None,
     rate: Annotated[float | None, typer.Option(help="Price of this machine in $/h.")] = None,
+    engine: Annotated[
+        str,
+        typer.Option(metavar="local|ray", help="Where trials run: on this machine, or on a Ray cluster (RAY_ADDRESS)."),
+    ] = "local",
     parallel: Annotated[int, typer.Option(help="Runs at a time, each on GPUs of its own (one, unless --nproc).")] = 1,
     nproc: Annotated[int | None, typer.Option(help="Processes of a run: 1, 2, 4, 8.")] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Run small twins.")] = False,
@@ -64,7 +68,7 @@ def ablate(
     from golf.study.sweep import Asked
 
     wishes = Wishes(nproc=nproc, smoke=smoke, allow=tuple(allow or ()), data_path=data_path, tokenizer_path=tokenizer_path,
-                    max_wallclock_seconds=max_wallclock_seconds, iterations=iterations, parallel=parallel, resume=True)  # fmt: skip
+                    max_wallclock_seconds=max_wallclock_seconds, iterations=iterations, parallel=parallel if engine == "local" else 1, resume=True)  # fmt: skip
     asked = Asked(
         base, (), name, seeds, resume=resume or show, wishes=wishes, budget=Budget(trials, seconds, dollars, rate)
     )
@@ -75,7 +79,7 @@ def ablate(
     if dry_run:
         tell_plan(study, asked, json=json, md=md)
         return
-    outcome = Outcome() if show else run_study(study, begun, asked, root)
+    outcome = Outcome() if show else run_study(study, begun, asked, root, engine, parallel)
     code = show_ablation(study, outcome, asked, root, json=json, md=md)
     if code:
         raise typer.Exit(code)

@@ -14,6 +14,13 @@ def audit(
     ] = None,
     name: Annotated[str, typer.Option(help="What to call the audit; its rows stay in audits/NAME.")] = "all",
     processes: Annotated[int, typer.Option(help="Folders at a time, each in a process of its own.")] = 1,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="local|ray",
+            help="Where: on this machine, or on a Ray cluster (RAY_ADDRESS) with golf on its nodes.",
+        ),
+    ] = "local",
     only: Annotated[
         str, typer.Option(help="Kinds of checks: folder,json,log,static,stats,execute.")
     ] = "folder,json,log,static,stats",
@@ -38,7 +45,9 @@ def audit(
 
     kinds = (*only.split(","), *(("execute",) if execute and "execute" not in only.split(",") else ()))
     code = run(
-        Asked(tuple(folders or ()), repo, prs, name, processes, kinds, pack, quick, execute, again), json=json, md=md
+        Asked(tuple(folders or ()), repo, prs, name, processes, kinds, pack, quick, execute, again, engine),
+        json=json,
+        md=md,
     )
     if code:
         raise typer.Exit(code)

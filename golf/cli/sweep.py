@@ -41,6 +41,10 @@ def sweep(
     seconds: Annotated[float | None, typer.Option(help="Budget: wall seconds, all calls together.")] = None,
     dollars: Annotated[float | None, typer.Option(help="Budget: dollars at --rate.")] = None,
     rate: Annotated[float | None, typer.Option(help="Price of this machine in $/h.")] = None,
+    engine: Annotated[
+        str,
+        typer.Option(metavar="local|ray", help="Where trials run: on this machine, or on a Ray cluster (RAY_ADDRESS)."),
+    ] = "local",
     parallel: Annotated[int, typer.Option(help="Runs at a time, each on GPUs of its own (one, unless --nproc).")] = 1,
     nproc: Annotated[int | None, typer.Option(help="Processes of a run: 1, 2, 4, 8.")] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Run small twins.")] = False,
@@ -72,7 +76,7 @@ def sweep(
     from golf.study.sweep import Asked, find_sweep
 
     wishes = Wishes(nproc=nproc, smoke=smoke, allow=tuple(allow or ()), data_path=data_path, tokenizer_path=tokenizer_path,
-                    max_wallclock_seconds=max_wallclock_seconds, iterations=iterations, parallel=parallel, resume=True)  # fmt: skip
+                    max_wallclock_seconds=max_wallclock_seconds, iterations=iterations, parallel=parallel if engine == "local" else 1, resume=True)  # fmt: skip
     asked = Asked(
         base,
         tuple(over or ()),
@@ -90,7 +94,7 @@ def sweep(
     if dry_run:
         tell_plan(study, asked, json=json, md=md)
         return
-    outcome = Outcome() if show else run_study(study, begun, asked, root)
+    outcome = Outcome() if show else run_study(study, begun, asked, root, engine, parallel)
     code = show_sweep(study, outcome, asked, root, json=json, md=md)
     if code:
         raise typer.Exit(code)

@@ -59,7 +59,10 @@ def end(process: Watched, grace_seconds: float = 10.0) -> None:
 
     A worker is told by its launcher, which then ends in order; SIGKILL goes to all.
     """
-    if process.pid is not None:
+    stop = getattr(process, "stop", None)  # of a process on another machine
+    if stop is not None:
+        stop(grace_seconds)
+    elif process.pid is not None:
         _end(tree(process.pid), [process.pid], grace_seconds, process)
 
 

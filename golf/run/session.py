@@ -40,7 +40,7 @@ class Session:
     """A plan being carried out. `at` is called at every named point between two transitions.
 
     bases: for a derived plan, the finished run of each seed whose checkpoint is exported and evaluated anew. gpus: the only ones
-    that its scripts see, where several run side by side. stop: where the caller listens for Ctrl-C itself. unwanted: see `Watch`.
+    that its scripts see, where several run side by side. starter: starts a script, here or on a cluster. stop: where the caller listens for Ctrl-C itself. unwanted: see `Watch`.
     """
 
     plan: Plan
@@ -51,6 +51,7 @@ class Session:
     grace_seconds: float = 10.0
     bases: Mapping[int, Run] = field(default_factory=dict)
     gpus: tuple[str, ...] = ()
+    starter: Callable[..., Watched] = Script
     stop: Interrupts | None = None
     unwanted: Callable[[Progress], str | None] = wanted
 
@@ -223,7 +224,7 @@ class Session:
         """Put a broken run back to the state that its files prove."""
         return self.store.move(run.id, reached(run), finished_at=None, exit_code=None, stop_reason=None)
 
-    def _launch(self, run: Run, place: SeedFolder, lock: Lock) -> Script:
+    def _launch(self, run: Run, place: SeedFolder, lock: Lock) -> Watched:
         if not lock.take():
             raise watched_elsewhere(run.submission, run.seed)
         plan, phases = self.plan, phases_left(run.state)
@@ -234,7 +235,7 @@ class Session:
         command = self.launcher(Path("..") / place.script.name, plan.nproc, bool(plan.machine.gpus), phases)
         env = environment(plan.inputs, run.seed, run_id, plan.machine, plan.nproc, gpus=self.gpus)
         env |= {"DATA_DIR": DATA_DIR} if plan.source.foreign else {}
-        script = Script(command, place.path, place.log, env, lock)
+        script = self.starter(command, place.path, place.log, env, lock)
         try:
             self.at("launched")
             lock.release()  # the script holds it from here on

@@ -1,7 +1,7 @@
 """What runs and what ran: the store's word against the locks that living scripts hold."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,22 @@ def standings(root: Path, submission: str | None = None, *, all_runs: bool = Fal
 
 def standing_of(run: Run) -> Standing:
     """A run as it stands now. Reads its log and its locks, changes nothing."""
+    if run.state == "finished" and run.result:
+        return Standing(run, run.state, measured(run.result))
     if run.state not in UNFINISHED:
         return Standing(run, run.state, read_log(run.log))
     state = ("running" if is_watched(run) else "orphan") if is_alive(run) else "killed"
     if state == "killed" and is_watched(run):
         state = "running"  # its golf is just starting the script, or drawing the conclusion
     return Standing(run, state, read_log(run.log))
+
+
+def measured(result: Mapping[str, Any]) -> Progress:
+    """What a finished run's result says of its progress: its log need not be read again."""
+    return Progress(
+        phase="eval", step=result.get("steps"), iterations=result.get("iterations"), train_seconds=result.get("train_seconds"),
+        step_ms=result.get("step_ms"), train_loss=result.get("train_loss"), score_bpb=result.get("val_bpb"),
+    )  # fmt: skip
 
 
 def row_of(standing: Standing) -> list[str]:

@@ -12,13 +12,16 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Self
 
+from golf.engine.ray_engine import LOST
 from golf.errors import Exit, GolfError
 from golf.files import Lock
 from golf.run.api import plan_run
 from golf.run.before import check_before
+from golf.run.launch import Script
 from golf.run.lines import Progress
 from golf.run.machine import slots_of
 from golf.run.plan import Plan, Wishes
+from golf.run.processes import Watched
 from golf.run.schema import Run
 from golf.run.session import GivenUp, SeedFailed, Session, nowhere
 from golf.run.store import Store, open_store
@@ -76,6 +79,10 @@ class Driver:
     planner: Callable[[str, Wishes], Plan] = plan_run
     checker: Callable[[Plan, Callable[[str], None]], None] = check_before
     at: Callable[[str], None] = nowhere
+    starter: Callable[..., Watched] = Script
+    width: int = (
+        0  # runs at a time on a cluster, which has its own GPUs and cores; 0: `wishes.parallel`, on this machine
+    )
     grace_seconds: float = 10.0
 
     def run(self) -> Outcome:
@@ -149,8 +156,10 @@ class Driver:
 
     def _work_off(self, units: Sequence[tuple[Trial, int]], stop: Interrupts) -> None:
         slots = SimpleQueue[tuple[str, ...]]()
-        first = self._plan_of(units[0][0])
-        for slot in slots_of(first.machine, self.wishes.parallel, first.nproc) if self.wishes.parallel > 1 else [()]:
+        width = self.width or self.wishes.parallel
+        here = self.wishes.parallel > 1 and not self.width
+        first = self._plan_of(units[0][0]) if here else None
+        for slot in slots_of(first.machine, width, first.nproc) if first is not None else [()] * width:
             slots.put(slot)
 
         def work(trial: Trial, seed: int) -> None:
@@ -164,7 +173,7 @@ class Driver:
             finally:
                 slots.put(gpus)
 
-        with ThreadPoolExecutor(self.wishes.parallel) as pool:
+        with ThreadPoolExecutor(width) as pool:
             at_work: list[Future[None]] = [pool.submit(work, trial, seed) for trial, seed in units]
             faults = [fault for one in at_work if (fault := one.exception()) is not None]
         for fault in faults:
@@ -194,7 +203,7 @@ class Driver:
             self.view.say(f"{number}/{self._count}  {trial.name}  seed {seed}  {trial.label}")
             for attempt in range(1, ATTEMPTS + 1):
                 session = Session(
-                    replace(plan, seeds=(seed,), parallel=1, resume=True), store, self.view.beside(), at=self.at, gpus=gpus, stop=stop,
+                    replace(plan, seeds=(seed,), parallel=1, resume=True), store, self.view.beside(), at=self.at, gpus=gpus, stop=stop, starter=self.starter,
                     grace_seconds=self.grace_seconds, unwanted=self._judge_of(trial, seed),
                 )  # fmt: skip
                 begun = time.monotonic()
@@ -204,7 +213,7 @@ class Driver:
                     self.view.say(f"{trial.name}: {fault.message}")
                     return
                 except SeedFailed as fault:
-                    if attempt < ATTEMPTS and not fault.concerns_every_seed:
+                    if attempt < ATTEMPTS and (not fault.concerns_every_seed or self._lost(store, plan, seed)):
                         self.view.say(f"{fault.message}; trying once more")
                         continue
                     self._fail(trial, seed, fault)
@@ -214,6 +223,11 @@ class Driver:
                 bpb = (run.result or {}).get("val_bpb")
                 self.view.say(f"{trial.name}  seed {seed}: {'no score' if bpb is None else f'{bpb:.5f} BPB'}")
                 return
+
+    def _lost(self, store: Store, plan: Plan, seed: int) -> bool:
+        """Whether a run on a cluster ended because its worker or node went, which the next one need not."""
+        rows = store.runs(plan.source.name, set_id=plan.source.set_id, seed=seed)
+        return bool(self.width and rows and rows[-1].exit_code == LOST)
 
     def _fail(self, trial: Trial, seed: int, fault: GolfError) -> None:
         self.view.say(f"{trial.name}: {fault.message}")

@@ -1,6 +1,7 @@
 """An audit at the terminal."""
 
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from golf.audit.find import Subject, folders_below, parse_pulls, pulls_of
 from golf.audit.page import COLUMNS, RIGHT, broken_of, cells_of, counts_of, page
 from golf.audit.run import FOLDER, ROWS, Options, audit
 from golf.cli.output import print_json, print_lines, print_table, talk
+from golf.engine import local
 from golf.errors import Exit, GolfError
 from golf.files import write_atomically
 from golf.project import find_root
@@ -34,6 +36,7 @@ class Asked:
     quick: bool
     execute: bool
     again: bool
+    engine: str = "local"
 
 
 def run(asked: Asked, *, json: bool, md: bool) -> Exit:
@@ -43,6 +46,7 @@ def run(asked: Asked, *, json: bool, md: bool) -> Exit:
     root = find_root()
     subjects = _subjects(asked, root)
     options = Options(asked.pack, asked.only, asked.quick, asked.execute)
+    mapper = _engine(asked.engine)
     begun, last = time.monotonic(), [time.monotonic()]
 
     def on_row(row: dict[str, Any], number: int, of: int) -> None:
@@ -52,7 +56,16 @@ def run(asked: Asked, *, json: bool, md: bool) -> Exit:
             talk(f"{number} of {of}, {rate:.2f} a second; {row['subject']}")
 
     try:
-        rows = audit(root, asked.name, subjects, options, processes=asked.processes, again=asked.again, on_row=on_row)
+        rows = audit(
+            root,
+            asked.name,
+            subjects,
+            options,
+            processes=asked.processes,
+            again=asked.again,
+            mapper=mapper,
+            on_row=on_row,
+        )
     except KeyboardInterrupt:
         talk("stopped; the same command goes on")
         raise
@@ -73,6 +86,18 @@ def run(asked: Asked, *, json: bool, md: bool) -> Exit:
             print_lines(["broken   " + ", ".join(f"{code} {count}" for code, count in list(broken.items())[:SHOWN])])
     talk(f"rows: {folder / ROWS}; page: {folder / 'index.html'}")
     return Exit.UNKNOWN if any(row.get("fault") for row in rows) else Exit.OK
+
+
+def _engine(name: str) -> Callable[..., Iterator[tuple[int, Any]]]:
+    """How an engine maps. GolfError: no such engine, no Ray, no cluster."""
+    if name == "local":
+        return local.run_all
+    if name != "ray":
+        raise GolfError(f"no engine `{name}`", "there are: local, ray")
+    from golf.engine import ray_engine
+
+    ray_engine.connect()
+    return ray_engine.run_all
 
 
 def _subjects(asked: Asked, root: Path) -> list[Subject]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from golf.challenge import EVAL_CAP_SECONDS, TRAIN_CAP_SECONDS
 from golf.cli.output import print_json, print_lines, print_table, talk
 from golf.cli.pages.live import study_view_for_terminal
-from golf.errors import Exit
+from golf.errors import Exit, GolfError
 from golf.files import write_atomically
 from golf.run.api import checked_rate
 from golf.run.plan import SETUP_SECONDS
@@ -18,6 +19,8 @@ from golf.study.page import write_page
 from golf.study.results import COLUMNS, RIGHT, Standing, importance, rows_of, standings, to_json
 from golf.study.study import Study, folder_of, seconds_spent
 from golf.study.sweep import Asked, carry_out, wishes_of
+
+ENGINES = ("local", "ray")
 
 
 def tell_plan(study: Study, asked: Asked, *, json: bool, md: bool) -> None:
@@ -44,10 +47,11 @@ def tell_plan(study: Study, asked: Asked, *, json: bool, md: bool) -> None:
     talk(f"study {study.name}: {len(study.trials)} trials, {runs} runs{cost}; nothing was made")
 
 
-def run_study(study: Study, begun: bool, asked: Asked, root: Path) -> Outcome:
+def run_study(study: Study, begun: bool, asked: Asked, root: Path, engine: str, parallel: int) -> Outcome:
     """Carry a study out, shown on stderr; Ctrl-C ends it with the way to go on."""
+    where = on_engine(engine, parallel)
     wishes, view = wishes_of(study, asked.wishes), study_view_for_terminal()
-    driver = Driver(study, root, wishes, asked.budget, view, prune=bool(study.asked.get("prune")))
+    driver = Driver(study, root, wishes, asked.budget, view, prune=bool(study.asked.get("prune")), **where)
     try:
         return carry_out(study, begun, asked, driver)
     except KeyboardInterrupt:
@@ -59,6 +63,18 @@ def run_study(study: Study, begun: bool, asked: Asked, root: Path) -> Outcome:
         view.end()
         if (root / "studies" / study.name).is_dir():
             write_page(study, root, standings(study, root))
+
+
+def on_engine(engine: str, parallel: int) -> dict[str, Any]:
+    """What a driver needs to start scripts on an engine. GolfError: no such engine, no Ray, no cluster."""
+    if engine not in ENGINES:
+        raise GolfError(f"no engine `{engine}`", f"there are: {', '.join(ENGINES)}")
+    if engine == "local":
+        return {}
+    from golf.engine.ray_engine import RayScript, connect
+
+    connect()
+    return {"starter": RayScript, "width": parallel}
 
 
 def show_sweep(study: Study, outcome: Outcome, asked: Asked, root: Path, *, json: bool, md: bool) -> Exit:

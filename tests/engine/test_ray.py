@@ -1,0 +1,123 @@
+"""The Ray engine on a two-node cluster of this machine: the results of the local engine; a killed worker and a node that goes cost one attempt."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from dying import square
+from places import HELPERS, ROOT
+from study_fakes import Heard, driver, make_fakes
+
+ray = pytest.importorskip("ray", reason="needs Ray: pip install 'parameter-golf[fleet]'")
+
+from golf.engine import ray_engine  # noqa: E402
+from golf.run.store import open_store  # noqa: E402
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    from ray.cluster_utils import Cluster
+
+    os.environ |= {"PYTHONPATH": os.pathsep.join([str(ROOT), str(HELPERS)]), "FAKE_STEP_SECONDS": "0.001"}
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    found.add_node(num_cpus=1)
+    ray.init(address=found.address, log_to_driver=False)
+    yield found
+    ray.shutdown()
+    found.shutdown()
+
+
+def scores(root):
+    with open_store(root) as store:
+        rows = store.runs_like("fake-")
+        return {
+            (r.submission, r.seed): (r.result["val_loss"], r.result["train_loss"], r.result["model_bytes"])
+            for r in rows
+            if r.state == "finished"
+        }
+
+
+def on_ray(root, **more):
+    return driver(root, starter=ray_engine.RayScript, width=2, **more)
+
+
+def test_tasks_come_back_in_any_order_each_once(cluster):
+    assert dict(ray_engine.run_all(square, list(range(9)), 2)) == {n: n * n for n in range(9)}
+
+
+def test_twelve_trials_are_those_of_the_local_engine_to_the_bit(cluster, tmp_path):
+    for name in ("here", "there"):
+        make_fakes(tmp_path / name, 12, seeds=(1,))
+    assert not driver(tmp_path / "here").run().failed
+    assert not on_ray(tmp_path / "there").run().failed
+    assert scores(tmp_path / "there") == scores(tmp_path / "here") and len(scores(tmp_path / "here")) == 12
+    for folder in (tmp_path / "there" / "submissions").glob("*/runs/*/seed_1"):
+        twin = tmp_path / "here" / folder.relative_to(tmp_path / "there")
+        assert (folder / "model.golf").read_bytes() == (twin / "model.golf").read_bytes()
+
+
+def scripts_at_work():
+    """The processes of scripts that nodes are running."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and "golf-trial-" in str((entry / "cwd").readlink()):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def parent_of(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def at_work_within(seconds):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := scripts_at_work():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("no script came to work")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_worker_that_is_killed_costs_one_attempt(cluster, tmp_path, monkeypatch):
+    make_fakes(tmp_path, 3, seeds=(1,), steps=60)
+    monkeypatch.setenv("FAKE_STEP_SECONDS", "0.05")
+    heard = Heard()
+    driving = threading.Thread(target=lambda: on_ray(tmp_path, view=heard).run())
+    driving.start()
+    os.kill(parent_of(at_work_within(60)[0]), signal.SIGKILL)
+    driving.join(120)
+    assert any("trying once more" in line for line in heard.lines), heard.lines
+    assert len(scores(tmp_path)) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_node_that_goes_costs_one_attempt(cluster, tmp_path, monkeypatch):
+    make_fakes(tmp_path, 3, seeds=(1,), steps=60)
+    monkeypatch.setenv("FAKE_STEP_SECONDS", "0.05")
+    third = cluster.add_node(num_cpus=1)
+    heard = Heard()
+    driving = threading.Thread(target=lambda: driver(tmp_path, starter=ray_engine.RayScript, width=3, view=heard).run())
+    driving.start()
+    until = time.monotonic() + 60
+    while len(scripts_at_work()) < 3 and time.monotonic() < until:
+        time.sleep(0.05)
+    cluster.remove_node(third, allow_graceful=False)
+    driving.join(180)
+    assert len(scores(tmp_path)) == 3 and any("trying once more" in line for line in heard.lines), heard.lines
+
+
+def test_more_processes_than_the_cluster_has_are_refused(cluster):
+    from golf.errors import GolfError
+
+    with pytest.raises(GolfError, match="asks for 8 CPUs"):
+        ray_engine.refuse_too_large(ray.cluster_resources(), {"num_cpus": 8})
