@@ -19,6 +19,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
 from study_fakes import driver, make_ablation, make_fakes  # noqa: E402
 
+from golf.run.status import row_of  # noqa: E402
+from golf.run.status import standings as every  # noqa: E402
 from golf.run.store import open_store  # noqa: E402
 from golf.study.ablation import table_of  # noqa: E402
 from golf.study.page import page  # noqa: E402
@@ -47,8 +49,12 @@ def overhead(root: Path, count: int, parallel: int) -> None:
     wall, used = time.perf_counter() - wall, cpu() - used
     with open_store(root) as store:
         own = [run.result["train_seconds"] for run in store.runs(state="finished") if run.result]
-    print(f"trials                     {count}, {parallel} at a time, {len(outcome.failed)} failed, {len(own)} finished")
-    print(f"seconds a trial            {wall / count * parallel:.3f} of the wall for each of {parallel}, {used / count:.3f} of a processor, its script's Python with it")
+    print(
+        f"trials                     {count}, {parallel} at a time, {len(outcome.failed)} failed, {len(own)} finished"
+    )
+    print(
+        f"seconds a trial            {wall / count * parallel:.3f} of the wall for each of {parallel}, {used / count:.3f} of a processor, its script's Python with it"
+    )
     print(f"store                      {(root / '.golf' / 'golf.db').stat().st_size / count / 1000:.2f} kB a trial")
     begun = time.perf_counter()
     found = standings(study, root)
@@ -72,9 +78,6 @@ def large_store(root: Path, count: int) -> None:
     with open_store(root) as store:
         assert len(store.runs()) == count
     print(f"{count} runs read           {cpu() - begun:.3f} s of a processor")
-    from golf.run.status import row_of
-    from golf.run.status import standings as every
-
     begun = cpu()
     rows = [row_of(one) for one in every(root)]
     print(f"golf status, {len(rows)} rows     {cpu() - begun:.3f} s of a processor, without the start of Python")
@@ -85,7 +88,9 @@ def planted(top: Path, repetitions: int, seeds: int, parallel: int) -> None:
     found = wrong = floor = 0
     for number in range(repetitions):
         root = top / str(number)
-        study = make_ablation(root, 11, tuple(range(1 + 1000 * number, 1 + 1000 * number + seeds)), noise=1e-3, effect=2e-3)
+        study = make_ablation(
+            root, 11, tuple(range(1 + 1000 * number, 1 + 1000 * number + seeds)), noise=1e-3, effect=2e-3
+        )
         driver(root, name="why", parallel=parallel).run()
         table = table_of(load(root, study.name), root, None)
         real = {row.trial for row in table.rows if row.verdict == "real"}

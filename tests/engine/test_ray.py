@@ -1,7 +1,9 @@
 """The Ray engine on a two-node cluster of this machine: the results of the local engine; a killed worker and a node that goes cost one attempt."""
 
 import os
+import random
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -114,6 +116,23 @@ def test_a_node_that_goes_costs_one_attempt(cluster, tmp_path, monkeypatch):
     cluster.remove_node(third, allow_graceful=False)
     driving.join(180)
     assert len(scores(tmp_path)) == 3 and any("trying once more" in line for line in heard.lines), heard.lines
+
+
+@pytest.mark.parametrize("point", ["row", "noted", "trained", "finishing", "finished"])
+def test_a_driver_that_was_killed_goes_on_and_every_trial_finishes_once(cluster, tmp_path, monkeypatch, point):
+    seed = random.randrange(1 << 30)
+    count = 1 + random.Random(seed).randrange(3)
+    print(f"{point}: seed {seed}, at passing {count}")
+    make_fakes(tmp_path / "here", 4, seeds=(1,))
+    driver(tmp_path / "here").run()
+    make_fakes(tmp_path / "there", 4, seeds=(1,))
+    env = {**os.environ, "RAY_ADDRESS": cluster.address}
+    command = [sys.executable, str(HELPERS / "study_fakes.py"), str(tmp_path / "there"), point, str(count)]
+    assert subprocess.run(command, env=env, check=False, timeout=90, capture_output=True).returncode == -9
+    assert not on_ray(tmp_path / "there").run().failed
+    assert scores(tmp_path / "there") == scores(tmp_path / "here")
+    with open_store(tmp_path / "there") as store:
+        assert len(store.runs(state="finished")) == 4
 
 
 def test_more_processes_than_the_cluster_has_are_refused(cluster):

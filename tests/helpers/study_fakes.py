@@ -103,7 +103,7 @@ def driver(root: Path, *, name="fake", view=None, parallel=1, budget=None, **mor
 
 
 def main() -> None:
-    """Run the study `fake` of the project argv[1]; argv[2]: the session's point at whose argv[3]-th passing the driver is killed."""
+    """Run the study `fake` of the project argv[1], on the cluster at RAY_ADDRESS if there is one; argv[2]: the session's point at whose argv[3]-th passing the driver is killed."""
     import os
     import signal
 
@@ -115,7 +115,12 @@ def main() -> None:
             if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    driver(root, at=at).run()
+    more = {}
+    if "RAY_ADDRESS" in os.environ:
+        from golf.engine.ray_engine import RayScript
+
+        more = {"starter": RayScript, "width": 2}
+    driver(root, at=at, **more).run()
 
 
 if __name__ == "__main__":

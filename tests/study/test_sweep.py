@@ -1,6 +1,8 @@
 """`golf sweep`: trials of real recipes are composed or refused as a whole; its runs are the fake's."""
 
 import json
+import sys
+import types
 
 import pytest
 from study_fakes import fake_script, planner
@@ -128,8 +130,29 @@ def test_an_axis_takes_techniques_in_and_out_and_starts_from_recipes(golf):
         ("sweep baseline --over num_layers=2,3 --dollars 5", "price"),
         ("sweep nothing_there --over num_layers=2,3", "nothing_there"),
         ("sweep baseline --over num_layers=2,2", "twice"),
+        ("sweep baseline --over num_layers=2,3 --engine slurm", "no engine `slurm`"),
+        ("audit . --engine slurm", "no record folder"),
     ],
 )
 def test_bad_input_is_one_sentence(golf, line, said):
     code, _, err = golf(line)
     assert code in (2, 10) and said in err and "Traceback" not in err
+
+
+def test_an_engine_that_is_not_installed_is_said(golf, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, err = golf("sweep baseline --over num_layers=2,3 --engine ray --name lr")
+    assert code == 10 and "which is not installed" in err and "--engine local" in err
+    assert not list((golf.root / "submissions").iterdir())
+
+
+def test_no_cluster_at_the_address_is_said(golf, monkeypatch):
+    ray = types.SimpleNamespace(is_initialized=lambda: False, init=_refused)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    code, _, err = golf("sweep baseline --over num_layers=2,3 --engine ray --name lr")
+    assert code == 10 and "no Ray cluster at 127.0.0.1:1" in err and "ray start --head" in err
+
+
+def _refused(**options):
+    raise ConnectionError("could not connect")
