@@ -30,6 +30,7 @@ OWN_NAMES = (
     "VIRTUAL_ENV",
     "HOSTNAME",
 )
+_CONNECTING = threading.Lock()  # the first scripts of a study start in several threads
 LOST = -9  # exit code of a script whose worker or node is gone
 
 
@@ -39,19 +40,20 @@ def connect() -> Any:
         import ray
     except ImportError as fault:
         raise GolfError("`--engine ray` needs Ray, which is not installed", "`pip install 'parameter-golf[fleet]'`, or `--engine local`", Exit.REFUSED) from fault  # fmt: skip
-    if not ray.is_initialized():
-        address = os.environ.get("RAY_ADDRESS")
-        try:
-            ray.init(
-                address=address,
-                include_dashboard=None if address else False,
-                log_to_driver=False,
-                logging_level="ERROR",
-            )
-        except (ConnectionError, RuntimeError, ValueError, OSError) as fault:
-            said = str(fault).strip().splitlines()
-            raise GolfError(f"no Ray cluster at {address or 'this machine'}: {said[0] if said else fault!r}",
-                            "start one: `ray start --head`; or unset RAY_ADDRESS for one of this machine alone", Exit.REFUSED) from fault  # fmt: skip
+    with _CONNECTING:
+        if not ray.is_initialized():
+            address = os.environ.get("RAY_ADDRESS")
+            try:
+                ray.init(
+                    address=address,
+                    include_dashboard=None if address else False,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                )
+            except (ConnectionError, RuntimeError, ValueError, OSError) as fault:
+                said = str(fault).strip().splitlines()
+                raise GolfError(f"no Ray cluster at {address or 'this machine'}: {said[0] if said else fault!r}",
+                                "start one: `ray start --head`; or unset RAY_ADDRESS for one of this machine alone", Exit.REFUSED) from fault  # fmt: skip
     return ray
 
 
