@@ -61,6 +61,7 @@ def ablate(
     """
     from golf.cli.output import talk
     from golf.cli.pages.study import run_study, show_ablation, tell_plan
+    from golf.errors import GolfError
     from golf.project import find_root
     from golf.run.plan import Wishes
     from golf.study.ablation import Wanted, find_ablation
@@ -79,6 +80,10 @@ def ablate(
     if dry_run:
         tell_plan(study, asked, json=json, md=md)
         return
+    if show and not begun:
+        raise GolfError(
+            f"the study {study.name} was not begun", "leave out `--show` to run it; `--name` names one that was"
+        )
     outcome = Outcome() if show else run_study(study, begun, asked, root, engine, parallel)
     code = show_ablation(study, outcome, asked, root, json=json, md=md)
     if code:

@@ -70,6 +70,7 @@ def sweep(
     Exit codes: 6 a trial has no result, 10 refused before start: trials that cannot compose are all listed.
     """
     from golf.cli.pages.study import run_study, show_sweep, tell_plan
+    from golf.errors import GolfError
     from golf.project import find_root
     from golf.run.plan import Wishes
     from golf.study.drive import Budget, Outcome
@@ -94,6 +95,10 @@ def sweep(
     if dry_run:
         tell_plan(study, asked, json=json, md=md)
         return
+    if show and not begun:
+        raise GolfError(
+            f"the study {study.name} was not begun", "leave out `--show` to run it; `--name` names one that was"
+        )
     outcome = Outcome() if show else run_study(study, begun, asked, root, engine, parallel)
     code = show_sweep(study, outcome, asked, root, json=json, md=md)
     if code:

@@ -125,6 +125,7 @@ def test_an_axis_takes_techniques_in_and_out_and_starts_from_recipes(golf):
     [
         ("sweep baseline --over nope=1,2", "neither a knob"),
         ("sweep baseline", "nothing to vary"),
+        ("sweep baseline --over num_layers=2,3 --show", "was not begun"),
         ("sweep --name nothing --resume", "no study is called `nothing`"),
         ("sweep baseline --over num_layers=2,3 --name a/b", "no name for a study"),
         ("sweep baseline --over num_layers=2,3 --dollars 5", "price"),
