@@ -132,7 +132,8 @@ def show_ablation(study: Study, outcome: Outcome, asked: Asked, root: Path, *, j
     else:
         base = table.base.bpb
         spread = "" if base is None or base.sd is None else f" ± {base.sd:.5f}"
-        mean = "unknown" if base is None else f"{base.mean:.5f}{spread} (n={base.n})"
+        together = ", those of the A/A pairs among them" if table.floor else ""
+        mean = "unknown" if base is None else f"{base.mean:.5f}{spread} (n={base.n}{together})"
         print_lines([f"{study.base} on seeds {', '.join(map(str, study.seeds))}: BPB {mean}", ""])
         print_table(None, ABLATION_COLUMNS, ablation_rows(table), right=ABLATION_RIGHT, md=md)
         if table.least is not None:
