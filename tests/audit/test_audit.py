@@ -52,7 +52,7 @@ def test_the_rows_are_those_of_verify_whatever_the_number_of_processes(golf, rec
     assert rows[0]["claim"] == 1.1 and rows[0]["broken"] and rows[2]["logs"]["n"] == 3
     code, out, _ = golf(f"audit {records} --json --processes 2 --name again")
     assert stripped(json.loads(out)["rows"]) == stripped(rows[:2])
-    assert "Claims against logs" in (golf.root / "audits" / "again" / "index.html").read_text()
+    assert "Claims against logs" in (golf.root / "audits" / "all" / "index.html").read_text()
 
 
 def test_what_was_judged_is_kept_and_judged_anew_where_it_changed(golf, records, monkeypatch):
