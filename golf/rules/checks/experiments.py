@@ -75,6 +75,13 @@ def cleared(subject: Subject, trial: Trial) -> Iterable[Result]:
         yield from _innocent(trial)
 
 
+@of_trial
+def stream_order(subject: Subject, trial: Trial) -> Iterable[Result]:
+    """R47: in any other order than the text's own, neither the last token's prices sum to one nor does more text only add."""
+    if trial.proven and not trial.own_text:
+        yield Result(State.CLEAN, "E5 and E6 hold, as they do for a text that is priced in its own order", weak=True)
+
+
 def _innocent(trial: Trial) -> Iterable[Result]:
     if trial.proven and trial.kraft is not None:
         cuts = ", ".join(map(str, trial.kraft.cuts))
