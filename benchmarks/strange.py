@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
-from strange import judge_strange  # noqa: E402
+from strange_folders import judge_strange
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from strange import judge_strange
+from strange_folders import judge_strange
 
 FOLDERS = int(os.environ.get("GOLF_STRANGE_FOLDERS", "40"))  # thousands: benchmarks/strange.py
 
