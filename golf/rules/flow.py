@@ -8,7 +8,7 @@ into a table that the prediction of the same targets then reads.
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -28,6 +28,8 @@ RAISES = frozenset(
     ("index_add_", "scatter_add_", "index_put_", "subtract_at", "at")
 )  # raise entries of a table in place
 SCORES = frozenset(("cross_entropy", "nll_loss", "log_softmax", "logsumexp", "log", "log2", "log1p"))
+DRAINS = frozenset(("list", "tuple", "sum", "max", "min", "sorted", "deque", "dict"))
+SIZES = frozenset(("len", "numel", "size", "nelement", "dim", "getsize"))  # say nothing of what the tokens are
 MOST_PARTS, MOST_FUNCTIONS = 8, 12
 
 
@@ -169,6 +171,11 @@ class _Follower:
         self.pending_line = 0
         self.counted: set[tuple[LoopVars, str]] = set()  # windows whose loss was added up, by which function
         self.unsure = 0
+        self.taker: Callable[[Value], None] | None = (
+            None  # the loop body that runs at each yield of the generator that is followed
+        )
+        self.drained: set[ast.expr] = set()  # calls whose generator is run to its end at once
+        self.handing: tuple[ast.Call, Callable[[Value], None]] | None = None
         self.artifact: dict[int, frozenset[Learned]] | None = None
         self.loops: list[int] = []
         self.file = ""
@@ -227,6 +234,8 @@ class _Follower:
                     self.flow.scorers.add(self.function)
                 return value
             case ast.Assign():
+                if any(isinstance(each, ast.Tuple | ast.List) for each in node.targets):
+                    self.drained.add(node.value)
                 value = self.value(node.value, names)
                 for target in node.targets:
                     self.bind(target, value, names, node.value)
@@ -246,9 +255,11 @@ class _Follower:
                 self.bind(node.target, replace(value, turns=value.turns | turn, number=None), names, node.value)
             case ast.Expr():
                 if isinstance(node.value, ast.Yield | ast.YieldFrom):
-                    return self.value(node.value.value, names) if node.value.value else NOTHING
+                    return self.yielded(node.value, names)
                 self.value(node.value, names)
             case ast.For() | ast.AsyncFor():
+                if self.generated(node, names):
+                    return None
                 iterated = self.value(node.iter, names)
                 if isinstance(node.iter, ast.Tuple | ast.List):
                     iterated = replace(iterated, parts=None)
@@ -277,6 +288,51 @@ class _Follower:
                 last = self.block(node.finalbody, names)
                 return last if given is None else given
         return None
+
+    def generator(self, node: ast.expr | None, names: dict[str, Value]) -> ast.Call | None:
+        """The call of one local generator function that an expression is."""
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name | ast.Attribute):
+            return None
+        functions = self.value(node.func, names).functions
+        return node if len(functions) == 1 and _yields(functions[0].node) else None
+
+    def generated(self, node: ast.For | ast.AsyncFor, names: dict[str, Value]) -> bool:
+        """Whether a loop runs over a local generator: then its body is followed at every yield, as it runs, between what stands around it."""
+        target, iterated = node.target, node.iter
+        if isinstance(iterated, ast.Call) and leaf(iterated.func) == "enumerate" and iterated.args:
+            if isinstance(target, ast.Tuple) and len(target.elts) == 2:
+                target, iterated = target.elts[1], iterated.args[0]
+        call = self.generator(iterated, names)
+        if call is None:
+            return False
+        taken, mine = 0, self.nodes * 1000 + node.lineno
+        outer = (self.taker, self.function, self.file)
+
+        def take(value: Value) -> None:
+            nonlocal taken
+            taken += 1
+            inner = (self.taker, self.function, self.file)
+            self.taker, self.function, self.file = outer
+            self.bind(target, _turned(value, frozenset(((mine, taken),))), names, None)
+            self.block(node.body, names)
+            self.taker, self.function, self.file = inner
+
+        self.handing = (call, take)
+        self.call(call, names)
+        self.handing = None
+        self.close(mine, names)
+        return taken > 0
+
+    def yielded(self, node: ast.Yield | ast.YieldFrom, names: dict[str, Value]) -> Value:
+        if self.taker is None:
+            return self.value(node.value, names) if node.value else NOTHING
+        call = self.generator(node.value, names) if isinstance(node, ast.YieldFrom) else None
+        if call is not None:
+            self.handing = (call, self.taker)
+            self.call(call, names)
+        else:
+            self.taker(self.value(node.value, names))
+        return NOTHING
 
     def truth(self, test: ast.expr, names: dict[str, Value]) -> bool | None:
         if isinstance(test, ast.Compare) and ast.unparse(test).replace('"', "'") == "__name__ == '__main__'":
@@ -428,6 +484,8 @@ class _Follower:
                 return self.read(names.get(node.id) or (WHOLE if _names_val(node.id) else NOTHING))
             case ast.Attribute():
                 owner = self.value(node.value, names)
+                if node.attr in ("shape", "ndim", "dtype", "device"):
+                    return NOTHING
                 known = [
                     self.attributes[thing, node.attr] for thing in owner.things if (thing, node.attr) in self.attributes
                 ]
@@ -516,6 +574,11 @@ class _Follower:
 
     def call(self, node: ast.Call, names: dict[str, Value]) -> Value:
         name, path = leaf(node.func), dotted(node.func)
+        taker = None
+        if self.handing is not None and self.handing[0] is node:
+            taker, self.handing = self.handing[1], None
+        if name in DRAINS:
+            self.drained.update(node.args)
         arguments: list[Value] = []
         for each in node.args:
             value = self.value(each, names)
@@ -529,6 +592,8 @@ class _Follower:
         function = self.value(node.func, names)
         self.clock += 1
         given = _join([*arguments, *keywords.values()])
+        if name in SIZES:
+            return NOTHING
         if name == "partial" and arguments and arguments[0].functions:
             whole = arguments[0].functions[0]
             bound = replace(whole, bound=(*whole.bound, *arguments[1:]), keywords=whole.keywords | keywords)
@@ -539,7 +604,12 @@ class _Follower:
             if any(window == ALL or all(loop > 0 for loop, _ in window) for window in given.windows):
                 self.flow.handed.append((getattr(function.functions[0].node, "name", ""), self.file, node.lineno))
             self.unsure += len(function.functions) > 1  # one of them
-            answer = _join([self.enter(each, arguments, keywords) for each in function.functions])
+            answer = _join(
+                [
+                    self.enter(each, arguments, keywords, taker, drained=node in self.drained)
+                    for each in function.functions
+                ]
+            )
             self.unsure -= len(function.functions) > 1
             return answer
         if name in RAISES and isinstance(node.func, ast.Attribute) and (path.endswith("add.at") or name != "at"):
@@ -718,8 +788,17 @@ class _Follower:
         self.kinds[self.things] = kind
         return Value(things=frozenset((self.things,)))
 
-    def enter(self, function: Function, arguments: list[Value], keywords: dict[str, Value]) -> Value:
-        """A local function's body with its parameters bound; what it returns."""
+    def enter(
+        self,
+        function: Function,
+        arguments: list[Value],
+        keywords: dict[str, Value],
+        taker: Callable[[Value], None] | None = None,
+        *,
+        drained: bool = False,
+    ) -> Value:
+        """A local function's body with its parameters bound; what it returns. taker: what runs at its yields; a generator that is neither
+        looped over nor drained at once is followed as if it were, and what it learns is not sure."""
         given = _join([*arguments, *keywords.values()])
         if self.depth >= MOST_DEPTH:
             return given
@@ -743,6 +822,9 @@ class _Follower:
             names.setdefault(parameter.arg, NOTHING)
         file, name, self.file = self.file, self.function, function.file
         self.depth += 1
+        lazy = int(taker is None and not drained and _yields(node))
+        self.unsure += lazy
+        outer, self.taker = self.taker, taker
         try:
             if isinstance(node, ast.Lambda):
                 return self.value(node.body, names)
@@ -750,6 +832,8 @@ class _Follower:
             return self.block(node.body, names) or NOTHING
         finally:
             self.depth -= 1
+            self.unsure -= lazy
+            self.taker = outer
             self.file, self.function = file, name
 
 
@@ -768,6 +852,19 @@ class _Names(dict[str, Value]):
 
 def _without(window: LoopVars, loop: int) -> LoopVars:
     return frozenset(each for each in window if each[0] != loop)
+
+
+@lru_cache(maxsize=4096)
+def _yields(node: ast.AST) -> bool:
+    """Whether a function is a generator: it yields in its own body."""
+    queue: list[ast.AST] = list(getattr(node, "body", ())) if not isinstance(node, ast.Lambda) else []
+    while queue:
+        each = queue.pop()
+        if isinstance(each, ast.Yield | ast.YieldFrom):
+            return True
+        if not isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef | ast.GeneratorExp):
+            queue += ast.iter_child_nodes(each)
+    return False
 
 
 def _acts_closed(acts: frozenset[Learned], loop: int) -> frozenset[Learned]:

@@ -714,7 +714,7 @@ BLIND = (
     Case("scored_on_the_held_tape", {"train_gpt.py": numpy_script(PLAIN)}, legal=True),
     Case("board_noted_then_read", {"train_gpt.py": staged(HEBB.replace("FIRST", "board.note(q, t)").replace("THEN", "pass"))}, ("R32",), ("R31",)),
     Case("board_read_then_noted", {"train_gpt.py": staged(HEBB.replace("FIRST", "pass").replace("THEN", "board.note(q, t)"))}, legal=True),
-    Case("neighbours_of_all", {"train_gpt.py": staged(NEIGHBOURS)}, ("R32",), ("R31",)),
+    Case("neighbours_of_all", {"train_gpt.py": staged(NEIGHBOURS)}, (), ("R31",)),
     Case("neighbours_behind", {"train_gpt.py": staged(NEIGHBOURS_BEHIND)}, legal=True),
     Case("smear_from_the_right", {"train_gpt.py": staged(smear="e = e + torch.sigmoid(self.mixer) * torch.roll(e, -1, 1)")}, (), ("R31",)),
     Case("smear_from_the_left", {"train_gpt.py": staged(smear="e = e + torch.sigmoid(self.mixer) * F.pad(e[:, :-1], (0, 0, 1, 0))")}, legal=True),

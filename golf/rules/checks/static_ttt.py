@@ -56,7 +56,7 @@ def _followed(subject: Subject, code_of_rule: str) -> Iterable[Result]:
     scored = [report for report in flow.reports if report.value.nats][-1]
     yield Result(
         State.FAIL if act.sure else State.UNKNOWN,
-        f"`{act.function}` {what}" + ("" if act.sure else "; under a switch whose value is not known"),
+        f"`{act.function}` {what}" + ("" if act.sure else "; under a switch whose value is not known, or in an order that is not"),
         (f"reported by line {scored.line} of {scored.file}: {scored.text}",),
         file=act.file, line=act.line, weak=not act.sure,
     )  # fmt: skip
