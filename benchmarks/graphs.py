@@ -21,15 +21,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch._dynamo.utils import counters
+from torch._inductor import metrics
 from torch.utils._pytree import tree_flatten
 
-sys.path[:0] = [str(Path(__file__).resolve().parent / "gpu"), str(Path(__file__).resolve().parents[1] / "tests/helpers")]
+sys.path[:0] = [
+    str(Path(__file__).resolve().parent / "gpu"),
+    str(Path(__file__).resolve().parents[1] / "tests/helpers"),
+]
 
+from prepare import flops_per_token  # noqa: E402
 from worlds import data_of, execute, run_folder, tiny  # noqa: E402
 
 from golf.compose import compose  # noqa: E402
+from golf.data.factbook import load_documents  # noqa: E402
+from golf.data.shards import write_shard  # noqa: E402
+from golf.data.tokenizer import load_tokenizer, train_tokenizer  # noqa: E402
 from golf.recipe import Recipe, load_recipe, shipped_recipes  # noqa: E402
 
 COMPILED = re.compile(r"torch\.compile\(([^()]*)\) if env\.cuda else [\w.]+")
@@ -111,14 +120,13 @@ class Watch:
 
 
 def kernel_count() -> int:
-    from torch._inductor import metrics
-
+    """Kernels that inductor has written in this process; 0 with another backend."""
     return int(metrics.generated_kernel_count)
 
 
 def graphs_of(recipe: Recipe, folder: Path, monkeypatch: Any, data: Path, backend: str = "aot_eager") -> Graphs:
     """Run the recipe's script whole, compiled, in `folder`; what was compiled. GolfError or an assertion of the script's own is raised."""
-    text, found = COMPILED.subn(r"watch.compile(\1)", compose(recipe))
+    text, found = COMPILED.subn(r"graph_watch.compile(\1)", compose(recipe))
     assert found, "the script compiles nothing on a GPU"
     torch._dynamo.reset()
     counters.clear()
@@ -126,7 +134,7 @@ def graphs_of(recipe: Recipe, folder: Path, monkeypatch: Any, data: Path, backen
     with run_folder(folder, monkeypatch, data_of(recipe, data), (), seed=1):
         module = execute(text, folder / "train_gpt.py")
         names = vars(module)
-        names["watch"] = watch
+        names["graph_watch"] = watch
         if "warm_up" in names:
             names["warm_up"] = watch.around(names["warm_up"], "warm-up", "training")
         for name in ("validate", "score_average"):
@@ -139,14 +147,38 @@ def graphs_of(recipe: Recipe, folder: Path, monkeypatch: Any, data: Path, backen
     return watch.found
 
 
+def expected(values: Any, *, loop: bool) -> tuple[float, float]:
+    """(matrices, attention) FLOPs of a token's forward by the specification's sizes: projections, MLP and head; the whole square of scores.
+
+    Gates, hashed tables' projections and adapters are left out: that is what the count has more.
+    """
+    width, kv = values["model_dim"], values["model_dim"] // values["num_heads"] * values["num_kv_heads"]
+    layers = values["num_layers"]
+    if loop and "looped" in str(values["order"]):
+        layers += values["loop_extra"] * (values["loop_last"] - values["loop_first"] + 1)
+    hidden = int(values["mlp_mult"] * width)
+    block = 2 * width * width + 2 * width * kv + 2 * width * hidden
+    return 2.0 * (layers * block + width * values["vocab_size"]), 4.0 * layers * width * values["train_seq_len"]
+
+
+def flops_table(names: list[str]) -> None:
+    """A row a recipe, at full size, in millions a token: counted and expected."""
+    print(
+        "| recipe | loop | matrices counted | expected | ratio | attention counted | expected | ratio |\n|---|---|---|---|---|---|---|---|"
+    )
+    for name in names:
+        recipe = load_recipe(name)
+        for switch, found in flops_per_token(compose(recipe)).items():
+            row = [name, switch]
+            for counted, wanted in zip(
+                (found["mm"], found["attention"]), expected(recipe.values, loop=switch == "on"), strict=True
+            ):
+                row += [f"{counted / 1e6:.3f}", f"{wanted / 1e6:.3f}", f"{counted / wanted:.4f}"]
+            print("| " + " | ".join(row) + " |", flush=True)
+
+
 def main() -> None:
     """Print a table, a row a recipe."""
-    import pytest
-
-    from golf.data.factbook import load_documents
-    from golf.data.shards import write_shard
-    from golf.data.tokenizer import load_tokenizer, train_tokenizer
-
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--recipes", default=",".join(sorted(shipped_recipes())))
     parser.add_argument("--backend", default="aot_eager")
@@ -154,7 +186,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.table:
         return flops_table(args.recipes.split(","))
-    print("| recipe | graphs: warm-up, training, validation, evaluation | breaks | recompiled | calls | kernels | CPU s |\n|---|---|---|---|---|---|---|")
+    print(
+        "| recipe | graphs: warm-up, training, validation, evaluation | breaks | recompiled | calls | kernels | CPU s |\n|---|---|---|---|---|---|---|"
+    )
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch) / "data"
         data.mkdir()
@@ -172,7 +206,11 @@ def main() -> None:
                         "; ".join(found.late + found.again) or "0", str(found.calls), str(sum(found.kernels.values()) or "")]  # fmt: skip
             except Exception as fault:
                 said = [f"{type(fault).__name__}: {str(fault).strip().splitlines()[0][:120]}", "", "", "", ""]
-            print(f"| {name} | " + " | ".join(said) + f" | {time.process_time() - begun:.0f} |", file=sys.__stdout__, flush=True)
+            print(
+                f"| {name} | " + " | ".join(said) + f" | {time.process_time() - begun:.0f} |",
+                file=sys.__stdout__,
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
