@@ -15,10 +15,10 @@
 - LeakyReLU² (PR #549, @abaybektursun)
 - Parallel residuals: from some layer on, attention and MLP read the same input (GPT-J; PR #1412, Robby Sneiderman)
 - Shuffled sequences: windows of a rank's own shards in random order (PR #1394, Kevin Clark)
-- Gram Newton–Schulz (PR #1809, @PranavViswanath)
-- MuonEq-R: normalise every row of Muon's update before it is orthogonalised (PR #1285, @dexhunter)
 - Muon: momentum, then every matrix's update is replaced by the nearest orthogonal matrix (Keller Jordan, 2024)
 - Decoupled weight decay, with a rate of its own for matrices, tables and scalars
+- Gram Newton–Schulz (PR #1809, @PranavViswanath)
+- MuonEq-R: normalise every row of Muon's update before it is orthogonalised (PR #1285, @dexhunter)
 - Optimizers from tags: Muon for the matrices, Adam for tables and scalars
 - Gradient clipping: the norm of all gradients together is bounded
 - Warmdown over the last share of the training budget, down to a floor (PR #1218, Kevin Clark; the floor PR #1787,
@@ -50,6 +50,7 @@ Credits:
 - @PranavViswanath: the recipe pr1809
 """
 
+import copy
 import glob
 import importlib
 import json
@@ -164,6 +165,8 @@ class h:
     ttt_chunk_tokens = 32_768
     ttt_batch_seqs = 32  # sequences of eval_seq_len a step, over all ranks
     ttt_grad_clip = 1.0  # norm of all gradients together
+    # smear_input
+    bos_id = 1
 
 
 # What may differ between two runs of one submission: seed, paths, clocks, rank. The only reads of the environment.
@@ -647,6 +650,12 @@ class ShuffledSequences:
 # optimizer
 
 
+# Muon: momentum, then every matrix's update is replaced by the nearest orthogonal matrix (Keller Jordan, 2024).
+def bf16_product(a, b):
+    """a @ b in bf16, summed in fp32 and rounded once; PyTorch's own takes ten times as long on a CPU."""
+    return a @ b if a.is_cuda or a.dtype != torch.bfloat16 else (a.float() @ b.float()).bfloat16()
+
+
 # Gram Newton–Schulz: for long matrices iterate on the small Gram matrix instead of the matrix (PR #1809,
 # @PranavViswanath).
 #
@@ -682,32 +691,32 @@ def aol_scale(gram):
 
 def on_matrix(x, quintics):
     for i, (a, b, c) in enumerate(quintics):
-        gram = x @ x.T
+        gram = bf16_product(x, x.T)
         if i == 0:
             s = aol_scale(gram)
             x = s[:, None] * x
             gram = s[:, None] * gram * s[None, :]
-        x = a * x + (b * gram + (c * gram) @ gram) @ x
+        x = a * x + bf16_product(b * gram + bf16_product(c * gram, gram), x)
     return x
 
 
 def on_gram(x, quintics):
     identity = torch.eye(x.size(0), dtype=x.dtype, device=x.device)
-    gram, q = x @ x.T, identity
+    gram, q = bf16_product(x, x.T), identity
     for i, (a, b, c) in enumerate(quintics):
         if i == 2:
-            x = q @ x
-            gram = x @ x.T
+            x = bf16_product(q, x)
+            gram = bf16_product(x, x.T)
         if i == 0:
             s = aol_scale(gram)
             x = s[:, None] * x
             gram = s[:, None] * gram * s[None, :]
-        z = b * gram + c * (gram @ gram)
-        q = a * identity + z if i in (0, 2) else a * q + z @ q
+        z = b * gram + c * bf16_product(gram, gram)
+        q = a * identity + z if i in (0, 2) else a * q + bf16_product(z, q)
         if i + 1 < len(quintics) and i != 1:
-            y = z @ gram + a * gram
-            gram = z @ y + a * y
-    return q @ x
+            y = bf16_product(z, gram) + a * gram
+            gram = bf16_product(z, y) + a * y
+    return bf16_product(q, x)
 
 
 # MuonEq-R: normalise every row of Muon's update before it is orthogonalised (PR #1285, @dexhunter).
@@ -717,7 +726,6 @@ def row_norm(g):
     return g / g.norm(dim=-1, keepdim=True).clamp_min(1e-7)
 
 
-# Muon: momentum, then every matrix's update is replaced by the nearest orthogonal matrix (Keller Jordan, 2024).
 class Muon(torch.optim.Optimizer):
     """Rank r of `world_size` orthogonalises every world_size-th matrix; one all-reduce hands the updates to everybody."""
 
@@ -822,8 +830,12 @@ def momentum_warmup(clock):
 
 # Training: warm-up with restore, then steps until the clock or the step count says stop.
 def compiled(env, model):
-    """One graph for a GPU; on a CPU compiling costs more than it gives."""
-    return torch.compile(model, dynamic=False, fullgraph=True) if env.cuda else model
+    """One graph a shape for a GPU; on a CPU compiling costs more than it gives."""
+    if not env.cuda:
+        return model
+    # training, scoring and learning while scoring ask for more graphs of one forward than the usual 8
+    torch._dynamo.config.recompile_limit = 64
+    return torch.compile(model, dynamic=False, fullgraph=True)
 
 
 def ddp(env, model):
@@ -920,7 +932,8 @@ def score_average(env, log, model, stream):
 #
 # Dynamo cuts it there so that averaging overlaps with the backward; whole, it compiles once and fuses across the cuts.
 def ddp_one_graph(env, model):
-    torch._dynamo.config.optimize_ddp = False
+    if env.cuda:  # nothing is compiled on a CPU, where only loading the compiler would take seconds
+        torch._dynamo.config.optimize_ddp = False
     return ddp(env, model)
 
 
@@ -1750,6 +1763,29 @@ def export(env, log, model):
         dist.barrier()
 
 
+def rehearsal(env, stream):
+    """Random tokens that ask for the graphs of the stream: whole batches of windows and the same rest, long documents and short."""
+    drawn = copy.copy(stream)
+    period = max(h.val_batch_tokens // 8 // h.eval_seq_len, 1) * h.eval_seq_len * env.world_size
+    targets = min(period + len(stream.target_bytes) % period, len(stream.target_bytes))
+    drawn.tokens = torch.randint(h.vocab_size, (targets + 1,), generator=torch.Generator().manual_seed(0))
+    place = torch.arange(targets + 1) % (2 * h.eval_seq_len)
+    long, short = h.eval_seq_len + h.eval_seq_len // 4, h.eval_seq_len // 4
+    drawn.tokens[(place == 0) | (place >= long) & ((place - long) % max(short, 1) == 0)] = h.bos_id
+    drawn.target_bytes = torch.ones_like(stream.target_bytes[:targets])
+    return drawn
+
+
+def rehearse(env, log, scored, model, stream):
+    """Compile what the reports need before their clock starts, on random tokens: no validation token is read for it."""
+    since = time.perf_counter()
+    for report in (plain, sliding, ttt_sgd):
+        load_artifact("model.golf", model)
+        report(env, scored, rehearsal(env, stream))
+    env.synchronize()
+    log(f"eval:compile warmup done ({time.perf_counter() - since:.1f}s)")
+
+
 def evaluate(env, log, model):
     """Every report of the recipe, each on the weights that the artifact holds."""
     stream = Stream(env)
@@ -1757,6 +1793,8 @@ def evaluate(env, log, model):
         f"val_loader:shards pattern={os.path.join(env.data_path, 'fineweb_val_*.bin')} tokens:{len(stream.target_bytes)}"
     )
     scored = compiled(env, model)
+    if scored is not model:
+        rehearse(env, log, scored, model, stream)
     begun, reports = time.perf_counter(), []
     for report in (plain, sliding, ttt_sgd):
         env.synchronize()
