@@ -150,7 +150,7 @@ def graphs_of(recipe: Recipe, folder: Path, monkeypatch: Any, data: Path, backen
 def expected(values: Any, *, loop: bool) -> tuple[float, float]:
     """(matrices, attention) FLOPs of a token's forward by the specification's sizes: projections, MLP and head; the whole square of scores.
 
-    Gates, hashed tables' projections and adapters are left out: that is what the count has more.
+    Gates, recycled layers, hashed tables' projections and adapters are left out: that is what the count has more.
     """
     width, kv = values["model_dim"], values["model_dim"] // values["num_heads"] * values["num_kv_heads"]
     layers = values["num_layers"]

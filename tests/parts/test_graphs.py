@@ -17,6 +17,7 @@ VARIES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
 def test_loops_documents_and_test_time_training_compile_once(tmp_path, monkeypatch, tiny_data):
     recipe = changed(smoke_recipe(load_recipe("baseline")), VARIES)
