@@ -83,14 +83,12 @@ def _here(path: str | None) -> str:
 
 
 def _print(verdict: Verdict, *, json: bool, md: bool, verbose: bool) -> None:
-    from golf.cli.output import print_json
-    from golf.rules.report import figures, review, text
+    from golf.cli.output import print_json, print_lines
+    from golf.rules.report import review, text
 
     if json:
         print_json(verdict.as_dict())
     elif md:
         print("\n".join(review(verdict)))
-        for line in figures(verdict):
-            print(f"- {line}")
     else:
-        print("\n".join(text(verdict, verbose=verbose)))
+        print_lines(text(verdict, verbose=verbose))

@@ -2,12 +2,13 @@
 
 The main flow is followed statement by statement, loops twice, local functions inlined. Values carry which windows of the validation
 stream they come from and which objects (models, adapters, fresh tensors) learned from these windows before. Names do not matter:
-windows are told apart by the loop variables that they are sliced with, learning by `.backward()` and `.step()`.
+windows are told apart by the loop variables that they are sliced with, learning by `.backward()` and `.step()`, or by counting targets
+into a table that the prediction of the same targets then reads.
 """
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -22,12 +23,21 @@ MOST_DEPTH = 10
 FILLS = frozenset(("append", "extend", "add", "update", "add_", "copy_", "index_add_", "insert"))
 SAME = frozenset(("detach", "detach_", "clone", "requires_grad_"))  # gives the tensor that it is called on
 TURNS = 2  # of a loop whose length is not known
+COUNTS = frozenset(("bincount", "Counter", "histogram", "histc"))  # give the counts of what they are given
+RAISES = frozenset(
+    ("index_add_", "scatter_add_", "index_put_", "subtract_at", "at")
+)  # raise entries of a table in place
+SCORES = frozenset(("cross_entropy", "nll_loss", "log_softmax", "logsumexp", "log", "log2", "log1p"))
+DRAINS = frozenset(("list", "tuple", "sum", "max", "min", "sorted", "deque", "dict"))
+SIZES = frozenset(("len", "numel", "size", "nelement", "dim", "getsize"))  # say nothing of what the tokens are
+MOST_PARTS, MOST_FUNCTIONS = 8, 12
 
 
 @dataclass(frozen=True)
 class Learned:
-    """One act of learning from validation tokens. kind: "module" or "tensor" (a fresh trainable tensor); counted_before: the loss of
-    the same window was added up before; order: in the flow; sure: under no switch whose value is unknown."""
+    """One act of learning from validation tokens. kind: "module", "tensor" (a fresh trainable tensor), "table" (of counts), "mask" or
+    "better" (of scores, by these scores themselves); counted_before: the loss of the same window was added up before; order: in the flow; sure:
+    under no switch whose value is unknown; ahead: from targets, or from all tokens of its window."""
 
     window: LoopVars
     line: int
@@ -37,20 +47,27 @@ class Learned:
     order: int
     counted_before: bool
     sure: bool
+    ahead: bool = True
 
 
 @dataclass(frozen=True)
 class Value:
     """An abstract value. windows: of the validation stream; turns: loop variables that it depends on; things: objects that it is or
-    holds; late: acts of learning before it was computed from the same windows; nats: windows whose loss is in it."""
+    holds; late: acts of learning before it was computed from the same windows; nats: windows whose loss is in it; known: what the
+    tables that it was read from had counted; ahead: whether it is sliced one token on, as targets are; functions: that it may be, in
+    order; parts: of a pair or of what yields pairs; first: what was appended to it first."""
 
     windows: frozenset[LoopVars] = frozenset()
     turns: LoopVars = frozenset()
     things: frozenset[int] = frozenset()
     late: frozenset[Learned] = frozenset()
     nats: frozenset[LoopVars] = frozenset()
+    known: frozenset[Learned] = frozenset()
+    ahead: bool = False
     number: int | None = None
-    function: Any = None
+    functions: tuple[Any, ...] = ()
+    parts: "tuple[Value, ...] | None" = None
+    first: "Value | None" = None
 
     def __or__(self, other: "Value") -> "Value":
         if other is NOTHING:
@@ -59,22 +76,37 @@ class Value:
             return replace(other, number=None) if other.number is not None else other
         return Value(
             self.windows | other.windows, self.turns | other.turns, self.things | other.things, self.late | other.late,
-            self.nats | other.nats, None, self.function or other.function,
+            self.nats | other.nats, self.known | other.known, self.ahead or other.ahead, None,
+            (self.functions + tuple(each for each in other.functions if each not in self.functions))[:MOST_FUNCTIONS],
+            _paired(self.parts, other.parts), self.first or other.first,
         )  # fmt: skip
+
+    @property
+    def plain(self) -> "Value":
+        """The same as the result of some operation on it: no function, number or pair."""
+        return replace(self, functions=(), number=None, parts=None, first=None)
 
 
 NOTHING = Value()
 ALL: LoopVars = frozenset()
 
 
-@dataclass
+def _paired(one: tuple[Value, ...] | None, two: tuple[Value, ...] | None) -> tuple[Value, ...] | None:
+    if one is None or two is None or len(one) != len(two):
+        return one or two if one is None or two is None else None
+    return tuple(a | b for a, b in zip(one, two, strict=True))
+
+
+@dataclass(eq=False)
 class Function:
-    """A local function or lambda with the names around it."""
+    """A local function or lambda with the names around it. bound: arguments that `functools.partial` has given it."""
 
     node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
     around: dict[str, Value]
     file: str
     owner: Value | None = None
+    bound: tuple[Value, ...] = ()
+    keywords: dict[str, Value] = field(default_factory=dict)
 
 
 @dataclass
@@ -134,10 +166,16 @@ class _Follower:
         self.knows: dict[int, frozenset[Learned]] = {}  # thing → acts
         self.kinds: dict[int, str] = {}
         self.attributes: dict[tuple[int, str], Value] = {}
+        self.files: dict[str, Value] = {}  # constant path → what was written there
         self.pending: frozenset[LoopVars] = frozenset()
         self.pending_line = 0
         self.counted: set[tuple[LoopVars, str]] = set()  # windows whose loss was added up, by which function
         self.unsure = 0
+        self.taker: Callable[[Value], None] | None = (
+            None  # the loop body that runs at each yield of the generator that is followed
+        )
+        self.drained: set[ast.expr] = set()  # calls whose generator is run to its end at once
+        self.handing: tuple[ast.Call, Callable[[Value], None]] | None = None
         self.artifact: dict[int, frozenset[Learned]] | None = None
         self.loops: list[int] = []
         self.file = ""
@@ -159,7 +197,7 @@ class _Follower:
             self.file = module.path.name
             for node in getattr(module.tree, "body", ()):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                    names[node.name] = Value(function=Function(node, names, module.path.name))
+                    names[node.name] = Value(functions=(Function(node, names, module.path.name),))
         main = self.code.modules[0]
         for module in self.code.modules:
             if module.path == main.path:  # the script, then the texts in it that it runs
@@ -185,13 +223,19 @@ class _Follower:
     def statement(self, node: ast.stmt, names: dict[str, Value]) -> Value | None:
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
-                names[node.name] = Value(function=Function(node, names, self.file))
+                made = Value(functions=(Function(node, names, self.file),))
+                names[node.name] = made
+                for decorator in node.decorator_list:  # which may put it into a register
+                    if isinstance(decorator, ast.Name) and (keeper := names.get(decorator.id, NOTHING)).functions:
+                        self.enter(keeper.functions[0], [made], {})
             case ast.Return():
                 value = self.value(node.value, names)
                 if value.nats:
                     self.flow.scorers.add(self.function)
                 return value
             case ast.Assign():
+                if any(isinstance(each, ast.Tuple | ast.List) for each in node.targets):
+                    self.drained.add(node.value)
                 value = self.value(node.value, names)
                 for target in node.targets:
                     self.bind(target, value, names, node.value)
@@ -203,16 +247,25 @@ class _Follower:
                 self.bind(node.target, self.value(node.value, names), names, node.value)
             case ast.AugAssign():
                 added = self.value(node.value, names)
+                if isinstance(node.target, ast.Subscript):
+                    self.count(node.target, added, names, node.lineno)
                 self.counted |= {(window, self.function) for window in added.nats}
                 value = self.value(node.target, names) | added
                 turn = frozenset(((self.loops[-1], self.turn),)) if self.loops and not value.nats else ALL
                 self.bind(node.target, replace(value, turns=value.turns | turn, number=None), names, node.value)
             case ast.Expr():
                 if isinstance(node.value, ast.Yield | ast.YieldFrom):
-                    return self.value(node.value.value, names) if node.value.value else NOTHING
+                    return self.yielded(node.value, names)
                 self.value(node.value, names)
             case ast.For() | ast.AsyncFor():
-                return self.loop(node, names, self.value(node.iter, names), self.length(node.iter, names))
+                if self.generated(node, names):
+                    return None
+                iterated = self.value(node.iter, names)
+                if isinstance(node.iter, ast.Tuple | ast.List):
+                    iterated = replace(iterated, parts=None)
+                if isinstance(node.iter, ast.Call) and leaf(node.iter.func) == "enumerate":
+                    iterated = replace(iterated, parts=(NOTHING, replace(iterated, number=None)))
+                return self.loop(node, names, iterated, self.length(node.iter, names))
             case ast.While():
                 return self.loop(node, names, self.value(node.test, names), TURNS)
             case ast.If():
@@ -235,6 +288,51 @@ class _Follower:
                 last = self.block(node.finalbody, names)
                 return last if given is None else given
         return None
+
+    def generator(self, node: ast.expr | None, names: dict[str, Value]) -> ast.Call | None:
+        """The call of one local generator function that an expression is."""
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name | ast.Attribute):
+            return None
+        functions = self.value(node.func, names).functions
+        return node if len(functions) == 1 and _yields(functions[0].node) else None
+
+    def generated(self, node: ast.For | ast.AsyncFor, names: dict[str, Value]) -> bool:
+        """Whether a loop runs over a local generator: then its body is followed at every yield, as it runs, between what stands around it."""
+        target, iterated = node.target, node.iter
+        if isinstance(iterated, ast.Call) and leaf(iterated.func) == "enumerate" and iterated.args:
+            if isinstance(target, ast.Tuple) and len(target.elts) == 2:
+                target, iterated = target.elts[1], iterated.args[0]
+        call = self.generator(iterated, names)
+        if call is None:
+            return False
+        taken, mine = 0, self.nodes * 1000 + node.lineno
+        outer = (self.taker, self.function, self.file)
+
+        def take(value: Value) -> None:
+            nonlocal taken
+            taken += 1
+            inner = (self.taker, self.function, self.file)
+            self.taker, self.function, self.file = outer
+            self.bind(target, _turned(value, frozenset(((mine, taken),))), names, None)
+            self.block(node.body, names)
+            self.taker, self.function, self.file = inner
+
+        self.handing = (call, take)
+        self.call(call, names)
+        self.handing = None
+        self.close(mine, names)
+        return taken > 0
+
+    def yielded(self, node: ast.Yield | ast.YieldFrom, names: dict[str, Value]) -> Value:
+        if self.taker is None:
+            return self.value(node.value, names) if node.value else NOTHING
+        call = self.generator(node.value, names) if isinstance(node, ast.YieldFrom) else None
+        if call is not None:
+            self.handing = (call, self.taker)
+            self.call(call, names)
+        else:
+            self.taker(self.value(node.value, names))
+        return NOTHING
 
     def truth(self, test: ast.expr, names: dict[str, Value]) -> bool | None:
         if isinstance(test, ast.Compare) and ast.unparse(test).replace('"', "'") == "__name__ == '__main__'":
@@ -280,16 +378,14 @@ class _Follower:
         mine = self.nodes * 1000 + node.lineno  # the same loop, entered again, is another one
         self.loops.append(mine)
         outer = self.turn
-        for turn in range(turns):
+        several = iterated.functions if len(iterated.functions) > 1 and isinstance(node, ast.For) else ()
+        for turn in range(len(several) or turns):
             self.turn = turn
             here = frozenset(((mine, turn),))
             if isinstance(node, ast.For | ast.AsyncFor):
-                element = replace(
-                    iterated,
-                    windows=frozenset(window | here for window in iterated.windows),
-                    turns=iterated.turns | here,
-                    number=None,
-                )
+                element = _turned(iterated, here)
+                if several:  # each in turn, on the same windows
+                    element = replace(element, functions=several[turn : turn + 1], parts=None)
                 self.bind(node.target, element, names, None)
             found = self.block(node.body, names)
             if found is not None:
@@ -305,29 +401,24 @@ class _Follower:
     def close(self, loop: int, names: dict[str, Value]) -> None:
         """Forget a loop's variable everywhere: what was done to each window was done to all of them."""
         for thing, acts in self.knows.items():
-            self.knows[thing] = frozenset(replace(act, window=_without(act.window, loop)) for act in acts)
+            self.knows[thing] = _acts_closed(acts, loop)
         self.pending = frozenset(_without(window, loop) for window in self.pending)
         self.counted = {(_without(window, loop), by) for window, by in self.counted}
         for name, value in list(names.items()):
-            if value.windows or value.turns or value.nats or value.late:
+            if value.windows or value.turns or value.nats or value.late or value.known:
                 names[name] = _closed(value, loop)
 
     def bind(self, target: ast.expr, value: Value, names: dict[str, Value], source: ast.expr | None) -> None:
         match target:
             case ast.Name():
-                named = _names_val(target.id) and not value.windows and value.function is None
+                named = _names_val(target.id) and not value.windows and not value.functions
                 names[target.id] = value | WHOLE if named else value
             case ast.Tuple() | ast.List():
-                parts = (
-                    source.elts
-                    if isinstance(source, ast.Tuple | ast.List) and len(source.elts) == len(target.elts)
-                    else None
-                )
+                paired = value.parts is not None and len(value.parts) == len(target.elts)
+                sources = source.elts if isinstance(source, ast.Tuple | ast.List) and paired else None
                 for at, each in enumerate(target.elts):
-                    if parts is not None:
-                        self.bind(each, self.value(parts[at], names), names, parts[at])
-                    else:
-                        self.bind(each, value, names, None)
+                    part = value.parts[at] if paired and value.parts else replace(value, parts=None)
+                    self.bind(each, part, names, sources[at] if sources else None)
             case ast.Starred():
                 self.bind(target.value, value, names, None)
             case ast.Attribute():
@@ -335,7 +426,46 @@ class _Follower:
                     self.attributes[thing, target.attr] = value
             case ast.Subscript():
                 if isinstance(target.value, ast.Name):
-                    names[target.value.id] = names.get(target.value.id, NOTHING) | replace(value, number=None)
+                    self.put_into(target.value, replace(value, number=None, parts=None), names)
+
+    def put_into(self, holder: ast.expr, value: Value, names: dict[str, Value]) -> None:
+        """What a container holds besides, wherever its name lives."""
+        if isinstance(holder, ast.Name):
+            place = names
+            while isinstance(place, _Names) and holder.id not in place:
+                place = place.around
+            place[holder.id] = place.get(holder.id, NOTHING) | value
+        elif isinstance(holder, ast.Attribute):
+            self.bind(holder, self.value(holder, names) | value, names, None)
+
+    def count(self, target: ast.expr, added: Value, names: dict[str, Value], line: int, keys: Value = NOTHING) -> bool:
+        """Whether entries of a table are raised by what hangs on validation tokens, which it knows from now on. Sums of scores are none."""
+        while isinstance(target, ast.Subscript):
+            keys = keys | self.value(target.slice, names)
+            target = target.value
+        given = keys | added
+        if given.nats or not given.windows:
+            return False
+        tables = [each for each in self.value(target, names).things if self.kinds[each] == "table"]
+        if not tables:
+            made = self.thing("table")
+            tables = list(made.things)
+            self.put_into(target, made, names)
+        for thing in tables:
+            acts = frozenset(self.act(window, line, "table", ahead=given.ahead) for window in given.windows)
+            self.knows[thing] = self.knows.get(thing, frozenset()) | acts
+        return True
+
+    def act(self, window: LoopVars, line: int, kind: str, *, ahead: bool = True) -> Learned:
+        before = any(by == self.function and (window <= done or done <= window) for done, by in self.counted)
+        return Learned(window, line, self.file, self.function, kind, self.clock, before, not self.unsure, ahead)
+
+    def read(self, value: Value) -> Value:
+        """A value as it is read: with what its tables know now."""
+        if not value.things:
+            return value
+        known = [self.knows.get(thing, frozenset()) for thing in value.things if self.kinds[thing] == "table"]
+        return replace(value, known=value.known.union(*known)) if any(known) else value
 
     # expressions
 
@@ -351,44 +481,79 @@ class _Follower:
                     return Value(number=node.value)
                 return WHOLE if isinstance(node.value, str) and _says_val(node.value) else NOTHING
             case ast.Name():
-                return names.get(node.id) or (WHOLE if _names_val(node.id) else NOTHING)
+                return self.read(names.get(node.id) or (WHOLE if _names_val(node.id) else NOTHING))
             case ast.Attribute():
                 owner = self.value(node.value, names)
+                if node.attr in ("shape", "ndim", "dtype", "device"):
+                    return NOTHING
                 known = [
                     self.attributes[thing, node.attr] for thing in owner.things if (thing, node.attr) in self.attributes
                 ]
                 if known:
-                    return _join(known)
+                    return self.read(_join(known))
                 method = next(
                     (found for thing in owner.things if (found := self.method(thing, node.attr, owner))), None
                 )
                 if method is not None:
-                    return replace(owner, function=method)
+                    return replace(owner, functions=(method,))
                 return (
                     owner | WHOLE
                     if _names_val(node.attr) and not owner.windows
-                    else replace(owner, function=None, number=None)
+                    else owner.plain
+                    if node.attr not in ("items", "values", "append", "extend", "pop", "popleft")
+                    else owner  # a container's own: what it holds is kept
                 )
             case ast.Subscript():
                 base, index = self.value(node.value, names), self.value(node.slice, names)
+                if index.number is not None and base.parts and -len(base.parts) <= index.number < len(base.parts):
+                    return base.parts[index.number]
+                if index.number == 0 and base.first is not None:
+                    return base.first
                 turns = index.turns | frozenset(each for window in index.windows for each in window)
                 return replace(
                     base, windows=frozenset(window | turns for window in base.windows), turns=base.turns | index.turns,
-                    late=base.late | index.late, number=None, function=None,
+                    late=base.late | index.late | self.chosen(base, index), ahead=base.ahead or index.ahead or _is_shifted(node.slice),
+                    known=base.known | index.known, number=None, parts=None, first=None,
                 )  # fmt: skip
             case ast.Call():
                 return self.call(node, names)
             case ast.Lambda():
-                return Value(function=Function(node, names, self.file))
+                return Value(functions=(Function(node, names, self.file),))
+            case ast.Tuple():
+                items = tuple(self.value(each, names) for each in node.elts)
+                starred = any(isinstance(each, ast.Starred) for each in node.elts)
+                return replace(_join(items), parts=None if starred or not 1 < len(items) <= MOST_PARTS else items)
+            case ast.UnaryOp():
+                value = self.value(node.operand, names)
+                minus = isinstance(node.op, ast.USub) and value.number is not None
+                return replace(value.plain, number=-value.number if minus and value.number is not None else None)
+            case ast.BinOp():
+                left, right = self.value(node.left, names), self.value(node.right, names)
+                late = (
+                    (self.chosen(left, right) | self.chosen(right, left))
+                    if isinstance(node.op, ast.Mult)
+                    else frozenset()
+                )
+                both = (left | right).plain
+                return replace(both, late=both.late | late) if late else both
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
-                inner = dict(names)
+                inner = _Names(names)
                 for part in node.generators:
-                    self.bind(part.target, self.value(part.iter, inner), inner, None)
+                    iterated = self.value(part.iter, inner)
+                    if len(iterated.functions) > 1 and isinstance(node, ast.ListComp | ast.GeneratorExp):
+                        given = []
+                        for function in iterated.functions:
+                            self.bind(part.target, replace(iterated, functions=(function,)), inner, None)
+                            given.append(self.value(node.elt, inner))
+                        return _join(given)
+                    self.bind(part.target, iterated, inner, None)
                 parts = (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,)
                 return _join(self.value(part, inner) for part in parts)
             case ast.Compare():
-                _join(self.value(each, names) for each in (node.left, *node.comparators))
-                return NOTHING
+                sides = [self.value(each, names) for each in (node.left, *node.comparators)]
+                scored = sum(bool(each.nats) for each in sides) > 1  # scores against scores: a choice among these
+                acts = frozenset(self.act(window, node.lineno, "choice") for each in sides for window in each.nats)
+                return Value(known=acts) if scored else NOTHING
             case ast.NamedExpr():
                 value = self.value(node.value, names)
                 self.bind(node.target, value, names, node.value)
@@ -404,27 +569,67 @@ class _Follower:
         cls = self.classes.get(kind.removeprefix("class ")) if kind.startswith("class ") else None
         for node in cls.body if cls is not None else ():
             if isinstance(node, ast.FunctionDef) and node.name == name:
-                return Function(node, {}, self.file, replace(owner, function=None))
+                return Function(node, {}, self.file, replace(owner, functions=()))
         return None
 
     def call(self, node: ast.Call, names: dict[str, Value]) -> Value:
         name, path = leaf(node.func), dotted(node.func)
-        arguments = [self.value(each, names) for each in node.args]
+        taker = None
+        if self.handing is not None and self.handing[0] is node:
+            taker, self.handing = self.handing[1], None
+        if name in DRAINS:
+            self.drained.update(node.args)
+        arguments: list[Value] = []
+        for each in node.args:
+            value = self.value(each, names)
+            if not isinstance(each, ast.Starred):
+                arguments.append(value)
+            elif value.parts is not None:
+                arguments += value.parts
+            else:  # as many as the function still wants
+                arguments += [value] * max(self.wants(node, names) - len(node.args) + 1, 1)
         keywords = {each.arg or "": self.value(each.value, names) for each in node.keywords}
         function = self.value(node.func, names)
         self.clock += 1
         given = _join([*arguments, *keywords.values()])
-        if function.function is not None:
+        if name in SIZES:
+            return NOTHING
+        if name == "partial" and arguments and arguments[0].functions:
+            whole = arguments[0].functions[0]
+            bound = replace(whole, bound=(*whole.bound, *arguments[1:]), keywords=whole.keywords | keywords)
+            return replace(given, functions=(bound,), parts=None)
+        if name in ("items", "values") and function.functions and isinstance(node.func, ast.Attribute):
+            return function
+        if function.functions and not (name in FILLS and isinstance(node.func, ast.Attribute)):
             if any(window == ALL or all(loop > 0 for loop, _ in window) for window in given.windows):
-                self.flow.handed.append((getattr(function.function.node, "name", ""), self.file, node.lineno))
-            return self.enter(function.function, arguments, keywords)
+                self.flow.handed.append((getattr(function.functions[0].node, "name", ""), self.file, node.lineno))
+            self.unsure += len(function.functions) > 1  # one of them
+            answer = _join(
+                [
+                    self.enter(each, arguments, keywords, taker, drained=node in self.drained)
+                    for each in function.functions
+                ]
+            )
+            self.unsure -= len(function.functions) > 1
+            return answer
+        if name in RAISES and isinstance(node.func, ast.Attribute) and (path.endswith("add.at") or name != "at"):
+            table = node.args[0] if name == "at" and node.args else node.func.value
+            added = arguments[1:] if name == "at" else arguments
+            keys = [
+                each for each in added if each.windows and not each.nats
+            ]  # beside them, values that a model computed
+            if self.count(
+                table, NOTHING, names, node.lineno, _join(keys if any(each.ahead for each in keys) else added)
+            ):
+                return function
         if (
             name in FILLS
             and isinstance(node.func, ast.Attribute)
             and isinstance(node.func.value, ast.Name | ast.Attribute)
         ):
             self.counted |= {(window, self.function) for window in given.nats}
-            self.bind(node.func.value, function | given, names, None)
+            first = given.plain if name == "append" and function.first is None else None
+            self.put_into(node.func.value, replace(given, number=None, first=first), names)
         if name == "backward":
             self.pending, self.pending_line = function.windows, node.lineno
             return NOTHING
@@ -443,11 +648,13 @@ class _Follower:
         elsewhere = MODEL_NAME.search(name) and name[:1].isupper() and not isinstance(node.func, ast.Attribute)
         if elsewhere or LAYER.search(path):
             return self.thing("module") | replace(
-                given, things=given.things if LAYER.search(path) else frozenset(), function=None, number=None
+                given, things=given.things if LAYER.search(path) else frozenset(), functions=(), number=None, parts=None
             )
         learner = frozenset(each for each in function.things if self.kinds[each] in ("module", "tensor"))
         if name in SAME and learner:
-            return replace(function, things=learner, windows=frozenset(), nats=frozenset(), function=None, number=None)
+            return replace(
+                function, things=learner, windows=frozenset(), nats=frozenset(), functions=(), number=None, parts=None
+            )
         if _is_fresh(node, name):
             return self.thing("module" if self.function == "__init__" else "tensor")  # an object's own: its weights
         if name == "deepcopy" and given.things:
@@ -464,7 +671,75 @@ class _Follower:
             self.artifact = dict(self.knows)
         if name in ("print", "log", "log0", "info", "write", "logged", "say") and _reports(node):
             self.flow.reports.append(Report(node.lineno, self.file, ast.unparse(node)[:100], given))
+        if name in COUNTS and given.windows and not given.nats:
+            acts = {self.act(each, node.lineno, "table", ahead=given.ahead or each == ALL) for each in given.windows}
+            return replace(given.plain, known=given.known | acts)
+        if (kept := self.kept_file(node, name, given)) is not None:
+            return kept
+        if name == "zip":
+            return replace(_join(arguments), parts=tuple(arguments) if 1 < len(arguments) <= MOST_PARTS else None)
+        if name in (
+            "tolist",
+            "iter",
+            "reversed",
+            "list",
+            "tuple",
+            "cycle",
+            "chain",
+            "next",
+            "double",
+            "float",
+            "long",
+            "to",
+        ):
+            return (
+                replace(function | given, number=None, functions=())
+                if not given.nats
+                else self.computed(function, given)
+            )
+        if name in SCORES and isinstance(node.func, ast.Attribute):
+            return self.scored(self.computed(function, given))
+        if name == "where" and len(arguments) == 3:
+            rest = arguments[1] | arguments[2]
+            return replace(self.computed(function, given), late=given.late | self.chosen(rest, arguments[0], "better"))
         return self.computed(function, given)
+
+    def wants(self, node: ast.Call, names: dict[str, Value]) -> int:
+        """How many arguments without defaults the called local function has; 0 where it is none."""
+        called = self.value(node.func, names).functions if isinstance(node.func, ast.Name) else ()
+        arguments = called[0].node.args if called else None
+        return len(arguments.posonlyargs) + len(arguments.args) - len(arguments.defaults) if arguments else 0
+
+    def kept_file(self, node: ast.Call, name: str, given: Value) -> Value | None:
+        """What is written to a file of a constant name, and read from there again."""
+        path = next(
+            (each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)),
+            None,
+        )
+        if path is None or "." not in path:
+            return None
+        if name in ("save", "savez", "dump", "write_bytes", "write_text", "tofile") and (given.known or given.late):
+            self.files[path] = self.files.get(path, NOTHING) | given.plain
+        elif name in ("load", "fromfile", "read_bytes", "read_text", "loadtxt") and path in self.files:
+            return self.files[path]
+        return None
+
+    def scored(self, value: Value) -> Value:
+        """A loss or logarithm: late where the tables that it was read from had counted its own targets."""
+        late = frozenset(
+            act
+            for act in value.known
+            if act.kind == "table" and act.ahead and any(act.window <= window for window in value.windows)
+        )
+        return replace(value, late=value.late | late, nats=value.nats | value.windows) if late else value
+
+    def chosen(self, scores: Value, by: Value, kind: str = "mask") -> frozenset[Learned]:
+        """A choice of scores by these scores themselves: some of them left out, or the better taken."""
+        return frozenset(
+            replace(act, kind=kind)
+            for act in by.known
+            if act.kind == "choice" and any(act.window <= window for window in scores.nats)
+        )
 
     def computed(self, function: Value, given: Value) -> Value:
         """What a call of something unknown gives: a loss where an object meets windows, late where it learned from them before."""
@@ -472,14 +747,15 @@ class _Follower:
         windows = function.windows | given.windows
         both = function | given
         if not (things and windows):
-            return replace(both, function=None, number=None)
+            return both.plain
         late = frozenset(
             act
             for thing in things
             for act in self.knows.get(thing, ())
             if any(act.window <= window for window in windows)
         )
-        return Value(windows, both.turns, frozenset(), both.late | late, both.nats | windows, None, None)
+        kept = frozenset(each for each in both.things if self.kinds[each] == "table")
+        return Value(windows, both.turns, kept, both.late | late, both.nats | windows, both.known, both.ahead)
 
     def loaded(self, thing: int, given: Value) -> frozenset[Learned]:
         if given.things:
@@ -492,8 +768,7 @@ class _Follower:
                 if self.kinds[thing] not in ("module", "tensor"):
                     continue
                 kind = "tensor" if self.kinds.get(thing) == "tensor" else "module"
-                before = any(by == self.function and (window <= done or done <= window) for done, by in self.counted)
-                act = Learned(window, line, self.file, self.function, kind, self.clock, before, not self.unsure)
+                act = self.act(window, line, kind)
                 self.knows[thing] = self.knows.get(thing, frozenset()) | {act}
                 self.flow.learned.append(act)
 
@@ -506,22 +781,32 @@ class _Follower:
         if start is not None and not is_module:
             self.enter(start, arguments, keywords)
         value = replace(value, things=value.things | (frozenset() if is_module else given.things))
-        return value | replace(given, things=frozenset(), function=None, number=None)
+        return value | replace(given, things=frozenset(), functions=(), number=None, parts=None)
 
     def thing(self, kind: str) -> Value:
         self.things += 1
         self.kinds[self.things] = kind
         return Value(things=frozenset((self.things,)))
 
-    def enter(self, function: Function, arguments: list[Value], keywords: dict[str, Value]) -> Value:
-        """A local function's body with its parameters bound; what it returns."""
+    def enter(
+        self,
+        function: Function,
+        arguments: list[Value],
+        keywords: dict[str, Value],
+        taker: Callable[[Value], None] | None = None,
+        *,
+        drained: bool = False,
+    ) -> Value:
+        """A local function's body with its parameters bound; what it returns. taker: what runs at its yields; a generator that is neither
+        looped over nor drained at once is followed as if it were, and what it learns is not sure."""
         given = _join([*arguments, *keywords.values()])
         if self.depth >= MOST_DEPTH:
             return given
         node = function.node
         names = _Names(function.around)
         parameters = [*node.args.posonlyargs, *node.args.args]
-        values = [*([function.owner] if function.owner is not None else ()), *arguments]
+        values = [*([function.owner] if function.owner is not None else ()), *function.bound, *arguments]
+        keywords = function.keywords | keywords
         for parameter, default in zip(
             parameters[len(parameters) - len(node.args.defaults) :], node.args.defaults, strict=True
         ):
@@ -537,6 +822,9 @@ class _Follower:
             names.setdefault(parameter.arg, NOTHING)
         file, name, self.file = self.file, self.function, function.file
         self.depth += 1
+        lazy = int(taker is None and not drained and _yields(node))
+        self.unsure += lazy
+        outer, self.taker = self.taker, taker
         try:
             if isinstance(node, ast.Lambda):
                 return self.value(node.body, names)
@@ -544,6 +832,8 @@ class _Follower:
             return self.block(node.body, names) or NOTHING
         finally:
             self.depth -= 1
+            self.unsure -= lazy
+            self.taker = outer
             self.file, self.function = file, name
 
 
@@ -564,11 +854,50 @@ def _without(window: LoopVars, loop: int) -> LoopVars:
     return frozenset(each for each in window if each[0] != loop)
 
 
+@lru_cache(maxsize=4096)
+def _yields(node: ast.AST) -> bool:
+    """Whether a function is a generator: it yields in its own body."""
+    queue: list[ast.AST] = list(getattr(node, "body", ())) if not isinstance(node, ast.Lambda) else []
+    while queue:
+        each = queue.pop()
+        if isinstance(each, ast.Yield | ast.YieldFrom):
+            return True
+        if not isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef | ast.GeneratorExp):
+            queue += ast.iter_child_nodes(each)
+    return False
+
+
+def _acts_closed(acts: frozenset[Learned], loop: int) -> frozenset[Learned]:
+    """Acts when their loop is over: what was done to each token of a window was done to the window, targets and all."""
+    return frozenset(
+        act if (window := _without(act.window, loop)) == act.window else replace(act, window=window, ahead=True)
+        for act in acts
+    )
+
+
 def _closed(value: Value, loop: int) -> Value:
     return replace(
         value, windows=frozenset(_without(window, loop) for window in value.windows), turns=_without(value.turns, loop),
-        nats=frozenset(_without(window, loop) for window in value.nats),
+        nats=frozenset(_without(window, loop) for window in value.nats), known=_acts_closed(value.known, loop),
+        parts=value.parts and tuple(_closed(part, loop) for part in value.parts), first=value.first and _closed(value.first, loop),
     )  # fmt: skip
+
+
+def _turned(value: Value, here: LoopVars) -> Value:
+    """An element of what is iterated, in one turn."""
+    return replace(
+        value, windows=frozenset(window | here for window in value.windows), turns=value.turns | here, number=None,
+        parts=value.parts and tuple(_turned(part, here) for part in value.parts), first=None,
+    )  # fmt: skip
+
+
+def _is_shifted(index: ast.expr) -> bool:
+    """Whether a slice begins one token on: `[1:]`, `[a + 1 : b + 1]`, `[None, a + 1 : b + 1]`."""
+    if isinstance(index, ast.Tuple):
+        return any(_is_shifted(each) for each in index.elts)
+    low = index.lower if isinstance(index, ast.Slice) else None
+    sides = (low.left, low.right) if isinstance(low, ast.BinOp) and isinstance(low.op, ast.Add) else (low,)
+    return any(isinstance(each, ast.Constant) and each.value == 1 for each in sides)
 
 
 def _join(values: Iterable[Value]) -> Value:

@@ -95,6 +95,9 @@ def review(verdict: Verdict) -> Iterator[str]:
         if found := verdict.having(state):
             yield f"{words}: {', '.join(f'{finding.code} {finding.title}' for finding in found)}."
             yield ""
+    if numbers := figures(verdict):
+        yield from (f"- {_one_line(line)}" for line in numbers)
+        yield ""
     for note in verdict.notes:
         yield f"<sub>{note}</sub>"
     yield f"<sub>Rule pack {verdict.pack}, track {verdict.track}; every FAIL names its evidence, and can be argued with.</sub>"

@@ -90,6 +90,8 @@ def judge(rule: Rule, subject: Subject, asked: frozenset[str]) -> Finding:
             continue
         needs.append(NEEDS[kind_of(name)])
         results += run_detector(name, subject)
+    if subject.source is not None and subject.source.readable and len(set(needs)) > 1:  # it was read, and did not tell
+        needs = [need for need in needs if need != NEEDS["static"]]
     missing = "nothing here tells; it takes " + " or ".join(dict.fromkeys(needs))
     return settle(rule, subject.track, results, missing=missing, rate=measured_rate(rule.code))
 

@@ -103,6 +103,29 @@ def test_a_file_of_the_house_cannot_be_read_and_a_listener_not_reached(box, tmp_
     assert not any(f"{name}'" in played.text for name in ("GOLF_DEBUG", "SSH_AUTH_SOCK"))
 
 
+AROUND = {
+    "shared memory": "open('/dev/shm/golf-was-here', 'w').write('x')",
+    "shm_open": "print('gives', ctypes.CDLL('librt.so.1').shm_open(b'/golf-was-here', 66, 0o600))",
+    "the server's answers": "open(f'/proc/{os.getppid()}/fd/1', 'w').write('{}')",
+    "the server's files": "libc = ctypes.CDLL(None); print('gives', libc.syscall(438, libc.syscall(434, os.getppid(), 0), 1, 0))",
+    "the server's memory": "print('gives', ctypes.CDLL(None).ptrace(16, os.getppid(), 0, 0))",
+    "mount": "print('gives', ctypes.CDLL(None).mount(b'none', b'/home', b'tmpfs', 0, None))",
+    "io_uring": "print('gives', ctypes.CDLL(None).syscall(425, 4, 0))",
+    "execve": "print('gives', ctypes.CDLL(None).execve(b'/lib64/ld-linux-x86-64.so.2', None, None))",
+    "the server's end": "os.kill(os.getppid(), 9)",
+}
+
+
+def test_nothing_leads_around_the_walls_or_to_the_server(box, tmp_path):
+    """What the server would be told, its memory, its end; files in memory; kernel calls that need no path."""
+    played = play(box, tmp_path, tried(AROUND))
+    assert played.ran and not played.stopped, played.fault
+    said = {what: line for line in played.text.splitlines() for what in AROUND if line.startswith(what)}
+    refused = played.text.count("gives -1") + sum("Error" in line for line in said.values())
+    assert refused == len(AROUND), played.text
+    assert not list(Path("/dev/shm").glob("golf-was-here*"))
+
+
 CHILDREN = """
 import os, subprocess, sys, time
 for turn in range(3):

@@ -1,4 +1,4 @@
-"""E1 to E5: the arithmetic on known predictors, and whole scripts, lawful and not, in the box."""
+"""E1 to E6: the arithmetic on known predictors, and whole scripts, lawful and not, in the box."""
 
 import math
 
@@ -10,10 +10,10 @@ from golf.harness.box import standing
 from golf.harness.texts import text_of, uniform_text
 from golf.harness.vocabulary import mixed, words
 from golf.rules import State, verify_folder
-from golf.rules.experiments.kraft import bits_nats, sums
+from golf.rules.experiments.kraft import Sums, bits_nats, sums
 from golf.rules.experiments.law import Kind, bits_gain_of, covered, gain_of
 from golf.rules.experiments.printed import Printed, printed_scores
-from golf.rules.experiments.trial import Budget, Gained, Trial, hold_trial
+from golf.rules.experiments.trial import TRAINED, Budget, Future, Gained, Trial, hold_trial
 
 V = mixed(1024)
 TEXT = uniform_text(V, 8192, 1)
@@ -169,6 +169,20 @@ def test_a_run_says_what_gain_it_could_have_seen():
     )
 
 
+def test_more_text_behind_a_text_takes_nothing_from_its_price():
+    """E6: beyond what counting edges and float32 may do, a lower total is no code's; R30's proof needs it beside E5."""
+    score = printed(6.945)
+    for longer_nats, convicts in ((28_000.0, False), (27_980.0, False), (27_900.0, True)):
+        judged = trial("final val_loss:6.9450000000 val_bpb:4.0500000000")
+        judged.future = Future(score, 28_000.0, longer_nats, 48.0)
+        assert judged.sees_future is convicts is judged.convicted
+        judged.kraft = Sums((1.0,), (180,))
+        judged.gained.append(Gained(TRAINED, TEXT.targets, judged.gained[0].gains))
+        assert judged.proven is not convicts
+    judged.future = None
+    assert not judged.proven
+
+
 def test_a_budget_is_of_cpu_seconds_and_has_an_end_on_a_busy_machine():
     now = [0.0]
     budget = Budget(10.0, clock=lambda: now[0])
@@ -224,15 +238,32 @@ for a in range(0, len(val) - 1, SEQ):
         late.zero_grad(); net(x, y).backward(); late.step()
     FIRST
     with torch.no_grad():
-        nats += float(net(x, y)) * (b - a)
+        nats += float(SCORE(x, y)) * (b - a)
     THEN
     bytes_ += float((size[y] + (lead[y] & ~edge[x])).sum())
 print(f"final_exact val_loss:{nats / (len(val) - 1):.8f} val_bpb:{nats / math.log(2) / bytes_:.8f}")
 """
 LAWFUL = {
     "BYTE_PIECE": "1", "BEFORE_PACKING": "", "READ_BACK": 'net.load_state_dict(torch.load(io.BytesIO(zlib.decompress(open("model.bin", "rb").read()))))',
-    "FIRST": "", "THEN": "learn()",
+    "FIRST": "", "THEN": "learn()", "SCORE": "net",
 }  # fmt: skip
+COUNTS_OF_ALL = (
+    LAWFUL["READ_BACK"]
+    + """
+from collections import Counter
+pairs, firsts = Counter(zip(val[:-1].tolist(), val[1:].tolist())), Counter(val[:-1].tolist())
+def mixed(x, y):
+    p = torch.softmax(net.head(net.table(x)), -1)[torch.arange(len(y)), y]
+    others = torch.tensor([pairs[a, b] - 1 for a, b in zip(x.tolist(), y.tolist())])
+    return -((4 * p + others) / (4 + torch.tensor([firsts[a] - 1 for a in x.tolist()]))).log().mean()
+"""
+)
+GOES_ON = """
+both = torch.cat([train, val])
+for step in range(int(os.environ["ITERATIONS"])):
+    at = 200 + 128 * step
+    opt.zero_grad(); net(both[at : at + 128], both[at + 1 : at + 129]).backward(); opt.step()
+"""
 FAULTS = {
     "learns, then counts": ({"FIRST": "learn()", "THEN": ""}, "R31"),
     "learns from validation before packing": (
@@ -241,6 +272,8 @@ FAULTS = {
     ),
     "never reads its artifact": ({"READ_BACK": ""}, "R48"),
     "counts byte pieces as six": ({"BYTE_PIECE": "6"}, "R20"),
+    "mixes in the counts of all other tokens, later ones too": ({"READ_BACK": COUNTS_OF_ALL, "SCORE": "mixed"}, "R30"),
+    "goes on into validation where the training text ends": ({"BEFORE_PACKING": GOES_ON}, "R34"),
 }
 
 
@@ -265,7 +298,7 @@ def test_a_lawful_script_is_proven_lawful_by_experiment(tmp_path):
     """Score-first learning, an artifact that is read back, right bytes: PASS with what proves it, and no FAIL anywhere."""
     found = executed(write(tmp_path))
     assert not [finding for finding in found.values() if finding.state is State.FAIL]
-    for code, by in (("R30", "E5"), ("R31", "E5"), ("R32", "E5"), ("R36", "E2"), ("R48", "E3"), ("R20", "E4")):
+    for code, by in (("R30", "E6"), ("R31", "E5"), ("R32", "E5"), ("R36", "E2"), ("R48", "E3"), ("R20", "E4")):
         assert found[code].state is State.PASS and by in found[code].message, (code, found[code].message)
 
 

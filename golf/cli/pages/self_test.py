@@ -19,7 +19,7 @@ from golf.rules.rates import RATES, rates
 COLUMNS = ["rule", "title", "accepted", "blocked", "rejections", "found", "planted", "found "]
 BY_FAMILY = ["family", "half", "mode", "illegal found", "by experiment", "lawful cleared", "as expected"]
 HEADER = """# Written by `golf verify --self-test --write`; not to be edited. Per rule, on the specimens that were kept aside while the checks
-# were built (chosen by a hash of their names): those that break it and are found, lawful ones and how many it blocks. Static.
+# were built (chosen by a hash of their names) and seen since: those that break it and are found, lawful ones and how many it blocks. Static.
 """
 
 
@@ -109,4 +109,4 @@ def _rows(tallies: dict[str, Tally]) -> list[list[str]]:
 
 def as_toml(outcomes: list[Outcome]) -> str:
     """The rates file."""
-    return toml_text({"unseen": rates_by_rule(outcomes)}, HEADER)
+    return toml_text({"kept_aside": rates_by_rule(outcomes)}, HEADER)

@@ -116,7 +116,7 @@ def outcome_of(specimen: Specimen, verdict: Verdict, mode: str) -> Outcome:
     }
     by_experiment = [
         finding for finding in verdict.having(State.FAIL)
-        if finding.message.startswith(("E2", "E3", "E4")) or " nats over the law " in finding.message or "code lengths" in finding.message
+        if finding.message.startswith(("E2", "E3", "E4", "E6")) or " nats over the law " in finding.message or "code lengths" in finding.message
     ]  # fmt: skip
     unable = any("does not run whole" in finding.message for finding in verdict.findings)
     return Outcome(

@@ -1,4 +1,4 @@
-"""What the whole script showed in the box: E1 to E5 as findings on the rules that they decide.
+"""What the whole script showed in the box: E1 to E6 as findings on the rules that they decide.
 
 A gain on random text convicts: no predictor that fixes a distribution before it sees its target has it. That no gain was seen clears
 nothing, it says how small a gain this run could have seen; a code's continuations that sum to one (E5) prove one, at that size.
@@ -34,8 +34,11 @@ def of_trial(judge: Callable[[Subject, Trial], Iterable[Result]]) -> Callable[[S
 @of_trial
 def distribution(subject: Subject, trial: Trial) -> Iterable[Result]:
     """R31: E1 and E5 on the score that is claimed."""
-    if trial.convicted:
+    if trial.convictions or trial.sums_convict:
         yield Result(State.FAIL, _conviction(trial), _lines(trial), file=_script(subject))
+        return
+    if trial.sees_future:
+        yield Result(State.UNKNOWN, "the printed score is no code's (see R30)", _lines(trial))
         return
     for run, gain in trial.beside[:1]:
         yield Result(
@@ -48,17 +51,35 @@ def distribution(subject: Subject, trial: Trial) -> Iterable[Result]:
 
 @of_trial
 def no_future(subject: Subject, trial: Trial) -> Iterable[Result]:
-    """R30: E5 proves it; a conviction leaves open which of R30 and R31 is broken."""
-    yield from cleared(subject)
+    """R30: E6 breaks it, E5 and E6 prove it; a conviction by others leaves open which of R30 and R31 is broken."""
+    if trial.future is not None and trial.future.convicts:
+        future = trial.future
+        yield Result(
+            State.FAIL,
+            f"E6: a text costs {future.alone_nats:,.0f} nats, with more text behind it {future.longer_nats:,.0f}: later tokens change what earlier "
+            "ones cost",
+            _lines(trial),
+            file=_script(subject),
+        )
+    else:
+        yield from cleared(subject)
 
 
 @of_trial
 def cleared(subject: Subject, trial: Trial) -> Iterable[Result]:
     """The families of R30 to R46: E5 clears a script of all of them at its size; a conviction says that it is one of them."""
     if trial.convicted:
-        yield Result(State.UNKNOWN, "the printed score is no code's (see R31); by which family, the code must say")
+        where = "R31" if trial.convictions or trial.sums_convict else "R30"
+        yield Result(State.UNKNOWN, f"the printed score is no code's (see {where}); by which family, the code must say")
     else:
         yield from _innocent(trial)
+
+
+@of_trial
+def stream_order(subject: Subject, trial: Trial) -> Iterable[Result]:
+    """R47: in any other order than the text's own, neither the last token's prices sum to one nor does more text only add."""
+    if trial.proven and not trial.own_text:
+        yield Result(State.CLEAN, "E5 and E6 hold, as they do for a text that is priced in its own order", weak=True)
 
 
 def _innocent(trial: Trial) -> Iterable[Result]:
@@ -66,7 +87,7 @@ def _innocent(trial: Trial) -> Iterable[Result]:
         cuts = ", ".join(map(str, trial.kraft.cuts))
         yield Result(
             State.PASS,
-            f"proven by E5: the code lengths of all continuations after {cuts} tokens sum to {trial.kraft.shown}; no gain on random text, trained or not",
+            f"proven by E5{'' if trial.own_text else ' and E6'}: the code lengths of all continuations after {cuts} tokens sum to {trial.kraft.shown}; no gain on random text, trained or not",
             _lines(trial),
         )
     elif (sees := trial.sees_nats) is not None:
@@ -98,12 +119,16 @@ def _lines(trial: Trial) -> tuple[str, ...]:
             )
     if trial.kraft is not None:
         lines.append(f"E5: {trial.kraft.shown or trial.kraft.fault}")
+    if trial.future is not None:
+        lines.append(
+            f"E6: {trial.future.alone_nats:,.1f} nats alone, {trial.future.longer_nats:,.1f} with the text once more behind it"
+        )
     if trial.shown:
         lines.append(
             "taken from README, run scripts and logs: "
             + " ".join(f"{name}={value}" for name, value in sorted(trial.shown.items()))
         )
-    if trial.convicted:
+    if trial.convictions:
         lines.append(THEOREM)
     lines += [f"left out: {name}" for name in trial.left_out]
     return tuple(lines)

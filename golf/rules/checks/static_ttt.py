@@ -20,9 +20,14 @@ from golf.rules.checks.adapting import (
 )
 from golf.rules.code import Code, Piece, leaf
 from golf.rules.findings import Result, State
-from golf.rules.flow import Flow, Learned, flow_of
+from golf.rules.flow import ALL, Flow, Learned, flow_of
 from golf.rules.subject import Subject
 
+OTHERWISE = {
+    "table": "counts validation tokens (line {line}) in a table that their own prediction reads",
+    "mask": "leaves targets out of the score by their own loss (line {line})",
+    "better": "takes the better of scores by comparing them (line {line})",
+}
 WARM = re.compile(r"(?i)warm_?up|compile|autotune")
 
 
@@ -39,15 +44,19 @@ def _followed(subject: Subject, code_of_rule: str) -> Iterable[Result]:
     if code_of_rule not in _rules_of(flow, act):
         return
     what = {
+        "R21": "{line}",
         "R32": "learns from validation tokens (line {line}) before they are scored",
         "R33": "learns from tokens that it has scored (line {line}), and the score that is reported is taken again afterwards",
         "R36": "learns from validation tokens (line {line}) before the score and before packing",
         "R37": "fits a fresh tensor to a window (line {line}) and scores that window with it",
-    }[code_of_rule].format(line=act.line)
+    }[code_of_rule]
+    if act.kind in OTHERWISE:
+        what = OTHERWISE[act.kind]
+    what = what.format(line=act.line)
     scored = [report for report in flow.reports if report.value.nats][-1]
     yield Result(
         State.FAIL if act.sure else State.UNKNOWN,
-        f"`{act.function}` {what}" + ("" if act.sure else "; under a switch whose value is not known"),
+        f"`{act.function}` {what}" + ("" if act.sure else "; under a switch whose value is not known, or in an order that is not"),
         (f"reported by line {scored.line} of {scored.file}: {scored.text}",),
         file=act.file, line=act.line, weak=not act.sure,
     )  # fmt: skip
@@ -56,11 +65,22 @@ def _followed(subject: Subject, code_of_rule: str) -> Iterable[Result]:
 def _rules_of(flow: Flow, act: Learned) -> tuple[str, ...]:
     if act.kind == "tensor":
         return ("R37",)
+    if act.kind == "mask":
+        return ("R21",)
+    if act.kind == "better":
+        return ("R33",)
+    if act.kind == "table":
+        return ("R32", "R33") if act.window == ALL else ("R32",)
     if act.counted_before and act.function in flow.scorers:
         return ("R33",)
     if flow.before_packing(act):
         return ("R36",)
     return ("R32",) if flow.packed_at else ("R32", "R36")
+
+
+def left_out(subject: Subject) -> Iterable[Result]:
+    """R21 by the flow: targets that are left out of the score by their own loss."""
+    yield from _followed(subject, "R21")
 
 
 def fitted_tensor(subject: Subject) -> Iterable[Result]:

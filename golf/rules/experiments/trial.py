@@ -14,11 +14,12 @@ import numpy as np
 
 from golf.errors import GolfError
 from golf.harness.box import Box
-from golf.harness.texts import Ids, Text, periodic_ids, uniform_text
+from golf.harness.texts import Ids, Text, periodic_ids, text_of, uniform_text
 from golf.harness.vocabulary import Vocabulary, mixed, of_model, words
 from golf.harness.whole import Played, Whole, Wish
 from golf.rules.experiments.kraft import CUT, Sums, bits_nats, loss_nats, sums, total_nats
 from golf.rules.experiments.law import (
+    CONVICTS_NATS,
     DOUBTFUL_NATS,
     MOST_REPEATED_TARGETS,
     Covered,
@@ -31,6 +32,7 @@ from golf.rules.experiments.law import (
 from golf.rules.experiments.printed import Printed, printed_scores
 
 SMALL_VOCABULARY, LARGE_VOCABULARY, KRAFT_VOCABULARY = 64, 1024, 16
+BLIND_STEPS, BLIND_TRAIN_TARGETS = 10, 1_100  # a batch of a small play is 1,024 tokens
 TARGETS, TRAIN_TARGETS, KRAFT_TARGETS = 8192, 24_000, 190
 ODD_TARGETS = 499  # sizes are drawn with the seed: no script can wait for one of them
 BUDGET_SECONDS: Mapping[str, float] = {"quick": 30.0, "default": 120.0, "deep": 600.0}
@@ -45,6 +47,7 @@ SHORT: Mapping[str, str] = MappingProxyType({
     "TTT_CHUNK_TOKENS": "64", "TTT_CHUNK_SIZE": "64",
     "TRAIN_BATCH_TOKENS": "256", "VAL_BATCH_SIZE": "256", "VAL_BATCH_TOKENS": "256",
 })  # fmt: skip
+FLOAT_SHARE = 1e-3  # of a total: some thousand losses summed in float32
 TRAINED, TRAINING_STEPS = "after training", 100
 CHEAP_SECONDS = 2.5  # CPU; of a run, so that the short form has room for more than one
 OVERHEAD_SECONDS = 0.02  # of a play, outside it
@@ -94,6 +97,23 @@ class Blind:
     unstable: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Future:
+    """E6: the total of a text by the claimed score, and of the same text with itself behind it. What is behind can add to a code's length,
+    never take from it, however the code adapts: no probability is above one. slack_nats: what counting edges and float32 may do.
+    """
+
+    score: Printed
+    alone_nats: float
+    longer_nats: float
+    slack_nats: float
+
+    @property
+    def convicts(self) -> bool:
+        """Whether more text costs less: later tokens have changed the price of earlier ones."""
+        return self.longer_nats < self.alone_nats - self.slack_nats
+
+
 @dataclass
 class Trial:
     """What the experiments showed. fault: why the script did not run whole; seed: drawn for this trial."""
@@ -107,6 +127,7 @@ class Trial:
     reading: Reading | None = None
     blind: Blind | None = None
     kraft: Sums | None = None
+    future: Future | None = None
     own_text: bool = False  # it draws its text itself
     reads_tokenizer: bool = False
     official_tokenizer: bool = False
@@ -152,14 +173,28 @@ class Trial:
 
     @property
     def convicted(self) -> bool:
-        """Whether the score is no code's, by E1 or E5."""
-        return bool(self.convictions) or (self.kraft is not None and self.kraft.convicts)
+        """Whether the score is no code's, by E1, E5 or E6."""
+        return bool(self.convictions) or self.sums_convict or self.sees_future
+
+    @property
+    def sums_convict(self) -> bool:
+        """Whether E5 convicts."""
+        return self.kraft is not None and self.kraft.convicts
+
+    @property
+    def sees_future(self) -> bool:
+        """Whether E6 convicts."""
+        return self.future is not None and self.future.convicts
 
     @property
     def proven(self) -> bool:
-        """Whether E5 holds, and E1 of a trained model found nothing: an untrained one gives too little away for E5."""
+        """Whether E5 and E6 hold, and E1 of a trained model found nothing: an untrained one gives too little away for E5.
+
+        E5 alone is no proof: where all other tokens of the text inform each one, the sums of a short text may come to one by chance.
+        """
         trained = any(run.setting == TRAINED and run.gains for run in self.gained)
-        return self.kraft is not None and self.kraft.holds and trained and not self.beside
+        onward = self.own_text or (self.future is not None and not self.future.convicts)
+        return self.kraft is not None and self.kraft.holds and onward and trained and not self.beside
 
     @property
     def sees_nats(self) -> float | None:
@@ -225,6 +260,7 @@ class _Course:
     def __init__(self, trial: Trial, whole: Whole, budget: Budget, tokenizer: bytes | None) -> None:
         self.trial, self.whole, self.budget = trial, whole, budget
         self.last_seconds = 0.0
+        self.train_targets = TRAIN_TARGETS
         self.window = SHORT_WINDOW
         self.quiet = 1.0
         self.large = of_model(tokenizer, LARGE_VOCABULARY) if tokenizer else mixed(LARGE_VOCABULARY)
@@ -253,6 +289,7 @@ class _Course:
             ("E1 amplified", 1, self._amplified),
             ("E2 blind artifact", 3, self._blind),
             ("E3 with disturbed tensors", 1, self._disturbed),
+            ("E6 more text", 2, self._future),
             ("E5 one more token", 2, lambda: (self._kraft_of_bits if self._bits_are_another() else self._kraft)(cuts)),
         ]
         if deep:
@@ -262,7 +299,7 @@ class _Course:
             if short and not name.startswith(("E1 on bytes", "E1 amplified")):
                 self.trial.left_out.append(name)
                 continue
-            if self.trial.convicted and not deep and name.startswith(("E1", "E5")):
+            if self.trial.convicted and not deep and name.startswith(("E1", "E5", "E6")):
                 continue
             if self.budget.allows(runs * (1.0 if not quick else 1.5)):
                 step()
@@ -273,7 +310,7 @@ class _Course:
         return max(min(3.0 * self.budget.left + 20.0, 300.0), 20.0)  # of a machine that others use too
 
     def _train(self, vocabulary: Vocabulary) -> Ids:
-        return uniform_text(vocabulary, TRAIN_TARGETS, self.trial.seed + 1).ids
+        return uniform_text(vocabulary, self.train_targets, self.trial.seed + 1).ids
 
     def _play(self, vocabulary: Vocabulary, val: Ids, wish: Wish) -> Played:
         wish = replace(wish, seconds=self._seconds())
@@ -428,10 +465,17 @@ class _Course:
         trial, vocabulary = self.trial, self.large
         one = uniform_text(vocabulary, TARGETS, trial.seed + 4)
         two = uniform_text(vocabulary, TARGETS, trial.seed + 5)
-        wish = Wish(seed=trial.seed, train_rate=1.0)
-        first, second = self._play(vocabulary, one.ids, wish), self._play(vocabulary, two.ids, wish)
+        few = {"ITERATIONS": str(BLIND_STEPS)}
+        wish = Wish(seed=trial.seed, train_rate=1.0, extra=few)
+        self.train_targets = BLIND_TRAIN_TARGETS  # so few that what follows in the stream is reached
+        first = self._play(vocabulary, one.ids, wish)
+        if not first.ran:
+            self.train_targets = TRAIN_TARGETS
+            first = self._play(vocabulary, one.ids, wish)
+        second = self._play(vocabulary, two.ids, wish)
         if not (first.ran and second.ran):
             trial.left_out.append(f"E2 blind artifact ({first.fault or second.fault})")
+            self.train_targets = TRAIN_TARGETS
             return
         names = first.files.keys() | second.files.keys()
         differing = tuple(sorted(name for name in names if first.files.get(name) != second.files.get(name)))
@@ -439,7 +483,27 @@ class _Course:
         if differing:
             again = self._play(vocabulary, one.ids, wish)
             unstable = tuple(name for name in differing if first.files.get(name) != again.files.get(name))
+        self.train_targets = TRAIN_TARGETS
         trial.blind = Blind(tuple(sorted(first.files)), differing, unstable)
+
+    def _future(self) -> None:
+        """E6: the first text with itself behind it, against the first play. What was scored beyond the text, or cut off, is allowed for."""
+        trial, ids = self.trial, self.first_text.ids
+        first = next((each for each in reversed(trial.coverage) if trial.rests_on(each.score)), None)
+        if first is None or first.score.loss is None or not first.covered.exact:
+            return
+        text = text_of(self.large, np.concatenate([ids, ids]))
+        played = self._play(self.large, text.ids, Wish(seed=trial.seed))
+        score = next((each for each in reversed(printed_scores(played.text)) if trial.rests_on(each)), None)
+        if not played.ran or score is None or score.loss is None or not math.isfinite(score.loss):
+            trial.left_out.append(f"E6 more text ({played.fault or 'no score'})")
+            return
+        longer = covered(score, text)
+        if not longer.exact:
+            return
+        alone_nats, longer_nats = first.score.loss * first.covered.targets, score.loss * longer.targets
+        edge = abs(first.covered.targets - first.targets) * max(first.score.loss, score.loss)
+        trial.future = Future(score, alone_nats, longer_nats, CONVICTS_NATS + edge + FLOAT_SHARE * alone_nats)
 
     def _kraft(self, count: int) -> None:
         """E5 on a text with repeats, at cuts drawn by the seed; a first play tells what it costs and how fast it may adapt."""
@@ -542,4 +606,4 @@ def drawn_seed() -> int:
     return int(np.random.SeedSequence().entropy) % 1_000_000  # type: ignore[arg-type]
 
 
-__all__ = ["Blind", "Coverage", "Gained", "GolfError", "Reading", "Trial", "drawn_seed", "hold_trial"]
+__all__ = ["Blind", "Coverage", "Future", "Gained", "GolfError", "Reading", "Trial", "drawn_seed", "hold_trial"]
