@@ -14,9 +14,10 @@ from golf.stats import Sample
 
 OWN = Path(".golf") / "tracks.toml"
 SETTINGS = {"iterations": int, "max_wallclock_seconds": float, "nproc": int}
+AT_MOST = ("val_bpb", "val_loss", "train_seconds", "energy_joules")
 WHERE = ("world_size", "max_wallclock_seconds", "device")
 GROUP = ("iterations", "tokens", "data", "device", "smoke")
-ORDER = ("val_bpb", "val_loss")
+ORDER = ("val_bpb", "val_loss", "train_seconds", "energy_joules")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class SideTrack:
     where: Mapping[str, Any]
     group: tuple[str, ...]
     order: str
+    at_most: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -76,24 +78,25 @@ def side_tracks(root: Path) -> dict[str, SideTrack]:
 
 
 def _track(name: str, table: Any) -> SideTrack:
-    hint = "it has title, run, where, group and order, as those in golf's tracks.toml"
+    hint = "it has title, run, where, at_most, group and order, as those in golf's tracks.toml"
     if not isinstance(table, dict):
         raise GolfError(f"track `{name}` is no table", hint)
-    run, where = table.get("run", {}), table.get("where", {})
+    run, where, at_most = table.get("run", {}), table.get("where", {}), table.get("at_most", {})
     group, order = tuple(table.get("group", ("data",))), table.get("order", "val_bpb")
     for what, given, known in (
         ("run", run, SETTINGS),
         ("where", where, WHERE),
+        ("at_most", at_most, AT_MOST),
         ("group", group, GROUP),
         ("order", [order], ORDER),
     ):
         for key in given:
             if key not in known:
                 raise GolfError(f"track `{name}`: `{key}` is nothing that {what} knows", f"it knows {', '.join(known)}")
-    for key, value in run.items():
+    for key, value in [*run.items(), *at_most.items()]:
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise GolfError(f"track `{name}`: {key} = {value!r} is no number of {key}", hint)
-    return SideTrack(name, str(table.get("title", name)), run, where, group, order)
+    return SideTrack(name, str(table.get("title", name)), run, where, group, order, at_most)
 
 
 def side_track(name: str, root: Path) -> SideTrack:
@@ -128,6 +131,8 @@ def boards_of(track: SideTrack, root: Path) -> list[Board]:
 def _fits(track: SideTrack, run: Run) -> bool:
     result = run.result or {}
     if result.get(track.order) is None or run.derived:
+        return False
+    if any(result.get(name) is None or result[name] > most for name, most in track.at_most.items()):
         return False
     facts = {"world_size": run.world_size, "max_wallclock_seconds": result.get("max_wallclock_seconds"),
              "device": "cpu" if run.device in (None, "cpu") else "gpu"}  # fmt: skip

@@ -32,7 +32,8 @@ def run(
     max_wallclock_seconds: Annotated[float | None, typer.Option(help="Training clock; 0 counts steps.")] = None,
     iterations: Annotated[int | None, typer.Option(help="Training steps at most.")] = None,
     track: Annotated[
-        str | None, typer.Option(help="Run as a track of golf's own asks: fixed_steps, fixed_data, one_gpu, long.")
+        str | None,
+        typer.Option(help="Run as a track of golf's own asks: fixed_steps, fixed_data, one_gpu, long, energy."),
     ] = None,
     stall_seconds: Annotated[float, typer.Option(help="Silence after which a run counts as hung.")] = 1800.0,
     dry_run: Annotated[
@@ -99,5 +100,7 @@ def run(
     print_json(to_json(found)) if json else print_table(None, COLUMNS, rows_of(found), right=COLUMNS, md=md)
     for remark in remarks_of(found):
         talk(remark)
+    if track is not None:
+        talk(f"next: its place among this project's runs, `golf leaderboard --track {track}`")
     if found.exit_code != Exit.OK:
         raise typer.Exit(found.exit_code)

@@ -1,6 +1,7 @@
 """Which number backs a claim: the stage of each evaluation, aliases, and the choice with its reason."""
 
 import re
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from re import Match
@@ -33,6 +34,8 @@ NOT_A_SCORE = re.compile(
     r"(?:delta|gain|target|best|baseline|improve|claim|probe|batch|running|chunk|cumul|mean|std)", re.I
 )
 PLAUSIBLE_BPB = (0.01, 12.0)
+LATE = ("sliding", "ttt")  # stages whose value a later label may repeat
+MOST_LATE = 1000  # of them that a label is held against; real logs have a few
 MOST_NAMED = 3  # later lines that a reason lists one by one
 
 
@@ -63,9 +66,12 @@ def stage_scores(
         scores.append(Score("train_val", f"step:{last.step}", last.val_bpb, last.val_loss, last.line, 4))
     evaluations = [score for one in found if (score := _score(*one)) is not None]
     begins = _artifact_begins(evaluations, exported)
+    late = deque((score for score in scores if score.stage in LATE), maxlen=MOST_LATE)
     for score in evaluations:
         early = score.line < begins and score.stage != "footer"
-        scores.append(_unalias(replace(score, stage="pre_quant") if early else score, scores))
+        scores.append(_unalias(replace(score, stage="pre_quant") if early else score, late))
+        if scores[-1].stage in LATE:
+            late.append(scores[-1])
     return scores
 
 
@@ -115,12 +121,12 @@ def _seconds(groups: dict[str, str | None], rest: str) -> float | None:
     return None if found is None else float(found["value"]) / (1000 if found["unit"] == "ms" else 1)
 
 
-def _unalias(score: Score, earlier: Sequence[Score]) -> Score:
+def _unalias(score: Score, late: Sequence[Score]) -> Score:
     """`score` with the stage of the later-stage evaluation whose value it repeats, if there is one."""
     if score.stage not in ("quantized", "other", "footer", "loose"):
         return score
-    for other in reversed(earlier):
-        if other.stage in ("sliding", "ttt") and _repeats(score, other):
+    for other in reversed(late):
+        if _repeats(score, other):
             stage = score.stage if score.stage == "footer" else other.stage
             return replace(score, stage=stage, seconds=score.seconds or other.seconds, alias_of=other.line)
     return score

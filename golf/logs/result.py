@@ -170,7 +170,7 @@ def same_run(one: RunResult, two: RunResult) -> bool:
     """
     if one.seed != two.seed and None not in (one.seed, two.seed):
         return False
-    mine, theirs = _evaluations(one), _evaluations(two)
+    mine, theirs = evaluations(one), evaluations(two)
     if not mine or not theirs or not (mine <= theirs or theirs <= mine):
         return False
     left, right = ({(p.step, p.val_loss is None): (p.train_loss, p.val_loss) for p in run.curve} for run in (one, two))
@@ -180,7 +180,8 @@ def same_run(one: RunResult, two: RunResult) -> bool:
     return one.total_bytes is not None and one.total_bytes == two.total_bytes
 
 
-def _evaluations(run: RunResult) -> set[tuple[str, float]]:
+def evaluations(run: RunResult) -> set[tuple[str, float]]:
+    """(label, BPB) of what was measured beside the validations of training."""
     return {(score.label, score.val_bpb) for score in run.scores if score.stage != "train_val"}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 
 from golf.files import sha256_of
-from golf.logs.result import LogFile, RunResult, same_run
+from golf.logs.result import LogFile, RunResult, evaluations, same_run
 
 # names of hyper-parameters that every log prints and that differ from run to run or from machine to machine
 RUN_ONLY = re.compile(
@@ -55,8 +55,12 @@ def counting(file: LogFile) -> tuple[RunResult, ...]:
 def distinct(runs: Sequence[RunResult]) -> list[RunResult]:
     """Without those that another one prints too; of two prints of one run the one that says more stays, in the place of the first."""
     kept: list[RunResult] = []
+    places: dict[tuple[str, float], list[int]] = {}  # prints of one run have an evaluation in common
     for run in runs:
-        twin = next((place for place, other in enumerate(kept) if same_run(run, other)), None)
+        near = sorted({place for one in evaluations(run) for place in places.get(one, ())})
+        twin = next((place for place in near if same_run(run, kept[place])), None)
+        for one in evaluations(run):
+            places.setdefault(one, []).append(len(kept) if twin is None else twin)
         if twin is None:
             kept.append(run)
         elif _says(run) > _says(kept[twin]):

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from golf.files import is_own, own_files
 from golf.reading.hidden import hidden_code, texts_run
-from golf.reading.module import Module
+from golf.reading.module import MOST_TOKENS, Module, is_too_long
 
 MAX_PARSE_BYTES = 2_000_000  # the largest official script has 160 KB
-MAX_TOKENS = 300_000  # its 3,753 lines have about 50,000
 MAX_READ_BYTES = 64_000_000
 LOCAL_SUFFIXES = (
     ".py",
@@ -34,7 +33,6 @@ LOCAL_SUFFIXES = (
     ".pkl",
     ".txt",
 )
-TOKEN = re.compile(r"\w+|[^\w\s]")
 FILE_NAME = re.compile(r"^[\w./-]+$")
 
 
@@ -142,9 +140,8 @@ def parse(path: Path, text: str) -> Module:
             None,
             f"{len(text):,} characters are too many to analyse (limit {MAX_PARSE_BYTES:,})",
         )
-    tokens = sum(1 for _ in TOKEN.finditer(text))
-    if tokens > MAX_TOKENS:
-        return Module(path, text, None, f"{tokens:,} words and signs are too many to analyse (limit {MAX_TOKENS:,})")
+    if is_too_long(text):
+        return Module(path, text, None, f"more than {MOST_TOKENS:,} words and signs are too many to analyse")
     try:
         return Module(path, text, _tree(text))
     except (SyntaxError, ValueError) as fault:

@@ -18,6 +18,7 @@ from golf.errors import GolfError
 from golf.files import is_own
 from golf.reading import seven_bits
 from golf.reading.decompress import DECODERS, DECOMPRESSORS, bounded, lzma_constant
+from golf.reading.module import MOST_TOKENS, is_too_long
 
 MAX_PACKED_BYTES = 32_000_000
 MAX_LAYERS = 5
@@ -92,9 +93,15 @@ def peel(text: str) -> tuple[Unpacked, GolfError | None]:
     fault: GolfError | None = GolfError(
         f"more than {MAX_LAYERS} wrappers around each other", "unpack the rest by hand: this is not a script to trust"
     )
+    remark = ""
     for _ in range(MAX_LAYERS):
         try:
-            inner = _inner(text, layers, siblings)
+            if is_too_long(text):
+                remark = _too_long(text)
+                inner = None
+            else:
+                tree, remark = _tree(text)
+                inner = _inner(tree, layers, siblings)
         except GolfError as stopped:
             fault = stopped
             break
@@ -103,7 +110,7 @@ def peel(text: str) -> tuple[Unpacked, GolfError | None]:
             break
         outer.append(text)
         text = inner
-    return Unpacked(text, tuple(layers), tuple(siblings), tuple(outer), "" if fault else _needs(text)), fault
+    return Unpacked(text, tuple(layers), tuple(siblings), tuple(outer), "" if fault else remark), fault
 
 
 def _decoded(packed: str | bytes) -> str:
@@ -120,9 +127,8 @@ def _decoded(packed: str | bytes) -> str:
         raise GolfError(f"neither UTF-8 nor declared latin-1: {fault}", "is this the script?") from fault
 
 
-def _inner(text: str, layers: list[str], siblings: list[str]) -> str | None:
+def _inner(tree: ast.Module, layers: list[str], siblings: list[str]) -> str | None:
     """The text that a script executes, or None when it executes none at its top level."""
-    tree = _tree(text)
     reader = _Reader(siblings)
     for node in _statements(tree.body):
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -138,28 +144,25 @@ def _inner(text: str, layers: list[str], siblings: list[str]) -> str | None:
     return None
 
 
-def _tree(text: str) -> ast.Module:
-    """The script's tree, by the grammar of a newer Python where the running one's does not do."""
+def _tree(text: str) -> tuple[ast.Module, str]:
+    """(the script's tree, which newer Python it needs as a remark): by that Python's grammar where the running one's does not do."""
     try:
-        return ast.parse(text)
+        return ast.parse(text), ""
     except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:
-        from golf.reading.newer_syntax import tree_of_newer
+        from golf.reading.newer_syntax import needed_python, tree_of_newer
 
         tree = tree_of_newer(text) if isinstance(fault, SyntaxError) else None
         if tree is None:
             raise NotPython(f"not Python: {fault}", "`golf unpack` reads Python scripts") from fault
-        return tree
+        return tree, f"needs Python {needed_python(text)}"
 
 
-def _needs(text: str) -> str:
-    """Which newer Python a script needs, as a remark; "" where the running one parses it."""
-    try:
-        ast.parse(text)
-    except SyntaxError:
-        from golf.reading.newer_syntax import needed_python
-
-        return f"needs Python {needed_python(text)}"
-    return ""
+def _too_long(text: str) -> str:
+    """The remark on a script that is too long to be parsed and names no exec; GolfError where it may be a wrapper."""
+    said = f"has more than {MOST_TOKENS:,} words and signs, too many to be parsed"
+    if "exec" in text:
+        raise GolfError(f"the script {said}, and may be a wrapper", "unpack it by hand")
+    return said
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -182,7 +185,7 @@ def _executed(call: ast.Call, reader: "_Reader", siblings: list[str]) -> str | N
         raise
     except (ValueError, TypeError, LookupError, binascii.Error, zlib.error, lzma.LZMAError, OSError, EOFError) as fault:
         raise GolfError(f"the payload does not unpack: {fault}", "the file is damaged or cut short") from fault
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+    return _decoded(value) if isinstance(value, bytes) else str(value)
 
 
 def _name(node: ast.expr) -> str:

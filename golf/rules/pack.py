@@ -15,6 +15,7 @@ from golf.errors import GolfError
 
 DEFAULT_PACK = "pgolf-2026-05"
 PACKS = Path(__file__).parent / "packs"
+TABLES = ("corpus", "rates")  # files beside the packs
 SEVERITIES = ("FATAL", "MAJOR", "WARN", "INFO")
 
 
@@ -65,8 +66,9 @@ class Pack:
 
 
 def pack_names() -> list[str]:
-    """The packs that ship with golf, oldest first."""
-    return sorted(path.stem for path in PACKS.glob("pgolf-*.toml"))
+    """The packs that ship with golf: the challenge's, oldest first, then those of other contests."""
+    names = sorted(path.stem for path in PACKS.glob("*.toml") if path.stem not in TABLES)
+    return sorted(names, key=lambda name: not name.startswith("pgolf-"))
 
 
 @cache

@@ -32,7 +32,7 @@ class Run:
     """One run: what its log says, None for what it does not say. Seconds, bytes, nats per token, bits per byte.
 
     total_bytes: code plus model as the log adds them up; artifact_bytes: the artifact's size on this disk (golf's own runs).
-    eval_seconds: of the evaluation that is the score; all_eval_seconds: of every evaluation after the artifact, diagnostics included.
+    last_val_loss: of the last validation while training. eval_seconds: of the evaluation that is the score; all_eval_seconds: of every evaluation after the artifact, diagnostics included.
     """
 
     file: str
@@ -65,6 +65,7 @@ class Run:
     val_loss: float | None = None
     val_bpb: float | None = None
     val_line: int | None = None
+    last_val_loss: float | None = None
     label: str = ""
     scores: tuple[Score, ...] = ()
     dataset: str = ""
@@ -199,6 +200,7 @@ def _run(result: RunResult, path: Path, name: str, digest: str, text: str, *, se
         val_loss=result.val_loss,
         val_bpb=result.val_bpb,
         val_line=result.score.line if result.score else None,
+        last_val_loss=result.last_loss.val_loss if result.last_loss else None,
         label=result.score.label if result.score else "",
         scores=result.scores,
         val_files=result.val_files or "",

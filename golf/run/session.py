@@ -14,6 +14,7 @@ from typing import Any
 from golf.errors import Exit, GolfError
 from golf.files import Lock, link_or_copy, write_atomically
 from golf.run.advice import advice_for, concerns_every_seed, reason_of, tail
+from golf.run.energy import drawn_joules
 from golf.run.foreign import DATA_DIR, Heard, hear, lay_out
 from golf.run.launch import ELASTIC, PHASES, Launcher, Script, environment, torchrun
 from golf.run.layout import ARTIFACT, CHECKPOINT, CHECKPOINTS, TRAINING, SeedFolder
@@ -54,6 +55,7 @@ class Session:
     starter: Callable[..., Watched] = Script
     stop: Interrupts | None = None
     unwanted: Callable[[Progress], str | None] = wanted
+    drawn: dict[int, float | None] = field(default_factory=dict, init=False)  # run → joules of its GPUs before it
 
     def run(self) -> list[Run]:
         """Run every seed; the finished runs in the order of the seeds.
@@ -235,6 +237,7 @@ class Session:
         command = self.launcher(Path("..") / place.script.name, plan.nproc, bool(plan.machine.gpus), phases)
         env = environment(plan.inputs, run.seed, run_id, plan.machine, plan.nproc, gpus=self.gpus)
         env |= {"DATA_DIR": DATA_DIR} if plan.source.foreign else {}
+        self.drawn[run.id] = drawn_joules(self._gpus()) if phases == PHASES else None  # of whole runs only
         script = self.starter(command, place.path, place.log, env, lock)
         try:
             self.at("launched")
@@ -285,7 +288,7 @@ class Session:
                 else:
                     ending.reason = how
         if ending.reason is None:
-            result = self._result(run, progress, heard)
+            result = self._result(run, progress, heard) | self._energy(run)
             remark = remark or (ending.remark if heard is None else None)
             if remark is not None:
                 result = {**result, "remarks": [*result.get("remarks", ()), remark]}
@@ -301,6 +304,15 @@ class Session:
         if ending.interrupted:
             raise KeyboardInterrupt
         raise self._failure(run, progress, ending)
+
+    def _gpus(self) -> tuple[str, ...]:
+        """The GPUs that a script of this session sees, by number."""
+        return self.gpus or next(iter(slots_of(self.plan.machine, 1, self.plan.nproc)), ())
+
+    def _energy(self, run: Run) -> dict[str, float]:
+        """What its GPUs drew from its start to its end, evaluation included; nothing where that is not known."""
+        before, after = self.drawn.get(run.id), drawn_joules(self._gpus())
+        return {"energy_joules": after - before} if before is not None and after is not None and after > before else {}
 
     def _result(self, run: Run, progress: Progress, heard: Heard | None) -> dict[str, Any]:
         """What was measured; a derived run takes its training from the run that it is derived from."""

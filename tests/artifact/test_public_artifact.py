@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from places import ROOT
-from worlds import tiny
+from worlds import execute, tiny
 
 from golf.artifact.api import _files_of
 from golf.artifact.public import ENDINGS, as_script_reads
@@ -94,9 +94,10 @@ def test_what_the_public_container_holds_is_read_by_the_script(made, tmp_path):
     (tmp_path / "scratch").mkdir()
     found, artifact = _files_of(tmp_path, tmp_path / "scratch")
     assert found == tmp_path / "train_gpt.py" and artifact.parent.name == "scratch"
-    names = {}
-    exec(compile(script, "script", "exec"), names)
-    read = names["read_container"](str(artifact), names["ContextRansCoder"])[0]
+    module = execute(
+        script, tmp_path / "train_gpt.py"
+    )  # a file: Triton reads its kernels' source where it is installed
+    read = module.read_container(str(artifact), module.ContextRansCoder)[0]
     assert read.keys() == tensors.keys()
     assert all(torch.equal(read[name], t.reshape(read[name].shape)) for name, t in tensors.items())
 

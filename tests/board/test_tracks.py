@@ -77,6 +77,16 @@ def test_one_gpu_is_one_gpu(runs: list[Run], tmp_path: Path) -> None:
     assert [one.submission for one in board.places] == ["a"]
 
 
+def test_energy_ranks_runs_that_reach_the_score_and_whose_joules_are_known(runs: list[Run], tmp_path: Path) -> None:
+    facts = [("a", 1.24, 5e6), ("b", 1.23, 9e6), ("c", 1.26, 1e6), ("d", 1.2, None)]
+    for number, (name, bpb, joules) in enumerate(facts, 1):
+        runs.append(run_of(number, name, 1, bpb, device="NVIDIA H100"))
+        if joules is not None:
+            runs[-1].result["energy_joules"] = joules  # type: ignore[index]
+    (board,) = boards_of(side_track("energy", tmp_path), tmp_path)
+    assert [(one.submission, one.score.mean) for one in board.places] == [("a", 5e6), ("b", 9e6)]
+
+
 def test_the_page_says_what_it_is_not(golf, runs: list[Run]) -> None:
     runs += [run_of(1, "a", 1, 1.3), run_of(2, "b", 1, 1.2)]
     code, out, err = golf("leaderboard --track fixed_steps")
@@ -97,6 +107,7 @@ def test_a_project_adds_tracks_and_a_wrong_one_is_told(tmp_path: Path) -> None:
     for wrong, said in (
         ("[track.x]\nrun = { speed = 3 }", "speed"), ('[track.x]\norder = "joules"', "joules"), ("[track.x]\nrun = { iterations = -1 }", "-1"),
         ("track = 3", ""), ("[track]\nx = 3", "no table"), ("[[", "cannot be read"), ('[track.x]\ngroup = ["colour"]', "colour"),
+        ("[track.x]\nat_most = { steps = 3 }", "steps"), ("[track.x]\nat_most = { val_bpb = true }", "True"),
     ):  # fmt: skip
         own.write_text(wrong)
         with pytest.raises((GolfError, AttributeError, TypeError)) as told:

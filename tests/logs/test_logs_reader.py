@@ -371,10 +371,10 @@ def test_a_two_megabyte_log_is_read_within_a_second(tmp_path: Path) -> None:
     path = tmp_path / "big.log"
     path.write_text(SCRIPT * 300 + SEPARATOR + head + "\n".join(rows) + "\nstep:1/20000" + tail)
     assert path.stat().st_size > 2_000_000
-    start = time.perf_counter()
+    start = time.process_time()
     run = read_log(path).run
     assert run is not None and run.val_bpb == 1.22837129
-    assert time.perf_counter() - start < 5  # generous: a machine under load; the benchmark gives MB/s
+    assert time.process_time() - start < 5  # of a processor, under load; the benchmark gives MB/s
 
 
 @settings(max_examples=150, deadline=None)

@@ -99,6 +99,10 @@ DEEP = {
     "UTF-16": "import os\n".encode("utf-16"),
     "no coding": b"# coding: rot13\nimport os\n",
     "UTF-7": b"# coding: utf-7\n+AD0-\n",
+    "calls without end": "f(1)\n" * 70_000,
+    "a list that may be run": "# exec\nx=[" + "1," * 160_000 + "]",
+    "a payload that is no text": "import base64\nexec(base64.b85decode(b'" + "a!#$%&()*+" * 2000 + "'))",
+    "quotes without end": "'\"\\" * 100_000,
 }
 NESTED = {
     "deep": "[" * 100_000,

@@ -18,6 +18,7 @@ MODULES = {
     "seeds": "log",
     "metric": "log",
     "significance": "stats",
+    "target": "stats",
     "static_io": "static",
     "static_imports": "static",
     "static_data": "static",
