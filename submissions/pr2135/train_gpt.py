@@ -69,8 +69,10 @@ Credits:
 - @TanishGudise: the recipe pr2130
 """
 
+import copy
 import glob
 import importlib
+import inspect
 import json
 import lzma
 import math
@@ -429,6 +431,15 @@ except ImportError:
     varlen_attn = None
 
 
+def causal_words(attention):
+    """How causal attention with shared heads is asked for: PyTorch 2.10 knows the first word, 2.11 the second, later ones two."""
+    words = {"is_causal": True, "window_size": (-1, 0), "enable_gqa": True}
+    return {word: value for word, value in words.items() if word in inspect.signature(attention).parameters}
+
+
+VARLEN_WORDS = causal_words(varlen_attn) if varlen_attn else {}
+
+
 def varlen_attention(q, k, v, docs):
     # q: (B, T, H, D)   k v: (B, T, Hkv, D)   docs: Documents of B · T tokens, or None for rows whole   ->   (B, T, H, D)
     if docs is None:
@@ -437,9 +448,7 @@ def varlen_attention(q, k, v, docs):
     if flash_attn_varlen_func is not None and q.dtype == torch.bfloat16:
         return flash_attn_varlen_func(*flat, docs.bounds, docs.bounds, longest, longest, causal=True).view(q.shape)
     if varlen_attn is not None and q.is_cuda:
-        return varlen_attn(
-            *flat, docs.bounds, docs.bounds, longest, longest, window_size=(-1, 0), enable_gqa=True
-        ).view(q.shape)
+        return varlen_attn(*flat, docs.bounds, docs.bounds, longest, longest, **VARLEN_WORDS).view(q.shape)
     B, T = q.shape[:2]
     document = torch.searchsorted(docs.bounds, torch.arange(B * T, device=q.device, dtype=torch.int32), right=True)
     document = document.view(B, 1, T)  # a row starts a document, so that each row has a mask of its own
@@ -625,6 +634,7 @@ def tile_product(a, b, row, column, rows, columns, inputs, b_input_stride, b_col
 
 @jit
 def mlp_up_kernel(u, up, pre, post, slope, rows, columns, inputs):
+    slope = tl.cast(slope, tl.float32)  # a compiled model hands numbers over as fp64
     row, column = tile_place(rows, columns)
     z = tile_product(u, up, row, column, rows, columns, inputs, 1, inputs).to(pre.dtype.element_ty)
     at = row.to(tl.int64)[:, None] * columns + column[None, :]
@@ -637,6 +647,7 @@ def mlp_up_kernel(u, up, pre, post, slope, rows, columns, inputs):
 
 @jit
 def mlp_down_kernel(g, down, pre, dpre, slope, rows, columns, inputs):
+    slope = tl.cast(slope, tl.float32)
     row, column = tile_place(rows, columns)
     dpost = tile_product(g, down, row, column, rows, columns, inputs, columns, 1)
     at = row.to(tl.int64)[:, None] * columns + column[None, :]
@@ -813,6 +824,7 @@ NATS_BLOCK = constant(1024)  # columns at a time
 
 @jit
 def capped_nats_kernel(logits, targets, nats, logsums, softcap, columns):
+    softcap = tl.cast(softcap, tl.float32)  # a compiled model hands numbers over as fp64
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, NATS_BLOCK)
     top = -float("inf")
@@ -833,6 +845,7 @@ def capped_nats_kernel(logits, targets, nats, logsums, softcap, columns):
 
 @jit
 def capped_grad_kernel(logits, targets, logsums, grads, out, softcap, columns):
+    softcap = tl.cast(softcap, tl.float32)
     row = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * NATS_BLOCK + tl.arange(0, NATS_BLOCK)
     inside = column < columns
@@ -1145,8 +1158,13 @@ def momentum_warmup(clock):
 
 # Training: warm-up with restore, then steps until the clock or the step count says stop.
 def compiled(env, model):
-    """One graph for a GPU; on a CPU compiling costs more than it gives."""
-    return torch.compile(model, dynamic=False, fullgraph=True) if env.cuda else model
+    """One graph a shape for a GPU; on a CPU compiling costs more than it gives."""
+    if not env.cuda:
+        return model
+    torch._dynamo.config.recompile_limit = (
+        64  # training, scoring and learning while scoring ask for more than the usual 8
+    )
+    return torch.compile(model, dynamic=False, fullgraph=True)
 
 
 class Documents(NamedTuple):
@@ -2818,6 +2836,29 @@ def export(env, log, model):
         dist.barrier()
 
 
+def rehearsal(env, stream):
+    """Random tokens that ask for the graphs of the stream: whole batches of windows and the same rest, long documents and short."""
+    drawn = copy.copy(stream)
+    period = max(h.val_batch_tokens // 8 // h.eval_seq_len, 1) * h.eval_seq_len * env.world_size
+    targets = min(period + len(stream.target_bytes) % period, len(stream.target_bytes))
+    drawn.tokens = torch.randint(h.vocab_size, (targets + 1,), generator=torch.Generator().manual_seed(0))
+    place = torch.arange(targets + 1) % (2 * h.eval_seq_len)
+    long, short = h.eval_seq_len + h.eval_seq_len // 4, h.eval_seq_len // 4
+    drawn.tokens[(place == 0) | (place >= long) & ((place - long) % max(short, 1) == 0)] = h.bos_id
+    drawn.target_bytes = torch.ones_like(stream.target_bytes[:targets])
+    return drawn
+
+
+def rehearse(env, log, scored, model, stream):
+    """Compile what the reports need before their clock starts, on random tokens: no validation token is read for it."""
+    since = time.perf_counter()
+    for report in (varlen, ttt_phased):
+        load_artifact("model.golf", model)
+        report(env, scored, rehearsal(env, stream))
+    env.synchronize()
+    log(f"eval:compile warmup done ({time.perf_counter() - since:.1f}s)")
+
+
 def evaluate(env, log, model):
     """Every report of the recipe, each on the weights that the artifact holds."""
     stream = Stream(env)
@@ -2825,6 +2866,8 @@ def evaluate(env, log, model):
         f"val_loader:shards pattern={os.path.join(env.data_path, 'fineweb_val_*.bin')} tokens:{len(stream.target_bytes)}"
     )
     scored = compiled(env, model)
+    if scored is not model:
+        rehearse(env, log, scored, model, stream)
     begun, reports = time.perf_counter(), []
     for report in (varlen, ttt_phased):
         env.synchronize()
