@@ -37,10 +37,10 @@ Credits:
 - OpenAI (openai/parameter-golf, train_gpt.py): the recipe baseline
 - @aquariouseworkman: SmearGate, BigramHash, orthogonal initialisation, Muon weight decay (PR #65)
 - Matthew Li: sliding windows (PR #50)
-- Raahil Shah: the recipe pr162
+- Raahil Shah: the recipe pr162; SmearGate, BigramHash, MLP 3x (PR #162)
 - PR #198: 11 layers, FlashAttention 3
-- @unnir: the recipe pr265; base stack, tight SWA, value embeddings (PR #374)
-- @jfprincz: the recipe pr287; the recipe pr315
+- @unnir: the recipe pr265; base stack, tight SWA, value embeddings (PR #374); XSA (PR #265)
+- @jfprincz: the recipe pr287; the recipe pr315; partial RoPE, LN scale (PR #315); XSA on four layers, EMA (PR #287)
 - @signalrush: the recipe pr414; base stack (PR #414)
 - PR #399: parameter banks and parallel Muon
 - @abaybektursun: the recipe pr549; the banked stack (PR #549)

@@ -39,16 +39,17 @@ Credits:
 - OpenAI (openai/parameter-golf, train_gpt.py): the recipe baseline
 - @aquariouseworkman: SmearGate, BigramHash, orthogonal initialisation, Muon weight decay (PR #65)
 - Matthew Li: sliding windows (PR #50)
-- Raahil Shah: the recipe pr162
+- Raahil Shah: the recipe pr162; SmearGate, BigramHash, MLP 3x (PR #162)
 - PR #198: 11 layers, FlashAttention 3
-- @unnir: the recipe pr265; base stack, tight SWA, value embeddings (PR #374)
-- @jfprincz: the recipe pr287; the recipe pr315
+- @unnir: the recipe pr265; base stack, tight SWA, value embeddings (PR #374); XSA (PR #265)
+- @jfprincz: the recipe pr287; the recipe pr315; partial RoPE, LN scale (PR #315); XSA on four layers, EMA (PR #287)
 - @signalrush: the recipe pr414; base stack (PR #414)
 - PR #399: parameter banks and parallel Muon
-- @abaybektursun: the recipe pr549; full GPTQ (PR #1019); score-first TTT (PR #549)
+- @abaybektursun: the recipe pr549; full GPTQ (PR #1019); LeakyReLU² (PR #549); score-first TTT (PR #549)
 - @dexhunter: coprime loader (PR #1060); MuonEq-R, recurrence (PR #1285); QK gain, TTT (PR #1413)
 - PR #1089: skip gates, brotli; almost-orthogonal-layer scaling (Turbo-Muon)
-- Kevin Clark (@clarkkev): the recipe pr1218; the recipe pr1394; base stack (PR #1394)
+- Kevin Clark (@clarkkev): the recipe pr1218; 4x MLP, weight decay, skip gates (PR #1218); the recipe pr1394; base
+  stack (PR #1394)
 - Marko Sisovic: recurrence (PR #1204)
 - Robby Sneiderman: parallel residuals (PR #1412)
 - @bigbag: the recipe pr1493; base stack (PR #1493)

@@ -48,17 +48,17 @@ Credits:
 - @aquariouseworkman: SmearGate, BigramHash, orthogonal initialisation, Muon weight decay (PR #65); the recipe
   pr1851
 - Matthew Li: sliding windows (PR #50)
-- Raahil Shah: the recipe pr162
+- Raahil Shah: the recipe pr162; SmearGate, BigramHash, MLP 3x (PR #162)
 - PR #198: 11 layers, FlashAttention 3
-- @unnir: the recipe pr265; base stack, tight SWA, value embeddings (PR #374)
-- @jfprincz: the recipe pr287; the recipe pr315
+- @unnir: the recipe pr265; base stack, tight SWA, value embeddings (PR #374); XSA (PR #265)
+- @jfprincz: the recipe pr287; the recipe pr315; partial RoPE, LN scale (PR #315); XSA on four layers, EMA (PR #287)
 - @signalrush: the recipe pr414; base stack (PR #414)
 - PR #399: parameter banks and parallel Muon; banks, parallel Muon
-- @abaybektursun: the recipe pr549; full GPTQ (PR #1019)
+- @abaybektursun: the recipe pr549; full GPTQ (PR #1019); LeakyReLU² (PR #549)
 - @dexhunter: coprime loader (PR #1060); MuonEq-R, recurrence (PR #1285); clips by kind, 7-bit embedding (PR #1586);
   the recipe pr1626; the recipe pr1736; smear gate, LQER (PR #1797)
 - PR #1089: skip gates, brotli
-- Kevin Clark (@clarkkev): the recipe pr1218; the recipe pr1394
+- Kevin Clark (@clarkkev): the recipe pr1218; 4x MLP, weight decay, skip gates (PR #1218); the recipe pr1394
 - Marko Sisovic: recurrence (PR #1204); lanes (PR #1204)
 - @EthanYangTW: base stack, triple recurrence, banks (PR #1523)
 - @resouer: hash embedding (PR #1460)
