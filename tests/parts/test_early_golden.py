@@ -296,9 +296,7 @@ def test_overtone_singular_values_fall_as_one_over_root_k(folder):
 
 def test_places_of_virtual_layers_start_as_blocks_do():
     """#1204's places know what #60's blocks know: where the residual mix starts."""
-    h = namespace(
-        changed(load_recipe(shipped_recipes()["pr1204"]), {"mix_start": "overtone.phase_mix", "num_layers": 10})
-    )
+    h = namespace(changed(load_recipe(shipped_recipes()["pr1204"]), {"mix_start": "overtone.phase_mix"}))
     for layer in (0, 9, 12):
         with torch.device("meta"):
             place = virtual_layers.Place(h, layer)
