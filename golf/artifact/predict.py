@@ -25,7 +25,7 @@ class Tensor:
     """One stored tensor: shape, the role that its tag says, how it is quantized. bits 0: kept in floating point.
 
     deviation: what its weights' will be after training; None where that is not known (only Muon's matrices' is). code_step: its codes are
-    multiples of it. group: weights that share a scale; 0 for a row.
+    multiples of it. group: weights that share a scale; 0 for a row. bf16: its fp32 weights are none: on a GPU it is trained in bf16.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Tensor:
     deviation: float | None = None
     code_step: int = 1
     group: int = 0
+    bf16: bool = False
 
     @property
     def numel(self) -> int:
@@ -109,7 +110,8 @@ def tensors_of(recipe: Recipe) -> tuple[list[Tensor], str]:
         spread = spread_of(param.shape[-1]) if tag.group == "matrix" and bits else None
         step = int(values["code_step"]) if stepped and name.startswith(stepped) and bits else 1
         group = int(values["weight_group"]) if quantizer in ("ternary_codes", "binary_codes") else 0
-        found.append(Tensor(name, tuple(param.shape), tag.role, quantizer, bits, sigmas, spread, step, group))
+        bf16 = tag.master == "compute"
+        found.append(Tensor(name, tuple(param.shape), tag.role, quantizer, bits, sigmas, spread, step, group, bf16))
     return found, str(values.get("coder", "")).rpartition(".")[2]
 
 
@@ -168,10 +170,15 @@ def training_of(recipe: Recipe) -> Training | None:
     )
     by_share = str(values["lr_at"]).endswith(("warmdown_by_fraction", "warmdown_after_changes"))
     warmdown = values["warmdown_frac"] * steps if by_share else values["warmdown_iters"]
+    exported, averaged = str(values["export_weights"]), {}
+    if exported.endswith("ema_weights"):
+        averaged = {"ema_decay": values["ema_decay"]}
+    elif exported.endswith("swa_weights"):
+        averaged = {"swa_start": values["swa_start"], "swa_every": values["swa_every"]}
     return Training(
         steps=steps, lr=values["matrix_lr"], weight_decay=values["muon_wd"], momentum=values["momentum"],
         momentum_start=values["momentum_warmup_start"], momentum_warmup_steps=values["momentum_warmup_steps"],
-        warmdown_steps=warmdown,
+        warmdown_steps=warmdown, **averaged,
     )  # fmt: skip
 
 

@@ -14,6 +14,9 @@ KEEPS_SHAPE = {
     "mlp": False, "output_norm": False, "route": False, "core": True, "blocks": True,
 }  # fmt: skip
 
+# a factored embedding is as narrow as `embed_dim` outside of the blocks: attribute → the width that it may change to
+WIDENS = {"embed_pre": "model_dim", "output_norm": "embed_dim"}
+
 
 @contextmanager
 def watching(recipe: Recipe, model: Any) -> Iterator[None]:
@@ -49,7 +52,8 @@ def _watch(recipe: Recipe, knob: str, with_flow: bool) -> Any:
         found, before = (result[0] if with_flow else result), arguments[0]
         if not isinstance(found, torch.Tensor):
             raise _fault(recipe, knob, module, f"{_kind(found)}, not a tensor")
-        if found.shape != before.shape or found.dtype != before.dtype:
+        widths = {before.shape[-1:], (recipe.values.get(WIDENS.get(knob, "")) or before.shape[-1],)}
+        if found.shape[:-1] != before.shape[:-1] or found.shape[-1:] not in widths or found.dtype != before.dtype:
             raise _fault(recipe, knob, module, f"{_kind(found)} for {_kind(before)}")
 
     return look

@@ -55,7 +55,8 @@ class Value:
     """An abstract value. windows: of the validation stream; turns: loop variables that it depends on; things: objects that it is or
     holds; late: acts of learning before it was computed from the same windows; nats: windows whose loss is in it; known: what the
     tables that it was read from had counted; ahead: whether it is sliced one token on, as targets are; functions: that it may be, in
-    order; parts: of a pair or of what yields pairs; first: what was appended to it first."""
+    order; parts: of a pair or of what yields pairs; first: what was appended to it first; stored: read
+    from what was packed; models: (name, whether its weights were read from what was packed) of what gave the loss."""
 
     windows: frozenset[LoopVars] = frozenset()
     turns: LoopVars = frozenset()
@@ -68,6 +69,8 @@ class Value:
     functions: tuple[Any, ...] = ()
     parts: "tuple[Value, ...] | None" = None
     first: "Value | None" = None
+    stored: bool = False
+    models: frozenset[tuple[str, bool]] = frozenset()
 
     def __or__(self, other: "Value") -> "Value":
         if other is NOTHING:
@@ -78,7 +81,7 @@ class Value:
             self.windows | other.windows, self.turns | other.turns, self.things | other.things, self.late | other.late,
             self.nats | other.nats, self.known | other.known, self.ahead or other.ahead, None,
             (self.functions + tuple(each for each in other.functions if each not in self.functions))[:MOST_FUNCTIONS],
-            _paired(self.parts, other.parts), self.first or other.first,
+            _paired(self.parts, other.parts), self.first or other.first, self.stored or other.stored, self.models | other.models,
         )  # fmt: skip
 
     @property
@@ -126,6 +129,10 @@ class Flow:
     reports: list[Report] = field(default_factory=list)
     learned: list[Learned] = field(default_factory=list)
     packed_at: list[int] = field(default_factory=list)
+    read_back: list[tuple[str, int]] = field(default_factory=list)  # where something was read after packing
+    restored: list[tuple[str, str, int]] = field(
+        default_factory=list
+    )  # models given weights that were read back; where
     handed: list[tuple[str, str, int]] = field(default_factory=list)  # local functions given validation tokens; where
     scorers: set[str] = field(default_factory=set)  # functions that give a loss back
     whole: bool = True
@@ -135,6 +142,11 @@ class Flow:
         """The learning that the last reported score came after, on its own windows."""
         scored = [report for report in self.reports if report.value.nats]
         return sorted(scored[-1].value.late, key=lambda each: each.order) if scored else []
+
+    @property
+    def scored(self) -> Report | None:
+        """The last reported score that a model gave."""
+        return next((report for report in reversed(self.reports) if report.value.nats and report.value.models), None)
 
     def before_packing(self, act: Learned) -> bool:
         """Whether an artifact is written after this act."""
@@ -177,6 +189,8 @@ class _Follower:
         self.drained: set[ast.expr] = set()  # calls whose generator is run to its end at once
         self.handing: tuple[ast.Call, Callable[[Value], None]] | None = None
         self.artifact: dict[int, frozenset[Learned]] | None = None
+        self.restored: set[int] = set()  # things whose weights were read from what was packed
+        self.called: dict[int, str] = {}  # thing → the name that it was first bound to
         self.loops: list[int] = []
         self.file = ""
         self.function = "main"
@@ -412,6 +426,8 @@ class _Follower:
         match target:
             case ast.Name():
                 named = _names_val(target.id) and not value.windows and not value.functions
+                for thing in value.things:
+                    self.called.setdefault(thing, target.id)
                 names[target.id] = value | WHOLE if named else value
             case ast.Tuple() | ast.List():
                 paired = value.parts is not None and len(value.parts) == len(target.elts)
@@ -422,8 +438,11 @@ class _Follower:
             case ast.Starred():
                 self.bind(target.value, value, names, None)
             case ast.Attribute():
-                for thing in self.value(target.value, names).things:
+                owner = self.value(target.value, names)
+                for thing in owner.things:
                     self.attributes[thing, target.attr] = value
+                if value.stored:
+                    self.fill(owner.things, True, target.lineno)
             case ast.Subscript():
                 if isinstance(target.value, ast.Name):
                     self.put_into(target.value, replace(value, number=None, parts=None), names)
@@ -494,6 +513,8 @@ class _Follower:
                 method = next(
                     (found for thing in owner.things if (found := self.method(thing, node.attr, owner))), None
                 )
+                if method is not None and _is_property(method.node):
+                    return self.enter(method, [], {})
                 if method is not None:
                     return replace(owner, functions=(method,))
                 return (
@@ -665,12 +686,36 @@ class _Follower:
         if name == "load_state_dict":
             for thing in function.things:
                 self.knows[thing] = self.loaded(thing, given)
+            self.fill(function.things, given.stored, node.lineno)
             return NOTHING
+        if name == "copy_" and function.things:
+            self.fill(function.things, given.stored or any(each in self.restored for each in given.things), node.lineno)
         if _writes_file(node, name, path):
             self.flow.packed_at.append(self.clock)
             self.artifact = dict(self.knows)
         if name in ("print", "log", "log0", "info", "write", "logged", "say") and _reports(node):
             self.flow.reports.append(Report(node.lineno, self.file, ast.unparse(node)[:100], given))
+        # a helper from elsewhere puts weights into a model
+        if name == "setattr" or (given.stored and not given.windows):
+            self.fill(function.things | given.things, given.stored, node.lineno, only=True)
+        found = self.elsewhere(node, name, function, given, arguments)
+        if self.flow.packed_at and _reads_file(node, name, path) and not found.windows:
+            self.flow.read_back.append((self.file, node.lineno))
+            return replace(found, stored=True)
+        return found
+
+    def fill(self, things: frozenset[int], stored: bool, line: int, *, only: bool = False) -> None:
+        """Weights are loaded: from what was packed, or from elsewhere. only: what is not from there takes nothing away."""
+        things = frozenset(thing for thing in things if self.kinds[thing] == "module")
+        if not stored or not things:
+            self.restored -= frozenset() if only else things
+            return
+        self.restored |= things
+        named = next((self.called[thing] for thing in sorted(things) if thing in self.called), "a model")
+        self.flow.restored.append((named, self.file, line))
+
+    def elsewhere(self, node: ast.Call, name: str, function: Value, given: Value, arguments: list[Value]) -> Value:
+        """What a call of something gives that no class and no function of the script is."""
         if name in COUNTS and given.windows and not given.nats:
             acts = {self.act(each, node.lineno, "table", ahead=given.ahead or each == ALL) for each in given.windows}
             return replace(given.plain, known=given.known | acts)
@@ -755,7 +800,21 @@ class _Follower:
             if any(act.window <= window for window in windows)
         )
         kept = frozenset(each for each in both.things if self.kinds[each] == "table")
-        return Value(windows, both.turns, kept, both.late | late, both.nats | windows, both.known, both.ahead)
+        models = frozenset(
+            (self.called.get(thing, "a model"), thing in self.restored)
+            for thing in things
+            if self.kinds[thing] == "module"
+        )
+        return Value(
+            windows,
+            both.turns,
+            kept,
+            both.late | late,
+            both.nats | windows,
+            both.known,
+            both.ahead,
+            models=both.models | models,
+        )
 
     def loaded(self, thing: int, given: Value) -> frozenset[Learned]:
         if given.things:
@@ -780,6 +839,8 @@ class _Follower:
         start = next((found for thing in value.things if (found := self.method(thing, "__init__", value))), None)
         if start is not None and not is_module:
             self.enter(start, arguments, keywords)
+        if given.stored and is_module:
+            self.fill(value.things, True, 0)
         value = replace(value, things=value.things | (frozenset() if is_module else given.things))
         return value | replace(given, things=frozenset(), functions=(), number=None, parts=None)
 
@@ -921,6 +982,10 @@ def _names_val(name: str) -> bool:
     return name.lower() in ("val_files", "val_tokens", "val_data", "val_pattern", "val_glob", "val_path")
 
 
+def _is_property(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef) and any(leaf(each) == "property" for each in node.decorator_list)
+
+
 def _is_fresh(node: ast.Call, name: str) -> bool:
     text = ast.unparse(node)
     if name == "requires_grad_":
@@ -941,6 +1006,15 @@ def _writes_file(node: ast.Call, name: str, path: str) -> bool:
     return name in ("write_bytes", "tofile", "save_file") or (
         path in ("torch.save", "np.savez", "np.save") and len(node.args) > 1 and not _in_memory(node.args[1])
     )
+
+
+def _reads_file(node: ast.Call, name: str, path: str) -> bool:
+    """Whether a call gives what stands in a file, or what was packed in memory; the script itself is no such file."""
+    if "__file__" in ast.unparse(node):
+        return False
+    if name == "load":
+        return path.partition(".")[0] in ("torch", "np", "numpy", "pickle", "msgpack")
+    return name in ("read", "read_bytes", "load_file", "decompress", "safe_open")
 
 
 def _in_memory(node: ast.expr) -> bool:

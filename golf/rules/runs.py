@@ -43,6 +43,7 @@ class Run:
     device: str | None = None
     vocab_size: int | None = None
     val_tokens: int | None = None
+    train_seq_len: int | None = None
     train_shards: int | None = None
     steps: int | None = None
     max_wallclock_seconds: float | None = None
@@ -178,6 +179,7 @@ def _run(result: RunResult, path: Path, name: str, digest: str, text: str, *, se
         device=table.get("device"),
         vocab_size=result.vocab_size,
         val_tokens=result.val_tokens,
+        train_seq_len=result.train_seq_len,
         train_shards=result.train_shards,
         steps=result.steps,
         max_wallclock_seconds=result.max_wallclock_seconds,

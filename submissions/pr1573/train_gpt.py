@@ -29,16 +29,18 @@
 - Bit packing, then LZMA at preset 9, as PR #1573 shipped it
 - Sliding windows: every target is scored with at least window − stride tokens of context (PR #50, Matthew Li)
 
-Composed by golf 0.1.0 from pr1573 → pr549 → pr414 → baseline. Do not edit: change recipe.toml, then `golf compose`.
+Composed by golf 0.1.0 from pr1573 → pr549 → pr414 → pr315 → pr287 → pr265 → pr162 → baseline. Do not edit: change recipe.toml, then `golf compose`.
 
 Credits:
 - Keller Jordan: Muon
 - modded-nanogpt contributors: U-Net skips, ReLU², softcap, resid_mix, QK norm
 - OpenAI (openai/parameter-golf, train_gpt.py): the recipe baseline
-- @unnir: base stack, tight SWA, value embeddings (PR #374); XSA (PR #265)
-- @jfprincz: partial RoPE, LN scale (PR #315); XSA on four layers, EMA (PR #287)
-- Raahil Shah: SmearGate, BigramHash, MLP 3x (PR #162)
-- @aquariouseworkman: orthogonal initialisation, Muon weight decay (PR #65)
+- @aquariouseworkman: SmearGate, BigramHash, orthogonal initialisation, Muon weight decay (PR #65)
+- Matthew Li: sliding windows (PR #50)
+- Raahil Shah: the recipe pr162; SmearGate, BigramHash, MLP 3x (PR #162)
+- PR #198: 11 layers, FlashAttention 3
+- @unnir: the recipe pr265; base stack, tight SWA, value embeddings (PR #374); XSA (PR #265)
+- @jfprincz: the recipe pr287; the recipe pr315; partial RoPE, LN scale (PR #315); XSA on four layers, EMA (PR #287)
 - @signalrush: the recipe pr414; base stack (PR #414)
 - PR #399: parameter banks and parallel Muon
 - @abaybektursun: the recipe pr549; the banked stack (PR #549)
@@ -138,8 +140,8 @@ class h:
     # ema
     ema_decay = 0.997
     # swa
-    swa_start = 0.2  # factor on the base learning rates
-    swa_every = 50  # steps
+    swa_start = 0.5  # factor on the base learning rates
+    swa_every = 120  # steps
     # quant
     embed_bits = 8
     attn_bits = 5

@@ -31,22 +31,29 @@
 - Sliding windows: every target is scored with at least window − stride tokens of context (PR #50, Matthew Li)
 - Score-first test-time training by SGD: score a chunk in sliding windows, then train every weight on it (PR #549)
 
-Composed by golf 0.1.0 from pr1809 → pr1493 → pr1394 → baseline. Do not edit: change recipe.toml, then `golf compose`.
+Composed by golf 0.1.0 from pr1809 → pr1493 → pr1394 → pr1218 → pr549 → pr414 → pr315 → pr287 → pr265 → pr162 → baseline. Do not edit: change recipe.toml, then `golf compose`.
 
 Credits:
 - Keller Jordan: Muon
 - modded-nanogpt contributors: U-Net skips, ReLU², softcap, resid_mix, QK norm
 - OpenAI (openai/parameter-golf, train_gpt.py): the recipe baseline
-- Kevin Clark (@clarkkev): 4x MLP, weight decay, skip gates (PR #1218); the recipe pr1394; base stack (PR #1394)
-- @dexhunter: MuonEq-R, recurrence (PR #1285); QK gain, TTT (PR #1413)
+- @aquariouseworkman: SmearGate, BigramHash, orthogonal initialisation, Muon weight decay (PR #65)
+- Matthew Li: sliding windows (PR #50)
+- Raahil Shah: the recipe pr162; SmearGate, BigramHash, MLP 3x (PR #162)
+- PR #198: 11 layers, FlashAttention 3
+- @unnir: the recipe pr265; base stack, tight SWA, value embeddings (PR #374); XSA (PR #265)
+- @jfprincz: the recipe pr287; the recipe pr315; partial RoPE, LN scale (PR #315); XSA on four layers, EMA (PR #287)
+- @signalrush: the recipe pr414; base stack (PR #414)
+- PR #399: parameter banks and parallel Muon
+- @abaybektursun: the recipe pr549; full GPTQ (PR #1019); LeakyReLU² (PR #549); score-first TTT (PR #549)
+- @dexhunter: coprime loader (PR #1060); MuonEq-R, recurrence (PR #1285); QK gain, TTT (PR #1413)
+- PR #1089: skip gates, brotli; almost-orthogonal-layer scaling (Turbo-Muon)
+- Kevin Clark (@clarkkev): the recipe pr1218; 4x MLP, weight decay, skip gates (PR #1218); the recipe pr1394; base
+  stack (PR #1394)
 - Marko Sisovic: recurrence (PR #1204)
-- @abaybektursun: LeakyReLU² (PR #549); score-first TTT (PR #549)
-- @jfprincz: partial RoPE, LN scale (PR #315)
-- @unnir: XSA (PR #265)
 - Robby Sneiderman: parallel residuals (PR #1412)
 - @bigbag: the recipe pr1493; base stack (PR #1493)
 - You Jiacheng: the quintics (the PR calls them Polar Express)
-- PR #1089: almost-orthogonal-layer scaling (Turbo-Muon)
 - @PranavViswanath: the recipe pr1809
 """
 

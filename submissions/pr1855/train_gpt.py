@@ -38,22 +38,29 @@
 - rANS with contexts
 - Phased test-time training: adapters per document, and SGD on the documents scored so far (PR #1610, @romeerp)
 
-Composed by golf 0.1.0 from pr1855 → pr1851 → pr1787 → pr1736 → pr1626 → pr1610 → pr1530 → pr1529 → pr1394 → baseline. Do not edit: change recipe.toml, then `golf compose`.
+Composed by golf 0.1.0 from pr1855 → pr1851 → pr1787 → pr1736 → pr1626 → pr1610 → pr1530 → pr1529 → pr1394 → pr1218 → pr549 → pr414 → pr315 → pr287 → pr265 → pr162 → baseline. Do not edit: change recipe.toml, then `golf compose`.
 
 Credits:
 - Keller Jordan: Muon
 - modded-nanogpt contributors: U-Net skips, ReLU², softcap, resid_mix, QK norm
 - OpenAI (openai/parameter-golf, train_gpt.py): the recipe baseline
-- Kevin Clark (@clarkkev): 4x MLP, weight decay, skip gates (PR #1218); the recipe pr1394
-- @dexhunter: MuonEq-R, recurrence (PR #1285); clips by kind, 7-bit embedding (PR #1586); the recipe pr1626; the
-  recipe pr1736; smear gate, LQER (PR #1797)
+- @aquariouseworkman: SmearGate, BigramHash, orthogonal initialisation, Muon weight decay (PR #65); the recipe
+  pr1851
+- Matthew Li: sliding windows (PR #50)
+- Raahil Shah: the recipe pr162; SmearGate, BigramHash, MLP 3x (PR #162)
+- PR #198: 11 layers, FlashAttention 3
+- @unnir: the recipe pr265; base stack, tight SWA, value embeddings (PR #374); XSA (PR #265)
+- @jfprincz: the recipe pr287; the recipe pr315; partial RoPE, LN scale (PR #315); XSA on four layers, EMA (PR #287)
+- @signalrush: the recipe pr414; base stack (PR #414)
+- PR #399: parameter banks and parallel Muon; banks, parallel Muon
+- @abaybektursun: the recipe pr549; full GPTQ (PR #1019); LeakyReLU² (PR #549)
+- @dexhunter: coprime loader (PR #1060); MuonEq-R, recurrence (PR #1285); clips by kind, 7-bit embedding (PR #1586);
+  the recipe pr1626; the recipe pr1736; smear gate, LQER (PR #1797)
+- PR #1089: skip gates, brotli
+- Kevin Clark (@clarkkev): the recipe pr1218; 4x MLP, weight decay, skip gates (PR #1218); the recipe pr1394
 - Marko Sisovic: recurrence (PR #1204); lanes (PR #1204)
-- @abaybektursun: LeakyReLU² (PR #549)
-- @jfprincz: partial RoPE, LN scale (PR #315)
-- @unnir: XSA (PR #265)
 - @EthanYangTW: base stack, triple recurrence, banks (PR #1523)
 - @resouer: hash embedding (PR #1460)
-- PR #399: banks, parallel Muon
 - @msisovic: the recipe pr1529; lanes (PR #1529)
 - @samacqua: LoRA TTT (PR #77); the recipe pr1530; varlen attention, LoRA TTT (PR #1530)
 - @romeerp: the recipe pr1610; CaseOps (PR #1729)
@@ -61,7 +68,6 @@ Credits:
 - @renqianluo: LoRA alpha 144, warm A, weight decay 1 (PR #1767)
 - @nprime06: the recipe pr1787
 - @MarioPaerle: smear gate (PR #1667)
-- @aquariouseworkman: the recipe pr1851
 - @codemath3000: the recipe pr1855
 """
 

@@ -1,30 +1,68 @@
 """`golf size` beside the published bytes of the early and middle rows: the mean over their seeds, without the code."""
 
 import pytest
+import torch
 
+from golf.artifact.estimate import FLOAT_SHARES
 from golf.artifact.predict import predict, tensors_of
-from golf.recipe import load_recipe, shipped_recipes
+from golf.parts.artifact import ZlibCoder
+from golf.parts.techniques.brotli_shuffle import BrotliCoder
+from golf.parts.techniques.lzma_coder import LzmaCoder
+from golf.parts.techniques.zstd_coder import ZstdCoder
+from golf.recipe import changed, load_recipe, shipped_recipes
 
-# |predicted / published − 1| at most; 1 % where a row floors its scales
+CODERS = {coder.__name__: coder for coder in (ZlibCoder, ZstdCoder, LzmaCoder, BrotliCoder)}
+
+# |predicted / published − 1| at most
 CLOSE = {
-    "lower_lr": 0.006, "pr39": 0.005, "pr49": 0.005, "pr52": 0.005, "pr50": 0.005, "pr77": 0.005, "pr65a": 0.005, "pr63": 0.005, "pr162": 0.005,
-    "pr180": 0.005, "pr287": 0.006, "pr315": 0.005, "pr1060": 0.005, "pr1120": 0.005, "pr1285": 0.005, "pr1334": 0.005,
-    "pr1204": 0.01, "pr640": 0.01,
+    "lower_lr": 0.006, "pr39": 0.005, "pr42": 0.0065, "pr49": 0.005, "pr52": 0.005, "pr50": 0.005, "pr77": 0.005, "pr65a": 0.005, "pr63": 0.005,
+    "pr162": 0.005, "pr180": 0.0065, "pr61": 0.005, "pr65b": 0.0065,
 }  # fmt: skip
-# farther off: how far Muon spreads the weights is modelled, and these rows' rates, decay or QAT lie outside of what it was fitted to
-FAR = {"pr42": 0.013, "pr61": 0.011, "pr65b": 0.02, "pr86": 0.023, "pr265": 0.022, "pr60": 0.036, "pr1218": 0.019}
+# scales have a floor, or are a group's: bytes hang on how far Muon spreads the weights, for which there is one constant
+FLOORED = {
+    "pr287": 0.005, "pr315": 0.005, "pr1060": 0.005, "pr1120": 0.005, "pr1285": 0.005, "pr1334": 0.005, "pr1204": 0.01, "pr640": 0.01,
+    # one seed, where those of #287 differ by 1.4 %; no log of the published run; rates and batch of the baseline; four times the MLP without row_norm
+    "pr265": 0.011, "pr86": 0.015, "pr60": 0.015, "pr1218": 0.018,
+}  # fmt: skip
 CODE_BYTES = {"pr77": 50_000, "pr86": 58_000}  # not on record one by one: about
+# what is not on record of a run, as its bytes say it was
+AS_IT_RAN = {"pr61": {"momentum": 0.99, "momentum_warmup_start": 0.92, "momentum_warmup_steps": 1500}}
+# bytes of fp16 weights as the public scripts have zstd code them, with both bytes of a number side by side (measured: golf keeps them apart)
+SIDE_BY_SIDE = {"zstd_coder.ZstdCoder": (0.924, 0.769)}
 
 
-@pytest.mark.parametrize("name", [*CLOSE, *FAR])
+@pytest.mark.parametrize("name", [*CLOSE, *FLOORED])
 def test_predicted_bytes_beside_the_published_ones(name):
-    recipe = load_recipe(shipped_recipes()[name])
+    recipe = changed(load_recipe(shipped_recipes()[name]), AS_IT_RAN.get(name, {}))
     facts = recipe.published
     totals = facts.get("total_bytes", [facts["artifact_bytes"]])
     model_bytes = sum(totals) / len(totals) - facts.get("code_bytes", CODE_BYTES.get(name))
     found = predict(recipe)
     assert found.estimate_bytes is not None
-    assert abs(found.estimate_bytes / model_bytes - 1) < {**CLOSE, **FAR}[name]
+    off = (found.estimate_bytes + kept_apart_bytes(recipe)) / model_bytes - 1
+    assert abs(off) < {**CLOSE, **FLOORED}[name]
+    if name in FLOORED:
+        assert abs(off) < found.within  # what `golf size` says of itself
+
+
+def kept_apart_bytes(recipe):
+    """What golf's coder saves on fp16 weights beside the public scripts'."""
+    coder = recipe.values["coder"]
+    if coder not in SIDE_BY_SIDE:
+        return 0
+    ours, theirs = FLOAT_SHARES[coder.rpartition(".")[2]], SIDE_BY_SIDE[coder]
+    kept = [t for t in tensors_of(recipe)[0] if not t.bits and t.numel > 65_536]
+    return sum(2 * t.numel * (theirs[t.bf16] - ours[t.bf16]) for t in kept)
+
+
+@pytest.mark.parametrize("coder", FLOAT_SHARES)
+def test_fp16_weights_weigh_what_was_measured(coder):
+    """A bf16 master leaves three bits of its fp16 zero."""
+    rng = torch.Generator().manual_seed(0)
+    weights = 0.1 * torch.exp(0.3 * torch.randn(512, 1, generator=rng)) * torch.randn(512, 512, generator=rng)
+    for bf16, stored in enumerate((weights.half(), weights.bfloat16().half())):
+        share = len(CODERS[coder].encode([stored])) / (2 * stored.numel())
+        assert share == pytest.approx(FLOAT_SHARES[coder][bf16], abs=0.006)
 
 
 def test_what_a_recipe_does_to_single_matrices_is_predicted_matrix_by_matrix():

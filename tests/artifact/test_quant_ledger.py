@@ -1,7 +1,7 @@
 """The tensor ledger adds up to the file, and predictions before a run hit what random weights really weigh."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +62,7 @@ class Shape:
     deviation: float | None = None
     code_step: int = 1
     group: int = 0
+    bf16: bool = False
 
 
 @pytest.mark.parametrize("coder", ["RansCoder", "ZlibCoder", "LzmaCoder", "BrotliCoder"])
@@ -119,13 +120,24 @@ def test_muons_spread_is_a_walks_whatever_the_gradient() -> None:
     walk = Training(steps=150, lr=0.02, weight_decay=0.5, momentum=0.9, momentum_start=0.8, momentum_warmup_steps=40,
                     warmdown_steps=60)  # fmt: skip
     rng = torch.Generator().manual_seed(0)
-    w, m = torch.zeros(128, 64), torch.zeros(128, 64)
+    w, m, ema, snapshots = torch.zeros(128, 64), torch.zeros(128, 64), torch.zeros(128, 64), []
     for step in range(walk.steps):
         lr = walk.lr * min(1.0, (walk.steps - step) / walk.warmdown_steps)
         beta = 0.8 + 0.1 * min(1.0, step / 40)
-        m = beta * m + math.sqrt(1 - beta**2) * torch.randn(128, 64, generator=rng) / 8
-        w = (1 - lr * walk.weight_decay) * w + lr * m
-    assert math.isclose(deviation(64, walk) / SHARE_OF_WALK, float(w.std()), rel_tol=0.05)
+        noise = torch.randn(128, 64, generator=rng)
+        m = beta * m + noise
+        u = noise + beta * m  # Nesterov
+        w = (1 - lr * walk.weight_decay) * w + lr * u / (8 * u.std())
+        ema = w if step == 0 else 0.95 * ema + 0.05 * w
+        if lr < 0.6 * walk.lr and step % 10 == 0:
+            snapshots.append(w)
+    for exported, average in (
+        (w, {}),
+        (ema, {"ema_decay": 0.95}),
+        (sum(snapshots) / len(snapshots), {"swa_start": 0.6, "swa_every": 10}),
+    ):
+        found = deviation(64, replace(walk, **average)) / SHARE_OF_WALK
+        assert math.isclose(found, float(exported.std()), rel_tol=0.03), average
 
 
 def test_published_models_are_predicted_within_half_a_percent() -> None:

@@ -18,7 +18,7 @@ from noise import update_ratios
 
 from golf.parts.muon import newton_schulz
 from golf.parts.quant import int8_rows, scaled
-from golf.parts.techniques import coprime_loader, coprime_walk, overtone, qat
+from golf.parts.techniques import coprime_loader, coprime_walk, overtone, qat, virtual_layers
 from golf.parts.techniques.amax import amax_rows, amax_rows_floored
 from golf.parts.techniques.banked_ns import banked_newton_schulz
 from golf.parts.techniques.code_steps import codes_in_steps
@@ -35,7 +35,8 @@ from golf.parts.techniques.ternary import Stretch, ternary, ternary_codes, terna
 from golf.parts.techniques.trits import TernaryCoder, from_base3, from_bit_planes, to_base3, to_bit_planes
 from golf.parts.techniques.ttt_lora import Adapters, ttt_lora
 from golf.parts.techniques.yarn import yarn_frequencies
-from golf.recipe import load_recipe, shipped_recipes
+from golf.recipe import changed, load_recipe, shipped_recipes
+from golf.recipe.namespace import namespace
 
 LOGITS, GRADIENTS = 5e-6, 1e-4
 FORWARDS = [file for file in FILES if file != "eval_pr77"]
@@ -291,6 +292,18 @@ def test_overtone_singular_values_fall_as_one_over_root_k(folder):
         share_of_stream = overtone.phase_mix(SimpleNamespace(num_layers=10), layer)
         assert torch.allclose(get(f"resid_mix/{layer}")[0], torch.tensor(share_of_stream))
         assert torch.allclose(get(f"resid_mix/{layer}")[1], torch.tensor(1 - share_of_stream))
+
+
+def test_places_of_virtual_layers_start_as_blocks_do():
+    """#1204's places know what #60's blocks know: where the residual mix starts."""
+    h = namespace(changed(load_recipe(shipped_recipes()["pr1204"]), {"mix_start": "overtone.phase_mix"}))
+    for layer in (0, 9, 12):
+        with torch.device("meta"):
+            place = virtual_layers.Place(h, layer)
+        assert place.resid_mix.shape == (2, h.model_dim)
+        mix = virtual_layers.Place(h, layer).resid_mix
+        assert torch.allclose(mix[0], torch.tensor(overtone.phase_mix(h, layer)))
+        assert torch.allclose(mix.sum(dim=0), torch.ones(h.model_dim))
 
 
 @pytest.fixture

@@ -29,6 +29,12 @@ PARENTS = {
     "pr162": "baseline", "pr180": "pr162", "pr265": "pr162", "pr287": "pr265", "pr315": "pr287", "pr640": "baseline", "pr1060": "pr549",
     "pr1120": "pr549", "pr1204": "pr1060", "pr1218": "pr549", "pr1285": "pr1218", "pr1334": "pr1285",
 }  # fmt: skip
+JOINTS = {
+    "pr414": "pr315",
+    "pr549": "pr414",
+    "pr1019": "pr549",
+    "pr1394": "pr1218",
+}  # recipes that were here before their parents
 # layers, hidden width, vocabulary, sequence, batch, rates (matrix, scalar, tied), momentum, warmdown in steps or share, clip
 TRAINING: dict[str, tuple[Any, ...]] = {
     "lower_lr": (9, 1024, 1024, 1024, 524_288, (0.02, 0.02, 0.03), (0.95, 0.85, 500), 1200, 0.0),
@@ -136,6 +142,21 @@ def test_a_row_trains_and_is_scored_as_the_tables_say(name):
     )  # fmt: skip
     assert recipe.extends == PARENTS[name]
     assert recipe.track == "10min_16mb"
+
+
+def test_the_line_is_whole_from_the_baseline_to_the_late_rows():
+    for name, parent in JOINTS.items():
+        assert row_of(name).extends == parent
+    # by `pr1218` a recipe says only what it changes: settings that the late rows had from the baseline stay theirs
+    for name in ("pr1394", "pr1413", "pr1493", "pr1855"):
+        assert (row_of(name).values["lookups"], row_of(name).values["value"]) == ((), ())
+    assert [row_of(name).values["ttt_lr"] for name in ("pr549", "pr1413", "pr1493", "pr1477", "pr1514")] == [
+        0.002,
+        0.005,
+        0.005,
+        0.005,
+        0.005,
+    ]
 
 
 @pytest.mark.parametrize("name", CHOICES)

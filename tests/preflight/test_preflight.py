@@ -14,6 +14,7 @@ from golf.compose.composition import composition
 from golf.errors import Exit, GolfError
 from golf.preflight import preflight
 from golf.preflight.full_size import check_full_size, update
+from golf.preflight.hooks import watching
 from golf.preflight.memory import COMPILED_SHARE, predict_memory
 from golf.preflight.points import POINTS, check_signatures
 from golf.preflight.world import OneProcess
@@ -106,6 +107,23 @@ def test_every_slot_and_chain_has_its_arguments_written_down_and_the_parts_say_t
 @pytest.mark.parametrize("name", ["baseline", "pr1809"])
 def test_a_shipped_recipe_passes(name):
     preflight(load_recipe(name))
+
+
+def test_a_factored_embedding_is_narrower_outside_of_the_blocks_and_only_as_told():
+    recipe = load_recipe("pr640")  # embed_pre: 254 to 768 channels, output_norm: back
+    preflight(recipe, rehearse=False)
+    with pytest.raises(GolfError, match=r"returns \(1, 1024, 254\) float32 for \(1, 1024, 768\)"):
+        watch(recipe, "attn_out", 768, 254)
+    with pytest.raises(GolfError, match=r"`Linear` in `embed_pre` returns \(1, 1024, 100\)"):
+        watch(recipe, "embed_pre", 254, 100)
+
+
+def watch(recipe, knob, before, after):
+    """Run a module of (before → after) channels as a hook of `knob` under the watch."""
+    owner = torch.nn.Module()
+    setattr(owner, knob, torch.nn.ModuleDict({"Linear": torch.nn.Linear(before, after)}))
+    with watching(recipe, owner):
+        getattr(owner, knob)["Linear"](torch.zeros(1, 1024, before))
 
 
 @pytest.mark.slow

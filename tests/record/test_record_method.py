@@ -52,7 +52,10 @@ def test_a_recipe_that_bears_its_parents_name_does_not_extend_itself(mine: Recip
 
 def test_a_recipe_tells_its_whole_line(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text('name = "copy"\nextends = "pr1493"\n')
-    assert "`copy`, which extends `pr1493` < `pr1394` < `baseline`." in "\n\n".join(method(load_recipe(tmp_path)))
+    assert (
+        "`copy`, which extends `pr1493` < `pr1394` < `pr1218` < `pr549` < `pr414` < `pr315` < `pr287` < `pr265` < `pr162` < `baseline`."
+        in "\n\n".join(method(load_recipe(tmp_path)))
+    )
 
 
 def test_reasons_are_the_comments_beside_values(tmp_path: Path) -> None:

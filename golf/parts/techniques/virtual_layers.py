@@ -64,6 +64,9 @@ class Place(nn.Module):
         self.mlp_scale = tag(nn.Parameter(torch.ones(h.model_dim)), group="scalar", role="control")
         mix = torch.zeros(2, h.model_dim)
         mix[0] = 1
+        if h.mix_start:
+            share = h.mix_start(h, layer)
+            mix[0], mix[1] = share, 1 - share
         self.resid_mix = tag(nn.Parameter(mix), group="scalar", role="control")
         self.q_gain = tag(nn.Parameter(torch.full((h.num_heads,), h.qk_gain)), group="scalar", role="control")
         if h.value:

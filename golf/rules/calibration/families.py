@@ -374,6 +374,8 @@ def main():
         optimizer.step()
     {before_quantization}
     blob = quantize_state_dict(base_model.state_dict())
+    open("final_model.ptz", "wb").write(blob)
+    base_model.load_state_dict(dequantize_state_dict(open("final_model.ptz", "rb").read()))
     {evaluation}
 
 if __name__ == "__main__":
