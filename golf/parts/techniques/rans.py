@@ -1,7 +1,8 @@
 """rANS: an entropy coder for integer codes, within 0.1 % of the entropy of each tensor's code frequencies (Duda, arXiv:1311.2540).
 
-Up to 1024 states of 32 bits take turns, one code each, so that numpy does the work: the public records' brotli stays 1.4 %
-above the entropy. Frequencies are 14 bits, one table a tensor; whatever is no matrix of one-byte codes goes through LZMA.
+Up to 512 states of 32 bits take turns, one code each, so that numpy does the work: the public records' brotli stays 1.4 %
+above the entropy. Frequencies are 14 bits, one table a tensor, stored in a byte each (four bits of mantissa: 0.003 % of the codes);
+whatever is no matrix of one-byte codes goes through LZMA.
 
 It goes into the slot `coder`.
 """
@@ -19,14 +20,23 @@ from golf.parts.techniques.lzma_coder import LZMA_FILTERS, unlzma
 
 TABLE_BITS = 14
 LOWEST_STATE = 1 << 16  # states live in [2¹⁶, 2³²) and move 16 bits at a time
+NEVER = 225
+COARSE = (16 + np.arange(NEVER) % 16 << np.arange(NEVER) // 16) >> 4  # 1 to 2¹⁴, sixteen an octave where there are so many
 MIN_CODES = 2048  # a smaller tensor does not pay for its table
 RANS_HEADER = struct.Struct("<II")  # bytes of the head, the same packed
 
 
-def frequencies(counts):
-    """Counts (tables, symbols) to frequencies of the same order that add up to 2¹⁴; what occurs keeps at least 1."""
-    total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    freq = np.where(counts > 0, np.maximum(counts * (1 << TABLE_BITS) // total, 1), 0)
+def to_coarse(counts):
+    """Counts (tables, symbols) as a byte each: which of COARSE is nearest to its share of 2¹⁴; NEVER for what does not occur."""
+    share = counts * (1 << TABLE_BITS) / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return np.where(counts > 0, np.searchsorted((COARSE[1:] + COARSE[:-1]) / 2, share), NEVER).astype(np.uint8)
+
+
+def frequencies(coarse):
+    """Frequencies (tables, symbols) that add up to 2¹⁴, of what `to_coarse` made: what occurs has at least 1."""
+    found = np.append(COARSE, 0)[coarse]
+    freq = found * (1 << TABLE_BITS) // np.maximum(found.sum(axis=1, keepdims=True), 1)
+    freq = np.maximum(freq, coarse < NEVER)
     freq[np.arange(len(freq)), freq.argmax(axis=1)] += (1 << TABLE_BITS) - freq.sum(axis=1)
     return freq
 
@@ -78,22 +88,22 @@ class StateReader:
         check(done, "its codes do not end where they should")
 
 
-def write_states(steps, lanes):
-    """(states, words) of the steps [(frequency, first slot)] of up to `lanes` codes each; the reader takes them in this order."""
+def write_states(turns, lanes):
+    """(states, words) of the turns [((frequencies, first slots), tables, codes)] of up to `lanes` codes each, in the reader's order."""
     states, words = np.full(lanes, LOWEST_STATE, dtype=np.uint64), []
-    for step_freq, first in reversed(steps):
-        freq = step_freq.astype(np.uint64)
+    for starts, tables, codes in reversed(turns):
+        freq, first = (of_all[tables, codes].astype(np.uint64) for of_all in starts)
         x = states[: len(freq)]
         full = x >= freq << (32 - TABLE_BITS)
         words.append((x[full] & 0xFFFF).astype("<u2"))
         x = np.where(full, x >> 16, x)
-        states[: len(freq)] = (x // freq << TABLE_BITS) + x % freq + first.astype(np.uint64)
+        states[: len(freq)] = (x // freq << TABLE_BITS) + x % freq + first
     return states.astype("<u4"), np.concatenate([np.empty(0, "<u2"), *reversed(words)])
 
 
 def lanes_for(codes):
     """States for so many codes: each costs 2 bytes, each turn costs time."""
-    return min(max(codes // 32768, 8), 1024)
+    return min(max(codes // 32768, 8), 512)
 
 
 def is_coded(spec):
@@ -101,14 +111,15 @@ def is_coded(spec):
 
 
 def symbols_of(tensor):
-    """(codes, lowest code, counts of the codes from the lowest on), flat."""
-    codes = tensor.detach().cpu().numpy().reshape(-1).astype(np.int16)
+    """(codes from the lowest on, lowest code, their counts), flat."""
+    codes = tensor.detach().cpu().numpy().reshape(-1)
     lowest = int(codes.min())
-    return codes - lowest, lowest, np.bincount(codes - lowest)
+    codes = (codes.astype(np.int16) - lowest).astype(np.uint8)
+    return codes, lowest, np.bincount(codes)
 
 
-def write_payload(head, rest, steps, lanes):
-    states, words = write_states(steps, lanes)
+def write_payload(head, rest, turns, lanes):
+    states, words = write_states(turns, lanes)
     text = head + to_planes(rest)
     packed = lzma.compress(text, lzma.FORMAT_RAW, filters=LZMA_FILTERS)
     return RANS_HEADER.pack(len(text), len(packed)) + packed + states.tobytes() + words.tobytes()
@@ -123,20 +134,22 @@ def read_payload(payload, most_bytes):
     return unlzma(payload[RANS_HEADER.size : states_at], text_bytes), payload[states_at:]
 
 
-def write_table(lowest, freq):
-    """A table for the head: lowest symbol, symbols, then the frequencies (tables, symbols)."""
-    return struct.pack("<hH", lowest, freq.shape[1]) + freq.astype("<u2").tobytes()
+def write_table(lowest, coarse):
+    """A table for the head: lowest symbol, symbols, then the frequencies (tables, symbols), a byte each."""
+    return struct.pack("<hH", lowest, coarse.shape[1]) + coarse.tobytes()
 
 
 def read_table(text, at, tables, dtype):
     """(SlotTable, where the next one starts)."""
     check(len(text) >= at + 4, "ends within a table")
     lowest, symbols = struct.unpack_from("<hH", text, at)
-    end = at + 4 + 2 * tables * symbols
+    end = at + 4 + tables * symbols
     check(0 < symbols <= 256 and len(text) >= end, "ends within a table")
     check(torch.iinfo(dtype).min <= lowest and lowest + symbols - 1 <= torch.iinfo(dtype).max, "has codes out of range")
-    freq = np.frombuffer(text, "<u2", tables * symbols, at + 4).reshape(tables, symbols).astype(np.int64)
-    check(bool((freq.sum(axis=1) == 1 << TABLE_BITS).all()), "has a table that does not add up")
+    coarse = np.frombuffer(text, np.uint8, tables * symbols, at + 4).reshape(tables, symbols)
+    check(int(coarse.max()) <= NEVER, "has a frequency out of range")
+    freq = frequencies(coarse)
+    check(bool((freq >= 0).all()), "has a table that does not add up")
     return SlotTable(freq, lowest, str(dtype).removeprefix("torch.")), end
 
 
@@ -148,18 +161,18 @@ class RansCoder:
         coded = [t for t in tensors if t.element_size() == 1 and t.numel() >= MIN_CODES]
         rest = [t for t in tensors if not (t.element_size() == 1 and t.numel() >= MIN_CODES)]
         lanes = lanes_for(sum(t.numel() for t in coded))
-        head, steps = b"", []
+        head, turns = b"", []
         for tensor in coded:
             codes, lowest, counts = symbols_of(tensor)
-            freq = frequencies(counts[None])
-            head += write_table(lowest, freq)
-            steps += static_steps(codes, freq[0], lanes)
-        return write_payload(head, rest, steps, lanes)
+            coarse = to_coarse(counts[None])
+            head += write_table(lowest, coarse)
+            turns += static_turns(codes, coarse, lanes)
+        return write_payload(head, rest, turns, lanes)
 
     @staticmethod
     def decode(payload, specs, unpacked_bytes):
         coded = [spec for spec in specs if is_coded(spec)]
-        text, states = read_payload(payload, unpacked_bytes + len(coded) * (4 + 2 * 256))
+        text, states = read_payload(payload, unpacked_bytes + len(coded) * (4 + 256))
         reader = StateReader(states, lanes_for(sum(math.prod(spec[2]) for spec in coded)))
         at, tensors = 0, {}
         for name, dtype, shape in coded:
@@ -171,10 +184,10 @@ class RansCoder:
         return [tensors[name] for name, _, _ in specs]
 
 
-def static_steps(codes, freq, lanes):
-    """[(frequency, first slot)] of each turn's codes under one table."""
-    freq, first = starts_of(freq)
-    return [(freq[turn], first[turn]) for turn in (codes[i : i + lanes] for i in range(0, len(codes), lanes))]
+def static_turns(codes, coarse, lanes):
+    """[(starts, table, codes)] of each turn's codes under one table."""
+    starts = starts_of(frequencies(coarse))
+    return [(starts, 0, codes[i : i + lanes]) for i in range(0, len(codes), lanes)]
 
 
 def read_static(reader, table, codes):
