@@ -1698,6 +1698,26 @@ def load_weights(model, weights):
             param.copy_(weights[name].view_as(param))
 
 
+# LZMA2 without a header and tuned to one-byte codes: no literal, position or pair context (PR #549's coder, 1.4 %
+# smaller).
+#
+# Bytes that are no codes want the contexts back: bit-packed ones grow by 3 to 5 % without them (`bitpack`).
+LZMA_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 0, "pb": 0}]
+
+
+def unlzma(data, unpacked_bytes, filters):
+    """The text of exactly `unpacked_bytes`; never unpacks more than one byte beyond them."""
+    stream = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters)
+    try:
+        text = stream.decompress(data, unpacked_bytes + 1)
+    except lzma.LZMAError as fault:
+        raise ValueError(f"does not unpack: {fault}") from fault
+    check(
+        len(text) == unpacked_bytes and stream.eof and not stream.unused_data, "unpacks to another length than it says"
+    )
+    return text
+
+
 # Bytes laid out for general-purpose compressors: tensors of one type side by side, and in them first bytes first (PR
 # #1089).
 def to_planes(tensors):
@@ -1724,42 +1744,34 @@ def from_planes(data, specs):
     return tensors
 
 
-# LZMA2 without a header and tuned to one-byte codes: no literal, position or pair context (PR #549's coder, 1.4 %
-# smaller).
-#
-# Bytes that are no codes want the contexts back: bit-packed ones grow by 3 to 5 % without them (`bitpack`).
-LZMA_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 0, "pb": 0}]
-
-
-def unlzma(data, unpacked_bytes):
-    """The text of exactly `unpacked_bytes`; never unpacks more than one byte beyond them."""
-    stream = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=LZMA_FILTERS)
-    try:
-        text = stream.decompress(data, unpacked_bytes + 1)
-    except lzma.LZMAError as fault:
-        raise ValueError(f"does not unpack: {fault}") from fault
-    check(
-        len(text) == unpacked_bytes and stream.eof and not stream.unused_data, "unpacks to another length than it says"
-    )
-    return text
-
-
 # rANS: an entropy coder for integer codes, within 0.1 % of the entropy of each tensor's code frequencies (Duda,
 # arXiv:1311.2540).
 #
-# Up to 1024 states of 32 bits take turns, one code each, so that numpy does the work: the public records' brotli stays
-# 1.4 % above the entropy. Frequencies are 14 bits, one table a tensor; whatever is no matrix of one-byte codes goes
-# through LZMA.
+# Up to 512 states of 32 bits take turns, one code each, so that numpy does the work: the public records' brotli stays
+# 1.4 % above the entropy. Frequencies are 14 bits, one table a tensor, stored in a byte each (four bits of mantissa:
+# 0.003 % of the codes); whatever is no matrix of one-byte codes goes through LZMA.
 TABLE_BITS = 14
 LOWEST_STATE = 1 << 16  # states live in [2¹⁶, 2³²) and move 16 bits at a time
+NEVER = 225
+COARSE = (
+    16 + np.arange(NEVER) % 16 << np.arange(NEVER) // 16
+) >> 4  # 1 to 2¹⁴, sixteen an octave where there are so many
 MIN_CODES = 2048  # a smaller tensor does not pay for its table
+REST_FILTERS = [{**LZMA_FILTERS[0], "dict_size": 1 << 22}]  # as small a text needs no 700 MB to compress
 RANS_HEADER = struct.Struct("<II")  # bytes of the head, the same packed
 
 
-def frequencies(counts):
-    """Counts (tables, symbols) to frequencies of the same order that add up to 2¹⁴; what occurs keeps at least 1."""
-    total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    freq = np.where(counts > 0, np.maximum(counts * (1 << TABLE_BITS) // total, 1), 0)
+def to_coarse(counts):
+    """Counts (tables, symbols) as a byte each: which of COARSE is nearest to its share of 2¹⁴; NEVER for what does not occur."""
+    share = counts * (1 << TABLE_BITS) / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return np.where(counts > 0, np.searchsorted((COARSE[1:] + COARSE[:-1]) / 2, share), NEVER).astype(np.uint8)
+
+
+def frequencies(coarse):
+    """Frequencies (tables, symbols) that add up to 2¹⁴, of what `to_coarse` made: what occurs has at least 1."""
+    found = np.append(COARSE, 0)[coarse]
+    freq = found * (1 << TABLE_BITS) // np.maximum(found.sum(axis=1, keepdims=True), 1)
+    freq = np.maximum(freq, coarse < NEVER)
     freq[np.arange(len(freq)), freq.argmax(axis=1)] += (1 << TABLE_BITS) - freq.sum(axis=1)
     return freq
 
@@ -1811,22 +1823,22 @@ class StateReader:
         check(done, "its codes do not end where they should")
 
 
-def write_states(steps, lanes):
-    """(states, words) of the steps [(frequency, first slot)] of up to `lanes` codes each; the reader takes them in this order."""
+def write_states(turns, lanes):
+    """(states, words) of the turns [((frequencies, first slots), tables, codes)] of up to `lanes` codes each, in the reader's order."""
     states, words = np.full(lanes, LOWEST_STATE, dtype=np.uint64), []
-    for step_freq, first in reversed(steps):
-        freq = step_freq.astype(np.uint64)
+    for starts, tables, codes in reversed(turns):
+        freq, first = (of_all[tables, codes].astype(np.uint64) for of_all in starts)
         x = states[: len(freq)]
         full = x >= freq << (32 - TABLE_BITS)
         words.append((x[full] & 0xFFFF).astype("<u2"))
         x = np.where(full, x >> 16, x)
-        states[: len(freq)] = (x // freq << TABLE_BITS) + x % freq + first.astype(np.uint64)
+        states[: len(freq)] = (x // freq << TABLE_BITS) + x % freq + first
     return states.astype("<u4"), np.concatenate([np.empty(0, "<u2"), *reversed(words)])
 
 
 def lanes_for(codes):
     """States for so many codes: each costs 2 bytes, each turn costs time."""
-    return min(max(codes // 32768, 8), 1024)
+    return min(max(codes // 32768, 8), 512)
 
 
 def is_coded(spec):
@@ -1834,16 +1846,17 @@ def is_coded(spec):
 
 
 def symbols_of(tensor):
-    """(codes, lowest code, counts of the codes from the lowest on), flat."""
-    codes = tensor.detach().cpu().numpy().reshape(-1).astype(np.int16)
+    """(codes from the lowest on, lowest code, their counts), flat."""
+    codes = tensor.detach().cpu().numpy().reshape(-1)
     lowest = int(codes.min())
-    return codes - lowest, lowest, np.bincount(codes - lowest)
+    codes = (codes.astype(np.int16) - lowest).astype(np.uint8)
+    return codes, lowest, np.bincount(codes)
 
 
-def write_payload(head, rest, steps, lanes):
-    states, words = write_states(steps, lanes)
+def write_payload(head, rest, turns, lanes):
+    states, words = write_states(turns, lanes)
     text = head + to_planes(rest)
-    packed = lzma.compress(text, lzma.FORMAT_RAW, filters=LZMA_FILTERS)
+    packed = lzma.compress(text, lzma.FORMAT_RAW, filters=REST_FILTERS)
     return RANS_HEADER.pack(len(text), len(packed)) + packed + states.tobytes() + words.tobytes()
 
 
@@ -1853,30 +1866,32 @@ def read_payload(payload, most_bytes):
     text_bytes, packed_bytes = RANS_HEADER.unpack_from(payload)
     check(text_bytes <= most_bytes, f"says {text_bytes} bytes of tables")
     states_at = RANS_HEADER.size + packed_bytes
-    return unlzma(payload[RANS_HEADER.size : states_at], text_bytes), payload[states_at:]
+    return unlzma(payload[RANS_HEADER.size : states_at], text_bytes, REST_FILTERS), payload[states_at:]
 
 
-def write_table(lowest, freq):
-    """A table for the head: lowest symbol, symbols, then the frequencies (tables, symbols)."""
-    return struct.pack("<hH", lowest, freq.shape[1]) + freq.astype("<u2").tobytes()
+def write_table(lowest, coarse):
+    """A table for the head: lowest symbol, symbols, then the frequencies (tables, symbols), a byte each."""
+    return struct.pack("<hH", lowest, coarse.shape[1]) + coarse.tobytes()
 
 
 def read_table(text, at, tables, dtype):
     """(SlotTable, where the next one starts)."""
     check(len(text) >= at + 4, "ends within a table")
     lowest, symbols = struct.unpack_from("<hH", text, at)
-    end = at + 4 + 2 * tables * symbols
+    end = at + 4 + tables * symbols
     check(0 < symbols <= 256 and len(text) >= end, "ends within a table")
     check(torch.iinfo(dtype).min <= lowest and lowest + symbols - 1 <= torch.iinfo(dtype).max, "has codes out of range")
-    freq = np.frombuffer(text, "<u2", tables * symbols, at + 4).reshape(tables, symbols).astype(np.int64)
-    check(bool((freq.sum(axis=1) == 1 << TABLE_BITS).all()), "has a table that does not add up")
+    coarse = np.frombuffer(text, np.uint8, tables * symbols, at + 4).reshape(tables, symbols)
+    check(int(coarse.max()) <= NEVER, "has a frequency out of range")
+    freq = frequencies(coarse)
+    check(bool((freq >= 0).all()), "has a table that does not add up")
     return SlotTable(freq, lowest, str(dtype).removeprefix("torch.")), end
 
 
-def static_steps(codes, freq, lanes):
-    """[(frequency, first slot)] of each turn's codes under one table."""
-    freq, first = starts_of(freq)
-    return [(freq[turn], first[turn]) for turn in (codes[i : i + lanes] for i in range(0, len(codes), lanes))]
+def static_turns(codes, coarse, lanes):
+    """[(starts, table, codes)] of each turn's codes under one table."""
+    starts = starts_of(frequencies(coarse))
+    return [(starts, 0, codes[i : i + lanes]) for i in range(0, len(codes), lanes)]
 
 
 def read_static(reader, table, codes):
@@ -1888,41 +1903,49 @@ def read_static(reader, table, codes):
     return out
 
 
-# rANS with contexts: each code's table is chosen by how large the codes of its row and of its column have been so far.
+# rANS with contexts: each code's table is chosen by how large, and how far from zero, the codes of its row and column
+# have been so far.
 #
-# Columns of `mlp.proj` and rows of the embedding differ in scale, which the frequencies of a whole tensor cannot know.
-# Matrices are walked along diagonals, so that a turn never reads two codes of one row or column; a group of matrices of
-# one shape shares its tables and takes whichever of row and column pays, or neither.
-MOST_CONTEXTS = 16
-PRIOR_CODES = 24  # a row or column counts as having had so many codes of mean size before its first
-ALONG, ACROSS = (
-    1,
-    2,
-)  # contexts from the lane (a row of a wide matrix, a column of a tall one), from the other direction
+# Columns of `mlp.proj` and rows of the embedding differ in scale, and many lines have a mean, which the frequencies of
+# a whole tensor cannot know. Matrices are walked along diagonals, so that a turn never reads two codes of one row or
+# column. A group of matrices of one shape shares its tables. How far a line is trusted is taken from how much lines
+# really differ (empirical Bayes), and of tables there are as many as pay for themselves.
+SIZES, DRIFTS = 16, 8  # contexts by size and by mean: at most so many
+MOST_TRUST = 20
+GROUP_HEAD = struct.Struct(
+    "<6B"
+)  # contexts by size and by mean; log2 of the codes that each line is worth before its first
 
 
 class Walk:
-    """The way through matrices (count, lanes, steps): at turn t, lane j is at (t + j) mod steps. Sums of magnitudes so far."""
+    """The way through matrices (count, lanes, steps): at turn t, lane j is at (t + j) mod steps. Sums of codes and magnitudes so far.
 
-    def __init__(self, count, lanes, steps, mean, mode):
-        self.mean, self.mode, self.steps = mean, mode, steps
+    trust: [size along a lane, size across, mean along, mean across]: a line counts as having had so many average codes before its first.
+    """
+
+    def __init__(self, means, lanes, steps, trust):
+        self.means, self.steps, self.trust = means, steps, trust
         self.lane = self.place = np.arange(lanes)
-        self.along = np.full((count, lanes), PRIOR_CODES * mean)
-        self.across = np.full((count, steps), PRIOR_CODES * mean)
-        self.seen = np.full(steps, float(PRIOR_CODES))
+        self.seen = np.zeros(steps)
+        self.size_along = np.zeros((len(means), lanes)) + trust[0] * means
+        self.size_across = np.zeros((len(means), steps)) + trust[1] * means
+        self.sum_along = np.zeros((len(means), lanes))
+        self.sum_across = np.zeros((len(means), steps))
 
     def expected(self, turn):
-        """Expected magnitude of each of this turn's codes: (count, lanes). Only + × ÷: the same bits on every machine."""
-        self.place = (turn + self.lane) % self.steps
-        if self.mode == ALONG:
-            return self.along / (PRIOR_CODES + turn)
-        size = self.across[:, self.place] / self.seen[self.place]
-        return size if self.mode == ACROSS else size * self.along / (self.mean * (PRIOR_CODES + turn))
+        """Expected (magnitude, mean) of each of this turn's codes: (count, lanes). Only + × ÷: the same bits on every machine."""
+        at = self.place = (turn + self.lane) % self.steps
+        size = self.size_along * self.size_across[:, at] / (self.means * (self.trust[1] + self.seen[at]))
+        drift = self.sum_across[:, at] / (self.trust[3] + self.seen[at]) + self.sum_along / (self.trust[2] + turn)
+        return size / (self.means * (self.trust[0] + turn)), drift / self.means
 
-    def learn(self, magnitudes):
+    def learn(self, codes):
         """The codes of the turn that was expected last."""
-        self.along += magnitudes
-        self.across[:, self.place] += magnitudes
+        magnitudes = np.abs(codes)
+        self.size_along += magnitudes
+        self.size_across[:, self.place] += magnitudes
+        self.sum_along += codes
+        self.sum_across[:, self.place] += codes
         self.seen[self.place] += 1
 
 
@@ -1940,11 +1963,6 @@ def lanes_of(specs):
     return max(
         [lanes_for(sum(math.prod(spec[2]) for spec in specs)), *(min(spec[2]) for spec in specs if len(spec[2]) == 2)]
     )
-
-
-def contexts_for(codes):
-    """Tables that a group of so many codes pays for."""
-    return MOST_CONTEXTS if codes >= 1 << 21 else 6
 
 
 def batches_of(members, shape, lanes):
@@ -1968,80 +1986,121 @@ def short_side_first(matrix):
     return matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
 
 
+def line_means(matrix, axis, trust):
+    """Means of the lines as the walk knows them half way."""
+    half = matrix.shape[axis] / 2
+    overall = matrix.mean(dtype=np.float64)
+    return overall + (matrix.mean(axis=axis, dtype=np.float64) - overall) * half / (half + 2.0**trust)
+
+
+def trust_in(matrices, axis, means):
+    """log2 of the codes that a line's own mean is worth: how much codes differ within lines over how much lines' means differ."""
+    within = between = 0.0
+    for matrix, mean in zip(matrices, means):
+        spread = matrix.var(axis=axis, dtype=np.float64).mean()
+        within += spread / mean**2
+        between += (matrix.mean(axis=axis, dtype=np.float64).var() - spread / matrix.shape[axis]) / mean**2
+    return MOST_TRUST if between <= 0 else min(round(math.log2(max(within / between, 1))), MOST_TRUST)
+
+
+def thresholds_of(sample, contexts):
+    return np.quantile(sample, np.arange(1, contexts) / contexts).astype("<f4")
+
+
 class Group:
-    """Matrices of one shape, as the encoder sees them: batches of codes in the order of the walk."""
+    """Matrices of one shape, as the encoder sees them."""
 
     def __init__(self, tensors, shape, lanes):
-        matrices = [short_side_first(t.detach().cpu().numpy().astype(np.int16)) for t in tensors]
-        self.lowest = min(int(m.min()) for m in matrices)
-        self.symbols = max(int(m.max()) for m in matrices) - self.lowest + 1
-        self.batches = [walked(np.stack(batch) - self.lowest) for batch in batches_of(matrices, shape, lanes)]
-        self.tables = contexts_for(sum(m.size for m in matrices))
-        self.mean = float(np.float32(max(np.mean([np.abs(m).mean() for m in matrices]), 1e-3)))
+        self.matrices = [short_side_first(t.detach().cpu().numpy()) for t in tensors]
+        self.lowest = min(int(m.min()) for m in self.matrices)
+        self.symbols = max(int(m.max()) for m in self.matrices) - self.lowest + 1
+        magnitudes = [np.abs(m.astype(np.int16)) for m in self.matrices]
+        self.means = np.array([[max(m.mean(), 1e-3)] for m in magnitudes], dtype="<f4")
+        means = self.means[:, 0].astype(np.float64)
+        self.trust = [
+            trust_in(matrices, axis, means) for matrices in (magnitudes, self.matrices) for axis in (1, 0)
+        ]  # along a lane is over the last axis
+        self.sizes, self.drifts = (
+            thresholds_of(np.concatenate(sample), contexts) for sample, contexts in (
+                ([self.sample(m, 0, mean, np.multiply) for m, mean in zip(magnitudes, means)], SIZES),
+                ([self.sample(m, 2, mean, np.add) for m, mean in zip(self.matrices, means)], DRIFTS),
+            )
+        )  # fmt: skip
+        self.batches = batches_of(range(len(self.matrices)), shape, lanes)
 
-    def expected(self, codes, mode):
-        """What the walk through a batch expects of each turn's codes, turn after turn."""
-        turns, count, lanes = codes.shape
-        walk = Walk(count, lanes, turns, self.mean, mode)
-        for turn in range(turns):
-            yield walk.expected(turn)
-            walk.learn(np.abs(codes[turn] + self.lowest))
+    def sample(self, matrix, first, mean, combine):
+        """Expectations as they will be half way, of one in a few rows and columns."""
+        along, across = (line_means(matrix, axis, self.trust[first + i]) / mean for i, axis in enumerate((1, 0)))
+        return combine.outer(along[:: len(along) // 64 + 1], across[:: len(across) // 64 + 1]).ravel()
 
-    def contexts(self, mode):
-        """(thresholds, the context of every code of each batch). Walks twice: expectations of 36 million codes are not kept."""
-        sample = []
-        for codes in self.batches:
-            for turn, seen in enumerate(self.expected(codes, mode)):
-                sample.append(seen.ravel()[-turn * seen.size % 97 :: 97])
-        thresholds = np.quantile(np.concatenate(sample), np.arange(1, self.tables) / self.tables).astype("<f4")
-        exact, contexts = thresholds.astype(np.float64), []
-        for codes in self.batches:
+    def walk(self):
+        """(codes, contexts) of each batch, both (turn, matrix, lane), one byte each."""
+        sizes, drifts = self.sizes.astype(np.float64), self.drifts.astype(np.float64)
+        trust = [2.0**bits for bits in self.trust]
+        for batch in self.batches:
+            codes = walked(np.stack([self.matrices[i] for i in batch]))
             found = np.empty(codes.shape, dtype=np.uint8)
-            for turn, seen in enumerate(self.expected(codes, mode)):
-                found[turn] = np.searchsorted(exact, seen)
-            contexts.append(found)
-        return thresholds, contexts
+            walk = Walk(self.means[list(batch)].astype(np.float64), codes.shape[2], len(codes), trust)
+            for turn in range(len(codes)):
+                size, drift = walk.expected(turn)
+                found[turn] = np.searchsorted(sizes, size) * DRIFTS + np.searchsorted(drifts, drift)
+                walk.learn(codes[turn].astype(np.int64))
+            yield (codes.astype(np.int16) - self.lowest).astype(np.uint8), found
 
-    def coded(self, mode):
-        """(bytes that it takes, head, steps)."""
-        thresholds, contexts = self.contexts(mode)
-        counts = np.zeros(self.tables * self.symbols, dtype=np.int64)
-        for codes, context in zip(self.batches, contexts):
-            counts += np.bincount((context * np.int32(self.symbols) + codes).ravel(), minlength=len(counts))
-        freq = frequencies(counts.reshape(self.tables, self.symbols))
-        starts, first = starts_of(freq)
-        head = struct.pack("<f", self.mean) + thresholds.tobytes() + write_table(self.lowest, freq)
-        steps = [
-            (starts[context[turn], codes[turn]].ravel(), first[context[turn], codes[turn]].ravel())
-            for codes, context in zip(self.batches, contexts)
+    def coded(self):
+        """(bytes that it takes, head, turns)."""
+        batches = list(self.walk())
+        counts = np.zeros((SIZES * DRIFTS, self.symbols), dtype=np.int64)
+        for codes, contexts in batches:
+            counts += np.bincount(
+                (contexts * np.int32(self.symbols) + codes).ravel(), minlength=counts.size
+            ).reshape(counts.shape)  # fmt: skip
+        by_context = counts.reshape(SIZES, DRIFTS, -1)
+        ways = [self.merged(by_context, sizes, drifts) for sizes in (16, 8, 4, 2, 1) for drifts in (8, 4, 2, 1)]
+        cost, sizes, drifts, coarse = min(ways, key=lambda way: way[0])
+        context = np.add.outer(np.arange(SIZES) * sizes // SIZES * drifts, np.arange(DRIFTS) * drifts // DRIFTS).ravel()
+        head = GROUP_HEAD.pack(sizes, drifts, *self.trust) + self.means.tobytes()
+        for thresholds, used, most in ((self.sizes, sizes, SIZES), (self.drifts, drifts, DRIFTS)):
+            head += thresholds[most // used - 1 :: most // used].tobytes()
+        starts = [table[context] for table in starts_of(frequencies(coarse))]
+        turns = [
+            (starts, contexts[turn].ravel(), codes[turn].ravel())
+            for codes, contexts in batches
             for turn in range(len(codes))
         ]
-        return cost_bytes(counts.reshape(freq.shape), freq) + len(head) / 2, head, steps
+        return cost + len(head), head + write_table(self.lowest, coarse), turns
+
+    @staticmethod
+    def merged(counts, sizes, drifts):
+        """(bytes of codes and tables, contexts by size, by mean, coarse frequencies) with so many contexts."""
+        shape = (sizes, SIZES // sizes, drifts, DRIFTS // drifts, counts.shape[2])
+        counts = counts.reshape(shape).sum(axis=(1, 3)).reshape(sizes * drifts, -1)
+        coarse = to_coarse(counts)
+        return cost_bytes(counts, coarse), sizes, drifts, coarse
 
 
-def cost_bytes(counts, freq):
-    """Bytes of codes counted so, under tables of such frequencies."""
-    return float((counts * (TABLE_BITS - np.log2(np.maximum(freq, 1)))).sum()) / 8
+def cost_bytes(counts, coarse):
+    """Bytes of codes counted so, and of their tables: LZMA makes those of about three quarters of what is not NEVER."""
+    bits = (counts * (TABLE_BITS - np.log2(np.maximum(frequencies(coarse), 1)))).sum()
+    return float(bits) / 8 + 0.75 * float((coarse < NEVER).sum())
 
 
 def static_group(tensors, lanes):
-    """(bytes that it takes, head, steps) with one table a tensor."""
-    total, head, steps = 0.0, b"", []
+    """(bytes that it takes, head, turns) with one table a tensor."""
+    total, head, turns = 0.0, b"", []
     for tensor in tensors:
         codes, lowest, counts = symbols_of(tensor)
-        freq = frequencies(counts[None])
-        table = write_table(lowest, freq)
-        total, head = total + cost_bytes(counts[None], freq) + len(table) / 2, head + table
-        steps += static_steps(codes, freq[0], lanes)
-    return total, head, steps
+        coarse = to_coarse(counts[None])
+        total, head = total + cost_bytes(counts[None], coarse), head + write_table(lowest, coarse)
+        turns += static_turns(codes, coarse, lanes)
+    return total, head, turns
 
 
 def best_way(members, key, lanes):
-    """(bytes that it takes, head, steps, mode) of the cheapest way to code a group; key None: no contexts."""
-    ways = [(*static_group(members, lanes), 0)]
+    """(bytes that it takes, head, turns, whether with contexts) of the cheapest way to code a group; key None: no contexts."""
+    ways = [(*static_group(members, lanes), False)]
     if key is not None:
-        group = Group(members, key[1], lanes)
-        ways += [(*group.coded(mode), mode) for mode in (ALONG, ACROSS, ALONG | ACROSS)]
+        ways.append((*Group(members, key[1], lanes).coded(), True))
     return min(
         ways, key=lambda way: way[0] * (1.001 if way[3] else 1)
     )  # contexts are slower to read: a trifle is not enough
@@ -2058,26 +2117,26 @@ class ContextRansCoder:
         coded_specs = [spec for spec in specs if is_coded(spec)]
         lanes, groups = lanes_of(coded_specs), groups_of(coded_specs)
         ways = [best_way([coded[i] for i in positions], key, lanes) for key, positions in groups.items()]
-        if not any(mode for _, _, _, mode in ways):  # without contexts there need not be a state for every row
+        if not any(way[3] for way in ways):  # without contexts there need not be a state for every row
             lanes = lanes_for(sum(t.numel() for t in coded))
             ways = [best_way([coded[i] for i in positions], None, lanes) for positions in groups.values()]
-        head = struct.pack("<H", lanes) + b"".join(struct.pack("<B", mode) + text for _, text, _, mode in ways)
-        return write_payload(head, rest, [step for _, _, steps, _ in ways for step in steps], lanes)
+        head = struct.pack("<H", lanes) + b"".join(struct.pack("<B", way[3]) + way[1] for way in ways)
+        return write_payload(head, rest, [turn for way in ways for turn in way[2]], lanes)
 
     @staticmethod
     def decode(payload, specs, unpacked_bytes):
         coded = [spec for spec in specs if is_coded(spec)]
-        text, states = read_payload(payload, unpacked_bytes + (len(coded) + 1) * (MOST_CONTEXTS + 1) * 520)
+        text, states = read_payload(payload, unpacked_bytes + (len(coded) + 1) * (SIZES * DRIFTS + 1) * 260)
         check(len(text) >= 2, "ends within its tables")
         lanes = struct.unpack_from("<H", text)[0]
         check(lanes in (lanes_of(coded), lanes_for(sum(math.prod(spec[2]) for spec in coded))), f"says {lanes} lanes")
         reader, at, tensors = StateReader(states, lanes), 2, {}
         for key, positions in groups_of(coded).items():
-            check(at < len(text) and text[at] <= ALONG | ACROSS, "has an unknown way to read a group")
-            mode, at = text[at], at + 1
-            check(not mode or (key is not None and lanes == lanes_of(coded)), "has contexts that it cannot have")
-            if mode:
-                matrices, at = read_group(text, at, reader, [coded[i] for i in positions], mode)
+            check(at < len(text) and text[at] <= 1, "has an unknown way to read a group")
+            contexts, at = text[at], at + 1
+            check(not contexts or (key is not None and lanes == lanes_of(coded)), "has contexts that it cannot have")
+            if contexts:
+                matrices, at = read_group(text, at, reader, [coded[i] for i in positions])
                 tensors.update(matrices)
             else:
                 for name, dtype, shape in (coded[i] for i in positions):
@@ -2089,28 +2148,33 @@ class ContextRansCoder:
         return [tensors[name] for name, _, _ in specs]
 
 
-def read_group(text, at, reader, specs, mode):
+def read_group(text, at, reader, specs):
     """({name: tensor}, where the next group starts) of matrices of one shape."""
-    contexts = contexts_for(sum(math.prod(spec[2]) for spec in specs))
-    check(len(text) >= at + 4 * contexts, "ends within its contexts")
-    mean, *thresholds = struct.unpack_from(f"<{contexts}f", text, at)
-    check(all(0 < number < 1e6 for number in (mean, *thresholds)), "has contexts out of range")
-    thresholds = np.array(thresholds, dtype=np.float64)
+    check(len(text) >= at + GROUP_HEAD.size, "ends within its contexts")
+    by_size, by_mean, *trust = GROUP_HEAD.unpack_from(text, at)
+    check(0 < by_size <= SIZES and 0 < by_mean <= DRIFTS and max(trust) <= MOST_TRUST, "has contexts out of range")
+    at += GROUP_HEAD.size
+    numbers = len(specs) + by_size + by_mean - 2
+    check(len(text) >= at + 4 * numbers, "ends within its contexts")
+    numbers = np.frombuffer(text, "<f4", numbers, at).astype(np.float64)
+    means, sizes, drifts = np.split(numbers, [len(specs), len(specs) + by_size - 1])
+    check(bool((np.abs(numbers) < 1e6).all() and (means > 0).all()), "has contexts out of range")
     _, dtype, shape = specs[0]
-    table, at = read_table(text, at + 4 * contexts, contexts, DTYPES[dtype])
+    table, at = read_table(text, at + 4 * len(numbers), by_size * by_mean, DTYPES[dtype])
     lanes, steps = min(shape), max(shape)
     tensors = {}
-    for batch in batches_of(specs, shape, len(reader.states)):
-        walk = Walk(len(batch), lanes, steps, mean, mode)
+    for batch in batches_of(range(len(specs)), shape, len(reader.states)):
+        walk = Walk(means[list(batch), None], lanes, steps, [2.0**bits for bits in trust])
         codes = np.empty((steps, len(batch), lanes), dtype=table.symbol.dtype)
         for turn in range(steps):
-            context = np.searchsorted(thresholds, walk.expected(turn).ravel())
+            size, drift = walk.expected(turn)
+            context = (np.searchsorted(sizes, size) * by_mean + np.searchsorted(drifts, drift)).ravel()
             codes[turn] = reader.take(table, len(context), context << TABLE_BITS).reshape(len(batch), lanes)
-            walk.learn(np.abs(codes[turn].astype(np.int64)))
+            walk.learn(codes[turn].astype(np.int64))
         matrices = np.empty((len(batch), lanes, steps), dtype=codes.dtype)
         matrices[:, np.arange(lanes), diagonals(lanes, steps)] = codes.transpose(1, 0, 2)
-        for (name, _, _), matrix in zip(batch, matrices):
-            tensors[name] = torch.from_numpy(matrix.T.copy() if shape[0] > shape[1] else matrix)
+        for i, matrix in zip(batch, matrices):
+            tensors[specs[i][0]] = torch.from_numpy(matrix.T.copy() if shape[0] > shape[1] else matrix)
     return tensors, at
 
 

@@ -23,6 +23,7 @@ LOWEST_STATE = 1 << 16  # states live in [2¹⁶, 2³²) and move 16 bits at a t
 NEVER = 225
 COARSE = (16 + np.arange(NEVER) % 16 << np.arange(NEVER) // 16) >> 4  # 1 to 2¹⁴, sixteen an octave where there are so many
 MIN_CODES = 2048  # a smaller tensor does not pay for its table
+REST_FILTERS = [{**LZMA_FILTERS[0], "dict_size": 1 << 22}]  # as small a text needs no 700 MB to compress
 RANS_HEADER = struct.Struct("<II")  # bytes of the head, the same packed
 
 
@@ -121,7 +122,7 @@ def symbols_of(tensor):
 def write_payload(head, rest, turns, lanes):
     states, words = write_states(turns, lanes)
     text = head + to_planes(rest)
-    packed = lzma.compress(text, lzma.FORMAT_RAW, filters=LZMA_FILTERS)
+    packed = lzma.compress(text, lzma.FORMAT_RAW, filters=REST_FILTERS)
     return RANS_HEADER.pack(len(text), len(packed)) + packed + states.tobytes() + words.tobytes()
 
 
@@ -131,7 +132,7 @@ def read_payload(payload, most_bytes):
     text_bytes, packed_bytes = RANS_HEADER.unpack_from(payload)
     check(text_bytes <= most_bytes, f"says {text_bytes} bytes of tables")
     states_at = RANS_HEADER.size + packed_bytes
-    return unlzma(payload[RANS_HEADER.size : states_at], text_bytes), payload[states_at:]
+    return unlzma(payload[RANS_HEADER.size : states_at], text_bytes, REST_FILTERS), payload[states_at:]
 
 
 def write_table(lowest, coarse):
