@@ -21,7 +21,9 @@ from golf.parts.techniques.lzma_coder import LZMA_FILTERS, unlzma
 TABLE_BITS = 14
 LOWEST_STATE = 1 << 16  # states live in [2¹⁶, 2³²) and move 16 bits at a time
 NEVER = 225
-COARSE = (16 + np.arange(NEVER) % 16 << np.arange(NEVER) // 16) >> 4  # 1 to 2¹⁴, sixteen an octave where there are so many
+COARSE = (
+    16 + np.arange(NEVER) % 16 << np.arange(NEVER) // 16
+) >> 4  # 1 to 2¹⁴, sixteen an octave where there are so many
 MIN_CODES = 2048  # a smaller tensor does not pay for its table
 REST_FILTERS = [{**LZMA_FILTERS[0], "dict_size": 1 << 22}]  # as small a text needs no 700 MB to compress
 RANS_HEADER = struct.Struct("<II")  # bytes of the head, the same packed
