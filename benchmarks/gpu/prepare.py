@@ -26,7 +26,7 @@ from golf.data.shards import read_shard, write_shard
 from golf.parts.data import byte_tables
 from golf.recipe import load_recipe, smoke_recipe
 
-RECIPES = "baseline,pr1493,pr1855,pr2135,pr1573,pr740,pr549,pr1809_legal"
+RECIPES = "baseline,pr50,pr1493,pr1855,pr2135,pr1573,pr740,pr549,pr1809_legal"
 FULL = ("warmup_steps=2", "val_loss_every=0", "train_log_every=5")
 TINY = (*FULL, "train_log_every=2")
 # whole batches of windows, so that scoring needs one compiled shape

@@ -14,6 +14,7 @@ import os
 import re
 import runpy
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -25,7 +26,7 @@ from torch._dynamo.callback import callback_handler
 from torch._dynamo.utils import counters
 
 MARK = re.compile(
-    r"(golf_start|golf_phase|warmup_step|loop_warmup_step|step:\d+/|final_|legal_|pre-quant|Total sub|golf_result)"
+    r"(golf_start|golf_phase|eval:compile|warmup_step|loop_warmup_step|step:\d+/|final_|legal_|quantized|pre-quant|Total sub|golf_result)"
 )
 SYNC_WARNING = "called a synchronizing CUDA operation"
 
@@ -118,12 +119,25 @@ class Probe:
         }
 
 
+def look_around(thread: int) -> None:
+    """Where a process that is cut off spent its time: the script's own stack into the log, every 15 seconds.
+
+    A thread of Python, since faulthandler's own watchdog ended a process that was compiling.
+    """
+    while True:
+        time.sleep(15)
+        stack = [f for f in traceback.extract_stack(sys._current_frames()[thread]) if f.filename != __file__]
+        own = [f"{f.name}:{f.lineno}" for f in stack if "/torch/" not in f.filename and "runpy" not in f.filename]
+        print(f"stack {' < '.join(reversed(own[-8:]))} | {stack[-1].filename}:{stack[-1].lineno}", file=sys.stderr)
+
+
 def main() -> None:
     script = sys.argv[1]
     sys.argv = sys.argv[1:]
     out = Path(os.environ["GPU_BENCH_PROBE"])
     probe = Probe(os.environ.get("GPU_BENCH_SYNCS") == "1")
     probe.install()
+    threading.Thread(target=look_around, args=(threading.get_ident(),), daemon=True).start()
     try:
         runpy.run_path(script, run_name="__main__")
     finally:

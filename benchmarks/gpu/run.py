@@ -30,6 +30,7 @@ MICRO_BATCHES = 8
 KEPT_LINES = 30  # of a failed process's output
 LOG_CAP_BYTES = 8_000_000
 STEP = re.compile(r"^step:(\d+)/\d+ train_loss:(\S+) train_time:(\d+)ms", re.MULTILINE)
+WARMUP = re.compile(r"^eval:compile warmup done \(([\d.]+)s\)", re.MULTILINE)
 REPORT = re.compile(r"^(\S+)_exact val_loss:(\S+) val_bpb:(\S+)", re.MULTILINE)
 
 
@@ -248,7 +249,7 @@ def training(
     """An item: train a recipe for some steps. Its folder keeps the checkpoint for the items that export."""
 
     def item(bench: Bench) -> dict[str, Any]:
-        steps = tiny if bench.args.tiny else full
+        steps = tiny if bench.args.tiny else (bench.args.steps or full)
         folder = f"{name}{'_ranks' if ranks else ''}{'_syncs' if syncs else ''}"
         return described(bench, name, bench.run(name, folder, "train", steps=steps, ranks=ranks, syncs=syncs), steps)
 
@@ -286,7 +287,7 @@ def exporting(name: str) -> Callable[[Bench], dict[str, Any]]:
 def evaluated(bench: Bench, name: str, ran: Ran) -> dict[str, Any]:
     """Per report: targets, seconds with and without compiling, targets per second without."""
     marks, reports = ran.probe["marks"], []
-    at = next(i for i, m in enumerate(marks) if m["line"].startswith("golf_phase eval"))
+    at = max(i for i, m in enumerate(marks) if m["line"].startswith(("golf_phase eval", "eval:compile warmup")))
     ends = [m for m in marks[at:] if "val_loss" in m["line"] and "_exact" not in m["line"].split()[0]]
     before = marks[at]["compile_seconds"]
     for report, mark in zip(ran.result["reports"], ends, strict=True):
@@ -301,6 +302,7 @@ def evaluated(bench: Bench, name: str, ran: Ran) -> dict[str, Any]:
         )  # fmt: skip
     return {
         "recipe": name, "reports": reports, "process_seconds": round(ran.seconds, 1),
+        "rehearsal_seconds": float(found[-1]) if (found := WARMUP.findall(ran.log)) else None,
         "compilations": len(ran.probe["compilations"]), "graph_breaks": ran.probe["graph_breaks"],
         "recompilations_logged": len(re.findall(r"Recompiling function", ran.log)),
         "exact": {label: [loss, bpb] for label, loss, bpb in REPORT.findall(ran.log)},
@@ -346,18 +348,22 @@ ITEMS = {
     "baseline_ranks": Item(training("baseline", 20, 5, ranks=True), 30, 110),
     "pr1493": Item(training("pr1493", 60, 5), 110, 300),
     "kernels": Item(kernels, 30, 90),
-    "pr2135": Item(training("pr2135", 30, 5, syncs=True), 80, 200),
+    "pr2135": Item(training("pr2135", 30, 5), 80, 360),
     "pr1573": Item(training("pr1573", 25, 5, syncs=True), 50, 130),
     "pr740": Item(training("pr740", 25, 5, syncs=True), 45, 120),
     "pr549": Item(training("pr549", 25, 5, syncs=True), 45, 120),
     "packed": Item(packed, 45, 150),
-    "export_pr1493": Item(exporting("pr1493"), 20, 120, "pr1493"),
+    "export_pr2135": Item(exporting("pr2135"), 20, 240, "pr2135"),
+    "eval_pr2135": Item(evaluating("pr2135"), 45, 240, "export_pr2135"),
+    "alone_pr2135": Item(alone("pr2135"), 45, 240, "eval_pr2135"),
+    "export_pr1493": Item(exporting("pr1493"), 20, 240, "pr1493"),
     "eval_pr1493": Item(evaluating("pr1493"), 45, 180, "export_pr1493"),
     "syncs_baseline": Item(training("baseline", 10, 5, syncs=True), 20, 90),
     "syncs_pr1493": Item(training("pr1493", 10, 5, syncs=True), 50, 150),
-    "export_baseline": Item(exporting("baseline"), 12, 60, "baseline"),
-    "eval_baseline": Item(evaluating("baseline"), 15, 60, "export_baseline"),
-    "alone_baseline": Item(alone("baseline"), 15, 60, "eval_baseline"),
+    "pr50": Item(training("pr50", 20, 5), 40, 120),
+    "export_pr50": Item(exporting("pr50"), 12, 60, "pr50"),
+    "eval_pr50": Item(evaluating("pr50"), 15, 100, "export_pr50"),
+    "alone_pr50": Item(alone("pr50"), 15, 100, "eval_pr50"),
     "alone_pr1493": Item(alone("pr1493"), 40, 120, "eval_pr1493"),
     "pr1855": Item(training("pr1855", 30, 5, syncs=True), 80, 200),
     "pr1809_legal": Item(training("pr1809_legal", 30, 5, syncs=True), 80, 200),
@@ -367,8 +373,7 @@ ITEMS = {
 def perform(bench: Bench, name: str, items: dict[str, Item]) -> dict[str, Any]:
     """One item's result: state ok, failed, or skipped with the reason."""
     item, row = items[name], {"item": name}
-    states = {r["item"]: r["state"] for r in bench.results}
-    if item.wants and states.get(item.wants) != "ok":
+    if item.wants and not (bench.work / f"{item.wants}.ok").exists():
         return row | {"state": "skipped", "reason": f"needs {item.wants}"}
     if bench.left() < (3 if bench.args.tiny else item.needs):
         return row | {"state": "skipped", "reason": f"{bench.left():.0f} s left, it wants {item.needs:.0f}"}
@@ -376,6 +381,7 @@ def perform(bench: Bench, name: str, items: dict[str, Item]) -> dict[str, Any]:
     bench.limit_at = begun + min(item.limit, bench.left())
     try:
         found = item.work(bench) | {"state": "ok"}
+        (bench.work / f"{name}.ok").touch()  # a later call with the same --work goes on from here
     except Failed as fault:
         found = {"state": "failed", "error": fault.args[0]}
         if steps := [(a, b, round(ms, 1)) for a, b, ms in blocks(fault.args[1], 1)]:
@@ -484,7 +490,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--carry", type=Path, default=Path(".carry"), help="the folder that prepare.py made")
     parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", "gpu-out")))
-    parser.add_argument("--work", type=Path, help="scripts run and caches lie here; a new temporary folder by default")
+    parser.add_argument("--work", type=Path, help="scripts run and caches lie here, and a second call goes on from them; a new temporary folder by default")
+    parser.add_argument("--steps", type=int, default=0, help="training steps of every item, in place of its own number")
     parser.add_argument("--budget-seconds", type=float, default=480)
     parser.add_argument("--only", default="", help="items, with commas")
     parser.add_argument("--skip", default="", help="items, with commas")

@@ -46,8 +46,11 @@ class Smoke:
 
 
 def compiled(env, model):
-    """One graph for a GPU; on a CPU compiling costs more than it gives."""
-    return torch.compile(model, dynamic=False, fullgraph=True) if env.cuda else model
+    """One graph a shape for a GPU; on a CPU compiling costs more than it gives."""
+    if not env.cuda:
+        return model
+    torch._dynamo.config.recompile_limit = 64  # training, scoring and learning while scoring ask for more than the usual 8
+    return torch.compile(model, dynamic=False, fullgraph=True)
 
 
 def ddp(env, model):

@@ -141,7 +141,7 @@ def test_a_kernel_gives_way_to_the_twin_that_a_script_has_for_the_cpu(play, tmp_
     assert ways == [Way(), Way(half=True), Way(is_cuda=False)]
 
 
-@pytest.mark.parametrize("causal", [{"causal": True}, {"window_size": (-1, 0)}])
+@pytest.mark.parametrize("causal", [{"causal": True}, {"is_causal": True}, {"window_size": (-1, 0)}])
 def test_attention_over_documents_is_attention_of_each(causal):
     torch.manual_seed(0)
     q, k, v = torch.randn(10, 4, 8), torch.randn(10, 2, 8), torch.randn(10, 2, 8)

@@ -4,6 +4,7 @@ TRITON_INTERPRET=1 python kernel_driver.py values [train_gpt.py]    largest diff
 python kernel_driver.py compile [train_gpt.py]                      bytes of the code for compute capability 9.0, as JSON
 """
 
+import itertools
 import json
 import runpy
 import sys
@@ -98,20 +99,23 @@ def compiled(found):
 
     bf16, fp32, ids = "*bf16", "*fp32", "*i64"
     launches = {
-        "mlp_up_kernel": ([bf16] * 4 + ["fp32"] + ["i32"] * 3, {"num_warps": 8, "num_stages": 4}),
-        "mlp_down_kernel": ([bf16] * 4 + ["fp32"] + ["i32"] * 3, {"num_warps": 8, "num_stages": 3}),
-        "capped_nats_kernel": ([bf16, ids, fp32, fp32, "fp32", "i32"], {"num_warps": 4}),
-        "capped_grad_kernel": ([bf16, ids, fp32, fp32, bf16, "fp32", "i32"], {"num_warps": 4}),
+        "mlp_up_kernel": ([bf16] * 4 + ["number"] + ["i32"] * 3, {"num_warps": 8, "num_stages": 4}),
+        "mlp_down_kernel": ([bf16] * 4 + ["number"] + ["i32"] * 3, {"num_warps": 8, "num_stages": 3}),
+        "capped_nats_kernel": ([bf16, ids, fp32, fp32, "number", "i32"], {"num_warps": 4}),
+        "capped_grad_kernel": ([bf16, ids, fp32, fp32, bf16, "number", "i32"], {"num_warps": 4}),
         "dual_gather_kernel": ([fp32, ids, ids, fp32, fp32, "i32"], {"num_warps": 4}),
     }
     report = {}
-    for name, (types, options) in launches.items():
+    # Triton takes a Python number as fp32, a model that torch compiled hands it over as fp64
+    for name, number in itertools.product(launches, ("fp32", "fp64")):
+        types, options = launches[name]
         if name in found:
             kernel = found[name]
-            aligned = {(i,): [["tt.divisibility", 16]] for i, kind in enumerate(types) if kind != "fp32"}
+            aligned = {(i,): [["tt.divisibility", 16]] for i, kind in enumerate(types) if kind != "number"}
+            types = [number if kind == "number" else kind for kind in types]
             source = ASTSource(kernel, dict(zip(kernel.arg_names, types, strict=True)), {}, aligned)
             code = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
-            report[name] = [len(code.asm["cubin"]), code.metadata.shared]
+            report[f"{name} {number}"] = [len(code.asm["cubin"]), code.metadata.shared, code.asm["ptx"].count(".f64")]
     return report
 
 

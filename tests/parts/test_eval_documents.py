@@ -14,7 +14,7 @@ from golf.parts.optim import build_optimizers
 from golf.parts.schedule import Clock
 from golf.parts.tags import collect, initialize
 from golf.parts.techniques.doc_isolated import doc_isolated, document_windows, documents
-from golf.parts.techniques.varlen import bounds_of, varlen, varlen_attention
+from golf.parts.techniques.varlen import bounds_of, causal_words, varlen, varlen_attention
 from golf.parts.train import take_step
 
 TINY = {"vocab_size": 16, "model_dim": 32, "num_layers": 2, "num_heads": 4, "num_kv_heads": 2}
@@ -82,6 +82,18 @@ def test_varlen_attention_equals_attention_on_each_document_alone():
     for row, a, b in ((0, 0, 5), (0, 5, 12), (1, 0, 7), (1, 7, 12)):
         part = [x[row : row + 1, a:b] for x in (q, k, v)]
         assert torch.allclose(y[row : row + 1, a:b], causal_attention(*part, None), atol=1e-6)
+
+
+def test_pytorchs_own_kernel_is_asked_for_in_the_words_of_its_version():
+    def of_2_10(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, is_causal=False, return_aux=None): ...
+    def of_2_11(
+        query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, return_aux=None, scale=None, window_size=(-1, -1)
+    ): ...
+    def of_2_12(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, window_size=(-1, -1), enable_gqa=False): ...
+
+    assert causal_words(of_2_10) == {"is_causal": True}
+    assert causal_words(of_2_11) == {"window_size": (-1, 0)}
+    assert causal_words(of_2_12) == {"window_size": (-1, 0), "enable_gqa": True}
 
 
 def test_without_documents_varlen_is_causal():

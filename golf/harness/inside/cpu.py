@@ -316,13 +316,14 @@ def attention_varlen(
     cu_seqlens_q: Any = None,
     *_: Any,
     causal: bool = False,
+    is_causal: bool = False,
     window_size: Any = (-1, -1),
     **__: Any,
 ) -> Any:
     """The same over documents laid end to end, (T, H, D), whose bounds `cu_seqlens_q` holds; zeros behind the last."""
     bounds = sorted({min(int(at), q.shape[0]) for at in cu_seqlens_q.tolist()})
     parts = [
-        attention(q[None, a:b], k[None, a:b], v[None, a:b], causal=causal, window_size=window_size)[0]
+        attention(q[None, a:b], k[None, a:b], v[None, a:b], causal=causal or is_causal, window_size=window_size)[0]
         for a, b in pairwise(bounds)
         if b > a
     ]

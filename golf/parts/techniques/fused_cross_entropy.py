@@ -14,6 +14,7 @@ NATS_BLOCK = constant(1024)  # columns at a time
 
 @jit
 def capped_nats_kernel(logits, targets, nats, logsums, softcap, columns):
+    softcap = tl.cast(softcap, tl.float32)  # a compiled model hands numbers over as fp64
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, NATS_BLOCK)
     top = -float("inf")
@@ -34,6 +35,7 @@ def capped_nats_kernel(logits, targets, nats, logsums, softcap, columns):
 
 @jit
 def capped_grad_kernel(logits, targets, logsums, grads, out, softcap, columns):
+    softcap = tl.cast(softcap, tl.float32)
     row = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * NATS_BLOCK + tl.arange(0, NATS_BLOCK)
     inside = column < columns

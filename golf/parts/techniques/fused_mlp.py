@@ -46,6 +46,7 @@ def tile_product(a, b, row, column, rows, columns, inputs, b_input_stride, b_col
 
 @jit
 def mlp_up_kernel(u, up, pre, post, slope, rows, columns, inputs):
+    slope = tl.cast(slope, tl.float32)  # a compiled model hands numbers over as fp64
     row, column = tile_place(rows, columns)
     z = tile_product(u, up, row, column, rows, columns, inputs, 1, inputs).to(pre.dtype.element_ty)
     at = row.to(tl.int64)[:, None] * columns + column[None, :]
@@ -58,6 +59,7 @@ def mlp_up_kernel(u, up, pre, post, slope, rows, columns, inputs):
 
 @jit
 def mlp_down_kernel(g, down, pre, dpre, slope, rows, columns, inputs):
+    slope = tl.cast(slope, tl.float32)
     row, column = tile_place(rows, columns)
     dpost = tile_product(g, down, row, column, rows, columns, inputs, columns, 1)
     at = row.to(tl.int64)[:, None] * columns + column[None, :]

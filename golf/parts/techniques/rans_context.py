@@ -120,7 +120,7 @@ def differences(matrices, means, axis):
         spread = matrix.var(axis).mean() / mean**2
         within += spread / len(means)
         between += (matrix.mean(axis).var() / mean**2 - spread / matrix.shape[axis]) / len(means)
-    between = max(between, within / (1 << MOST_TRUST))
+    between = max(between, within / (1 << MOST_TRUST), 1e-12)  # equal codes differ in nothing
     return between, round(math.log2(max(within / between, 1)))
 
 

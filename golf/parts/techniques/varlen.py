@@ -7,6 +7,7 @@ documents (R42).
 `documents = "varlen.document_bounds"` trains so too, with documents cut at `train_seq_len` tokens.
 """
 
+import inspect
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,15 @@ try:
     from torch.nn.attention.varlen import varlen_attn
 except ImportError:
     varlen_attn = None
+
+
+def causal_words(attention):
+    """How causal attention with shared heads is asked for: PyTorch 2.10 knows the first word, 2.11 the second, later ones two."""
+    words = {"is_causal": True, "window_size": (-1, 0), "enable_gqa": True}
+    return {word: value for word, value in words.items() if word in inspect.signature(attention).parameters}
+
+
+VARLEN_WORDS = causal_words(varlen_attn) if varlen_attn else {}
 
 
 class Knobs:
@@ -65,9 +75,7 @@ def varlen_attention(q, k, v, docs):
     if flash_attn_varlen_func is not None and q.dtype == torch.bfloat16:
         return flash_attn_varlen_func(*flat, docs.bounds, docs.bounds, longest, longest, causal=True).view(q.shape)
     if varlen_attn is not None and q.is_cuda:
-        return varlen_attn(
-            *flat, docs.bounds, docs.bounds, longest, longest, window_size=(-1, 0), enable_gqa=True
-        ).view(q.shape)
+        return varlen_attn(*flat, docs.bounds, docs.bounds, longest, longest, **VARLEN_WORDS).view(q.shape)
     B, T = q.shape[:2]
     document = torch.searchsorted(docs.bounds, torch.arange(B * T, device=q.device, dtype=torch.int32), right=True)
     document = document.view(B, 1, T)  # a row starts a document, so that each row has a mask of its own
