@@ -1754,26 +1754,24 @@ def from_planes(data, specs):
 # 0.003 % of the codes); whatever is no matrix of one-byte codes goes through LZMA.
 TABLE_BITS = 14
 LOWEST_STATE = 1 << 16  # states live in [2¹⁶, 2³²) and move 16 bits at a time
-NEVER = 225
-COARSE = (
-    16 + np.arange(NEVER) % 16 << np.arange(NEVER) // 16
-) >> 4  # 1 to 2¹⁴, sixteen an octave where there are so many
+# 0, then 1 to 2¹⁴, sixteen an octave where there are so many
+COARSE = np.append(0, (16 + np.arange(225) % 16 << np.arange(225) // 16) >> 4)
 MIN_CODES = 2048  # a smaller tensor does not pay for its table
 REST_FILTERS = [{**LZMA_FILTERS[0], "dict_size": 1 << 22}]  # as small a text needs no 700 MB to compress
 RANS_HEADER = struct.Struct("<II")  # bytes of the head, the same packed
 
 
 def to_coarse(counts):
-    """Counts (tables, symbols) as a byte each: which of COARSE is nearest to its share of 2¹⁴; NEVER for what does not occur."""
+    """Counts (tables, symbols) as a byte each: which of COARSE is nearest to its share of 2¹⁴; 0 for what does not occur."""
     share = counts * (1 << TABLE_BITS) / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    return np.where(counts > 0, np.searchsorted((COARSE[1:] + COARSE[:-1]) / 2, share), NEVER).astype(np.uint8)
+    return np.where(counts > 0, np.searchsorted((COARSE[1:-1] + COARSE[2:]) / 2, share) + 1, 0).astype(np.uint8)
 
 
 def frequencies(coarse):
     """Frequencies (tables, symbols) that add up to 2¹⁴, of what `to_coarse` made: what occurs has at least 1."""
-    found = np.append(COARSE, 0)[coarse]
+    found = COARSE[coarse]
     freq = found * (1 << TABLE_BITS) // np.maximum(found.sum(axis=1, keepdims=True), 1)
-    freq = np.maximum(freq, coarse < NEVER)
+    freq = np.maximum(freq, coarse > 0)
     freq[np.arange(len(freq)), freq.argmax(axis=1)] += (1 << TABLE_BITS) - freq.sum(axis=1)
     return freq
 
@@ -1802,11 +1800,11 @@ class StateReader:
 
     def __init__(self, data, lanes):
         """data: `lanes` states of 4 bytes, then words of 2."""
-        check(len(data) >= 4 * lanes and len(data) % 2 == 0, "ends within its states")
+        check(len(data) >= 4 * lanes and len(data) % 2 == 0, "ends early")
         self.states = np.frombuffer(data, "<u4", lanes).astype(np.uint64)
         self.words = np.frombuffer(data, "<u2", -1, 4 * lanes).astype(np.uint64)
         self.at = 0
-        check(bool((self.states >= LOWEST_STATE).all()), "a state is out of range")
+        check(bool((self.states >= LOWEST_STATE).all()), "has numbers out of range")
 
     def take(self, table, lanes, start=0):
         """start: the first slot of every lane's table, where a table holds several."""
@@ -1814,7 +1812,7 @@ class StateReader:
         slot = (states & ((1 << TABLE_BITS) - 1)).astype(np.intp) + start
         states = table.freq[slot] * (states >> TABLE_BITS) + table.place[slot]
         low = np.flatnonzero(states < LOWEST_STATE)
-        check(self.at + len(low) <= len(self.words), "its codes end early")
+        check(self.at + len(low) <= len(self.words), "ends early")
         states[low] = states[low] << 16 | self.words[self.at : self.at + len(low)]
         self.at += len(low)
         self.states[:lanes] = states
@@ -1822,7 +1820,7 @@ class StateReader:
 
     def finish(self):
         done = self.at == len(self.words) and bool((self.states == LOWEST_STATE).all())
-        check(done, "its codes do not end where they should")
+        check(done, "has numbers out of range")
 
 
 def write_states(turns, lanes):
@@ -1864,9 +1862,9 @@ def write_payload(head, rest, turns, lanes):
 
 def read_payload(payload, most_bytes):
     """(head and rest, states and words) of a payload whose head and rest are at most `most_bytes`."""
-    check(len(payload) >= RANS_HEADER.size, "ends within its header")
+    check(len(payload) >= RANS_HEADER.size, "ends early")
     text_bytes, packed_bytes = RANS_HEADER.unpack_from(payload)
-    check(text_bytes <= most_bytes, f"says {text_bytes} bytes of tables")
+    check(text_bytes <= most_bytes, "has numbers out of range")
     states_at = RANS_HEADER.size + packed_bytes
     return unlzma(payload[RANS_HEADER.size : states_at], text_bytes, REST_FILTERS), payload[states_at:]
 
@@ -1878,31 +1876,42 @@ def write_table(lowest, coarse):
 
 def read_table(text, at, tables, dtype):
     """(SlotTable, where the next one starts)."""
-    check(len(text) >= at + 4, "ends within a table")
+    check(len(text) >= at + 4, "ends early")
     lowest, symbols = struct.unpack_from("<hH", text, at)
     end = at + 4 + tables * symbols
-    check(0 < symbols <= 256 and len(text) >= end, "ends within a table")
-    check(torch.iinfo(dtype).min <= lowest and lowest + symbols - 1 <= torch.iinfo(dtype).max, "has codes out of range")
+    check(0 < symbols <= 256 and len(text) >= end, "ends early")
+    check(
+        torch.iinfo(dtype).min <= lowest and lowest + symbols - 1 <= torch.iinfo(dtype).max, "has numbers out of range"
+    )
     coarse = np.frombuffer(text, np.uint8, tables * symbols, at + 4).reshape(tables, symbols)
-    check(int(coarse.max()) <= NEVER, "has a frequency out of range")
+    check(int(coarse.max()) < len(COARSE), "has numbers out of range")
     freq = frequencies(coarse)
-    check(bool((freq >= 0).all()), "has a table that does not add up")
+    check(bool((freq >= 0).all()), "has numbers out of range")
     return SlotTable(freq, lowest, str(dtype).removeprefix("torch.")), end
 
 
-def static_turns(codes, coarse, lanes):
-    """[(starts, table, codes)] of each turn's codes under one table."""
-    starts = starts_of(frequencies(coarse))
-    return [(starts, 0, codes[i : i + lanes]) for i in range(0, len(codes), lanes)]
+def static_group(tensors, lanes):
+    """(head, turns) of tensors with one table each."""
+    head, turns = b"", []
+    for tensor in tensors:
+        codes, lowest, counts = symbols_of(tensor)
+        coarse = to_coarse(counts[None])
+        head += write_table(lowest, coarse)
+        starts = starts_of(frequencies(coarse))
+        turns += [(starts, 0, codes[i : i + lanes]) for i in range(0, len(codes), lanes)]
+    return head, turns
 
 
-def read_static(reader, table, codes):
-    """`codes` codes under one table, flat."""
-    lanes = len(reader.states)
-    out = np.empty(codes, table.symbol.dtype)
-    for i in range(0, codes, lanes):
-        out[i : i + lanes] = reader.take(table, min(lanes, codes - i))
-    return out
+def read_static_group(text, at, reader, specs):
+    """({name: tensor}, where the next group starts) of such tensors."""
+    tensors, lanes = {}, len(reader.states)
+    for name, dtype, shape in specs:
+        table, at = read_table(text, at, 1, DTYPES[dtype])
+        codes = np.empty(math.prod(shape), table.symbol.dtype)
+        for i in range(0, len(codes), lanes):
+            codes[i : i + lanes] = reader.take(table, min(lanes, len(codes) - i))
+        tensors[name] = torch.from_numpy(codes).reshape(shape)
+    return tensors, at
 
 
 # rANS with contexts: each code's table is chosen by how large, and how far from zero, the codes of its row and column
@@ -1922,12 +1931,12 @@ GROUP_HEAD = struct.Struct(
 class Walk:
     """The way through matrices (count, lanes, steps): at turn t, lane j is at (t + j) mod steps. Sums of magnitudes and of codes so far.
 
-    means (count, 1): mean magnitude of each matrix. trust: log2 of how many average codes a line counts as having had before its first:
+    means (count, 1): mean magnitude of each matrix; unit: of all matrices that share the tables. trust: log2 of how many average codes a line counts as having had before its first:
     along a lane and across, of magnitudes and of codes. sizes, drifts: thresholds between contexts.
     """
 
-    def __init__(self, means, lanes, steps, trust, sizes, drifts):
-        self.means, self.sizes, self.drifts = means, sizes, drifts
+    def __init__(self, means, unit, lanes, steps, trust, sizes, drifts):
+        self.means, self.unit, self.sizes, self.drifts = means, unit, sizes, drifts
         along, across = np.ldexp(1.0, [trust[::2], trust[1::2]])[..., None, None] + 0 * means
         # sums of magnitudes and of codes, and how many of each; the lines across turn with the walk
         self.along = np.stack([along[0] * means, 0 * means, *along]) + np.zeros(lanes)
@@ -1938,13 +1947,14 @@ class Walk:
         now = self.across[..., : self.along.shape[2]]
         size, drift = self.along[:2] / self.along[2:]
         across_size, across_drift = now[:2] / now[2:]
-        sizes = np.searchsorted(self.sizes, size * across_size / self.means**2)
-        return sizes * (len(self.drifts) + 1) + np.searchsorted(self.drifts, (drift + across_drift) / self.means)
+        sizes = np.searchsorted(self.sizes, size * across_size / (self.means * self.unit))
+        return sizes * (len(self.drifts) + 1) + np.searchsorted(self.drifts, (drift + across_drift) / self.unit)
 
     def learn(self, codes):
         """This turn's codes, and on to the next."""
-        codes = codes.astype(np.float64)
-        seen = np.stack([np.abs(codes), codes, np.ones_like(codes), np.ones_like(codes)])
+        codes = codes * 1.0
+        one = np.ones(codes.shape)
+        seen = np.stack([np.abs(codes), codes, one, one])
         self.along += seen
         self.across[..., : codes.shape[1]] += seen
         self.across = np.roll(self.across, -1, 2)
@@ -2002,41 +2012,42 @@ def differences(matrices, means, axis):
     return between, round(math.log2(max(within / between, 1)))
 
 
-def context_group(tensors, shape, lanes):
-    """(bytes that it takes, head, turns) of matrices of one shape with contexts."""
+def context_group(tensors, lanes):
+    """(head, turns) of matrices of one shape."""
     matrices = [t.detach().cpu().numpy() for t in tensors]
     matrices = [m.T if m.shape[0] > m.shape[1] else m for m in matrices]  # a lane for each line of the short side
-    lowest, highest = min(int(m.min()) for m in matrices), max(int(m.max()) for m in matrices)
-    means = np.array([max(np.abs(m.astype(np.int16)).mean(), 1e-3) for m in matrices], "<f4")
-    signed, exact = [m.astype(np.float32) for m in matrices], means.astype(np.float64)
+    lowest = min(int(m.min()) for m in matrices)
+    signed = [m.astype(np.float32) for m in matrices]
+    means = np.array([max(np.abs(m).mean(), 1e-3) for m in signed], "<f4")
+    exact = means.astype(np.float64)
     trust, spreads = [], []
     for of in ([np.abs(m) for m in signed], signed):
         between, known = zip(*(differences(of, exact, axis) for axis in (1, 0)))
         trust += known
-        spreads.append(np.float32(sum(between) ** 0.5))
+        apart = exact.var() / exact.mean() ** 2 if of is not signed else 0  # a step of its own for each matrix
+        spreads.append(np.float32((sum(between) + apart) ** 0.5))
     walks = []
-    for batch in batches_of(range(len(matrices)), shape, lanes):
+    for batch in batches_of(range(len(matrices)), matrices[0].shape, lanes):
         codes = walked(np.stack([matrices[i] for i in batch]))
-        walk, found = (
-            Walk(exact[list(batch), None], codes.shape[2], len(codes), trust, *edges(SIZES, DRIFTS, *spreads)),
-            [],
-        )
+        edged = edges(SIZES, DRIFTS, *spreads)
+        walk = Walk(exact[list(batch), None], exact.mean(), codes.shape[2], len(codes), trust, *edged)
+        found = []
         for turn in codes:
             found.append(walk.contexts().astype(np.uint8))
             walk.learn(turn)
         walks.append(((codes.astype(np.int16) - lowest).astype(np.uint8), np.stack(found)))
-    symbols = highest - lowest + 1
+    symbols = max(int(codes.max()) for codes, _ in walks) + 1
     counts = sum(
         np.bincount((found * np.int32(symbols) + codes).ravel(), minlength=SIZES * DRIFTS * symbols)
         for codes, found in walks
     ).reshape(SIZES, DRIFTS, symbols)
     ways = [merged(counts, sizes, drifts) for sizes in (16, 8, 4, 2, 1) for drifts in (8, 4, 2, 1)]
-    cost, sizes, drifts, coarse = min(ways, key=lambda way: way[0])
+    _, sizes, drifts, coarse = min(ways, key=lambda way: way[0])
     head = GROUP_HEAD.pack(sizes, drifts, *trust, *spreads) + means.tobytes()
     context = np.add.outer(np.arange(SIZES) * sizes // SIZES * drifts, np.arange(DRIFTS) * drifts // DRIFTS).ravel()
     starts = [table[context] for table in starts_of(frequencies(coarse))]
     turns = [(starts, at.ravel(), turn.ravel()) for codes, found in walks for turn, at in zip(codes, found)]
-    return cost + len(head), head + write_table(lowest, coarse), turns
+    return head + write_table(lowest, coarse), turns
 
 
 def merged(counts, sizes, drifts):
@@ -2047,28 +2058,9 @@ def merged(counts, sizes, drifts):
 
 
 def cost_bytes(counts, coarse):
-    """Bytes of codes counted so, and of their tables: LZMA makes those of about three quarters of what is not NEVER."""
+    """Bytes of codes counted so, and of their tables: LZMA makes those of about three quarters of what occurs."""
     bits = (counts * (TABLE_BITS - np.log2(np.maximum(frequencies(coarse), 1)))).sum()
-    return float(bits) / 8 + 0.75 * float((coarse < NEVER).sum())
-
-
-def static_group(tensors, lanes):
-    """(bytes that it takes, head, turns) with one table a tensor."""
-    total, head, turns = 0.0, b"", []
-    for tensor in tensors:
-        codes, lowest, counts = symbols_of(tensor)
-        coarse = to_coarse(counts[None])
-        total, head = total + cost_bytes(counts[None], coarse), head + write_table(lowest, coarse)
-        turns += static_turns(codes, coarse, lanes)
-    return total, head, turns
-
-
-def best_way(members, key, lanes):
-    """(bytes that it takes, head, turns, whether with contexts) of the cheapest way to code a group; key None: no contexts."""
-    ways = [(*static_group(members, lanes), False)]
-    if key is not None:
-        ways.append((*context_group(members, key[1], lanes), True))
-    return min(ways, key=lambda way: way[0])
+    return float(bits) / 8 + 0.75 * float((coarse > 0).sum())
 
 
 class ContextRansCoder:
@@ -2080,33 +2072,22 @@ class ContextRansCoder:
         coded = [t for t, spec in zip(tensors, specs) if is_coded(spec)]
         rest = [t for t, spec in zip(tensors, specs) if not is_coded(spec)]
         coded_specs = [spec for spec in specs if is_coded(spec)]
-        lanes, groups = lanes_of(coded_specs), groups_of(coded_specs)
-        ways = [best_way([coded[i] for i in positions], key, lanes) for key, positions in groups.items()]
-        if not any(way[3] for way in ways):  # without contexts there need not be a state for every row
-            lanes = lanes_for(sum(t.numel() for t in coded))
-            ways = [best_way([coded[i] for i in positions], None, lanes) for positions in groups.values()]
-        head = struct.pack("<H", lanes) + b"".join(struct.pack("<B", way[3]) + way[1] for way in ways)
-        return write_payload(head, rest, [turn for way in ways for turn in way[2]], lanes)
+        lanes, head, turns = lanes_of(coded_specs), b"", []
+        for key, positions in groups_of(coded_specs).items():
+            group = context_group if key else static_group
+            text, more = group([coded[i] for i in positions], lanes)
+            head, turns = head + text, turns + more
+        return write_payload(head, rest, turns, lanes)
 
     @staticmethod
     def decode(payload, specs, unpacked_bytes):
         coded = [spec for spec in specs if is_coded(spec)]
         text, states = read_payload(payload, unpacked_bytes + (len(coded) + 1) * (SIZES * DRIFTS + 1) * 260)
-        check(len(text) >= 2, "ends within its tables")
-        lanes = struct.unpack_from("<H", text)[0]
-        check(lanes in (lanes_of(coded), lanes_for(sum(math.prod(spec[2]) for spec in coded))), f"says {lanes} lanes")
-        reader, at, tensors = StateReader(states, lanes), 2, {}
+        reader, at, tensors = StateReader(states, lanes_of(coded)), 0, {}
         for key, positions in groups_of(coded).items():
-            check(at < len(text) and text[at] <= 1, "has an unknown way to read a group")
-            contexts, at = text[at], at + 1
-            check(not contexts or (key is not None and lanes == lanes_of(coded)), "has contexts that it cannot have")
-            if contexts:
-                matrices, at = read_group(text, at, reader, [coded[i] for i in positions])
-                tensors.update(matrices)
-            else:
-                for name, dtype, shape in (coded[i] for i in positions):
-                    table, at = read_table(text, at, 1, DTYPES[dtype])
-                    tensors[name] = torch.from_numpy(read_static(reader, table, math.prod(shape))).reshape(shape)
+            read = read_group if key else read_static_group
+            more, at = read(text, at, reader, [coded[i] for i in positions])
+            tensors.update(more)
         reader.finish()
         rest = [spec for spec in specs if not is_coded(spec)]
         tensors.update(zip([spec[0] for spec in rest], from_planes(text[at:], rest)))
@@ -2115,19 +2096,26 @@ class ContextRansCoder:
 
 def read_group(text, at, reader, specs):
     """({name: tensor}, where the next group starts) of matrices of one shape."""
-    check(len(text) >= at + GROUP_HEAD.size, "ends within its contexts")
+    check(len(text) >= at + GROUP_HEAD.size, "ends early")
     sizes, drifts, *trust, size_spread, drift_spread = GROUP_HEAD.unpack_from(text, at)
     at += GROUP_HEAD.size
     means = np.frombuffer(text, "<f4", len(specs), at).astype(np.float64)
     known = 0 < sizes <= SIZES and 0 < drifts <= DRIFTS and max(trust) <= MOST_TRUST
-    numbers = np.array([*means, size_spread + 1e-6, drift_spread + 1e-6])
-    check(known and bool(((numbers >= 1e-6) & (numbers < 1e6)).all()), "has contexts out of range")
+    numbers = np.array([*means, size_spread, drift_spread])
+    check(known and bool(((0 < numbers) & (numbers < 1e6)).all()), "has numbers out of range")
     _, dtype, shape = specs[0]
-    table, at = read_table(text, at + means.nbytes // 2, sizes * drifts, DTYPES[dtype])
+    table, at = read_table(text, at + 4 * len(specs), sizes * drifts, DTYPES[dtype])
     lanes, steps = min(shape), max(shape)
     tensors = {}
     for batch in batches_of(range(len(specs)), shape, len(reader.states)):
-        walk = Walk(means[list(batch), None], lanes, steps, trust, *edges(sizes, drifts, size_spread, drift_spread))
+        walk = Walk(
+            means[list(batch), None],
+            means.mean(),
+            lanes,
+            steps,
+            trust,
+            *edges(sizes, drifts, size_spread, drift_spread),
+        )
         codes = np.empty((steps, len(batch), lanes), dtype=table.symbol.dtype)
         for turn in codes:
             context = walk.contexts().ravel()

@@ -20,26 +20,24 @@ from golf.parts.techniques.lzma_coder import LZMA_FILTERS, unlzma
 
 TABLE_BITS = 14
 LOWEST_STATE = 1 << 16  # states live in [2¹⁶, 2³²) and move 16 bits at a time
-NEVER = 225
-COARSE = (
-    16 + np.arange(NEVER) % 16 << np.arange(NEVER) // 16
-) >> 4  # 1 to 2¹⁴, sixteen an octave where there are so many
+# 0, then 1 to 2¹⁴, sixteen an octave where there are so many
+COARSE = np.append(0, (16 + np.arange(225) % 16 << np.arange(225) // 16) >> 4)
 MIN_CODES = 2048  # a smaller tensor does not pay for its table
 REST_FILTERS = [{**LZMA_FILTERS[0], "dict_size": 1 << 22}]  # as small a text needs no 700 MB to compress
 RANS_HEADER = struct.Struct("<II")  # bytes of the head, the same packed
 
 
 def to_coarse(counts):
-    """Counts (tables, symbols) as a byte each: which of COARSE is nearest to its share of 2¹⁴; NEVER for what does not occur."""
+    """Counts (tables, symbols) as a byte each: which of COARSE is nearest to its share of 2¹⁴; 0 for what does not occur."""
     share = counts * (1 << TABLE_BITS) / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    return np.where(counts > 0, np.searchsorted((COARSE[1:] + COARSE[:-1]) / 2, share), NEVER).astype(np.uint8)
+    return np.where(counts > 0, np.searchsorted((COARSE[1:-1] + COARSE[2:]) / 2, share) + 1, 0).astype(np.uint8)
 
 
 def frequencies(coarse):
     """Frequencies (tables, symbols) that add up to 2¹⁴, of what `to_coarse` made: what occurs has at least 1."""
-    found = np.append(COARSE, 0)[coarse]
+    found = COARSE[coarse]
     freq = found * (1 << TABLE_BITS) // np.maximum(found.sum(axis=1, keepdims=True), 1)
-    freq = np.maximum(freq, coarse < NEVER)
+    freq = np.maximum(freq, coarse > 0)
     freq[np.arange(len(freq)), freq.argmax(axis=1)] += (1 << TABLE_BITS) - freq.sum(axis=1)
     return freq
 
@@ -68,11 +66,11 @@ class StateReader:
 
     def __init__(self, data, lanes):
         """data: `lanes` states of 4 bytes, then words of 2."""
-        check(len(data) >= 4 * lanes and len(data) % 2 == 0, "ends within its states")
+        check(len(data) >= 4 * lanes and len(data) % 2 == 0, "ends early")
         self.states = np.frombuffer(data, "<u4", lanes).astype(np.uint64)
         self.words = np.frombuffer(data, "<u2", -1, 4 * lanes).astype(np.uint64)
         self.at = 0
-        check(bool((self.states >= LOWEST_STATE).all()), "a state is out of range")
+        check(bool((self.states >= LOWEST_STATE).all()), "has numbers out of range")
 
     def take(self, table, lanes, start=0):
         """start: the first slot of every lane's table, where a table holds several."""
@@ -80,7 +78,7 @@ class StateReader:
         slot = (states & ((1 << TABLE_BITS) - 1)).astype(np.intp) + start
         states = table.freq[slot] * (states >> TABLE_BITS) + table.place[slot]
         low = np.flatnonzero(states < LOWEST_STATE)
-        check(self.at + len(low) <= len(self.words), "its codes end early")
+        check(self.at + len(low) <= len(self.words), "ends early")
         states[low] = states[low] << 16 | self.words[self.at : self.at + len(low)]
         self.at += len(low)
         self.states[:lanes] = states
@@ -88,7 +86,7 @@ class StateReader:
 
     def finish(self):
         done = self.at == len(self.words) and bool((self.states == LOWEST_STATE).all())
-        check(done, "its codes do not end where they should")
+        check(done, "has numbers out of range")
 
 
 def write_states(turns, lanes):
@@ -130,9 +128,9 @@ def write_payload(head, rest, turns, lanes):
 
 def read_payload(payload, most_bytes):
     """(head and rest, states and words) of a payload whose head and rest are at most `most_bytes`."""
-    check(len(payload) >= RANS_HEADER.size, "ends within its header")
+    check(len(payload) >= RANS_HEADER.size, "ends early")
     text_bytes, packed_bytes = RANS_HEADER.unpack_from(payload)
-    check(text_bytes <= most_bytes, f"says {text_bytes} bytes of tables")
+    check(text_bytes <= most_bytes, "has numbers out of range")
     states_at = RANS_HEADER.size + packed_bytes
     return unlzma(payload[RANS_HEADER.size : states_at], text_bytes, REST_FILTERS), payload[states_at:]
 
@@ -144,15 +142,17 @@ def write_table(lowest, coarse):
 
 def read_table(text, at, tables, dtype):
     """(SlotTable, where the next one starts)."""
-    check(len(text) >= at + 4, "ends within a table")
+    check(len(text) >= at + 4, "ends early")
     lowest, symbols = struct.unpack_from("<hH", text, at)
     end = at + 4 + tables * symbols
-    check(0 < symbols <= 256 and len(text) >= end, "ends within a table")
-    check(torch.iinfo(dtype).min <= lowest and lowest + symbols - 1 <= torch.iinfo(dtype).max, "has codes out of range")
+    check(0 < symbols <= 256 and len(text) >= end, "ends early")
+    check(
+        torch.iinfo(dtype).min <= lowest and lowest + symbols - 1 <= torch.iinfo(dtype).max, "has numbers out of range"
+    )
     coarse = np.frombuffer(text, np.uint8, tables * symbols, at + 4).reshape(tables, symbols)
-    check(int(coarse.max()) <= NEVER, "has a frequency out of range")
+    check(int(coarse.max()) < len(COARSE), "has numbers out of range")
     freq = frequencies(coarse)
-    check(bool((freq >= 0).all()), "has a table that does not add up")
+    check(bool((freq >= 0).all()), "has numbers out of range")
     return SlotTable(freq, lowest, str(dtype).removeprefix("torch.")), end
 
 
@@ -164,12 +164,7 @@ class RansCoder:
         coded = [t for t in tensors if t.element_size() == 1 and t.numel() >= MIN_CODES]
         rest = [t for t in tensors if not (t.element_size() == 1 and t.numel() >= MIN_CODES)]
         lanes = lanes_for(sum(t.numel() for t in coded))
-        head, turns = b"", []
-        for tensor in coded:
-            codes, lowest, counts = symbols_of(tensor)
-            coarse = to_coarse(counts[None])
-            head += write_table(lowest, coarse)
-            turns += static_turns(codes, coarse, lanes)
+        head, turns = static_group(coded, lanes)
         return write_payload(head, rest, turns, lanes)
 
     @staticmethod
@@ -177,26 +172,32 @@ class RansCoder:
         coded = [spec for spec in specs if is_coded(spec)]
         text, states = read_payload(payload, unpacked_bytes + len(coded) * (4 + 256))
         reader = StateReader(states, lanes_for(sum(math.prod(spec[2]) for spec in coded)))
-        at, tensors = 0, {}
-        for name, dtype, shape in coded:
-            table, at = read_table(text, at, 1, DTYPES[dtype])
-            tensors[name] = torch.from_numpy(read_static(reader, table, math.prod(shape))).reshape(shape)
+        tensors, at = read_static_group(text, 0, reader, coded)
         reader.finish()
         rest = [spec for spec in specs if not is_coded(spec)]
         tensors.update(zip([spec[0] for spec in rest], from_planes(text[at:], rest)))
         return [tensors[name] for name, _, _ in specs]
 
 
-def static_turns(codes, coarse, lanes):
-    """[(starts, table, codes)] of each turn's codes under one table."""
-    starts = starts_of(frequencies(coarse))
-    return [(starts, 0, codes[i : i + lanes]) for i in range(0, len(codes), lanes)]
+def static_group(tensors, lanes):
+    """(head, turns) of tensors with one table each."""
+    head, turns = b"", []
+    for tensor in tensors:
+        codes, lowest, counts = symbols_of(tensor)
+        coarse = to_coarse(counts[None])
+        head += write_table(lowest, coarse)
+        starts = starts_of(frequencies(coarse))
+        turns += [(starts, 0, codes[i : i + lanes]) for i in range(0, len(codes), lanes)]
+    return head, turns
 
 
-def read_static(reader, table, codes):
-    """`codes` codes under one table, flat."""
-    lanes = len(reader.states)
-    out = np.empty(codes, table.symbol.dtype)
-    for i in range(0, codes, lanes):
-        out[i : i + lanes] = reader.take(table, min(lanes, codes - i))
-    return out
+def read_static_group(text, at, reader, specs):
+    """({name: tensor}, where the next group starts) of such tensors."""
+    tensors, lanes = {}, len(reader.states)
+    for name, dtype, shape in specs:
+        table, at = read_table(text, at, 1, DTYPES[dtype])
+        codes = np.empty(math.prod(shape), table.symbol.dtype)
+        for i in range(0, len(codes), lanes):
+            codes[i : i + lanes] = reader.take(table, min(lanes, len(codes) - i))
+        tensors[name] = torch.from_numpy(codes).reshape(shape)
+    return tensors, at

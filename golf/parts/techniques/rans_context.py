@@ -17,18 +17,16 @@ import torch
 from golf.parts.artifact import DTYPES, check
 from golf.parts.techniques.byte_planes import from_planes
 from golf.parts.techniques.rans import (
-    NEVER,
     TABLE_BITS,
     StateReader,
     frequencies,
     is_coded,
     lanes_for,
     read_payload,
-    read_static,
+    read_static_group,
     read_table,
     starts_of,
-    static_turns,
-    symbols_of,
+    static_group,
     to_coarse,
     write_payload,
     write_table,
@@ -44,12 +42,12 @@ GROUP_HEAD = struct.Struct(
 class Walk:
     """The way through matrices (count, lanes, steps): at turn t, lane j is at (t + j) mod steps. Sums of magnitudes and of codes so far.
 
-    means (count, 1): mean magnitude of each matrix. trust: log2 of how many average codes a line counts as having had before its first:
+    means (count, 1): mean magnitude of each matrix; unit: of all matrices that share the tables. trust: log2 of how many average codes a line counts as having had before its first:
     along a lane and across, of magnitudes and of codes. sizes, drifts: thresholds between contexts.
     """
 
-    def __init__(self, means, lanes, steps, trust, sizes, drifts):
-        self.means, self.sizes, self.drifts = means, sizes, drifts
+    def __init__(self, means, unit, lanes, steps, trust, sizes, drifts):
+        self.means, self.unit, self.sizes, self.drifts = means, unit, sizes, drifts
         along, across = np.ldexp(1.0, [trust[::2], trust[1::2]])[..., None, None] + 0 * means
         # sums of magnitudes and of codes, and how many of each; the lines across turn with the walk
         self.along = np.stack([along[0] * means, 0 * means, *along]) + np.zeros(lanes)
@@ -60,13 +58,14 @@ class Walk:
         now = self.across[..., : self.along.shape[2]]
         size, drift = self.along[:2] / self.along[2:]
         across_size, across_drift = now[:2] / now[2:]
-        sizes = np.searchsorted(self.sizes, size * across_size / self.means**2)
-        return sizes * (len(self.drifts) + 1) + np.searchsorted(self.drifts, (drift + across_drift) / self.means)
+        sizes = np.searchsorted(self.sizes, size * across_size / (self.means * self.unit))
+        return sizes * (len(self.drifts) + 1) + np.searchsorted(self.drifts, (drift + across_drift) / self.unit)
 
     def learn(self, codes):
         """This turn's codes, and on to the next."""
-        codes = codes.astype(np.float64)
-        seen = np.stack([np.abs(codes), codes, np.ones_like(codes), np.ones_like(codes)])
+        codes = codes * 1.0
+        one = np.ones(codes.shape)
+        seen = np.stack([np.abs(codes), codes, one, one])
         self.along += seen
         self.across[..., : codes.shape[1]] += seen
         self.across = np.roll(self.across, -1, 2)
@@ -124,41 +123,42 @@ def differences(matrices, means, axis):
     return between, round(math.log2(max(within / between, 1)))
 
 
-def context_group(tensors, shape, lanes):
-    """(bytes that it takes, head, turns) of matrices of one shape with contexts."""
+def context_group(tensors, lanes):
+    """(head, turns) of matrices of one shape."""
     matrices = [t.detach().cpu().numpy() for t in tensors]
     matrices = [m.T if m.shape[0] > m.shape[1] else m for m in matrices]  # a lane for each line of the short side
-    lowest, highest = min(int(m.min()) for m in matrices), max(int(m.max()) for m in matrices)
-    means = np.array([max(np.abs(m.astype(np.int16)).mean(), 1e-3) for m in matrices], "<f4")
-    signed, exact = [m.astype(np.float32) for m in matrices], means.astype(np.float64)
+    lowest = min(int(m.min()) for m in matrices)
+    signed = [m.astype(np.float32) for m in matrices]
+    means = np.array([max(np.abs(m).mean(), 1e-3) for m in signed], "<f4")
+    exact = means.astype(np.float64)
     trust, spreads = [], []
     for of in ([np.abs(m) for m in signed], signed):
         between, known = zip(*(differences(of, exact, axis) for axis in (1, 0)))
         trust += known
-        spreads.append(np.float32(sum(between) ** 0.5))
+        apart = exact.var() / exact.mean() ** 2 if of is not signed else 0  # a step of its own for each matrix
+        spreads.append(np.float32((sum(between) + apart) ** 0.5))
     walks = []
-    for batch in batches_of(range(len(matrices)), shape, lanes):
+    for batch in batches_of(range(len(matrices)), matrices[0].shape, lanes):
         codes = walked(np.stack([matrices[i] for i in batch]))
-        walk, found = (
-            Walk(exact[list(batch), None], codes.shape[2], len(codes), trust, *edges(SIZES, DRIFTS, *spreads)),
-            [],
-        )
+        edged = edges(SIZES, DRIFTS, *spreads)
+        walk = Walk(exact[list(batch), None], exact.mean(), codes.shape[2], len(codes), trust, *edged)
+        found = []
         for turn in codes:
             found.append(walk.contexts().astype(np.uint8))
             walk.learn(turn)
         walks.append(((codes.astype(np.int16) - lowest).astype(np.uint8), np.stack(found)))
-    symbols = highest - lowest + 1
+    symbols = max(int(codes.max()) for codes, _ in walks) + 1
     counts = sum(
         np.bincount((found * np.int32(symbols) + codes).ravel(), minlength=SIZES * DRIFTS * symbols)
         for codes, found in walks
     ).reshape(SIZES, DRIFTS, symbols)
     ways = [merged(counts, sizes, drifts) for sizes in (16, 8, 4, 2, 1) for drifts in (8, 4, 2, 1)]
-    cost, sizes, drifts, coarse = min(ways, key=lambda way: way[0])
+    _, sizes, drifts, coarse = min(ways, key=lambda way: way[0])
     head = GROUP_HEAD.pack(sizes, drifts, *trust, *spreads) + means.tobytes()
     context = np.add.outer(np.arange(SIZES) * sizes // SIZES * drifts, np.arange(DRIFTS) * drifts // DRIFTS).ravel()
     starts = [table[context] for table in starts_of(frequencies(coarse))]
     turns = [(starts, at.ravel(), turn.ravel()) for codes, found in walks for turn, at in zip(codes, found)]
-    return cost + len(head), head + write_table(lowest, coarse), turns
+    return head + write_table(lowest, coarse), turns
 
 
 def merged(counts, sizes, drifts):
@@ -169,28 +169,9 @@ def merged(counts, sizes, drifts):
 
 
 def cost_bytes(counts, coarse):
-    """Bytes of codes counted so, and of their tables: LZMA makes those of about three quarters of what is not NEVER."""
+    """Bytes of codes counted so, and of their tables: LZMA makes those of about three quarters of what occurs."""
     bits = (counts * (TABLE_BITS - np.log2(np.maximum(frequencies(coarse), 1)))).sum()
-    return float(bits) / 8 + 0.75 * float((coarse < NEVER).sum())
-
-
-def static_group(tensors, lanes):
-    """(bytes that it takes, head, turns) with one table a tensor."""
-    total, head, turns = 0.0, b"", []
-    for tensor in tensors:
-        codes, lowest, counts = symbols_of(tensor)
-        coarse = to_coarse(counts[None])
-        total, head = total + cost_bytes(counts[None], coarse), head + write_table(lowest, coarse)
-        turns += static_turns(codes, coarse, lanes)
-    return total, head, turns
-
-
-def best_way(members, key, lanes):
-    """(bytes that it takes, head, turns, whether with contexts) of the cheapest way to code a group; key None: no contexts."""
-    ways = [(*static_group(members, lanes), False)]
-    if key is not None:
-        ways.append((*context_group(members, key[1], lanes), True))
-    return min(ways, key=lambda way: way[0])
+    return float(bits) / 8 + 0.75 * float((coarse > 0).sum())
 
 
 class ContextRansCoder:
@@ -202,33 +183,22 @@ class ContextRansCoder:
         coded = [t for t, spec in zip(tensors, specs) if is_coded(spec)]
         rest = [t for t, spec in zip(tensors, specs) if not is_coded(spec)]
         coded_specs = [spec for spec in specs if is_coded(spec)]
-        lanes, groups = lanes_of(coded_specs), groups_of(coded_specs)
-        ways = [best_way([coded[i] for i in positions], key, lanes) for key, positions in groups.items()]
-        if not any(way[3] for way in ways):  # without contexts there need not be a state for every row
-            lanes = lanes_for(sum(t.numel() for t in coded))
-            ways = [best_way([coded[i] for i in positions], None, lanes) for positions in groups.values()]
-        head = struct.pack("<H", lanes) + b"".join(struct.pack("<B", way[3]) + way[1] for way in ways)
-        return write_payload(head, rest, [turn for way in ways for turn in way[2]], lanes)
+        lanes, head, turns = lanes_of(coded_specs), b"", []
+        for key, positions in groups_of(coded_specs).items():
+            group = context_group if key else static_group
+            text, more = group([coded[i] for i in positions], lanes)
+            head, turns = head + text, turns + more
+        return write_payload(head, rest, turns, lanes)
 
     @staticmethod
     def decode(payload, specs, unpacked_bytes):
         coded = [spec for spec in specs if is_coded(spec)]
         text, states = read_payload(payload, unpacked_bytes + (len(coded) + 1) * (SIZES * DRIFTS + 1) * 260)
-        check(len(text) >= 2, "ends within its tables")
-        lanes = struct.unpack_from("<H", text)[0]
-        check(lanes in (lanes_of(coded), lanes_for(sum(math.prod(spec[2]) for spec in coded))), f"says {lanes} lanes")
-        reader, at, tensors = StateReader(states, lanes), 2, {}
+        reader, at, tensors = StateReader(states, lanes_of(coded)), 0, {}
         for key, positions in groups_of(coded).items():
-            check(at < len(text) and text[at] <= 1, "has an unknown way to read a group")
-            contexts, at = text[at], at + 1
-            check(not contexts or (key is not None and lanes == lanes_of(coded)), "has contexts that it cannot have")
-            if contexts:
-                matrices, at = read_group(text, at, reader, [coded[i] for i in positions])
-                tensors.update(matrices)
-            else:
-                for name, dtype, shape in (coded[i] for i in positions):
-                    table, at = read_table(text, at, 1, DTYPES[dtype])
-                    tensors[name] = torch.from_numpy(read_static(reader, table, math.prod(shape))).reshape(shape)
+            read = read_group if key else read_static_group
+            more, at = read(text, at, reader, [coded[i] for i in positions])
+            tensors.update(more)
         reader.finish()
         rest = [spec for spec in specs if not is_coded(spec)]
         tensors.update(zip([spec[0] for spec in rest], from_planes(text[at:], rest)))
@@ -237,19 +207,26 @@ class ContextRansCoder:
 
 def read_group(text, at, reader, specs):
     """({name: tensor}, where the next group starts) of matrices of one shape."""
-    check(len(text) >= at + GROUP_HEAD.size, "ends within its contexts")
+    check(len(text) >= at + GROUP_HEAD.size, "ends early")
     sizes, drifts, *trust, size_spread, drift_spread = GROUP_HEAD.unpack_from(text, at)
     at += GROUP_HEAD.size
     means = np.frombuffer(text, "<f4", len(specs), at).astype(np.float64)
     known = 0 < sizes <= SIZES and 0 < drifts <= DRIFTS and max(trust) <= MOST_TRUST
-    numbers = np.array([*means, size_spread + 1e-6, drift_spread + 1e-6])
-    check(known and bool(((numbers >= 1e-6) & (numbers < 1e6)).all()), "has contexts out of range")
+    numbers = np.array([*means, size_spread, drift_spread])
+    check(known and bool(((0 < numbers) & (numbers < 1e6)).all()), "has numbers out of range")
     _, dtype, shape = specs[0]
-    table, at = read_table(text, at + means.nbytes // 2, sizes * drifts, DTYPES[dtype])
+    table, at = read_table(text, at + 4 * len(specs), sizes * drifts, DTYPES[dtype])
     lanes, steps = min(shape), max(shape)
     tensors = {}
     for batch in batches_of(range(len(specs)), shape, len(reader.states)):
-        walk = Walk(means[list(batch), None], lanes, steps, trust, *edges(sizes, drifts, size_spread, drift_spread))
+        walk = Walk(
+            means[list(batch), None],
+            means.mean(),
+            lanes,
+            steps,
+            trust,
+            *edges(sizes, drifts, size_spread, drift_spread),
+        )
         codes = np.empty((steps, len(batch), lanes), dtype=table.symbol.dtype)
         for turn in codes:
             context = walk.contexts().ravel()
