@@ -138,10 +138,11 @@ def context_group(tensors, lanes):
         apart = exact.var() / exact.mean() ** 2 if of is not signed else 0  # a step of its own for each matrix
         spreads.append(np.float32((sum(between) + apart) ** 0.5))
     walks = []
-    for batch in batches_of(range(len(matrices)), matrices[0].shape, lanes):
+    for batch in batches_of(np.arange(len(matrices)), matrices[0].shape, lanes):
         codes = walked(np.stack([matrices[i] for i in batch]))
-        edged = edges(SIZES, DRIFTS, *spreads)
-        walk = Walk(exact[list(batch), None], exact.mean(), codes.shape[2], len(codes), trust, *edged)
+        walk = Walk(
+            exact[batch, None], exact.mean(), codes.shape[2], len(codes), trust, *edges(SIZES, DRIFTS, *spreads)
+        )
         found = []
         for turn in codes:
             found.append(walk.contexts().astype(np.uint8))
@@ -218,7 +219,7 @@ def read_group(text, at, reader, specs):
     table, at = read_table(text, at + 4 * len(specs), sizes * drifts, DTYPES[dtype])
     lanes, steps = min(shape), max(shape)
     tensors = {}
-    for batch in batches_of(range(len(specs)), shape, len(reader.states)):
+    for batch in batches_of(np.arange(len(specs)), shape, len(reader.states)):
         walk = Walk(
             means[list(batch), None],
             means.mean(),
