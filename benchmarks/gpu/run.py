@@ -490,7 +490,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--carry", type=Path, default=Path(".carry"), help="the folder that prepare.py made")
     parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", "gpu-out")))
-    parser.add_argument("--work", type=Path, help="scripts run and caches lie here, and a second call goes on from them; a new temporary folder by default")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        help="scripts run and caches lie here, and a second call goes on from them; a new temporary folder by default",
+    )
     parser.add_argument("--steps", type=int, default=0, help="training steps of every item, in place of its own number")
     parser.add_argument("--budget-seconds", type=float, default=480)
     parser.add_argument("--only", default="", help="items, with commas")

@@ -49,7 +49,8 @@ def compiled(env, model):
     """One graph a shape for a GPU; on a CPU compiling costs more than it gives."""
     if not env.cuda:
         return model
-    torch._dynamo.config.recompile_limit = 64  # training, scoring and learning while scoring ask for more than the usual 8
+    # training, scoring and learning while scoring ask for more graphs of one forward than the usual 8
+    torch._dynamo.config.recompile_limit = 64
     return torch.compile(model, dynamic=False, fullgraph=True)
 
 

@@ -21,11 +21,11 @@
 - Fused softcapped cross-entropy: logits are read once and no capped copy is kept (Triton; PR #1787, @nprime06)
 - Side-car (PR #1729, @romeerp)
 - Packed documents: a micro-batch is one row of text as it comes, document after document (PR #1530, @samacqua)
-- Polar Express (arXiv:2505.16932; ported in PR #1344, used from PR #1787, @nprime06)
-- MuonEq-R: normalise every row of Muon's update before it is orthogonalised (PR #1285, @dexhunter)
 - Muon: momentum, then every matrix's update is replaced by the nearest orthogonal matrix (Keller Jordan, 2024)
 - bf16 momentum: Muon keeps its momentum, and reads its gradients, in bf16, as the banked scripts do
 - Decoupled weight decay, with a rate of its own for matrices, tables and scalars
+- Polar Express (arXiv:2505.16932; ported in PR #1344, used from PR #1787, @nprime06)
+- MuonEq-R: normalise every row of Muon's update before it is orthogonalised (PR #1285, @dexhunter)
 - Optimizers from tags: Muon for the matrices, Adam for tables and scalars
 - Gradient clipping: the norm of all gradients together is bounded
 - Progressive context (PR #2014, @simonbissonnette)
@@ -1027,6 +1027,12 @@ class PackedDocuments:
 # optimizer
 
 
+# Muon: momentum, then every matrix's update is replaced by the nearest orthogonal matrix (Keller Jordan, 2024).
+def bf16_product(a, b):
+    """a @ b in bf16, summed in fp32 and rounded once; PyTorch's own takes ten times as long on a CPU."""
+    return a @ b if a.is_cuda or a.dtype != torch.bfloat16 else (a.float() @ b.float()).bfloat16()
+
+
 # Polar Express: Newton–Schulz with a quintic of its own for each step (arXiv:2505.16932; ported in PR #1344, used from
 # PR #1787, @nprime06).
 #
@@ -1047,8 +1053,8 @@ def polar_express(g, steps):
     if tall:
         x = x.T
     for a, b, c in table[:steps]:
-        gram = x @ x.T
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
+        gram = bf16_product(x, x.T)
+        x = a * x + bf16_product(b * gram + c * bf16_product(gram, gram), x)
     return x.T if tall else x
 
 
@@ -1059,7 +1065,6 @@ def row_norm(g):
     return g / g.norm(dim=-1, keepdim=True).clamp_min(1e-7)
 
 
-# Muon: momentum, then every matrix's update is replaced by the nearest orthogonal matrix (Keller Jordan, 2024).
 class Muon(torch.optim.Optimizer):
     """Rank r of `world_size` orthogonalises every world_size-th matrix; one all-reduce hands the updates to everybody."""
 
@@ -1171,9 +1176,8 @@ def compiled(env, model):
     """One graph a shape for a GPU; on a CPU compiling costs more than it gives."""
     if not env.cuda:
         return model
-    torch._dynamo.config.recompile_limit = (
-        64  # training, scoring and learning while scoring ask for more than the usual 8
-    )
+    # training, scoring and learning while scoring ask for more graphs of one forward than the usual 8
+    torch._dynamo.config.recompile_limit = 64
     return torch.compile(model, dynamic=False, fullgraph=True)
 
 
@@ -2152,10 +2156,11 @@ def context_group(tensors, lanes):
         apart = exact.var() / exact.mean() ** 2 if of is not signed else 0  # a step of its own for each matrix
         spreads.append(np.float32((sum(between) + apart) ** 0.5))
     walks = []
-    for batch in batches_of(range(len(matrices)), matrices[0].shape, lanes):
+    for batch in batches_of(np.arange(len(matrices)), matrices[0].shape, lanes):
         codes = walked(np.stack([matrices[i] for i in batch]))
-        edged = edges(SIZES, DRIFTS, *spreads)
-        walk = Walk(exact[list(batch), None], exact.mean(), codes.shape[2], len(codes), trust, *edged)
+        walk = Walk(
+            exact[batch, None], exact.mean(), codes.shape[2], len(codes), trust, *edges(SIZES, DRIFTS, *spreads)
+        )
         found = []
         for turn in codes:
             found.append(walk.contexts().astype(np.uint8))
@@ -2232,7 +2237,7 @@ def read_group(text, at, reader, specs):
     table, at = read_table(text, at + 4 * len(specs), sizes * drifts, DTYPES[dtype])
     lanes, steps = min(shape), max(shape)
     tensors = {}
-    for batch in batches_of(range(len(specs)), shape, len(reader.states)):
+    for batch in batches_of(np.arange(len(specs)), shape, len(reader.states)):
         walk = Walk(
             means[list(batch), None],
             means.mean(),

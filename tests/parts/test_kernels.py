@@ -134,6 +134,8 @@ def test_kernels_compile_for_a_hopper_gpu_that_is_not_here(packed, tmp_path):
         arguments = [str(tmp_path / "train_gpt.py")]
     report = drive("compile", *arguments, interpret=False)
     assert len(report) == (8 if packed else 10)
-    assert all(code > 5000 and shared <= 232_448 for code, shared, _ in report.values())  # bytes of shared memory of an SM
+    assert all(
+        code > 5000 and shared <= 232_448 for code, shared, _ in report.values()
+    )  # bytes of shared memory of an SM
     # whatever a number comes as, it is rounded once: fp64 in the loops would be slow, and has stopped a compilation
     assert all(fp64 < 8 for *_, fp64 in report.values()), report

@@ -283,7 +283,9 @@ def test_dynamo_leaves_the_graph_whole_where_the_public_scripts_say_so(monkeypat
     config = torch._dynamo.config
     monkeypatch.setattr(config, "optimize_ddp", True)
     model = torch.nn.Linear(2, 2)
-    assert ddp_one_graph(SimpleNamespace(distributed=False), model) is model
+    assert ddp_one_graph(SimpleNamespace(distributed=False, cuda=False), model) is model
+    assert config.optimize_ddp is True  # where nothing is compiled, the compiler is not even loaded
+    assert ddp_one_graph(SimpleNamespace(distributed=False, cuda=True), model) is model
     assert config.optimize_ddp is False
 
 

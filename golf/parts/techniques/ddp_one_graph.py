@@ -10,5 +10,6 @@ from golf.parts.train import ddp
 
 def ddp_one_graph(env, model):
     """A slot for `parallel`."""
-    torch._dynamo.config.optimize_ddp = False
+    if env.cuda:  # nothing is compiled on a CPU, where only loading the compiler would take seconds
+        torch._dynamo.config.optimize_ddp = False
     return ddp(env, model)

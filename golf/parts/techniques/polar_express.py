@@ -5,6 +5,8 @@ The published table was made for g / 1.02‖g‖; the ports leave the 1.02 out, 
 first. Products in the order of the banked scripts, as in `banked_ns`. The one isolated ablation (PR #1831) found it no better than five fixed steps.
 """
 
+from golf.parts.muon import bf16_product
+
 
 def polar_express(g, steps):
     table = (
@@ -20,6 +22,6 @@ def polar_express(g, steps):
     if tall:
         x = x.T
     for a, b, c in table[:steps]:
-        gram = x @ x.T
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
+        gram = bf16_product(x, x.T)
+        x = a * x + bf16_product(b * gram + c * bf16_product(gram, gram), x)
     return x.T if tall else x
