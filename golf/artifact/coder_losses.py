@@ -1,7 +1,9 @@
 """What coders lose over the order-0 entropy of codes, measured on 786,432 Gaussian codes a step (`benchmarks/coders.py`).
 
-Contexts find nothing in Gaussian codes, so theirs are of trained ones: 2.8 thousandths less than entropy and scales on 3.1 M codes of
-Muon's weights, 1.3 on 21 M of Adam's. The public coder (rows sorted, transposed, `lrzip`) took about 7 on the former.
+Contexts find nothing in Gaussian codes, so theirs is of trained ones. On 21 M codes of Adam's weights our contexts make 4.9 thousandths less
+than the entropy, `lrzip` on transposed codes 4.0; on two small twins of Muon's weights 3.3 and 2.9 with tables and states. The records
+that used `lrzip` published 6.5 thousandths less than their codes' predicted entropy: what ours, at least as good on the same codes, is
+taken to find in such weights, less a margin.
 """
 
 # fmt: off
@@ -22,7 +24,7 @@ LOSSES = {  # coded / entropy − 1, in thousandths
     "BitpackCoder": (34.3, 30.8, 27, 25.4, 22.6, 317.4, 307.5, 298.1, 275.1, 261.3,
         210.6, 195.1, 180.8, 165.1, 148.9, 26.5, 23.2, 20.9, 18.2, 16.5),
     "RansCoder": (0.5,) * 20,
-    "ContextRansCoder": (-2.0,) * 20,
+    "ContextRansCoder": (-6.0,) * 20,
 }
 # fmt: on
 

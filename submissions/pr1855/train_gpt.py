@@ -1710,6 +1710,26 @@ def load_weights(model, weights):
             param.copy_(weights[name].view_as(param))
 
 
+# LZMA2 without a header and tuned to one-byte codes: no literal, position or pair context (PR #549's coder, 1.4 %
+# smaller).
+#
+# Bytes that are no codes want the contexts back: bit-packed ones grow by 3 to 5 % without them (`bitpack`).
+LZMA_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 0, "pb": 0}]
+
+
+def unlzma(data, unpacked_bytes, filters):
+    """The text of exactly `unpacked_bytes`; never unpacks more than one byte beyond them."""
+    stream = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters)
+    try:
+        text = stream.decompress(data, unpacked_bytes + 1)
+    except lzma.LZMAError as fault:
+        raise ValueError(f"does not unpack: {fault}") from fault
+    check(
+        len(text) == unpacked_bytes and stream.eof and not stream.unused_data, "unpacks to another length than it says"
+    )
+    return text
+
+
 # Bytes laid out for general-purpose compressors: tensors of one type side by side, and in them first bytes first (PR
 # #1089).
 def to_planes(tensors):
@@ -1736,42 +1756,32 @@ def from_planes(data, specs):
     return tensors
 
 
-# LZMA2 without a header and tuned to one-byte codes: no literal, position or pair context (PR #549's coder, 1.4 %
-# smaller).
-#
-# Bytes that are no codes want the contexts back: bit-packed ones grow by 3 to 5 % without them (`bitpack`).
-LZMA_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 0, "pb": 0}]
-
-
-def unlzma(data, unpacked_bytes):
-    """The text of exactly `unpacked_bytes`; never unpacks more than one byte beyond them."""
-    stream = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=LZMA_FILTERS)
-    try:
-        text = stream.decompress(data, unpacked_bytes + 1)
-    except lzma.LZMAError as fault:
-        raise ValueError(f"does not unpack: {fault}") from fault
-    check(
-        len(text) == unpacked_bytes and stream.eof and not stream.unused_data, "unpacks to another length than it says"
-    )
-    return text
-
-
 # rANS: an entropy coder for integer codes, within 0.1 % of the entropy of each tensor's code frequencies (Duda,
 # arXiv:1311.2540).
 #
-# Up to 1024 states of 32 bits take turns, one code each, so that numpy does the work: the public records' brotli stays
-# 1.4 % above the entropy. Frequencies are 14 bits, one table a tensor; whatever is no matrix of one-byte codes goes
-# through LZMA.
+# Up to 512 states of 32 bits take turns, one code each, so that numpy does the work: the public records' brotli stays
+# 1.4 % above the entropy. Frequencies are 14 bits, one table a tensor, stored in a byte each (four bits of mantissa:
+# 0.003 % of the codes); whatever is no matrix of one-byte codes goes through LZMA.
 TABLE_BITS = 14
 LOWEST_STATE = 1 << 16  # states live in [2¹⁶, 2³²) and move 16 bits at a time
+# 0, then 1 to 2¹⁴, sixteen an octave where there are so many
+COARSE = np.append(0, (16 + np.arange(225) % 16 << np.arange(225) // 16) >> 4)
 MIN_CODES = 2048  # a smaller tensor does not pay for its table
+REST_FILTERS = [{**LZMA_FILTERS[0], "dict_size": 1 << 22}]  # as small a text needs no 700 MB to compress
 RANS_HEADER = struct.Struct("<II")  # bytes of the head, the same packed
 
 
-def frequencies(counts):
-    """Counts (tables, symbols) to frequencies of the same order that add up to 2¹⁴; what occurs keeps at least 1."""
-    total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    freq = np.where(counts > 0, np.maximum(counts * (1 << TABLE_BITS) // total, 1), 0)
+def to_coarse(counts):
+    """Counts (tables, symbols) as a byte each: which of COARSE is nearest to its share of 2¹⁴; 0 for what does not occur."""
+    share = counts * (1 << TABLE_BITS) / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return np.where(counts > 0, np.searchsorted((COARSE[1:-1] + COARSE[2:]) / 2, share) + 1, 0).astype(np.uint8)
+
+
+def frequencies(coarse):
+    """Frequencies (tables, symbols) that add up to 2¹⁴, of what `to_coarse` made: what occurs has at least 1."""
+    found = COARSE[coarse]
+    freq = found * (1 << TABLE_BITS) // np.maximum(found.sum(axis=1, keepdims=True), 1)
+    freq = np.maximum(freq, coarse > 0)
     freq[np.arange(len(freq)), freq.argmax(axis=1)] += (1 << TABLE_BITS) - freq.sum(axis=1)
     return freq
 
@@ -1800,11 +1810,11 @@ class StateReader:
 
     def __init__(self, data, lanes):
         """data: `lanes` states of 4 bytes, then words of 2."""
-        check(len(data) >= 4 * lanes and len(data) % 2 == 0, "ends within its states")
+        check(len(data) >= 4 * lanes and len(data) % 2 == 0, "ends early")
         self.states = np.frombuffer(data, "<u4", lanes).astype(np.uint64)
         self.words = np.frombuffer(data, "<u2", -1, 4 * lanes).astype(np.uint64)
         self.at = 0
-        check(bool((self.states >= LOWEST_STATE).all()), "a state is out of range")
+        check(bool((self.states >= LOWEST_STATE).all()), "has numbers out of range")
 
     def take(self, table, lanes, start=0):
         """start: the first slot of every lane's table, where a table holds several."""
@@ -1812,7 +1822,7 @@ class StateReader:
         slot = (states & ((1 << TABLE_BITS) - 1)).astype(np.intp) + start
         states = table.freq[slot] * (states >> TABLE_BITS) + table.place[slot]
         low = np.flatnonzero(states < LOWEST_STATE)
-        check(self.at + len(low) <= len(self.words), "its codes end early")
+        check(self.at + len(low) <= len(self.words), "ends early")
         states[low] = states[low] << 16 | self.words[self.at : self.at + len(low)]
         self.at += len(low)
         self.states[:lanes] = states
@@ -1820,25 +1830,25 @@ class StateReader:
 
     def finish(self):
         done = self.at == len(self.words) and bool((self.states == LOWEST_STATE).all())
-        check(done, "its codes do not end where they should")
+        check(done, "has numbers out of range")
 
 
-def write_states(steps, lanes):
-    """(states, words) of the steps [(frequency, first slot)] of up to `lanes` codes each; the reader takes them in this order."""
+def write_states(turns, lanes):
+    """(states, words) of the turns [((frequencies, first slots), tables, codes)] of up to `lanes` codes each, in the reader's order."""
     states, words = np.full(lanes, LOWEST_STATE, dtype=np.uint64), []
-    for step_freq, first in reversed(steps):
-        freq = step_freq.astype(np.uint64)
+    for starts, tables, codes in reversed(turns):
+        freq, first = (of_all[tables, codes].astype(np.uint64) for of_all in starts)
         x = states[: len(freq)]
         full = x >= freq << (32 - TABLE_BITS)
         words.append((x[full] & 0xFFFF).astype("<u2"))
         x = np.where(full, x >> 16, x)
-        states[: len(freq)] = (x // freq << TABLE_BITS) + x % freq + first.astype(np.uint64)
+        states[: len(freq)] = (x // freq << TABLE_BITS) + x % freq + first
     return states.astype("<u4"), np.concatenate([np.empty(0, "<u2"), *reversed(words)])
 
 
 def lanes_for(codes):
     """States for so many codes: each costs 2 bytes, each turn costs time."""
-    return min(max(codes // 32768, 8), 1024)
+    return min(max(codes // 32768, 8), 512)
 
 
 def is_coded(spec):
@@ -1846,96 +1856,118 @@ def is_coded(spec):
 
 
 def symbols_of(tensor):
-    """(codes, lowest code, counts of the codes from the lowest on), flat."""
-    codes = tensor.detach().cpu().numpy().reshape(-1).astype(np.int16)
+    """(codes from the lowest on, lowest code, their counts), flat."""
+    codes = tensor.detach().cpu().numpy().reshape(-1)
     lowest = int(codes.min())
-    return codes - lowest, lowest, np.bincount(codes - lowest)
+    codes = (codes.astype(np.int16) - lowest).astype(np.uint8)
+    return codes, lowest, np.bincount(codes)
 
 
-def write_payload(head, rest, steps, lanes):
-    states, words = write_states(steps, lanes)
+def write_payload(head, rest, turns, lanes):
+    states, words = write_states(turns, lanes)
     text = head + to_planes(rest)
-    packed = lzma.compress(text, lzma.FORMAT_RAW, filters=LZMA_FILTERS)
+    packed = lzma.compress(text, lzma.FORMAT_RAW, filters=REST_FILTERS)
     return RANS_HEADER.pack(len(text), len(packed)) + packed + states.tobytes() + words.tobytes()
 
 
 def read_payload(payload, most_bytes):
     """(head and rest, states and words) of a payload whose head and rest are at most `most_bytes`."""
-    check(len(payload) >= RANS_HEADER.size, "ends within its header")
+    check(len(payload) >= RANS_HEADER.size, "ends early")
     text_bytes, packed_bytes = RANS_HEADER.unpack_from(payload)
-    check(text_bytes <= most_bytes, f"says {text_bytes} bytes of tables")
+    check(text_bytes <= most_bytes, "has numbers out of range")
     states_at = RANS_HEADER.size + packed_bytes
-    return unlzma(payload[RANS_HEADER.size : states_at], text_bytes), payload[states_at:]
+    return unlzma(payload[RANS_HEADER.size : states_at], text_bytes, REST_FILTERS), payload[states_at:]
 
 
-def write_table(lowest, freq):
-    """A table for the head: lowest symbol, symbols, then the frequencies (tables, symbols)."""
-    return struct.pack("<hH", lowest, freq.shape[1]) + freq.astype("<u2").tobytes()
+def write_table(lowest, coarse):
+    """A table for the head: lowest symbol, symbols, then the frequencies (tables, symbols), a byte each."""
+    return struct.pack("<hH", lowest, coarse.shape[1]) + coarse.tobytes()
 
 
 def read_table(text, at, tables, dtype):
     """(SlotTable, where the next one starts)."""
-    check(len(text) >= at + 4, "ends within a table")
+    check(len(text) >= at + 4, "ends early")
     lowest, symbols = struct.unpack_from("<hH", text, at)
-    end = at + 4 + 2 * tables * symbols
-    check(0 < symbols <= 256 and len(text) >= end, "ends within a table")
-    check(torch.iinfo(dtype).min <= lowest and lowest + symbols - 1 <= torch.iinfo(dtype).max, "has codes out of range")
-    freq = np.frombuffer(text, "<u2", tables * symbols, at + 4).reshape(tables, symbols).astype(np.int64)
-    check(bool((freq.sum(axis=1) == 1 << TABLE_BITS).all()), "has a table that does not add up")
+    end = at + 4 + tables * symbols
+    check(0 < symbols <= 256 and len(text) >= end, "ends early")
+    check(
+        torch.iinfo(dtype).min <= lowest and lowest + symbols - 1 <= torch.iinfo(dtype).max, "has numbers out of range"
+    )
+    coarse = np.frombuffer(text, np.uint8, tables * symbols, at + 4).reshape(tables, symbols)
+    check(int(coarse.max()) < len(COARSE), "has numbers out of range")
+    freq = frequencies(coarse)
+    check(bool((freq >= 0).all()), "has numbers out of range")
     return SlotTable(freq, lowest, str(dtype).removeprefix("torch.")), end
 
 
-def static_steps(codes, freq, lanes):
-    """[(frequency, first slot)] of each turn's codes under one table."""
-    freq, first = starts_of(freq)
-    return [(freq[turn], first[turn]) for turn in (codes[i : i + lanes] for i in range(0, len(codes), lanes))]
+def static_group(tensors, lanes):
+    """(head, turns) of tensors with one table each."""
+    head, turns = b"", []
+    for tensor in tensors:
+        codes, lowest, counts = symbols_of(tensor)
+        coarse = to_coarse(counts[None])
+        head += write_table(lowest, coarse)
+        starts = starts_of(frequencies(coarse))
+        turns += [(starts, 0, codes[i : i + lanes]) for i in range(0, len(codes), lanes)]
+    return head, turns
 
 
-def read_static(reader, table, codes):
-    """`codes` codes under one table, flat."""
-    lanes = len(reader.states)
-    out = np.empty(codes, table.symbol.dtype)
-    for i in range(0, codes, lanes):
-        out[i : i + lanes] = reader.take(table, min(lanes, codes - i))
-    return out
+def read_static_group(text, at, reader, specs):
+    """({name: tensor}, where the next group starts) of such tensors."""
+    tensors, lanes = {}, len(reader.states)
+    for name, dtype, shape in specs:
+        table, at = read_table(text, at, 1, DTYPES[dtype])
+        codes = np.empty(math.prod(shape), table.symbol.dtype)
+        for i in range(0, len(codes), lanes):
+            codes[i : i + lanes] = reader.take(table, min(lanes, len(codes) - i))
+        tensors[name] = torch.from_numpy(codes).reshape(shape)
+    return tensors, at
 
 
-# rANS with contexts: each code's table is chosen by how large the codes of its row and of its column have been so far.
+# rANS with contexts: each code's table is chosen by how large, and how far from zero, the codes of its row and column
+# have been so far.
 #
-# Columns of `mlp.proj` and rows of the embedding differ in scale, which the frequencies of a whole tensor cannot know.
-# Matrices are walked along diagonals, so that a turn never reads two codes of one row or column; a group of matrices of
-# one shape shares its tables and takes whichever of row and column pays, or neither.
-MOST_CONTEXTS = 16
-PRIOR_CODES = 24  # a row or column counts as having had so many codes of mean size before its first
-ALONG, ACROSS = (
-    1,
-    2,
-)  # contexts from the lane (a row of a wide matrix, a column of a tall one), from the other direction
+# Columns of `mlp.proj` and rows of the embedding differ in scale, and many lines have a mean, which the frequencies of
+# a whole tensor cannot know. Matrices are walked along diagonals, so that a turn never reads two codes of one row or
+# column. A group of matrices of one shape shares its tables. How far a line is trusted is taken from how much lines
+# really differ (empirical Bayes), and of tables there are as many as pay for themselves.
+SIZES, DRIFTS = 16, 8  # contexts by size and by mean: at most so many
+MOST_TRUST = 20
+GROUP_HEAD = struct.Struct(
+    "<6B2f"
+)  # contexts by size and by mean; trust in lines along and across, of both; how far both spread
 
 
 class Walk:
-    """The way through matrices (count, lanes, steps): at turn t, lane j is at (t + j) mod steps. Sums of magnitudes so far."""
+    """The way through matrices (count, lanes, steps): at turn t, lane j is at (t + j) mod steps. Sums of magnitudes and of codes so far.
 
-    def __init__(self, count, lanes, steps, mean, mode):
-        self.mean, self.mode, self.steps = mean, mode, steps
-        self.lane = self.place = np.arange(lanes)
-        self.along = np.full((count, lanes), PRIOR_CODES * mean)
-        self.across = np.full((count, steps), PRIOR_CODES * mean)
-        self.seen = np.full(steps, float(PRIOR_CODES))
+    means (count, 1): mean magnitude of each matrix; unit: of all matrices that share the tables. trust: log2 of how many average codes a line counts as having had before its first:
+    along a lane and across, of magnitudes and of codes. sizes, drifts: thresholds between contexts.
+    """
 
-    def expected(self, turn):
-        """Expected magnitude of each of this turn's codes: (count, lanes). Only + × ÷: the same bits on every machine."""
-        self.place = (turn + self.lane) % self.steps
-        if self.mode == ALONG:
-            return self.along / (PRIOR_CODES + turn)
-        size = self.across[:, self.place] / self.seen[self.place]
-        return size if self.mode == ACROSS else size * self.along / (self.mean * (PRIOR_CODES + turn))
+    def __init__(self, means, unit, lanes, steps, trust, sizes, drifts):
+        self.means, self.unit, self.sizes, self.drifts = means, unit, sizes, drifts
+        along, across = np.ldexp(1.0, [trust[::2], trust[1::2]])[..., None, None] + 0 * means
+        # sums of magnitudes and of codes, and how many of each; the lines across turn with the walk
+        self.along = np.stack([along[0] * means, 0 * means, *along]) + np.zeros(lanes)
+        self.across = np.stack([across[0] * means, 0 * means, *across]) + np.zeros(steps)
 
-    def learn(self, magnitudes):
-        """The codes of the turn that was expected last."""
-        self.along += magnitudes
-        self.across[:, self.place] += magnitudes
-        self.seen[self.place] += 1
+    def contexts(self):
+        """The context of each of this turn's codes: (count, lanes). Only + × ÷: the same bits on every machine."""
+        now = self.across[..., : self.along.shape[2]]
+        size, drift = self.along[:2] / self.along[2:]
+        across_size, across_drift = now[:2] / now[2:]
+        sizes = np.searchsorted(self.sizes, size * across_size / (self.means * self.unit))
+        return sizes * (len(self.drifts) + 1) + np.searchsorted(self.drifts, (drift + across_drift) / self.unit)
+
+    def learn(self, codes):
+        """This turn's codes, and on to the next."""
+        codes = codes * 1.0
+        one = np.ones(codes.shape)
+        seen = np.stack([np.abs(codes), codes, one, one])
+        self.along += seen
+        self.across[..., : codes.shape[1]] += seen
+        self.across = np.roll(self.across, -1, 2)
 
 
 def groups_of(specs):
@@ -1952,11 +1984,6 @@ def lanes_of(specs):
     return max(
         [lanes_for(sum(math.prod(spec[2]) for spec in specs)), *(min(spec[2]) for spec in specs if len(spec[2]) == 2)]
     )
-
-
-def contexts_for(codes):
-    """Tables that a group of so many codes pays for."""
-    return MOST_CONTEXTS if codes >= 1 << 21 else 6
 
 
 def batches_of(members, shape, lanes):
@@ -1976,87 +2003,75 @@ def walked(matrices):
     return matrices[:, np.arange(lanes), diagonals(lanes, steps)].transpose(1, 0, 2)
 
 
-def short_side_first(matrix):
-    return matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+def edges(sizes, drifts, *spreads):
+    """Thresholds between contexts: to two deviations around the mean size 1, and around the mean 0."""
+    return [
+        middle + (np.arange(1, contexts) * 4 / contexts - 2) * float(spread)
+        for middle, contexts, spread in zip((1, 0), (sizes, drifts), spreads)
+    ]
 
 
-class Group:
-    """Matrices of one shape, as the encoder sees them: batches of codes in the order of the walk."""
-
-    def __init__(self, tensors, shape, lanes):
-        matrices = [short_side_first(t.detach().cpu().numpy().astype(np.int16)) for t in tensors]
-        self.lowest = min(int(m.min()) for m in matrices)
-        self.symbols = max(int(m.max()) for m in matrices) - self.lowest + 1
-        self.batches = [walked(np.stack(batch) - self.lowest) for batch in batches_of(matrices, shape, lanes)]
-        self.tables = contexts_for(sum(m.size for m in matrices))
-        self.mean = float(np.float32(max(np.mean([np.abs(m).mean() for m in matrices]), 1e-3)))
-
-    def expected(self, codes, mode):
-        """What the walk through a batch expects of each turn's codes, turn after turn."""
-        turns, count, lanes = codes.shape
-        walk = Walk(count, lanes, turns, self.mean, mode)
-        for turn in range(turns):
-            yield walk.expected(turn)
-            walk.learn(np.abs(codes[turn] + self.lowest))
-
-    def contexts(self, mode):
-        """(thresholds, the context of every code of each batch). Walks twice: expectations of 36 million codes are not kept."""
-        sample = []
-        for codes in self.batches:
-            for turn, seen in enumerate(self.expected(codes, mode)):
-                sample.append(seen.ravel()[-turn * seen.size % 97 :: 97])
-        thresholds = np.quantile(np.concatenate(sample), np.arange(1, self.tables) / self.tables).astype("<f4")
-        exact, contexts = thresholds.astype(np.float64), []
-        for codes in self.batches:
-            found = np.empty(codes.shape, dtype=np.uint8)
-            for turn, seen in enumerate(self.expected(codes, mode)):
-                found[turn] = np.searchsorted(exact, seen)
-            contexts.append(found)
-        return thresholds, contexts
-
-    def coded(self, mode):
-        """(bytes that it takes, head, steps)."""
-        thresholds, contexts = self.contexts(mode)
-        counts = np.zeros(self.tables * self.symbols, dtype=np.int64)
-        for codes, context in zip(self.batches, contexts):
-            counts += np.bincount((context * np.int32(self.symbols) + codes).ravel(), minlength=len(counts))
-        freq = frequencies(counts.reshape(self.tables, self.symbols))
-        starts, first = starts_of(freq)
-        head = struct.pack("<f", self.mean) + thresholds.tobytes() + write_table(self.lowest, freq)
-        steps = [
-            (starts[context[turn], codes[turn]].ravel(), first[context[turn], codes[turn]].ravel())
-            for codes, context in zip(self.batches, contexts)
-            for turn in range(len(codes))
-        ]
-        return cost_bytes(counts.reshape(freq.shape), freq) + len(head) / 2, head, steps
+def differences(matrices, means, axis):
+    """(how much the means of lines differ, log2 of the codes that a line's mean is worth): a variance over matrices' mean magnitudes."""
+    within = between = 0.0
+    for matrix, mean in zip(matrices, means):
+        spread = matrix.var(axis).mean() / mean**2
+        within += spread / len(means)
+        between += (matrix.mean(axis).var() / mean**2 - spread / matrix.shape[axis]) / len(means)
+    between = max(between, within / (1 << MOST_TRUST), 1e-12)  # equal codes differ in nothing
+    return between, round(math.log2(max(within / between, 1)))
 
 
-def cost_bytes(counts, freq):
-    """Bytes of codes counted so, under tables of such frequencies."""
-    return float((counts * (TABLE_BITS - np.log2(np.maximum(freq, 1)))).sum()) / 8
+def context_group(tensors, lanes):
+    """(head, turns) of matrices of one shape."""
+    matrices = [t.detach().cpu().numpy() for t in tensors]
+    matrices = [m.T if m.shape[0] > m.shape[1] else m for m in matrices]  # a lane for each line of the short side
+    lowest = min(int(m.min()) for m in matrices)
+    signed = [m.astype(np.float32) for m in matrices]
+    means = np.array([max(np.abs(m).mean(), 1e-3) for m in signed], "<f4")
+    exact = means.astype(np.float64)
+    trust, spreads = [], []
+    for of in ([np.abs(m) for m in signed], signed):
+        between, known = zip(*(differences(of, exact, axis) for axis in (1, 0)))
+        trust += known
+        apart = exact.var() / exact.mean() ** 2 if of is not signed else 0  # a step of its own for each matrix
+        spreads.append(np.float32((sum(between) + apart) ** 0.5))
+    walks = []
+    for batch in batches_of(np.arange(len(matrices)), matrices[0].shape, lanes):
+        codes = walked(np.stack([matrices[i] for i in batch]))
+        walk = Walk(
+            exact[batch, None], exact.mean(), codes.shape[2], len(codes), trust, *edges(SIZES, DRIFTS, *spreads)
+        )
+        found = []
+        for turn in codes:
+            found.append(walk.contexts().astype(np.uint8))
+            walk.learn(turn)
+        walks.append(((codes.astype(np.int16) - lowest).astype(np.uint8), np.stack(found)))
+    symbols = max(int(codes.max()) for codes, _ in walks) + 1
+    counts = sum(
+        np.bincount((found * np.int32(symbols) + codes).ravel(), minlength=SIZES * DRIFTS * symbols)
+        for codes, found in walks
+    ).reshape(SIZES, DRIFTS, symbols)
+    ways = [merged(counts, sizes, drifts) for sizes in (16, 8, 4, 2, 1) for drifts in (8, 4, 2, 1)]
+    _, sizes, drifts, coarse = min(ways, key=lambda way: way[0])
+    head = GROUP_HEAD.pack(sizes, drifts, *trust, *spreads) + means.tobytes()
+    context = np.add.outer(np.arange(SIZES) * sizes // SIZES * drifts, np.arange(DRIFTS) * drifts // DRIFTS).ravel()
+    starts = [table[context] for table in starts_of(frequencies(coarse))]
+    turns = [(starts, at.ravel(), turn.ravel()) for codes, found in walks for turn, at in zip(codes, found)]
+    return head + write_table(lowest, coarse), turns
 
 
-def static_group(tensors, lanes):
-    """(bytes that it takes, head, steps) with one table a tensor."""
-    total, head, steps = 0.0, b"", []
-    for tensor in tensors:
-        codes, lowest, counts = symbols_of(tensor)
-        freq = frequencies(counts[None])
-        table = write_table(lowest, freq)
-        total, head = total + cost_bytes(counts[None], freq) + len(table) / 2, head + table
-        steps += static_steps(codes, freq[0], lanes)
-    return total, head, steps
+def merged(counts, sizes, drifts):
+    """(bytes of codes and tables, contexts by size, by mean, coarse frequencies) with so many contexts of those that were counted."""
+    counts = counts.reshape(sizes, SIZES // sizes, drifts, DRIFTS // drifts, -1).sum((1, 3)).reshape(sizes * drifts, -1)
+    coarse = to_coarse(counts)
+    return cost_bytes(counts, coarse), sizes, drifts, coarse
 
 
-def best_way(members, key, lanes):
-    """(bytes that it takes, head, steps, mode) of the cheapest way to code a group; key None: no contexts."""
-    ways = [(*static_group(members, lanes), 0)]
-    if key is not None:
-        group = Group(members, key[1], lanes)
-        ways += [(*group.coded(mode), mode) for mode in (ALONG, ACROSS, ALONG | ACROSS)]
-    return min(
-        ways, key=lambda way: way[0] * (1.001 if way[3] else 1)
-    )  # contexts are slower to read: a trifle is not enough
+def cost_bytes(counts, coarse):
+    """Bytes of codes counted so, and of their tables: LZMA makes those of about three quarters of what occurs."""
+    bits = (counts * (TABLE_BITS - np.log2(np.maximum(frequencies(coarse), 1)))).sum()
+    return float(bits) / 8 + 0.75 * float((coarse > 0).sum())
 
 
 class ContextRansCoder:
@@ -2068,61 +2083,59 @@ class ContextRansCoder:
         coded = [t for t, spec in zip(tensors, specs) if is_coded(spec)]
         rest = [t for t, spec in zip(tensors, specs) if not is_coded(spec)]
         coded_specs = [spec for spec in specs if is_coded(spec)]
-        lanes, groups = lanes_of(coded_specs), groups_of(coded_specs)
-        ways = [best_way([coded[i] for i in positions], key, lanes) for key, positions in groups.items()]
-        if not any(mode for _, _, _, mode in ways):  # without contexts there need not be a state for every row
-            lanes = lanes_for(sum(t.numel() for t in coded))
-            ways = [best_way([coded[i] for i in positions], None, lanes) for positions in groups.values()]
-        head = struct.pack("<H", lanes) + b"".join(struct.pack("<B", mode) + text for _, text, _, mode in ways)
-        return write_payload(head, rest, [step for _, _, steps, _ in ways for step in steps], lanes)
+        lanes, head, turns = lanes_of(coded_specs), b"", []
+        for key, positions in groups_of(coded_specs).items():
+            group = context_group if key else static_group
+            text, more = group([coded[i] for i in positions], lanes)
+            head, turns = head + text, turns + more
+        return write_payload(head, rest, turns, lanes)
 
     @staticmethod
     def decode(payload, specs, unpacked_bytes):
         coded = [spec for spec in specs if is_coded(spec)]
-        text, states = read_payload(payload, unpacked_bytes + (len(coded) + 1) * (MOST_CONTEXTS + 1) * 520)
-        check(len(text) >= 2, "ends within its tables")
-        lanes = struct.unpack_from("<H", text)[0]
-        check(lanes in (lanes_of(coded), lanes_for(sum(math.prod(spec[2]) for spec in coded))), f"says {lanes} lanes")
-        reader, at, tensors = StateReader(states, lanes), 2, {}
+        text, states = read_payload(payload, unpacked_bytes + (len(coded) + 1) * (SIZES * DRIFTS + 1) * 260)
+        reader, at, tensors = StateReader(states, lanes_of(coded)), 0, {}
         for key, positions in groups_of(coded).items():
-            check(at < len(text) and text[at] <= ALONG | ACROSS, "has an unknown way to read a group")
-            mode, at = text[at], at + 1
-            check(not mode or (key is not None and lanes == lanes_of(coded)), "has contexts that it cannot have")
-            if mode:
-                matrices, at = read_group(text, at, reader, [coded[i] for i in positions], mode)
-                tensors.update(matrices)
-            else:
-                for name, dtype, shape in (coded[i] for i in positions):
-                    table, at = read_table(text, at, 1, DTYPES[dtype])
-                    tensors[name] = torch.from_numpy(read_static(reader, table, math.prod(shape))).reshape(shape)
+            read = read_group if key else read_static_group
+            more, at = read(text, at, reader, [coded[i] for i in positions])
+            tensors.update(more)
         reader.finish()
         rest = [spec for spec in specs if not is_coded(spec)]
         tensors.update(zip([spec[0] for spec in rest], from_planes(text[at:], rest)))
         return [tensors[name] for name, _, _ in specs]
 
 
-def read_group(text, at, reader, specs, mode):
+def read_group(text, at, reader, specs):
     """({name: tensor}, where the next group starts) of matrices of one shape."""
-    contexts = contexts_for(sum(math.prod(spec[2]) for spec in specs))
-    check(len(text) >= at + 4 * contexts, "ends within its contexts")
-    mean, *thresholds = struct.unpack_from(f"<{contexts}f", text, at)
-    check(all(0 < number < 1e6 for number in (mean, *thresholds)), "has contexts out of range")
-    thresholds = np.array(thresholds, dtype=np.float64)
+    check(len(text) >= at + GROUP_HEAD.size, "ends early")
+    sizes, drifts, *trust, size_spread, drift_spread = GROUP_HEAD.unpack_from(text, at)
+    at += GROUP_HEAD.size
+    means = np.frombuffer(text, "<f4", len(specs), at).astype(np.float64)
+    known = 0 < sizes <= SIZES and 0 < drifts <= DRIFTS and max(trust) <= MOST_TRUST
+    numbers = np.array([*means, size_spread, drift_spread])
+    check(known and bool(((0 < numbers) & (numbers < 1e6)).all()), "has numbers out of range")
     _, dtype, shape = specs[0]
-    table, at = read_table(text, at + 4 * contexts, contexts, DTYPES[dtype])
+    table, at = read_table(text, at + 4 * len(specs), sizes * drifts, DTYPES[dtype])
     lanes, steps = min(shape), max(shape)
     tensors = {}
-    for batch in batches_of(specs, shape, len(reader.states)):
-        walk = Walk(len(batch), lanes, steps, mean, mode)
+    for batch in batches_of(np.arange(len(specs)), shape, len(reader.states)):
+        walk = Walk(
+            means[list(batch), None],
+            means.mean(),
+            lanes,
+            steps,
+            trust,
+            *edges(sizes, drifts, size_spread, drift_spread),
+        )
         codes = np.empty((steps, len(batch), lanes), dtype=table.symbol.dtype)
-        for turn in range(steps):
-            context = np.searchsorted(thresholds, walk.expected(turn).ravel())
-            codes[turn] = reader.take(table, len(context), context << TABLE_BITS).reshape(len(batch), lanes)
-            walk.learn(np.abs(codes[turn].astype(np.int64)))
+        for turn in codes:
+            context = walk.contexts().ravel()
+            turn[:] = reader.take(table, len(context), context << TABLE_BITS).reshape(turn.shape)
+            walk.learn(turn)
         matrices = np.empty((len(batch), lanes, steps), dtype=codes.dtype)
         matrices[:, np.arange(lanes), diagonals(lanes, steps)] = codes.transpose(1, 0, 2)
-        for (name, _, _), matrix in zip(batch, matrices):
-            tensors[name] = torch.from_numpy(matrix.T.copy() if shape[0] > shape[1] else matrix)
+        for i, matrix in zip(batch, matrices):
+            tensors[specs[i][0]] = torch.from_numpy(matrix.T.copy() if shape[0] > shape[1] else matrix)
     return tensors, at
 
 

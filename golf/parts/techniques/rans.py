@@ -1,7 +1,8 @@
 """rANS: an entropy coder for integer codes, within 0.1 % of the entropy of each tensor's code frequencies (Duda, arXiv:1311.2540).
 
-Up to 1024 states of 32 bits take turns, one code each, so that numpy does the work: the public records' brotli stays 1.4 %
-above the entropy. Frequencies are 14 bits, one table a tensor; whatever is no matrix of one-byte codes goes through LZMA.
+Up to 512 states of 32 bits take turns, one code each, so that numpy does the work: the public records' brotli stays 1.4 %
+above the entropy. Frequencies are 14 bits, one table a tensor, stored in a byte each (four bits of mantissa: 0.003 % of the codes);
+whatever is no matrix of one-byte codes goes through LZMA.
 
 It goes into the slot `coder`.
 """
@@ -19,14 +20,24 @@ from golf.parts.techniques.lzma_coder import LZMA_FILTERS, unlzma
 
 TABLE_BITS = 14
 LOWEST_STATE = 1 << 16  # states live in [2¹⁶, 2³²) and move 16 bits at a time
+# 0, then 1 to 2¹⁴, sixteen an octave where there are so many
+COARSE = np.append(0, (16 + np.arange(225) % 16 << np.arange(225) // 16) >> 4)
 MIN_CODES = 2048  # a smaller tensor does not pay for its table
+REST_FILTERS = [{**LZMA_FILTERS[0], "dict_size": 1 << 22}]  # as small a text needs no 700 MB to compress
 RANS_HEADER = struct.Struct("<II")  # bytes of the head, the same packed
 
 
-def frequencies(counts):
-    """Counts (tables, symbols) to frequencies of the same order that add up to 2¹⁴; what occurs keeps at least 1."""
-    total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    freq = np.where(counts > 0, np.maximum(counts * (1 << TABLE_BITS) // total, 1), 0)
+def to_coarse(counts):
+    """Counts (tables, symbols) as a byte each: which of COARSE is nearest to its share of 2¹⁴; 0 for what does not occur."""
+    share = counts * (1 << TABLE_BITS) / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return np.where(counts > 0, np.searchsorted((COARSE[1:-1] + COARSE[2:]) / 2, share) + 1, 0).astype(np.uint8)
+
+
+def frequencies(coarse):
+    """Frequencies (tables, symbols) that add up to 2¹⁴, of what `to_coarse` made: what occurs has at least 1."""
+    found = COARSE[coarse]
+    freq = found * (1 << TABLE_BITS) // np.maximum(found.sum(axis=1, keepdims=True), 1)
+    freq = np.maximum(freq, coarse > 0)
     freq[np.arange(len(freq)), freq.argmax(axis=1)] += (1 << TABLE_BITS) - freq.sum(axis=1)
     return freq
 
@@ -55,11 +66,11 @@ class StateReader:
 
     def __init__(self, data, lanes):
         """data: `lanes` states of 4 bytes, then words of 2."""
-        check(len(data) >= 4 * lanes and len(data) % 2 == 0, "ends within its states")
+        check(len(data) >= 4 * lanes and len(data) % 2 == 0, "ends early")
         self.states = np.frombuffer(data, "<u4", lanes).astype(np.uint64)
         self.words = np.frombuffer(data, "<u2", -1, 4 * lanes).astype(np.uint64)
         self.at = 0
-        check(bool((self.states >= LOWEST_STATE).all()), "a state is out of range")
+        check(bool((self.states >= LOWEST_STATE).all()), "has numbers out of range")
 
     def take(self, table, lanes, start=0):
         """start: the first slot of every lane's table, where a table holds several."""
@@ -67,7 +78,7 @@ class StateReader:
         slot = (states & ((1 << TABLE_BITS) - 1)).astype(np.intp) + start
         states = table.freq[slot] * (states >> TABLE_BITS) + table.place[slot]
         low = np.flatnonzero(states < LOWEST_STATE)
-        check(self.at + len(low) <= len(self.words), "its codes end early")
+        check(self.at + len(low) <= len(self.words), "ends early")
         states[low] = states[low] << 16 | self.words[self.at : self.at + len(low)]
         self.at += len(low)
         self.states[:lanes] = states
@@ -75,25 +86,25 @@ class StateReader:
 
     def finish(self):
         done = self.at == len(self.words) and bool((self.states == LOWEST_STATE).all())
-        check(done, "its codes do not end where they should")
+        check(done, "has numbers out of range")
 
 
-def write_states(steps, lanes):
-    """(states, words) of the steps [(frequency, first slot)] of up to `lanes` codes each; the reader takes them in this order."""
+def write_states(turns, lanes):
+    """(states, words) of the turns [((frequencies, first slots), tables, codes)] of up to `lanes` codes each, in the reader's order."""
     states, words = np.full(lanes, LOWEST_STATE, dtype=np.uint64), []
-    for step_freq, first in reversed(steps):
-        freq = step_freq.astype(np.uint64)
+    for starts, tables, codes in reversed(turns):
+        freq, first = (of_all[tables, codes].astype(np.uint64) for of_all in starts)
         x = states[: len(freq)]
         full = x >= freq << (32 - TABLE_BITS)
         words.append((x[full] & 0xFFFF).astype("<u2"))
         x = np.where(full, x >> 16, x)
-        states[: len(freq)] = (x // freq << TABLE_BITS) + x % freq + first.astype(np.uint64)
+        states[: len(freq)] = (x // freq << TABLE_BITS) + x % freq + first
     return states.astype("<u4"), np.concatenate([np.empty(0, "<u2"), *reversed(words)])
 
 
 def lanes_for(codes):
     """States for so many codes: each costs 2 bytes, each turn costs time."""
-    return min(max(codes // 32768, 8), 1024)
+    return min(max(codes // 32768, 8), 512)
 
 
 def is_coded(spec):
@@ -101,42 +112,47 @@ def is_coded(spec):
 
 
 def symbols_of(tensor):
-    """(codes, lowest code, counts of the codes from the lowest on), flat."""
-    codes = tensor.detach().cpu().numpy().reshape(-1).astype(np.int16)
+    """(codes from the lowest on, lowest code, their counts), flat."""
+    codes = tensor.detach().cpu().numpy().reshape(-1)
     lowest = int(codes.min())
-    return codes - lowest, lowest, np.bincount(codes - lowest)
+    codes = (codes.astype(np.int16) - lowest).astype(np.uint8)
+    return codes, lowest, np.bincount(codes)
 
 
-def write_payload(head, rest, steps, lanes):
-    states, words = write_states(steps, lanes)
+def write_payload(head, rest, turns, lanes):
+    states, words = write_states(turns, lanes)
     text = head + to_planes(rest)
-    packed = lzma.compress(text, lzma.FORMAT_RAW, filters=LZMA_FILTERS)
+    packed = lzma.compress(text, lzma.FORMAT_RAW, filters=REST_FILTERS)
     return RANS_HEADER.pack(len(text), len(packed)) + packed + states.tobytes() + words.tobytes()
 
 
 def read_payload(payload, most_bytes):
     """(head and rest, states and words) of a payload whose head and rest are at most `most_bytes`."""
-    check(len(payload) >= RANS_HEADER.size, "ends within its header")
+    check(len(payload) >= RANS_HEADER.size, "ends early")
     text_bytes, packed_bytes = RANS_HEADER.unpack_from(payload)
-    check(text_bytes <= most_bytes, f"says {text_bytes} bytes of tables")
+    check(text_bytes <= most_bytes, "has numbers out of range")
     states_at = RANS_HEADER.size + packed_bytes
-    return unlzma(payload[RANS_HEADER.size : states_at], text_bytes), payload[states_at:]
+    return unlzma(payload[RANS_HEADER.size : states_at], text_bytes, REST_FILTERS), payload[states_at:]
 
 
-def write_table(lowest, freq):
-    """A table for the head: lowest symbol, symbols, then the frequencies (tables, symbols)."""
-    return struct.pack("<hH", lowest, freq.shape[1]) + freq.astype("<u2").tobytes()
+def write_table(lowest, coarse):
+    """A table for the head: lowest symbol, symbols, then the frequencies (tables, symbols), a byte each."""
+    return struct.pack("<hH", lowest, coarse.shape[1]) + coarse.tobytes()
 
 
 def read_table(text, at, tables, dtype):
     """(SlotTable, where the next one starts)."""
-    check(len(text) >= at + 4, "ends within a table")
+    check(len(text) >= at + 4, "ends early")
     lowest, symbols = struct.unpack_from("<hH", text, at)
-    end = at + 4 + 2 * tables * symbols
-    check(0 < symbols <= 256 and len(text) >= end, "ends within a table")
-    check(torch.iinfo(dtype).min <= lowest and lowest + symbols - 1 <= torch.iinfo(dtype).max, "has codes out of range")
-    freq = np.frombuffer(text, "<u2", tables * symbols, at + 4).reshape(tables, symbols).astype(np.int64)
-    check(bool((freq.sum(axis=1) == 1 << TABLE_BITS).all()), "has a table that does not add up")
+    end = at + 4 + tables * symbols
+    check(0 < symbols <= 256 and len(text) >= end, "ends early")
+    check(
+        torch.iinfo(dtype).min <= lowest and lowest + symbols - 1 <= torch.iinfo(dtype).max, "has numbers out of range"
+    )
+    coarse = np.frombuffer(text, np.uint8, tables * symbols, at + 4).reshape(tables, symbols)
+    check(int(coarse.max()) < len(COARSE), "has numbers out of range")
+    freq = frequencies(coarse)
+    check(bool((freq >= 0).all()), "has numbers out of range")
     return SlotTable(freq, lowest, str(dtype).removeprefix("torch.")), end
 
 
@@ -148,39 +164,40 @@ class RansCoder:
         coded = [t for t in tensors if t.element_size() == 1 and t.numel() >= MIN_CODES]
         rest = [t for t in tensors if not (t.element_size() == 1 and t.numel() >= MIN_CODES)]
         lanes = lanes_for(sum(t.numel() for t in coded))
-        head, steps = b"", []
-        for tensor in coded:
-            codes, lowest, counts = symbols_of(tensor)
-            freq = frequencies(counts[None])
-            head += write_table(lowest, freq)
-            steps += static_steps(codes, freq[0], lanes)
-        return write_payload(head, rest, steps, lanes)
+        head, turns = static_group(coded, lanes)
+        return write_payload(head, rest, turns, lanes)
 
     @staticmethod
     def decode(payload, specs, unpacked_bytes):
         coded = [spec for spec in specs if is_coded(spec)]
-        text, states = read_payload(payload, unpacked_bytes + len(coded) * (4 + 2 * 256))
+        text, states = read_payload(payload, unpacked_bytes + len(coded) * (4 + 256))
         reader = StateReader(states, lanes_for(sum(math.prod(spec[2]) for spec in coded)))
-        at, tensors = 0, {}
-        for name, dtype, shape in coded:
-            table, at = read_table(text, at, 1, DTYPES[dtype])
-            tensors[name] = torch.from_numpy(read_static(reader, table, math.prod(shape))).reshape(shape)
+        tensors, at = read_static_group(text, 0, reader, coded)
         reader.finish()
         rest = [spec for spec in specs if not is_coded(spec)]
         tensors.update(zip([spec[0] for spec in rest], from_planes(text[at:], rest)))
         return [tensors[name] for name, _, _ in specs]
 
 
-def static_steps(codes, freq, lanes):
-    """[(frequency, first slot)] of each turn's codes under one table."""
-    freq, first = starts_of(freq)
-    return [(freq[turn], first[turn]) for turn in (codes[i : i + lanes] for i in range(0, len(codes), lanes))]
+def static_group(tensors, lanes):
+    """(head, turns) of tensors with one table each."""
+    head, turns = b"", []
+    for tensor in tensors:
+        codes, lowest, counts = symbols_of(tensor)
+        coarse = to_coarse(counts[None])
+        head += write_table(lowest, coarse)
+        starts = starts_of(frequencies(coarse))
+        turns += [(starts, 0, codes[i : i + lanes]) for i in range(0, len(codes), lanes)]
+    return head, turns
 
 
-def read_static(reader, table, codes):
-    """`codes` codes under one table, flat."""
-    lanes = len(reader.states)
-    out = np.empty(codes, table.symbol.dtype)
-    for i in range(0, codes, lanes):
-        out[i : i + lanes] = reader.take(table, min(lanes, codes - i))
-    return out
+def read_static_group(text, at, reader, specs):
+    """({name: tensor}, where the next group starts) of such tensors."""
+    tensors, lanes = {}, len(reader.states)
+    for name, dtype, shape in specs:
+        table, at = read_table(text, at, 1, DTYPES[dtype])
+        codes = np.empty(math.prod(shape), table.symbol.dtype)
+        for i in range(0, len(codes), lanes):
+            codes[i : i + lanes] = reader.take(table, min(lanes, len(codes) - i))
+        tensors[name] = torch.from_numpy(codes).reshape(shape)
+    return tensors, at
