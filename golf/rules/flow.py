@@ -682,14 +682,17 @@ class _Follower:
             copied = self.thing("module")
             for thing in copied.things:
                 self.knows[thing] = frozenset(act for each in given.things for act in self.knows.get(each, ()))
+            if given.things & self.restored:
+                self.restored |= copied.things
             return copied
         if name == "load_state_dict":
             for thing in function.things:
                 self.knows[thing] = self.loaded(thing, given)
-            self.fill(function.things, given.stored, node.lineno)
+            others = given.things - function.things  # its own, kept before, may be of another time
+            self.fill(function.things, given.stored or bool(others & self.restored), node.lineno)
             return NOTHING
         if name == "copy_" and function.things:
-            self.fill(function.things, given.stored or any(each in self.restored for each in given.things), node.lineno)
+            self.fill(function.things, given.stored or bool(given.things & self.restored), node.lineno)
         if _writes_file(node, name, path):
             self.flow.packed_at.append(self.clock)
             self.artifact = dict(self.knows)
