@@ -3,12 +3,12 @@
 train leaves `float.golf`, export turns it into the artifact `model.golf`, eval scores what the artifact holds and nothing else.
 """
 
-import copy
 import importlib
 import os
 import random
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -143,26 +143,13 @@ def export(h, env, log, model):
 
 
 def rehearsal(h, env, stream):
-    """Random tokens that ask for the graphs of the stream: whole batches of windows and the same rest, long documents and short."""
-    drawn = copy.copy(stream)
+    """Random tokens that ask for the graphs of the stream on every rank: documents longer than a window, whole batches, the same rest."""
     period = max(h.val_batch_tokens // 8 // h.eval_seq_len, 1) * h.eval_seq_len * env.world_size
-    targets = min(period + len(stream.target_bytes) % period, len(stream.target_bytes))
-    drawn.tokens = torch.randint(h.vocab_size, (targets + 1,), generator=torch.Generator().manual_seed(0))
-    place = torch.arange(targets + 1) % (2 * h.eval_seq_len)
-    long, short = h.eval_seq_len + h.eval_seq_len // 4, h.eval_seq_len // 4
-    drawn.tokens[(place == 0) | (place >= long) & ((place - long) % max(short, 1) == 0)] = h.bos_id
-    drawn.target_bytes = torch.ones_like(stream.target_bytes[:targets])
-    return drawn
-
-
-def rehearse(h, env, log, scored, model, stream):
-    """Compile what the reports need before their clock starts, on random tokens: no validation token is read for it."""
-    since = time.perf_counter()
-    for report in h.reports:
-        load_artifact(h, "model.golf", model)
-        report(h, env, scored, rehearsal(h, env, stream))
-    env.synchronize()
-    log(f"eval:compile warmup done ({time.perf_counter() - since:.1f}s)")
+    document, total = h.eval_seq_len + h.eval_seq_len // 4 + 1, len(stream.target_bytes)
+    targets = min(total % period + -(-128 * document * env.world_size // period) * period, total)
+    tokens = torch.randint(h.bos_id + 1, h.vocab_size, (targets + 1,), generator=torch.Generator().manual_seed(0))
+    tokens[::document] = h.bos_id
+    return SimpleNamespace(tokens=tokens, target_bytes=torch.ones_like(stream.target_bytes[:targets]))
 
 
 def evaluate(h, env, log, model):
@@ -174,8 +161,13 @@ def evaluate(h, env, log, model):
     if h.product:
         model.eval()
     scored = compiled(env, model)
+    # what the reports need is compiled before their clock starts; no validation token is read for it
     if scored is not model:
-        rehearse(h, env, log, scored, model, stream)
+        since = time.perf_counter()
+        for report in h.reports:
+            load_artifact(h, "model.golf", model)
+            report(h, env, scored, rehearsal(h, env, stream))
+        log(f"eval:compile warmup done ({time.perf_counter() - since:.1f}s)")
     begun, reports = time.perf_counter(), []
     for report in h.reports:
         env.synchronize()

@@ -39,30 +39,28 @@ def evaluate(report, tokens, monkeypatch, rehearse=True):
     )  # fmt: skip
     model = evaluation.StubGPT().float()
     start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    stream, log = evaluation.stream_of(tokens), Lines()
+    stream = evaluation.stream_of(tokens)
     watched = Watched(model)
+    log = Lines(watched.graphs)
     monkeypatch.setattr(entry, "load_artifact", lambda h, path, model: model.load_state_dict(start))
     monkeypatch.setattr(entry, "Stream", lambda h, env: stream)
-    monkeypatch.setattr(entry, "compiled", lambda env, model: watched)
-    asked = []
-    if rehearse:
-        real = entry.rehearse
-        monkeypatch.setattr(
-            entry, "rehearse", lambda *a: (real(*a), asked.extend(watched.graphs), watched.graphs.clear())
-        )
-    else:
-        monkeypatch.setattr(entry, "rehearse", lambda *_: None)
+    monkeypatch.setattr(entry, "compiled", lambda env, model: watched if rehearse else model)
     env = evaluation.OneProcess()
     env.data_path = "shards"
     entry.evaluate(h, env, log, model)
-    return asked, watched.graphs, log
+    return log, watched.graphs
 
 
-class Lines(list):
-    facts = types.MappingProxyType({})
+class Lines:
+    """The log; at the rehearsal's line it sets aside what was asked for until then."""
+
+    def __init__(self, graphs):
+        self.graphs, self.rehearsed, self.facts = graphs, None, {}
 
     def __call__(self, line):
-        self.append(line)
+        if line.startswith("eval:compile warmup done ("):
+            self.rehearsed = set(self.graphs)
+            self.graphs.clear()
 
     def record(self, **facts):
         self.facts = facts
@@ -70,21 +68,23 @@ class Lines(list):
 
 @pytest.mark.parametrize("report", [sliding, ttt_sgd, ttt_lora, varlen], ids=lambda report: report.__name__)
 def test_the_rehearsal_asks_for_the_graphs_of_the_evaluation_and_changes_no_score(report, monkeypatch):
-    tokens = evaluation.tokens_of(1_501, bos_every=37)
-    asked, needed, log = evaluate(report, tokens, monkeypatch)
-    assert needed and set(needed) <= set(asked), set(needed) - set(asked)
-    assert log[1].startswith("eval:compile warmup done (")
-    plain = evaluate(report, tokens, monkeypatch, rehearse=False)[2]
+    tokens = evaluation.tokens_of(12_001, bos_every=37)
+    log, needed = evaluate(report, tokens, monkeypatch)
+    assert needed and set(needed) <= log.rehearsed, set(needed) - log.rehearsed
+    plain, _ = evaluate(report, tokens, monkeypatch, rehearse=False)
+    assert plain.rehearsed is None
     assert log.facts["val_bpb"] == plain.facts["val_bpb"]
 
 
 def test_the_rehearsal_reads_no_validation_token():
     h = evaluation.knobs(eval_seq_len=32, val_batch_tokens=8 * ROWS * 32, vocab_size=16)
-    drawn = [
-        entry.rehearsal(h, evaluation.OneProcess(), evaluation.stream_of(evaluation.tokens_of(1_501, seed=seed))).tokens
-        for seed in (0, 1)
-    ]
-    assert torch.equal(*drawn) and len(drawn[0]) == 128 + 1_500 % 128 + 1
+    env = evaluation.OneProcess()
+    streams = [evaluation.stream_of(evaluation.tokens_of(30_001, seed=seed)) for seed in (0, 1)]
+    one, other = (entry.rehearsal(h, env, stream).tokens for stream in streams)
+    assert torch.equal(one, other)
+    assert len(one) == 30_000 % 128 + 128 * 41 + 1  # whole batches, and the rest
+    starts = torch.nonzero(one == h.bos_id).flatten()
+    assert (starts.diff() == 41).all() and len(starts) == 130
 
 
 def test_more_graphs_are_allowed_than_the_usual_eight(monkeypatch):
@@ -94,7 +94,6 @@ def test_more_graphs_are_allowed_than_the_usual_eight(monkeypatch):
     assert torch._dynamo.config.recompile_limit >= 32
 
 
-def test_a_script_that_is_not_compiled_rehearses_nothing(monkeypatch):
-    monkeypatch.setattr(entry, "rehearse", lambda *_: pytest.fail("nothing is compiled on a CPU"))
+def test_a_script_that_is_not_compiled_rehearses_nothing():
     model = torch.nn.Linear(1, 1)
     assert compiled(types.SimpleNamespace(cuda=False), model) is model
