@@ -234,13 +234,14 @@ def decades(low: float, high: float) -> list[float]:
 
 
 def short(value: float) -> str:
-    """A tick's label: 50M, 0.002, 1e-5."""
+    """A tick's label: 50M, 0.002, 2.5e-4."""
     size = abs(value)
     for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if size >= unit:
             return f"{value / unit:.4g}{name}"
     if size and size < 1e-3:
-        return f"{value:.0e}".replace("e-0", "e-")
+        mantissa, power = f"{value:.3e}".split("e")
+        return f"{float(mantissa):g}e{int(power)}"
     return f"{value:.4g}"
 
 

@@ -86,6 +86,7 @@ def test_ticks_are_round_and_days_are_days():
     assert ticks(0, 10) == [0, 2, 4, 6, 8, 10] and ticks(1, 1) == [1, 1.2, 1.4, 1.6, 1.8, 2]
     assert labels([1.05, 1.1, 1.15]) == ["1.05", "1.10", "1.15"] and labels([0, 5, 10]) == ["0", "5", "10"]
     assert labels([0, 5e6]) == ["0", "5M"]
+    assert labels([0, 2.5e-4, 5e-4, -7.5e-5]) == ["0", "2.5e-4", "5e-4", "-7.5e-5"]
     assert days(DAY - 0.5, DAY + 9) == [DAY + day for day in range(10)]
     assert len(days(DAY, DAY + 400)) <= 10 and days(DAY, DAY) == [DAY]
 
