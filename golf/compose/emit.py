@@ -60,8 +60,8 @@ def banner(recipe: Recipe, live: Live, parts: Sequence[Part]) -> str:
     lines += [""] if lines[-1] else []
     if recipe.summary:
         lines += [*textwrap.wrap(recipe.summary, WIDTH - 4), ""]
-    line = " → ".join(recipe.lineage)
-    lines.append(f"Composed by golf {__version__} from {line}. Do not edit: change recipe.toml, then `golf compose`.")
+    said = f"Composed by golf {__version__} from {' → '.join(recipe.lineage)}. Do not edit: change recipe.toml, then `golf compose`."
+    lines += textwrap.wrap(said, WIDTH - 4)
     people = by_person(recipe.authors, recipe.credits, recipe.chain)
     if people:
         lines += ["", "Credits:"]

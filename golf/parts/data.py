@@ -19,6 +19,7 @@ class Knobs:
     target_bytes: Slot = "table_bytes"  # (h, env, tokens) -> bytes of text that every target stands for
     train_seq_len: "2 <= int <= 1048576" = 1024  # tokens
     train_batch_tokens: "8 <= int <= 1073741824" = 524_288  # per step, over all ranks and micro-batches
+    bos_id: "0 <= int < 65536" = 1  # the token that starts a document
 
 
 class Smoke:

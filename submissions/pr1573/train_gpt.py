@@ -29,7 +29,8 @@
 - Bit packing, then LZMA at preset 9, as PR #1573 shipped it
 - Sliding windows: every target is scored with at least window − stride tokens of context (PR #50, Matthew Li)
 
-Composed by golf 0.1.0 from pr1573 → pr549 → pr414 → pr315 → pr287 → pr265 → pr162 → baseline. Do not edit: change recipe.toml, then `golf compose`.
+Composed by golf 0.1.0 from pr1573 → pr549 → pr414 → pr315 → pr287 → pr265 → pr162 → baseline. Do not edit: change
+recipe.toml, then `golf compose`.
 
 Credits:
 - Keller Jordan: Muon
@@ -114,6 +115,7 @@ class h:
     # data
     train_seq_len = 2048  # tokens
     train_batch_tokens = 786_432  # per step, over all ranks and micro-batches
+    bos_id = 1  # the token that starts a document
     # muon
     ns_steps = 5
     muon_wd = 0.04  # decoupled weight decay
@@ -156,8 +158,6 @@ class h:
     # sliding
     eval_stride = 64  # tokens
     eval_batch_windows = 32  # per rank
-    # smear_input
-    bos_id = 1
 
 
 # What may differ between two runs of one submission: seed, paths, clocks, rank. The only reads of the environment.

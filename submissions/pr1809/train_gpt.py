@@ -31,7 +31,8 @@
 - Sliding windows: every target is scored with at least window − stride tokens of context (PR #50, Matthew Li)
 - Score-first test-time training by SGD: score a chunk in sliding windows, then train every weight on it (PR #549)
 
-Composed by golf 0.1.0 from pr1809 → pr1493 → pr1394 → pr1218 → pr549 → pr414 → pr315 → pr287 → pr265 → pr162 → baseline. Do not edit: change recipe.toml, then `golf compose`.
+Composed by golf 0.1.0 from pr1809 → pr1493 → pr1394 → pr1218 → pr549 → pr414 → pr315 → pr287 → pr265 → pr162 →
+baseline. Do not edit: change recipe.toml, then `golf compose`.
 
 Credits:
 - Keller Jordan: Muon
@@ -117,6 +118,7 @@ class h:
     # data
     train_seq_len = 2048  # tokens
     train_batch_tokens = 786_432  # per step, over all ranks and micro-batches
+    bos_id = 1  # the token that starts a document
     # muon
     ns_steps = 4
     muon_wd = 0.095  # decoupled weight decay
@@ -172,8 +174,6 @@ class h:
     ttt_chunk_tokens = 32_768
     ttt_batch_seqs = 32  # sequences of eval_seq_len a step, over all ranks
     ttt_grad_clip = 1.0  # norm of all gradients together
-    # smear_input
-    bos_id = 1
 
 
 # What may differ between two runs of one submission: seed, paths, clocks, rank. The only reads of the environment.

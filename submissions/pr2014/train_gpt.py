@@ -39,7 +39,9 @@
 - rANS with contexts
 - Phased test-time training: adapters per document, and SGD on the documents scored so far (PR #1610, @romeerp)
 
-Composed by golf 0.1.0 from pr2014 → pr1953 → pr1945 → pr1855 → pr1851 → pr1787 → pr1736 → pr1626 → pr1610 → pr1530 → pr1529 → pr1394 → pr1218 → pr549 → pr414 → pr315 → pr287 → pr265 → pr162 → baseline. Do not edit: change recipe.toml, then `golf compose`.
+Composed by golf 0.1.0 from pr2014 → pr1953 → pr1945 → pr1855 → pr1851 → pr1787 → pr1736 → pr1626 → pr1610 → pr1530
+→ pr1529 → pr1394 → pr1218 → pr549 → pr414 → pr315 → pr287 → pr265 → pr162 → baseline. Do not edit: change
+recipe.toml, then `golf compose`.
 
 Credits:
 - Keller Jordan: Muon
@@ -137,13 +139,13 @@ class h:
     negative_slope = 0.5
     # smear_input
     smear_width = 12  # channels that the gate reads
-    bos_id = 1
     # lanes
     lanes_from = 8  # first layer with two lanes
     lane_keep = 1.1  # start of the factors on the lanes
     # data
     train_seq_len = 3072  # tokens
     train_batch_tokens = 786_432  # per step, over all ranks and micro-batches
+    bos_id = 1  # the token that starts a document
     # muon
     ns_steps = 5
     muon_wd = 0.095  # decoupled weight decay

@@ -90,6 +90,7 @@ class h:
     # data
     train_seq_len = 2048  # tokens
     train_batch_tokens = 786_432  # per step, over all ranks and micro-batches
+    bos_id = 1  # the token that starts a document
     # muon
     ns_steps = 5
     muon_wd = 0.04  # decoupled weight decay
@@ -133,8 +134,6 @@ class h:
     backoff_740_min_order = 2  # … in the shortest
     backoff_740_base = 0.05  # the cache's weight where the model is certain
     backoff_740_range = 0.55  # what is added where it is not
-    # smear_input
-    bos_id = 1
 
 
 # What may differ between two runs of one submission: seed, paths, clocks, rank. The only reads of the environment.

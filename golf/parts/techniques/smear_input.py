@@ -15,7 +15,6 @@ from golf.parts.tags import tag
 
 class Knobs:
     smear_width: "1 <= int <= 16384" = 12  # channels that the gate reads
-    bos_id: "0 <= int < 65536" = 1
     smear_bos_mask: bool = True  # nothing from before a document's first token
     smear_trained: bool = True  # by the optimizer of the scalars; off: by none
 
