@@ -330,7 +330,7 @@ def known(program: Program, tree: Tree, node: ast.AST) -> object:
             return False if known(program, tree, each.elt) is False and is_pure(each.generators[0].iter) else None
         case ast.Call(func=ast.Name(id="hasattr"), args=[ast.Name() as kind, ast.Constant(value=str() as name)]):
             if tree.scope_of(kind) is None and kind.id in program.classes:
-                return True if program.method_of(kind.id, name) else None
+                return True if program.method_of(kind.id, name) else _lacks(program, kind.id, name)
         case ast.Call(func=ast.Name() as func) if tree.scope_of(func) is None and func.id in program.functions:
             body = [s for s in program.functions[func.id].body if not _is_docstring(s)]
             if len(body) == 1 and isinstance(body[0], ast.Return) and body[0].value is not None:
@@ -338,6 +338,18 @@ def known(program: Program, tree: Tree, node: ast.AST) -> object:
                 given = [*node.args, *(k.value for k in node.keywords)]
                 return value if all(_is_harmless(program, tree, argument) for argument in given) else None
     return None
+
+
+def _lacks(program: Program, kind: str, name: str) -> bool | None:
+    """False where a class of the file has no `at`, the layers that it asks for, which PyTorch's modules have none of; else None."""
+    if name != "at" or "at" in {each.id for each in ast.walk(program.classes[kind]) if isinstance(each, ast.Name)}:
+        return None
+    bases = program.bases(kind)
+    known_bases = all(
+        base in ("nn.Module", "torch.nn.Module", "Module", "object") or base in program.classes for base in bases
+    )
+    inside = [_lacks(program, base, name) for base in bases if base in program.classes]
+    return False if known_bases and all(each is False for each in inside) else None
 
 
 def _is_harmless(program: Program, tree: Tree, node: ast.expr) -> bool:

@@ -75,6 +75,14 @@ CASES = {
         "class A:\n    def at(x):\n        return x\n\n\ndef members(x):\n    return [A] if A.at(x) else []\n\n\n"
         "def main(x):\n    return ([A] if A.at(x) else [])\n",
     ),
+    "a member of every layer is not asked for its layers": (
+        "from torch import nn\n\nclass A(nn.Module):\n    pass\n\ndef main(x):\n    return [T for T in (A,) if not hasattr(T, 'at') or T.at(x)]\n",
+        "class A(nn.Module):\n    pass\n\ndef main(x):\n    return [A]\n",
+    ),
+    "a class of elsewhere may have layers": (
+        "from elsewhere import Base\n\nclass A(Base):\n    pass\n\ndef main(x):\n    return [T for T in (A,) if not hasattr(T, 'at') or T.at(x)]\n",
+        "class A(Base):\n    pass\n\ndef main(x):\n    return [A] if not hasattr(A, 'at') or A.at(x) else []\n",
+    ),
 }
 
 
