@@ -142,8 +142,8 @@ class h:
     # ema
     ema_decay = 0.997
     # swa
-    swa_start = 0.5  # factor on the base learning rates
-    swa_every = 120  # steps
+    swa_start = 0.2  # factor on the base learning rates
+    swa_every = 50  # steps
     # quant
     embed_bits = 8
     attn_bits = 5

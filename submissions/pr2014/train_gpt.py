@@ -80,7 +80,6 @@ Credits:
 
 import glob
 import importlib
-import inspect
 import json
 import lzma
 import math
@@ -448,13 +447,14 @@ except ImportError:
     varlen_attn = None
 
 
-def causal_words(attention):
-    """How causal attention with shared heads is asked for: PyTorch 2.10 knows the first word, 2.11 the second, later ones two."""
-    words = {"is_causal": True, "window_size": (-1, 0), "enable_gqa": True}
-    return {word: value for word, value in words.items() if word in inspect.signature(attention).parameters}
+def causal_words(version):
+    """How a PyTorch's own kernel is asked for causal attention with shared heads."""
+    if version < "2.11":
+        return {"is_causal": True}
+    return {"window_size": (-1, 0)} | ({"enable_gqa": True} if version >= "2.12" else {})
 
 
-VARLEN_WORDS = causal_words(varlen_attn) if varlen_attn else {}
+VARLEN_WORDS = causal_words(torch.__version__)
 
 
 def varlen_attention(q, k, v, docs):

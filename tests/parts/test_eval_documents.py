@@ -1,11 +1,13 @@
 """Evaluation within documents: bounds, coverage, isolation, and attention that stops at them."""
 
+import inspect
 import types
 
 import evaluation
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.torch_version import TorchVersion
 
 from golf.parts.attention import causal_attention
 from golf.parts.evaluate import plain
@@ -84,16 +86,22 @@ def test_varlen_attention_equals_attention_on_each_document_alone():
         assert torch.allclose(y[row : row + 1, a:b], causal_attention(*part, None), atol=1e-6)
 
 
-def test_pytorchs_own_kernel_is_asked_for_in_the_words_of_its_version():
-    def of_2_10(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, is_causal=False, return_aux=None): ...
-    def of_2_11(
-        query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, return_aux=None, scale=None, window_size=(-1, -1)
-    ): ...
-    def of_2_12(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, window_size=(-1, -1), enable_gqa=False): ...
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        ("2.10.0+cu128", {"is_causal": True}),  # the signatures of the released packages
+        ("2.11.0+cu130", {"window_size": (-1, 0)}),
+        ("2.12.1", {"window_size": (-1, 0), "enable_gqa": True}),
+        ("2.13.0+cpu", {"window_size": (-1, 0), "enable_gqa": True}),
+    ],
+)
+def test_pytorchs_own_kernel_is_asked_for_in_the_words_of_its_version(version, words):
+    assert causal_words(TorchVersion(version)) == words
 
-    assert causal_words(of_2_10) == {"is_causal": True}
-    assert causal_words(of_2_11) == {"window_size": (-1, 0)}
-    assert causal_words(of_2_12) == {"window_size": (-1, 0), "enable_gqa": True}
+
+def test_this_pytorchs_kernel_knows_the_words():
+    kernels = pytest.importorskip("torch.nn.attention.varlen", reason="this PyTorch has no kernel for documents")
+    assert set(causal_words(torch.__version__)) <= set(inspect.signature(kernels.varlen_attn).parameters)
 
 
 def test_without_documents_varlen_is_causal():
