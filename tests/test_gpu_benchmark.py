@@ -127,6 +127,8 @@ def test_the_runner_works_on_a_cpu_end_to_end(shared: Path, tmp_path: Path) -> N
         items,
     ]
     subprocess.run([*command, "--budget-seconds", "300"], check=True)
+    unknown = subprocess.run([*command, "--skip", "pr9999"], check=False, capture_output=True, text=True)
+    assert unknown.returncode == 2 and "no item is called pr9999" in unknown.stderr
     rows = {row["item"]: row for row in map(json.loads, (out / "results.jsonl").read_text().splitlines())}
     assert list(rows) == items.split(",") and {row["state"] for row in rows.values()} == {"ok"}
     assert rows["baseline"]["falling"] and rows["baseline"]["steady"]["tokens_per_second"] > 0

@@ -360,6 +360,9 @@ ITEMS = {
     "eval_pr1493": Item(evaluating("pr1493"), 45, 180, "export_pr1493"),
     "syncs_baseline": Item(training("baseline", 10, 5, syncs=True), 20, 90),
     "syncs_pr1493": Item(training("pr1493", 10, 5, syncs=True), 50, 150),
+    "export_baseline": Item(exporting("baseline"), 12, 60, "baseline"),
+    "eval_baseline": Item(evaluating("baseline"), 15, 60, "export_baseline"),
+    "alone_baseline": Item(alone("baseline"), 15, 60, "eval_baseline"),
     "pr50": Item(training("pr50", 20, 5), 40, 120),
     "export_pr50": Item(exporting("pr50"), 12, 60, "pr50"),
     "eval_pr50": Item(evaluating("pr50"), 15, 100, "export_pr50"),
@@ -502,6 +505,8 @@ def main() -> int:
     parser.add_argument("--cpu", action="store_true", help="hide the GPUs")
     parser.add_argument("--tiny", action="store_true", help="small twins, few steps: tries out this file")
     args = parser.parse_args()
+    if unknown := set(filter(None, f"{args.only},{args.skip}".split(","))) - set(ITEMS):
+        parser.error(f"no item is called {', '.join(sorted(unknown))}; there are {', '.join(ITEMS)}")
     bench = Bench(args)
     names = [n for n in ITEMS if (not args.only or n in args.only.split(",")) and n not in args.skip.split(",")]
     for name in names:
