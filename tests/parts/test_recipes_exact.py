@@ -275,18 +275,17 @@ def test_validation_runs_the_layers_as_the_last_step_did(tiny_data: Path, tmp_pa
     ]  # loops from 0.35 of 4 steps: the third step is the first with them
 
 
-def test_dynamo_leaves_the_graph_whole_where_the_public_scripts_say_so(monkeypatch: Any) -> None:
+def test_dynamo_leaves_the_graph_whole_where_the_public_scripts_say_so() -> None:
     for name in PUBLIC:
         assert load_recipe(name).values["parallel"].startswith("ddp_one_graph") == (name in UNCUT), name
     for name in ("baseline", "pr1573", "pr1809", "pr2135"):
         assert ("optimize_ddp = False" in compose(load_recipe(name))) == (name in UNCUT), name
-    config = torch._dynamo.config
-    monkeypatch.setattr(config, "optimize_ddp", True)
-    model = torch.nn.Linear(2, 2)
-    assert ddp_one_graph(SimpleNamespace(distributed=False, cuda=False), model) is model
-    assert config.optimize_ddp is True  # where nothing is compiled, the compiler is not even loaded
-    assert ddp_one_graph(SimpleNamespace(distributed=False, cuda=True), model) is model
-    assert config.optimize_ddp is False
+    config, model = torch._dynamo.config, torch.nn.Linear(2, 2)
+    with config.patch(optimize_ddp=True):
+        assert ddp_one_graph(SimpleNamespace(distributed=False, cuda=False), model) is model
+        assert config.optimize_ddp is True  # where nothing is compiled, the compiler is not even loaded
+        assert ddp_one_graph(SimpleNamespace(distributed=False, cuda=True), model) is model
+        assert config.optimize_ddp is False
 
 
 @pytest.mark.parametrize("name", PUBLIC)
