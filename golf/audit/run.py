@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from golf.audit.find import Subject, lay_out
+from golf.compose.kept import golf_sha256
 from golf.engine.local import Died, run_all
 from golf.errors import GolfError
 from golf.files import Lock, json_text, sha256_of, write_atomically
@@ -50,18 +49,7 @@ class Task:
 
 def key_of(subject: Subject, options: Options) -> str:
     """Of everything that a verdict depends on: the subject's content, the options, golf itself."""
-    return sha256_of(repr((subject.state, options, _golf())).encode())[:32]
-
-
-@lru_cache(maxsize=1)
-def _golf() -> str:
-    """Of golf's modules and rule packs."""
-    root = Path(str(files("golf")))
-    rows = [
-        (p.relative_to(root).as_posix(), sha256_of(p.read_bytes()))
-        for p in sorted([*root.rglob("*.py"), *root.rglob("*.toml")])
-    ]
-    return sha256_of(repr(rows).encode())
+    return sha256_of(repr((subject.state, options, golf_sha256())).encode())[:32]
 
 
 def judge(task: Task) -> dict[str, Any]:
@@ -145,13 +133,14 @@ def audit(
         tasks = [Task(subject, options, key_of(subject, options)) for subject in subjects]
         missing = [task for task in tasks if task.key not in known]
         with path.open("ab") as file:
-            for at, found in mapper(judge, missing, max(min(processes, len(missing)), 1)):
+            results = mapper(judge, missing, max(min(processes, len(missing)), 1))
+            for judged, (at, found) in enumerate(results, 1):
                 task = missing[at]
                 row = found if not isinstance(found, Died) else {**_blank(task), "fault": found.message}
                 file.write(json_text(row).encode() + b"\n")
                 file.flush()
                 known[task.key] = row
-                on_row(row, len([one for one in missing if one.key in known]), len(missing))
+                on_row(row, judged, len(missing))
         rows = [{**known[task.key], "subject": task.subject.label} for task in tasks]
         kept = {row["key"]: row for row in [*known.values(), *rows]}
         write_atomically(

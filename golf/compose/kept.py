@@ -84,12 +84,12 @@ def _path(kind: str, recipe: Recipe, more: Iterable[object]) -> Path:
         recipe.chain,
     )
     chain = [recipe.published, recipe.track, sorted(recipe.own), recipe.full]
-    made_of = (kind, *more, _golf_sha256(), _versions(), parts, chosen, chain, sorted(recipe.values.items()))
+    made_of = (kind, *more, golf_sha256(), _versions(), parts, chosen, chain, sorted(recipe.values.items()))
     return cache_dir() / FOLDER / f"{sha256_of(repr(made_of).encode())}.json"
 
 
 @lru_cache(maxsize=1)
-def _golf_sha256() -> str:
+def golf_sha256() -> str:
     """Of every file of golf that may decide a result: its modules and its recipes."""
     root = Path(str(files("golf")))
     found = hashlib.sha256()

@@ -67,7 +67,7 @@ def test_whatever_decides_the_result_names_another_entry(change, monkeypatch):
             model = replace(parts["model"], sha256="0")
             recipe = replace(recipe, catalogue=replace(recipe.catalogue, parts={**parts, "model": model}))
         case "golf":
-            monkeypatch.setattr(module, "_golf_sha256", lambda: "0")
+            monkeypatch.setattr(module, "golf_sha256", lambda: "0")
         case "tool":
             monkeypatch.setattr(module, "_versions", lambda: ("0",))
         case "more":
@@ -79,11 +79,11 @@ def test_the_hash_of_golf_is_of_its_files(tmp_path, monkeypatch):
     (tmp_path / "golf").mkdir()
     (tmp_path / "golf" / "one.py").write_text("a = 1\n")
     monkeypatch.setattr(module, "files", lambda name: tmp_path / name)
-    hashes = {module._golf_sha256.__wrapped__()}
+    hashes = {module.golf_sha256.__wrapped__()}
     (tmp_path / "golf" / "one.py").write_text("a = 2\n")
-    hashes.add(module._golf_sha256.__wrapped__())
+    hashes.add(module.golf_sha256.__wrapped__())
     (tmp_path / "golf" / "two.toml").write_text("")
-    hashes.add(module._golf_sha256.__wrapped__())
+    hashes.add(module.golf_sha256.__wrapped__())
     assert len(hashes) == 3
 
 
