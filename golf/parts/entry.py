@@ -163,10 +163,10 @@ def evaluate(h, env, log, model):
     scored = compiled(env, model)
     # what the reports need is compiled before their clock starts; no validation token is read for it
     if scored is not model:
-        since = time.perf_counter()
+        since, drawn = time.perf_counter(), rehearsal(h, env, stream)
         for report in h.reports:
             load_artifact(h, "model.golf", model)
-            report(h, env, scored, rehearsal(h, env, stream))
+            report(h, env, scored, drawn)
         log(f"eval:compile warmup done ({time.perf_counter() - since:.1f}s)")
     begun, reports = time.perf_counter(), []
     for report in h.reports:

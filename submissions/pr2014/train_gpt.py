@@ -2848,10 +2848,10 @@ def evaluate(env, log, model):
     scored = compiled(env, model)
     # what the reports need is compiled before their clock starts; no validation token is read for it
     if scored is not model:
-        since = time.perf_counter()
+        since, drawn = time.perf_counter(), rehearsal(env, stream)
         for report in (varlen, ttt_phased):
             load_artifact("model.golf", model)
-            report(env, scored, rehearsal(env, stream))
+            report(env, scored, drawn)
         log(f"eval:compile warmup done ({time.perf_counter() - since:.1f}s)")
     begun, reports = time.perf_counter(), []
     for report in (varlen, ttt_phased):
