@@ -1,9 +1,10 @@
 """`golf ablate`: which techniques are real."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from golf.cli import study_options
 
 
 def ablate(
@@ -25,29 +26,22 @@ def ablate(
     ] = None,
     name: Annotated[str | None, typer.Option(help="What to call the study; default: of what is asked.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Comma-separated, two at least; default: 1337,42,7.")] = None,
-    trials: Annotated[int | None, typer.Option(help="Budget: begin at most so many trials.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="Budget: wall seconds, all calls together.")] = None,
-    dollars: Annotated[float | None, typer.Option(help="Budget: dollars at --rate.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Price of this machine in $/h.")] = None,
-    engine: Annotated[
-        str,
-        typer.Option(metavar="local|ray", help="Where trials run: on this machine, or on a Ray cluster (RAY_ADDRESS)."),
-    ] = "local",
-    parallel: Annotated[int, typer.Option(help="Runs at a time, each on GPUs of its own (one, unless --nproc).")] = 1,
-    nproc: Annotated[int | None, typer.Option(help="Processes of a run: 1, 2, 4, 8.")] = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="Run small twins.")] = False,
-    iterations: Annotated[int | None, typer.Option(help="Training steps at most.")] = None,
-    max_wallclock_seconds: Annotated[float | None, typer.Option(help="Training clock; 0 counts steps.")] = None,
-    allow: Annotated[list[str] | None, typer.Option(help="Run what this rule forbids, e.g. R38.")] = None,
-    data_path: Annotated[Path | None, typer.Option(help="Folder of fineweb_*.bin shards.")] = None,
-    tokenizer_path: Annotated[Path | None, typer.Option(help="SentencePiece .model file.")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a study that was begun; --name alone says which.")
-    ] = False,
+    trials: study_options.Trials = None,
+    seconds: study_options.Seconds = None,
+    dollars: study_options.Dollars = None,
+    rate: study_options.Rate = None,
+    engine: study_options.Engine = "local",
+    parallel: study_options.Parallel = 1,
+    nproc: study_options.Nproc = None,
+    smoke: study_options.Smoke = False,
+    iterations: study_options.Iterations = None,
+    max_wallclock_seconds: study_options.MaxWallclockSeconds = None,
+    allow: study_options.Allow = None,
+    data_path: study_options.DataPath = None,
+    tokenizer_path: study_options.TokenizerPath = None,
+    resume: study_options.Resume = False,
     show: Annotated[bool, typer.Option("--show", help="Judge what has run so far; run nothing.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List the trials and what they cost at most; make and run nothing.")
-    ] = False,
+    dry_run: study_options.DryRun = False,
     json: Annotated[bool, typer.Option("--json", help="The table as JSON.")] = False,
     md: Annotated[bool, typer.Option("--md", help="The table as Markdown, for a pull request.")] = False,
 ) -> None:
@@ -60,12 +54,11 @@ def ablate(
     Exit codes: 6 a trial has no result, 10 refused before start: trials that cannot compose are all listed.
     """
     from golf.cli.output import talk
-    from golf.cli.pages.study import run_study, show_ablation, tell_plan
-    from golf.errors import GolfError
+    from golf.cli.pages.study import found_so_far, run_study, show_ablation, tell_plan
     from golf.project import find_root
     from golf.run.plan import Wishes
     from golf.study.ablation import Wanted, find_ablation
-    from golf.study.drive import Budget, Outcome
+    from golf.study.drive import Budget
     from golf.study.sweep import Asked
 
     wishes = Wishes(nproc=nproc, smoke=smoke, allow=tuple(allow or ()), data_path=data_path, tokenizer_path=tokenizer_path,
@@ -80,11 +73,7 @@ def ablate(
     if dry_run:
         tell_plan(study, asked, json=json, md=md)
         return
-    if show and not begun:
-        raise GolfError(
-            f"the study {study.name} was not begun", "leave out `--show` to run it; `--name` names one that was"
-        )
-    outcome = Outcome() if show else run_study(study, begun, asked, root, engine, parallel)
+    outcome = found_so_far(study, begun) if show else run_study(study, begun, asked, root, engine, parallel)
     code = show_ablation(study, outcome, asked, root, json=json, md=md)
     if code:
         raise typer.Exit(code)

@@ -65,6 +65,15 @@ def run_study(study: Study, begun: bool, asked: Asked, root: Path, engine: str, 
             write_page(study, root, standings(study, root))
 
 
+def found_so_far(study: Study, begun: bool) -> Outcome:
+    """What `--show` shows: nothing is run. GolfError: a study that was not begun."""
+    if not begun:
+        raise GolfError(
+            f"the study {study.name} was not begun", "leave out `--show` to run it; `--name` names one that was"
+        )
+    return Outcome()
+
+
 def on_engine(engine: str, parallel: int) -> dict[str, Any]:
     """What a driver needs to start scripts on an engine. GolfError: no such engine, no Ray, no cluster."""
     if engine not in ENGINES:

@@ -1,0 +1,27 @@
+"""Options that every study has, whatever its verb."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Trials = Annotated[int | None, typer.Option(help="Budget: begin at most so many trials.")]
+Seconds = Annotated[float | None, typer.Option(help="Budget: wall seconds, all calls together.")]
+Dollars = Annotated[float | None, typer.Option(help="Budget: dollars at --rate.")]
+Rate = Annotated[float | None, typer.Option(help="Price of this machine in $/h.")]
+Engine = Annotated[
+    str,
+    typer.Option(metavar="local|ray", help="Where trials run: on this machine, or on a Ray cluster (RAY_ADDRESS)."),
+]
+Parallel = Annotated[int, typer.Option(help="Runs at a time, each on GPUs of its own (one, unless --nproc).")]
+Nproc = Annotated[int | None, typer.Option(help="Processes of a run: 1, 2, 4, 8.")]
+Smoke = Annotated[bool, typer.Option("--smoke", help="Run small twins.")]
+Iterations = Annotated[int | None, typer.Option(help="Training steps at most.")]
+MaxWallclockSeconds = Annotated[float | None, typer.Option(help="Training clock; 0 counts steps.")]
+Allow = Annotated[list[str] | None, typer.Option(help="Run what this rule forbids, e.g. R38.")]
+DataPath = Annotated[Path | None, typer.Option(help="Folder of fineweb_*.bin shards.")]
+TokenizerPath = Annotated[Path | None, typer.Option(help="SentencePiece .model file.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a study that was begun; --name alone says which.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="List the trials and what they cost at most; make and run nothing.")
+]
