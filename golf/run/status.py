@@ -40,6 +40,8 @@ class Standing:
             return go_on
         if self.state in ("stopped", "failed"):
             return f"{self.run.stop_reason}; {go_on}"
+        if not self.run.folder.is_dir():
+            return "its folder is gone; `golf clean` forgets it"
         if self.run.derived:
             return "derived: " + ", ".join(f"{key}={value}" for key, value in self.run.derived.items())
         return ""
