@@ -93,6 +93,8 @@ class Value:
     @property
     def plain(self) -> "Value":
         """The same as the result of some operation on it: no function, number or pair."""
+        if not self.functions and self.number is None and self.parts is None and self.first is None:
+            return self
         return replace(self, functions=(), number=None, parts=None, first=None)
 
 
@@ -262,7 +264,7 @@ class _Follower:
                 value = self.value(node.value, names)
                 for target in node.targets:
                     self.bind(target, value, names, node.value)
-                if value.nats and any(
+                if value.nats and "bpb" in _text(node).lower() and any(
                     "bpb" in leaf(each).lower() for each in ast.walk(node) if isinstance(each, ast.Name)
                 ):
                     self.flow.reports.append(Report(node.lineno, self.file, ast.unparse(node)[:100], value))
@@ -392,7 +394,7 @@ class _Follower:
         return NOTHING
 
     def truth(self, test: ast.expr, names: dict[str, Value]) -> bool | None:
-        if isinstance(test, ast.Compare) and ast.unparse(test).replace('"', "'") == "__name__ == '__main__'":
+        if isinstance(test, ast.Compare) and _text(test).replace('"', "'") == "__name__ == '__main__'":
             return True
         return self.code.truth(test)
 
@@ -400,12 +402,7 @@ class _Follower:
         """Whether a condition hangs on a setting, or is a bare flag."""
         while isinstance(test, ast.UnaryOp):
             test = test.operand
-        flag = isinstance(test, ast.Name | ast.Attribute)
-        return flag or any(
-            leaf(each).lower() in self.code.settings
-            for each in ast.walk(test)
-            if isinstance(each, ast.Name | ast.Attribute)
-        )
+        return isinstance(test, ast.Name | ast.Attribute) or not self.code.settings.keys().isdisjoint(_names_in(test))
 
     def length(self, iterated: ast.expr, names: dict[str, Value]) -> int:
         """How often a loop is turned: as often as a short `range` says, else twice."""
@@ -886,17 +883,18 @@ class _Follower:
 
     def kept_file(self, node: ast.Call, name: str, given: Value) -> Value | None:
         """What is written to a file of a constant name, and read from there again."""
+        writes = name in ("save", "savez", "dump", "write_bytes", "write_text", "tofile") and (given.known or given.late)
+        if not writes and name not in ("load", "fromfile", "read_bytes", "read_text", "loadtxt"):
+            return None
         path = next(
             (each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)),
             None,
         )
         if path is None or "." not in path:
             return None
-        if name in ("save", "savez", "dump", "write_bytes", "write_text", "tofile") and (given.known or given.late):
+        if writes:
             self.files[path] = self.files.get(path, NOTHING) | given.plain
-        elif name in ("load", "fromfile", "read_bytes", "read_text", "loadtxt") and path in self.files:
-            return self.files[path]
-        return None
+        return None if writes else self.files.get(path)
 
     def scored(self, value: Value) -> Value:
         """A loss or logarithm: late where the tables that it was read from had counted its own targets, where weights were moved by their
@@ -1073,6 +1071,9 @@ def _acts_closed(acts: frozenset[Learned], loop: int) -> frozenset[Learned]:
 
 
 def _closed(value: Value, loop: int) -> Value:
+    within = (value.turns, *value.windows, *value.nats, *(act.window for act in value.known))
+    if value.parts is None and value.first is None and not any(each[0] == loop for window in within for each in window):
+        return value
     return replace(
         value, windows=frozenset(_without(window, loop) for window in value.windows), turns=_without(value.turns, loop),
         nats=frozenset(_without(window, loop) for window in value.nats), known=_acts_closed(value.known, loop),
@@ -1082,6 +1083,8 @@ def _closed(value: Value, loop: int) -> Value:
 
 def _turned(value: Value, here: LoopVars) -> Value:
     """An element of what is iterated, in one turn."""
+    if value is NOTHING:
+        return Value(turns=here)
     return replace(
         value, windows=frozenset(window | here for window in value.windows), turns=value.turns | here, number=None,
         parts=value.parts and tuple(_turned(part, here) for part in value.parts), first=None,
@@ -1131,11 +1134,11 @@ def _is_property(node: ast.AST) -> bool:
 
 
 def _is_fresh(node: ast.Call, name: str) -> bool:
-    text = ast.unparse(node)
     if name == "requires_grad_":
-        return "parameters" not in text
+        return "parameters" not in _text(node)
     return name == "Parameter" or (
-        name in ("zeros", "zeros_like", "empty", "randn", "ones", "full", "new_zeros") and "requires_grad=True" in text
+        name in ("zeros", "zeros_like", "empty", "randn", "ones", "full", "new_zeros")
+        and "requires_grad=True" in _text(node)
     )
 
 
@@ -1156,11 +1159,23 @@ def _writes_file(node: ast.Call, name: str, path: str) -> bool:
 
 def _reads_file(node: ast.Call, name: str, path: str) -> bool:
     """Whether a call gives what stands in a file, or what was packed in memory; the script itself is no such file."""
-    if "__file__" in ast.unparse(node):
-        return False
     if name == "load":
-        return path.partition(".")[0] in ("torch", "np", "numpy", "pickle", "msgpack")
-    return name in ("read", "read_bytes", "load_file", "decompress", "safe_open")
+        reads = path.partition(".")[0] in ("torch", "np", "numpy", "pickle", "msgpack")
+    else:
+        reads = name in ("read", "read_bytes", "load_file", "decompress", "safe_open")
+    return reads and "__file__" not in _text(node)
+
+
+@lru_cache(maxsize=4096)
+def _names_in(node: ast.AST) -> frozenset[str]:
+    """The last parts of all names in an expression, in lower case."""
+    return frozenset(leaf(each).lower() for each in ast.walk(node) if isinstance(each, ast.Name | ast.Attribute))
+
+
+@lru_cache(maxsize=4096)
+def _text(node: ast.AST) -> str:
+    """A node as text, made once: loops and functions are followed again and again."""
+    return ast.unparse(node)
 
 
 def _in_memory(node: ast.expr) -> bool:
@@ -1168,5 +1183,5 @@ def _in_memory(node: ast.expr) -> bool:
 
 
 def _reports(node: ast.Call) -> bool:
-    text = ast.unparse(node).lower()
+    text = _text(node).lower()
     return "bpb" in text or "val_loss" in text
