@@ -31,9 +31,23 @@ SCORES = frozenset(("cross_entropy", "nll_loss", "log_softmax", "logsumexp", "lo
 DRAINS = frozenset(("list", "tuple", "sum", "max", "min", "sorted", "deque", "dict"))
 SIZES = frozenset(("len", "numel", "size", "nelement", "dim", "getsize"))  # say nothing of what the tokens are
 GRADIENTS = frozenset(("grad", "grad_and_value", "value_and_grad", "jacrev", "jacfwd", "hessian"))  # of a function
-WRAPPERS = frozenset(("compile", "vmap", "jit", "script", "cache", "no_grad", "inference_mode", "wraps"))  # give it back
+WRAPPERS = frozenset(
+    ("compile", "vmap", "jit", "script", "cache", "no_grad", "inference_mode", "wraps")
+)  # give it back
 RUNNERS = frozenset(
-    ("submit", "apply", "apply_async", "map", "imap", "starmap", "run_in_executor", "Thread", "Process", "Timer", "checkpoint")
+    (
+        "submit",
+        "apply",
+        "apply_async",
+        "map",
+        "imap",
+        "starmap",
+        "run_in_executor",
+        "Thread",
+        "Process",
+        "Timer",
+        "checkpoint",
+    )
 )  # call the function that they are given with what else they are given
 PICKS = frozenset(("min", "max", "sorted", "nsmallest", "nlargest", "sort"))  # by a key
 MOST_PARTS, MOST_FUNCTIONS = 8, 12
@@ -264,8 +278,10 @@ class _Follower:
                 value = self.value(node.value, names)
                 for target in node.targets:
                     self.bind(target, value, names, node.value)
-                if value.nats and "bpb" in _text(node).lower() and any(
-                    "bpb" in leaf(each).lower() for each in ast.walk(node) if isinstance(each, ast.Name)
+                if (
+                    value.nats
+                    and "bpb" in _text(node).lower()
+                    and any("bpb" in leaf(each).lower() for each in ast.walk(node) if isinstance(each, ast.Name))
                 ):
                     self.flow.reports.append(Report(node.lineno, self.file, ast.unparse(node)[:100], value))
             case ast.AnnAssign() if node.value is not None:
@@ -370,7 +386,7 @@ class _Follower:
                 return given[0]
         value = self.value(item.context_expr, names)
         start, end = (
-            next((found for thing in sorted(value.things) if (found := self.method(thing, name, value))), None)
+            next((method for thing in sorted(value.things) if (method := self.method(thing, name, value))), None)
             for name in ("__enter__", "__exit__")
         )
         if start is not None:
@@ -459,7 +475,7 @@ class _Follower:
         self.pending = frozenset(_without(window, loop) for window in self.pending)
         self.counted = {(_without(window, loop), by) for window, by in self.counted}
         for held in (names, self.attributes):
-            for name, value in list(held.items()):  # type: ignore[attr-defined]  # names of variables, or things with theirs
+            for name, value in list(held.items()):  # of variables, and of things
                 if value.windows or value.turns or value.nats or value.late or value.known:
                     held[name] = _closed(value, loop)  # type: ignore[index]
 
@@ -664,8 +680,10 @@ class _Follower:
             return replace(given, functions=(bound,), parts=None)
         if name in ("items", "values") and function.functions and isinstance(node.func, ast.Attribute):
             return function
-        if not function.functions and not isinstance(node.func, ast.Attribute):  # an object of a local class that is called
-            methods = [found for thing in function.things if (found := self.method(thing, "__call__", function))]
+        if not function.functions and not isinstance(
+            node.func, ast.Attribute
+        ):  # an object of a local class that is called
+            methods = [each for thing in function.things if (each := self.method(thing, "__call__", function))]
             function = replace(function, functions=tuple(methods)) if methods else function
         if not function.functions and (local := self.with_function(node, name, arguments, keywords)) is not None:
             return local
@@ -675,7 +693,9 @@ class _Follower:
             self.unsure += len(function.functions) > 1  # one of them
             answer = _join(
                 [
-                    self.sloped(each, self.enter(each, arguments, keywords, taker, drained=node in self.drained), node.lineno)
+                    self.sloped(
+                        each, self.enter(each, arguments, keywords, taker, drained=node in self.drained), node.lineno
+                    )
                     for each in function.functions
                 ]
             )
@@ -799,8 +819,8 @@ class _Follower:
         if name in SCORES and isinstance(node.func, ast.Attribute):
             value = self.scored(self.computed(function, given))
             if self.weighs(node) and value.nats:
-                acts = (self.act(window, node.lineno, "weights") for window in given.windows)
-                return replace(value, late=value.late.union(acts))
+                weighed = {self.act(window, node.lineno, "weights") for window in given.windows}
+                return replace(value, late=value.late | weighed)
             return value
         if name == "where" and len(arguments) == 3:
             rest = arguments[1] | arguments[2]
@@ -883,7 +903,9 @@ class _Follower:
 
     def kept_file(self, node: ast.Call, name: str, given: Value) -> Value | None:
         """What is written to a file of a constant name, and read from there again."""
-        writes = name in ("save", "savez", "dump", "write_bytes", "write_text", "tofile") and (given.known or given.late)
+        writes = name in ("save", "savez", "dump", "write_bytes", "write_text", "tofile") and (
+            given.known or given.late
+        )
         if not writes and name not in ("load", "fromfile", "read_bytes", "read_text", "loadtxt"):
             return None
         path = next(
@@ -902,7 +924,9 @@ class _Follower:
         late = frozenset(
             replace(act, kind="better") if act.kind == "choice" else act
             for act in value.known
-            if act.kind in ("table", "slope", "choice") and act.ahead and any(act.window <= window for window in value.windows)
+            if act.kind in ("table", "slope", "choice")
+            and act.ahead
+            and any(act.window <= window for window in value.windows)
         )
         return replace(value, late=value.late | late, nats=value.nats | value.windows) if late else value
 

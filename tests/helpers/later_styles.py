@@ -344,7 +344,10 @@ for x, y in exam:
 """
 
 
-def plugged(exam=SWEEP.replace("COST", "price(net(x), y)"), plugins="", gist="", usual="", before=""):
+PLAIN = SWEEP.replace("COST", "price(net(x), y)")
+
+
+def plugged(exam=PLAIN, plugins="", gist="", usual="", before=""):
     """A script of the second style with its examination, plugins and what its network adds."""
     return (
         W.strip()

@@ -28,7 +28,16 @@ SCRIPTS = [
     *(text for _, text in (ILLEGAL | BOTH).values()),
     *(case.files["train_gpt.py"] for case in (*CASES, *BLIND, *LATER)),
 ]
-ODD_NAMES = ("train_\n.log", "a b;$(x).log", "\u202etxt.log", "-rf.log", "x" * 240 + ".log", "train_seed1.log.gz", "LOG", ".log")
+ODD_NAMES = (
+    "train_\n.log",
+    "a b;$(x).log",
+    "\u202etxt.log",
+    "-rf.log",
+    "x" * 240 + ".log",
+    "train_seed1.log.gz",
+    "LOG",
+    ".log",
+)
 ODD_VALUES = (None, [], {}, "x", -1, 1e308, True, "9" * 50, 10**400, [[[]]], {"": {}}, "1.1\u0661", "nan", "\x00")
 WORDS = [
     b"val_bpb:",
@@ -118,7 +127,9 @@ def strange_script(rng):
         text = text.replace("\n", "\r\n") if rng.random() < 0.5 else "\ufeff" + text
     elif turn < 0.68:
         depth = rng.choice((90, 1000, 8000))
-        text += "\nx = " + rng.choice(("(" * depth + "1" + ")" * depth, "-" * depth + "1", "+".join(["1"] * depth))) + "\n"
+        text += (
+            "\nx = " + rng.choice(("(" * depth + "1" + ")" * depth, "-" * depth + "1", "+".join(["1"] * depth))) + "\n"
+        )
     elif turn < 0.7:
         text += "\nt = [" + "0x1F, " * rng.choice((1000, 30_000)) + "]\n"
     return text
@@ -135,7 +146,9 @@ def strange_log(rng, text):
         case 2:
             lines += [rng.choice(lines) for _ in range(rng.choice((10, 20_000)))] if lines else []
         case 3:
-            lines = [line.replace("0", rng.choice(("9", "", "e", "-"))) if rng.random() < 0.1 else line for line in lines]
+            lines = [
+                line.replace("0", rng.choice(("9", "", "e", "-"))) if rng.random() < 0.1 else line for line in lines
+            ]
         case 4:
             lines = ["x" * 200_000 + "\n", *lines]
     return "".join(lines)
@@ -160,7 +173,17 @@ def strange_folder(rng, base):
     if rng.random() < 0.2:
         table = {
             key: rng.choice([*ODD_VALUES, {str(seed): rng.choice(ODD_VALUES) for seed in (42, 1337, "x")}])
-            for key in ("val_bpb", "val_loss", "seed_results", "seeds", "seed_scores", "date", "track", "author", "bytes_total")
+            for key in (
+                "val_bpb",
+                "val_loss",
+                "seed_results",
+                "seeds",
+                "seed_scores",
+                "date",
+                "track",
+                "author",
+                "bytes_total",
+            )
         }
         (folder / "submission.json").write_text(json.dumps(table))
     odd = rng.random()
