@@ -683,7 +683,7 @@ class _Follower:
         if not function.functions and not isinstance(
             node.func, ast.Attribute
         ):  # an object of a local class that is called
-            methods = [each for thing in function.things if (each := self.method(thing, "__call__", function))]
+            methods = [method for thing in function.things if (method := self.method(thing, "__call__", function))]
             function = replace(function, functions=tuple(methods)) if methods else function
         if not function.functions and (local := self.with_function(node, name, arguments, keywords)) is not None:
             return local

@@ -10,7 +10,7 @@ from golf.reading.claims import headline
 from golf.rules.execution import is_ours
 from golf.rules.experiments.printed import printed_scores
 from golf.rules.experiments.trial import Trial, drawn_seed, hold_trial
-from golf.rules.subject import Subject
+from golf.rules.subject import Subject, names
 
 MOST_LOG_BYTES = 8_000_000
 OFFICIAL_VOCABULARY = 1024
@@ -41,6 +41,8 @@ def _hold(subject: Subject) -> Trial | None:
         f"experiments: {trial.depth}, seed {trial.seed}, {trial.plays} runs in {trial.seconds:.0f} s"
         + (f"; left out: {', '.join(trial.left_out)}" if trial.left_out else "")
     )
+    if trial.unowned:
+        subject.notes.append(f"in no optimizer while the model is trained, so it stays as it was made: {names(trial.unowned)}")
     return trial
 
 

@@ -184,7 +184,7 @@ def _artifact(trial: Trial, reading: Reading) -> Result:
         if disturbed and not garbage:
             return Result(
                 State.PASS,
-                f"proven by E3: with garbage in {files} there is no score, with its tensors disturbed another one",
+                f"proven by E3: with garbage in {files} there is no score, with its tensors disturbed another one; {_alone(reading)}",
             )
         told = "another score" if garbage else "no score"
         return Result(State.CLEAN, f"E3: with garbage in {files} it prints {told}; what else decides was not tried")
@@ -197,6 +197,13 @@ def _artifact(trial: Trial, reading: Reading) -> Result:
     if reading.used:
         return Result(State.UNKNOWN, f"E3: {files} is not read back from disk; tensors are unpacked from memory")
     return Result(State.FAIL, f"E3: it prints its score without reading {files} back")
+
+
+def _alone(reading: Reading) -> str:
+    """What else of its own products the run read: alone in an empty folder, with what it ships, the artifact would do."""
+    if len(reading.read) == 1:
+        return "nothing else that the run wrote is read"
+    return "all of these are read, and all of them count"
 
 
 def _is_among(score: Printed, scores: Iterable[Printed]) -> bool:

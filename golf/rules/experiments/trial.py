@@ -134,6 +134,7 @@ class Trial:
     left_out: list[str] = field(default_factory=list)
     shown: Mapping[str, str] = field(default_factory=dict)  # what the submission publishes and the play took over
     late_optimizers: bool = False
+    unowned: tuple[str, ...] = ()  # parameters of the model that no optimizer of its training has
     processes_left: int = 0
     programs: tuple[str, ...] = ()
     plays: int = 0
@@ -341,6 +342,7 @@ class _Course:
         if not played.ran or not trial.scores:
             trial.fault = played.fault or "it prints no score of a form that is known"
             return None
+        trial.unowned = tuple(str(name) for each in played.happened("unowned")[:1] for name in each["names"])
         trial.own_text = bool(played.happened("drew its text"))
         trial.reads_tokenizer = any(str(each.get("path", "")).endswith(".model") for each in played.happened("open"))
         gains = self._gains("random text", text, trial.scores)
