@@ -344,7 +344,10 @@ class _Course:
             return None
         trial.unowned = tuple(str(name) for each in played.happened("unowned")[:1] for name in each["names"])
         trial.own_text = bool(played.happened("drew its text"))
-        trial.reads_tokenizer = any(str(each.get("path", "")).endswith(".model") for each in played.happened("open"))
+        # a table that ships beside the script is of the official tokenizer, whatever else is opened
+        trial.reads_tokenizer = not self.whole.data_beside and any(
+            str(each.get("path", "")).endswith(".model") for each in played.happened("open")
+        )
         gains = self._gains("random text", text, trial.scores)
         if max((gain.nats for gain in gains if trial.rests_on(gain.score)), default=0.0) < -DEFICIT_NATS:
             self.quiet = QUIET  # what the untrained model lacks would hide a gain
