@@ -139,6 +139,7 @@ class Trial:
     programs: tuple[str, ...] = ()
     plays: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0  # of all plays
     claimed: frozenset[str] = frozenset()  # labels of the lines that the claim rests on; empty: unknown
 
     def rests_on(self, score: Printed) -> bool:
@@ -318,6 +319,7 @@ class _Course:
         played = self.whole.play(vocabulary, self._train(vocabulary), val, wish)
         cost = (played.cpu_seconds or played.seconds) + OVERHEAD_SECONDS
         self.budget.spend(cost)
+        self.trial.cpu_seconds += cost
         if len(val) > TARGETS // 2:
             self.budget.run_seconds = cost * max(TARGETS / len(val), 0.5)
         self.last_seconds = cost
