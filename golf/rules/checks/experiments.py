@@ -224,7 +224,7 @@ def byte_count(subject: Subject, trial: Trial) -> Iterable[Result]:
     claimed = [each for each in trial.coverage if trial.rests_on(each.score)] or trial.coverage[-1:]
     last = claimed[-1]
     told = last.covered
-    if told.kind in (Kind.WHOLE, Kind.REPEATED, Kind.TRIMMED, Kind.PART):
+    if told.kind in (Kind.WHOLE, Kind.REPEATED, Kind.TRIMMED, Kind.PART, Kind.LEFT_OUT):
         own = "" if trial.official_tokenizer else ", with a vocabulary of golf's own"
         yield Result(
             State.PASS, f"proven by E4: loss and bits imply the bytes of {told.targets:,} targets, exactly{own}"
@@ -261,7 +261,7 @@ def coverage(subject: Subject, trial: Trial) -> Iterable[Result]:
     """R21, R25: E4, how many targets loss and bits imply. At this size only: a limit on windows may lie above it."""
     if trial.own_text:
         return
-    claimed = [each for each in trial.coverage if trial.rests_on(each.score)]
+    claimed = [each for each in (*trial.coverage, *trial.partial) if trial.rests_on(each.score)]  # the last one counts
     for each in claimed[-1:]:
         told = each.covered
         if told.kind in (Kind.WHOLE, Kind.TRIMMED):
@@ -277,6 +277,12 @@ def coverage(subject: Subject, trial: Trial) -> Iterable[Result]:
         elif told.kind is Kind.PART:
             yield Result(
                 State.UNKNOWN, f"E4: loss and bits imply the first {told.targets:,} of {each.targets:,} targets only"
+            )
+        elif told.kind is Kind.LEFT_OUT:
+            yield Result(
+                State.FAIL,
+                f"E4: loss and bits imply {told.targets:,} of {each.targets:,} targets, all but {told.what}",
+                (each.score.shown,),
             )
         else:
             yield Result(State.UNKNOWN, "E4: loss and bits do not tell how many targets are scored", weak=True)

@@ -124,6 +124,7 @@ class Trial:
     scores: tuple[Printed, ...] = ()
     gained: list[Gained] = field(default_factory=list)
     coverage: list[Coverage] = field(default_factory=list)
+    partial: list[Coverage] = field(default_factory=list)  # of any play: scores that leave targets of one kind out
     reading: Reading | None = None
     blind: Blind | None = None
     kraft: Sums | None = None
@@ -375,6 +376,9 @@ class _Course:
         known = text.targets if self.trial.own_text else None
         found = [gain for score in scores if (gain := gain_of(score, text, len(scores), targets=known))]
         self.trial.gained.append(Gained(setting, text.targets, tuple(found)))
+        if not self.trial.own_text:
+            each = [Coverage(score, covered(score, text), text.targets, text.text_bytes) for score in scores]
+            self.trial.partial += [one for one in each if one.covered.kind is Kind.LEFT_OUT]
         return found
 
     def _bits_are_another(self) -> bool:
