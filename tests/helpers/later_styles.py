@@ -1,7 +1,8 @@
 """24 small submissions in two more styles, twelve pairs of an illegal one and a lawful twin of the same shape, written before the detectors were read.
 
 A pure function over a dictionary of tensors (torch.func, documents); a runner of plugins around a module (context managers, threads, buffers).
-`broken` is what code alone finds today; docs/verify.md has what was found at the first try, by half (`specimens.is_kept`).
+`broken` is what code alone finds today; at the first try it found 1 of the 12, the short form of the experiments 7, and none of the
+lawful was blocked. docs/verify.md has both halves (`specimens.is_kept`).
 """
 
 from other_styles import Case
@@ -446,7 +447,7 @@ LATER = (
     Case("heat_of_the_last_document", {"train_gpt.py": pure(HEAT_OF_LAST, HEATS)}, legal=True),
     Case("topic_of_the_document", {"train_gpt.py": pure(TOPIC_OF_ALL)}, ("R32",), ("R31",)),
     Case("topic_so_far", {"train_gpt.py": pure(TOPIC_SO_FAR)}, legal=True),
-    Case("short_documents_left_out", {"train_gpt.py": pure(ONLY_LONG)}),
+    Case("short_documents_left_out", {"train_gpt.py": pure(ONLY_LONG)}, (), ("R21",)),
     Case("no_document_left_out", {"train_gpt.py": pure(NONE_LEFT_OUT)}, legal=True),
     Case("lengths_in_utf_16", {"train_gpt.py": pure(letters="utf-16-le")}, ("R20",), ("R20",)),
     Case("lengths_in_utf_8", {"train_gpt.py": pure(letters="UTF8")}, legal=True),

@@ -13,6 +13,7 @@ from enum import StrEnum
 import numpy as np
 
 from golf.data.shards import BOS
+from golf.harness.settings import SEQ
 from golf.harness.texts import Text
 from golf.rules.experiments.printed import Printed
 
@@ -112,7 +113,7 @@ def covered(score: Printed, text: Text) -> Covered:
 
 def _left_out(text: Text) -> Iterator[tuple[str, int, int]]:
     """What a score may leave out of a text that has several documents: what, and how many targets and bytes are left."""
-    starts, n, total = text.ids == BOS, text.targets, text.text_bytes
+    starts, n = text.ids == BOS, text.targets
     follows = np.cumsum(starts[:-1]) - 1  # the document of every target, the next one's BOS with it
     if follows[-1] < 1:
         return
@@ -124,17 +125,16 @@ def _left_out(text: Text) -> Iterator[tuple[str, int, int]]:
         ("the starts of documents and what follows them", ~is_start & ~first),
     ):
         yield what, int(scored.sum()), int(text.target_bytes[scored].sum())
-    for beside, scored in (("", np.ones(n, bool)), (" and the starts of all", ~is_start)):
-        lengths = np.bincount(follows[scored], minlength=int(follows[-1]) + 1)
-        sizes = np.bincount(follows[scored], weights=text.target_bytes[scored], minlength=len(lengths))
-        for length in np.unique(lengths)[1:]:
-            short = lengths < length
-            yield (
-                f"documents of fewer than {length} tokens{beside}",
-                int(lengths[~short].sum()),
-                int(sizes[~short].sum()),
-            )
-            yield f"documents of {length} tokens or more{beside}", int(lengths[short].sum()), int(sizes[short].sum())
+    within = np.arange(n) - np.flatnonzero(first)[follows]  # the place of every target in its document
+    windows = np.cumsum(within % SEQ == 0) - 1
+    for unit, parts in (("documents", follows), ("windows of documents", windows)):
+        for beside, scored in (("", np.ones(n, bool)), (" and the starts of all", ~is_start)):
+            lengths = np.bincount(parts[scored], minlength=int(parts[-1]) + 1)
+            sizes = np.bincount(parts[scored], weights=text.target_bytes[scored], minlength=len(lengths))
+            for length in np.unique(lengths)[1:]:
+                short = lengths < length
+                for what, kept in (("of fewer than {} tokens", ~short), ("of {} tokens or more", short)):
+                    yield f"{unit} {what.format(length)}{beside}", int(lengths[kept].sum()), int(sizes[kept].sum())
 
 
 def rounding_nats(score: Printed, targets: int) -> float:
