@@ -6,6 +6,7 @@ and the wrapping damaged; logs are joined, repeated and padded; JSON has other t
 
 import ast
 import base64
+import copy
 import json
 import lzma
 import os
@@ -82,7 +83,7 @@ def shuffled(rng, text):
     blocks = [node.body for node in ast.walk(tree) if isinstance(getattr(node, "body", None), list) and node.body]
     for _ in range(rng.randint(1, 6)):
         one, two = rng.choice(blocks), rng.choice(blocks)
-        statement = rng.choice(one)
+        statement = copy.deepcopy(rng.choice(one))  # its own, so that none holds itself
         match rng.randrange(6):
             case 0:
                 two.insert(rng.randrange(len(two) + 1), statement)
@@ -103,7 +104,7 @@ def shuffled(rng, text):
                 one[:] = [ast.FunctionDef("f", ast.arguments([], [], None, [], [], None, []), one[:], [], None, None)]
     try:
         return ast.unparse(ast.fix_missing_locations(tree))
-    except (RecursionError, ValueError, TypeError, AttributeError):  # a statement that was put into itself
+    except (RecursionError, ValueError, TypeError, AttributeError):  # too deep, or a name that is none
         return text
 
 
