@@ -36,13 +36,19 @@ def run(
         typer.Option(help="Run as a track of golf's own asks: fixed_steps, fixed_data, one_gpu, long, energy."),
     ] = None,
     stall_seconds: Annotated[float, typer.Option(help="Silence after which a run counts as hung.")] = 1800.0,
+    stop_if_worse: Annotated[
+        float | None,
+        typer.Option(metavar="BPB", help="End it in training when its final BPB would be above this, by the forecast."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and what it costs; run nothing.")
     ] = False,
     on: Annotated[
         str | None, typer.Option(metavar="NxGPU", help="With --dry-run: a machine that is not here, as 8xH100.")
     ] = None,
-    rate: Annotated[float | None, typer.Option(help="Price of this machine in $/h, for --dry-run.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Price of this machine in $/h: what it costs (--dry-run), what a stop saves.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
     md: Annotated[bool, typer.Option("--md", help="The table as Markdown.")] = False,
 ) -> None:
@@ -89,7 +95,9 @@ def run(
             first = (seeds or "").partition(",")[0].strip()
             raise typer.Exit(print_whole(folder, seed=int(first) if first.isdigit() else None, json=json, md=md))
     try:
-        found = run_submission(name, wishes, view=view_for_terminal())
+        found = run_submission(
+            name, wishes, stop_if_worse=stop_if_worse, dollars_per_hour=rate, view=view_for_terminal()
+        )
     except KeyboardInterrupt:
         from golf.project import find_submission, is_adopted
         from golf.run.advice import way_on

@@ -38,6 +38,12 @@ def sweep(
             "--prune", help="Stop a trial whose first seed is not among the best third at 1/9 and 1/3 of its steps."
         ),
     ] = False,
+    stop_if_worse: Annotated[
+        float | None,
+        typer.Option(
+            metavar="BPB", help="Stop a run, and its trial, when the forecast of its final BPB is above this."
+        ),
+    ] = None,
     trials: study_options.Trials = None,
     seconds: study_options.Seconds = None,
     dollars: study_options.Dollars = None,
@@ -79,6 +85,7 @@ def sweep(
         random,
         draw_seed,
         prune,
+        stop_if_worse,
         resume,
         wishes,
         Budget(trials, seconds, dollars, rate),

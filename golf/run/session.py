@@ -20,6 +20,7 @@ from golf.run.launch import ELASTIC, PHASES, Launcher, Script, environment, torc
 from golf.run.layout import ARTIFACT, CHECKPOINT, CHECKPOINTS, TRAINING, SeedFolder
 from golf.run.lines import Follower, Progress, heard_before, merge_results
 from golf.run.machine import slots_of
+from golf.run.outlook import Judge, Outlook
 from golf.run.plan import Plan, refuse_disk
 from golf.run.processes import Adopted, Watched, end, end_strays
 from golf.run.resume import incomplete, phases_left, reached, settle
@@ -41,7 +42,8 @@ class Session:
     """A plan being carried out. `at` is called at every named point between two transitions.
 
     bases: for a derived plan, the finished run of each seed whose checkpoint is exported and evaluated anew. gpus: the only ones
-    that its scripts see, where several run side by side. starter: starts a script, here or on a cluster. stop: where the caller listens for Ctrl-C itself. unwanted: see `Watch`.
+    that its scripts see, where several run side by side. starter: starts a script, here or on a cluster. stop: where the caller listens for Ctrl-C itself. judge_of: makes a run's judge, as
+    `Watch` asks it. condemns: a run that its judge ended speaks for the later seeds too.
     """
 
     plan: Plan
@@ -54,7 +56,8 @@ class Session:
     gpus: tuple[str, ...] = ()
     starter: Callable[..., Watched] = Script
     stop: Interrupts | None = None
-    unwanted: Callable[[Progress], str | None] = wanted
+    judge_of: Callable[[Run], Judge] = lambda run: wanted
+    condemns: bool = False
     drawn: dict[int, float | None] = field(default_factory=dict, init=False)  # run → joules of its GPUs before it
 
     def run(self) -> list[Run]:
@@ -166,6 +169,7 @@ class Session:
             watching.release()
 
     def _watch(self, run: Run, process: Watched, progress: Progress, offset: int, stop: Interrupts) -> Watch:
+        outlook = Outlook(run, self.plan.root)
         return Watch(
             process=process,
             follower=Follower(run.log, offset),
@@ -173,10 +177,10 @@ class Session:
             seed=run.seed,
             limits=self.plan.limits,
             stop=stop,
-            on_progress=lambda now: self._note(run, now),
+            on_progress=lambda now: self._note(run, now, outlook),
             on_phase=lambda phase: self._advance(run, phase),
             adopted=isinstance(process, Adopted),
-            unwanted=self.unwanted,
+            unwanted=self.judge_of(run),
             grace_seconds=self.grace_seconds,
         )
 
@@ -249,11 +253,12 @@ class Session:
             raise
         return script
 
-    def _note(self, run: Run, progress: Progress) -> None:
+    def _note(self, run: Run, progress: Progress, outlook: Outlook) -> None:
         """Keep and show what was read. A store that cannot be written for a moment must not end a run that costs money."""
         points = progress.take_points()
         try:
             self.store.record(run.id, points)
+            outlook.note(progress)
         except GolfError as fault:
             progress.points = points + progress.points
             self.view.say(f"{fault.message}; the log keeps everything")
@@ -326,7 +331,7 @@ class Session:
                 f"seed {run.seed} of {run.submission} was stopped: {ending.reason}",
                 None,
                 Exit.UNKNOWN,
-                concerns_every_seed=False,
+                concerns_every_seed=self.condemns,
             )
         for line in tail(progress.last):
             self.view.say(f"  | {line}")

@@ -38,6 +38,7 @@ class Asked:
     random: int | None = None
     draw_seed: int = 0
     prune: bool = False
+    stop_if_worse: float | None = None
     resume: bool = False
     wishes: Wishes = field(default_factory=Wishes)
     budget: Budget = field(default_factory=Budget)
@@ -50,7 +51,10 @@ def find_sweep(asked: Asked, root: Path) -> tuple[Study, bool]:
         return find_begun(asked, root, "sweep"), True
     axes = parse_axes(asked.over)
     choices = grid(axes) if asked.random is None else draws(axes, asked.random, asked.draw_seed)
-    what = {"over": list(asked.over), "random": asked.random, "draw_seed": None if asked.random is None else asked.draw_seed, "prune": asked.prune}  # fmt: skip
+    what = {
+        "over": list(asked.over), "random": asked.random, "draw_seed": None if asked.random is None else asked.draw_seed,
+        "prune": asked.prune, "stop_if_worse": asked.stop_if_worse,
+    }  # fmt: skip
     return settled(asked, root, "sweep", what, lambda base: _trials(base, choices))
 
 

@@ -51,7 +51,10 @@ def run_study(study: Study, begun: bool, asked: Asked, root: Path, engine: str, 
     """Carry a study out, shown on stderr; Ctrl-C ends it with the way to go on."""
     where = on_engine(engine, parallel)
     wishes, view = wishes_of(study, asked.wishes), study_view_for_terminal()
-    driver = Driver(study, root, wishes, asked.budget, view, prune=bool(study.asked.get("prune")), **where)
+    driver = Driver(
+        study, root, wishes, asked.budget, view, prune=bool(study.asked.get("prune")),
+        stop_if_worse=study.asked.get("stop_if_worse"), **where,
+    )  # fmt: skip
     try:
         return carry_out(study, begun, asked, driver)
     except KeyboardInterrupt:
