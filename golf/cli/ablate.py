@@ -73,7 +73,10 @@ def ablate(
     if dry_run:
         tell_plan(study, asked, json=json, md=md)
         return
-    outcome = found_so_far(study, begun) if show else run_study(study, begun, asked, root, engine, parallel)
+    if show:
+        outcome = found_so_far(study, begun)
+    else:
+        study, outcome = run_study(study, begun, asked, root, engine, parallel)
     code = show_ablation(study, outcome, asked, root, json=json, md=md)
     if code:
         raise typer.Exit(code)

@@ -31,7 +31,13 @@ def sweep(
     random: Annotated[
         int | None, typer.Option(metavar="N", help="Draw N trials at random instead of the whole grid.")
     ] = None,
-    draw_seed: Annotated[int, typer.Option(help="Of the random draws.")] = 0,
+    search: Annotated[
+        int | None, typer.Option(metavar="N", help="Let Optuna's TPE propose N trials, each from the results before.")
+    ] = None,
+    objective: Annotated[
+        str, typer.Option(metavar="bpb|bpb,bytes", help="With --search: BPB alone, or BPB and bytes (a front).")
+    ] = "bpb",
+    draw_seed: Annotated[int, typer.Option(help="Of the random draws and of the search.")] = 0,
     prune: Annotated[
         bool,
         typer.Option(
@@ -84,6 +90,9 @@ def sweep(
         seeds,
         random,
         draw_seed,
+        search,
+        objective,
+        max(parallel, 1),
         prune,
         stop_if_worse,
         resume,
@@ -95,7 +104,10 @@ def sweep(
     if dry_run:
         tell_plan(study, asked, json=json, md=md)
         return
-    outcome = found_so_far(study, begun) if show else run_study(study, begun, asked, root, engine, parallel)
+    if show:
+        outcome = found_so_far(study, begun)
+    else:
+        study, outcome = run_study(study, begun, asked, root, engine, parallel)
     code = show_sweep(study, outcome, asked, root, json=json, md=md)
     if code:
         raise typer.Exit(code)
