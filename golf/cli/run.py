@@ -31,9 +31,14 @@ def run(
     tokenizer_path: Annotated[Path | None, typer.Option(help="SentencePiece .model file.")] = None,
     max_wallclock_seconds: Annotated[float | None, typer.Option(help="Training clock; 0 counts steps.")] = None,
     iterations: Annotated[int | None, typer.Option(help="Training steps at most.")] = None,
-    track: Annotated[
-        str | None,
-        typer.Option(help="Run as a track of golf's own asks: fixed_steps, fixed_data, one_gpu, long, energy."),
+    tracks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--track",
+            metavar="TRACK|TRACKER",
+            help="Run as a track of golf's own asks: fixed_steps, fixed_data, one_gpu, long, energy; or tell a tracker of it, "
+            "offline: wandb, trackio, tensorboard.",
+        ),
     ] = None,
     stall_seconds: Annotated[float, typer.Option(help="Silence after which a run counts as hung.")] = 1800.0,
     stop_if_worse: Annotated[
@@ -61,7 +66,15 @@ def run(
     from golf.cli.pages.live import view_for_terminal
     from golf.run.api import Wishes, checked_rate, estimate, run_submission
     from golf.run.report import COLUMNS, remarks_of, rows_of, to_json
+    from golf.run.track import TRACKERS, folder_of
 
+    trackers = tuple(name for name in dict.fromkeys(tracks or ()) if name in TRACKERS)
+    own = [name for name in tracks or () if name not in TRACKERS]
+    track = own[0] if own else None
+    if len(own) > 1:
+        raise GolfError(
+            f"a run has one track, not {', '.join(own)}", "give one `--track` of golf's own, and trackers beside it"
+        )
     if track is not None:
         from golf.board.tracks import side_track
         from golf.project import find_root
@@ -96,7 +109,12 @@ def run(
             raise typer.Exit(print_whole(folder, seed=int(first) if first.isdigit() else None, json=json, md=md))
     try:
         found = run_submission(
-            name, wishes, stop_if_worse=stop_if_worse, dollars_per_hour=rate, view=view_for_terminal()
+            name,
+            wishes,
+            stop_if_worse=stop_if_worse,
+            dollars_per_hour=rate,
+            trackers=trackers,
+            view=view_for_terminal(),
         )
     except KeyboardInterrupt:
         from golf.project import find_submission, is_adopted
@@ -108,6 +126,10 @@ def run(
     print_json(to_json(found)) if json else print_table(None, COLUMNS, rows_of(found), right=COLUMNS, md=md)
     for remark in remarks_of(found):
         talk(remark)
+    for tracker in trackers:
+        from golf.project import find_root
+
+        talk(f"{tracker}: what it keeps on this machine is in {folder_of(find_root(), tracker)}")
     if track is not None:
         talk(f"next: its place among this project's runs, `golf leaderboard --track {track}`")
     if found.exit_code != Exit.OK:

@@ -56,6 +56,7 @@ def sweep(
     rate: study_options.Rate = None,
     engine: study_options.Engine = "local",
     parallel: study_options.Parallel = 1,
+    track: study_options.Track = None,
     nproc: study_options.Nproc = None,
     smoke: study_options.Smoke = False,
     iterations: study_options.Iterations = None,
@@ -98,6 +99,7 @@ def sweep(
         resume,
         wishes,
         Budget(trials, seconds, dollars, rate),
+        study_options.checked_trackers(track or ()),
     )
     root = find_root()
     study, begun = find_sweep(asked, root)

@@ -1,6 +1,6 @@
 """The calls that other commands make: run a submission, or say what a run would cost."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from golf.run.session import Session, nowhere
 from golf.run.source import read_source
 from golf.run.steps import decide
 from golf.run.store import has_store, open_store
+from golf.run.track import refuse_missing
 from golf.run.view import Silent, View
 
 __all__ = ["Wishes", "checked_rate", "estimate", "plan_run", "run_submission"]
@@ -38,6 +39,7 @@ def run_submission(
     *,
     stop_if_worse: float | None = None,
     dollars_per_hour: float | None = None,
+    trackers: Sequence[str] = (),
     view: View | None = None,
     launcher: Launcher = torchrun,
     at: Callable[[str], None] = nowhere,
@@ -45,17 +47,18 @@ def run_submission(
     """Run a submission over seeds and judge what came out.
 
     name: of the submission (None: of the current folder). stop_if_worse: BPB; a seed whose forecast is above it is ended, and later ones
-    are not started. view: who shows progress (None: nobody). Raises GolfError as `Session.run`, KeyboardInterrupt after Ctrl-C.
+    are not started. trackers: who is told of the runs, of `golf.run.track.TRACKERS`. view: who shows progress (None: nobody). Raises GolfError as `Session.run`, KeyboardInterrupt after Ctrl-C.
     """
     if stop_if_worse is not None and not 0 < stop_if_worse < float("inf"):
         raise GolfError(f"a bound of {stop_if_worse:g} BPB would stop every run", "for example `--stop-if-worse 1.085`")
     rate = checked_rate(dollars_per_hour)
+    refuse_missing(trackers)
     plan, shown = plan_run(name, wishes), view or Silent()
     if plan.source.remark is not None:
         shown.say(plan.source.remark)
     check_before(plan, shown.say)
     with open_store(plan.root) as store:
-        session = Session(plan, store, shown, launcher, at)
+        session = Session(plan, store, shown, launcher, at, trackers=tuple(trackers))
         if stop_if_worse is not None:
             bound = stop_if_worse
             session = replace(

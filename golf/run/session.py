@@ -27,6 +27,7 @@ from golf.run.resume import incomplete, phases_left, reached, settle
 from golf.run.schema import Run
 from golf.run.steps import Step, decide, recipe_of, refuse_twins, watched_elsewhere
 from golf.run.store import Store, open_store
+from golf.run.track import start
 from golf.run.view import View
 from golf.run.watch import Ending, Interrupts, Watch, interrupts, wanted
 
@@ -43,7 +44,8 @@ class Session:
 
     bases: for a derived plan, the finished run of each seed whose checkpoint is exported and evaluated anew. gpus: the only ones
     that its scripts see, where several run side by side. starter: starts a script, here or on a cluster. stop: where the caller listens for Ctrl-C itself. judge_of: makes a run's judge, as
-    `Watch` asks it. condemns: a run that its judge ended speaks for the later seeds too.
+    `Watch` asks it. condemns: a run that its judge ended speaks for the later seeds too. trackers: who is told of every run
+    (`golf.run.track`).
     """
 
     plan: Plan
@@ -58,6 +60,7 @@ class Session:
     stop: Interrupts | None = None
     judge_of: Callable[[Run], Judge] = lambda run: wanted
     condemns: bool = False
+    trackers: tuple[str, ...] = ()
     drawn: dict[int, float | None] = field(default_factory=dict, init=False)  # run → joules of its GPUs before it
 
     def run(self) -> list[Run]:
@@ -158,6 +161,7 @@ class Session:
                 progress, offset = heard_before(place.log)
                 watch = self._watch(run, self._launch(run, place, lock), progress, offset, stop)
             self.view.begin(run, number, count, self.plan.machine.describe(self.plan.nproc))
+            self._tell_trackers(run)
             ending = watch.until_end()
             end_strays(place.path, run_id_of(run), self.grace_seconds)
             shutil.rmtree(place.path / ELASTIC, ignore_errors=True)
@@ -167,6 +171,14 @@ class Session:
             self.view.close()
             lock.release()
             watching.release()
+
+    def _tell_trackers(self, run: Run) -> None:
+        """Start the trackers' processes, which nothing here waits for."""
+        for tracker in self.trackers:
+            try:
+                start(tracker, self.plan.root, run)
+            except OSError as fault:
+                self.view.say(f"{tracker} is not told of seed {run.seed}: {fault}")
 
     def _watch(self, run: Run, process: Watched, progress: Progress, offset: int, stop: Interrupts) -> Watch:
         outlook = Outlook(run, self.plan.root)

@@ -80,6 +80,7 @@ class Driver:
     stop_if_worse: float | None = (
         None  # BPB: a run whose forecast is above it is ended, and its trial's later seeds are not begun
     )
+    trackers: tuple[str, ...] = ()
     planner: Callable[[str, Wishes], Plan] = plan_run
     checker: Callable[[Plan, Callable[[str], None]], None] = check_before
     at: Callable[[str], None] = nowhere
@@ -210,7 +211,7 @@ class Driver:
             for attempt in range(1, ATTEMPTS + 1):
                 session = Session(
                     replace(plan, seeds=(seed,), parallel=1, resume=True), store, self.view.beside(), at=self.at, gpus=gpus, stop=stop, starter=self.starter,
-                    grace_seconds=self.grace_seconds, judge_of=lambda run: self._judge_of(trial, seed, run),
+                    grace_seconds=self.grace_seconds, judge_of=lambda run: self._judge_of(trial, seed, run), trackers=self.trackers,
                 )  # fmt: skip
                 begun = time.monotonic()
                 try:

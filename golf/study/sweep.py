@@ -48,6 +48,7 @@ class Asked:
     resume: bool = False
     wishes: Wishes = field(default_factory=Wishes)
     budget: Budget = field(default_factory=Budget)
+    trackers: tuple[str, ...] = ()
 
 
 def find_sweep(asked: Asked, root: Path) -> tuple[Study, bool]:

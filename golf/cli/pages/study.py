@@ -12,6 +12,7 @@ from golf.files import write_atomically
 from golf.run.api import checked_rate
 from golf.run.plan import SETUP_SECONDS
 from golf.run.report import NOT_A_RESULT
+from golf.run.track import refuse_missing
 from golf.study.ablation import Row, Table, figure_svg, table_of
 from golf.study.ablation import to_json as ablation_json
 from golf.study.drive import Driver, Outcome
@@ -55,10 +56,11 @@ def tell_plan(study: Study, asked: Asked, *, json: bool, md: bool) -> None:
 def run_study(study: Study, begun: bool, asked: Asked, root: Path, engine: str, parallel: int) -> tuple[Study, Outcome]:
     """Carry a study out, shown on stderr; the study as it stands then. Ctrl-C ends it with the way to go on."""
     where = on_engine(engine, parallel)
+    refuse_missing(asked.trackers)
     wishes, view = wishes_of(study, asked.wishes), study_view_for_terminal()
     driver = Driver(
         study, root, wishes, asked.budget, view, prune=bool(study.asked.get("prune")),
-        stop_if_worse=study.asked.get("stop_if_worse"), **where,
+        stop_if_worse=study.asked.get("stop_if_worse"), trackers=asked.trackers, **where,
     )  # fmt: skip
     try:
         return carry_out(study, begun, asked, driver)
