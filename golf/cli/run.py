@@ -49,7 +49,22 @@ def run(
         bool, typer.Option("--dry-run", help="Say what would run and what it costs; run nothing.")
     ] = False,
     on: Annotated[
-        str | None, typer.Option(metavar="NxGPU", help="With --dry-run: a machine that is not here, as 8xH100.")
+        str | None,
+        typer.Option(
+            metavar="sky|NxGPU",
+            help="sky: on a rented machine, by SkyPilot; NxGPU, with --dry-run: what it would cost on 8xH100.",
+        ),
+    ] = None,
+    cloud: Annotated[
+        str,
+        typer.Option(help="With --on sky: runpod, lambda, vast, slurm, kubernetes, ssh; ssh/POOL, slurm/CLUSTER."),
+    ] = "runpod",
+    gpus: Annotated[
+        str, typer.Option(metavar="KIND:N", help="With --on sky: GPUs, as SkyPilot names them.")
+    ] = "H100:8",
+    image: Annotated[str | None, typer.Option(help="With --on sky: a container image, as docker:NAME.")] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="With --on sky: dollars at most, at --rate; the machine is taken down there.")
     ] = None,
     rate: Annotated[
         float | None, typer.Option(help="Price of this machine in $/h: what it costs (--dry-run), what a stop saves.")
@@ -86,6 +101,19 @@ def run(
             max_wallclock_seconds = set_by.get("max_wallclock_seconds")
     wishes = Wishes(seeds, nproc, smoke, resume, again, tuple(allow or ()), data_path, tokenizer_path,
                     max_wallclock_seconds, iterations, stall_seconds, parallel)  # fmt: skip
+    if on == "sky" and not dry_run:
+        from golf.cli.pod import order_of
+        from golf.pods.run import plan_elsewhere, run_on_pod
+
+        order = order_of(cloud, gpus, image, rate, budget)
+        planned = plan_elsewhere(name, wishes, order)
+        found = run_on_pod(planned, order, bound=stop_if_worse, trackers=trackers, view=view_for_terminal())
+        print_json(to_json(found)) if json else print_table(None, COLUMNS, rows_of(found), right=COLUMNS, md=md)
+        for remark in remarks_of(found):
+            talk(remark)
+        raise typer.Exit(found.exit_code)
+    if on == "sky":
+        on = gpus.replace(":", "x") if gpus[:1].isdigit() else "x".join(reversed(gpus.split(":")))
     if on is not None:
         from golf.run.elsewhere import foresee, rows_and_report
 
