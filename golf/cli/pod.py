@@ -34,6 +34,10 @@ def plan(
     budget: Annotated[float | None, typer.Option(help="Dollars at most; the task ends itself there.")] = None,
     data_path: Annotated[Path | None, typer.Option(help="Folder of fineweb_*.bin shards, which is sent.")] = None,
     tokenizer_path: Annotated[Path | None, typer.Option(help="SentencePiece .model file, which is sent.")] = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(help="Let the pod fetch FineWeb with so many train shards (0.2 GB each); nothing is sent.", min=1),
+    ] = None,
     allow: Annotated[list[str] | None, typer.Option(help="Run what this rule forbids, e.g. R38.")] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; default: stdout.")] = None,
 ) -> None:
@@ -51,9 +55,12 @@ def plan(
     from golf.run.plan import Wishes
 
     order = order_of(cloud, gpus, image, rate, budget, setup)
-    planned = plan_elsewhere(
-        name, Wishes(seeds=seeds, allow=tuple(allow or ()), data_path=data_path, tokenizer_path=tokenizer_path), order
-    )
+    wishes = Wishes(seeds=seeds, allow=tuple(allow or ()), data_path=data_path, tokenizer_path=tokenizer_path)
+    planned, order = plan_elsewhere(name, wishes, order, shards)
+    if not planned.data.official:
+        talk(
+            f"the data here are {planned.data.name}, not FineWeb: no challenge result; `--shards 80` lets the pod fetch it"
+        )
     refuse_budget(order, planned, planned.seeds)
     text = task_text(order, planned, planned.seeds, script=(planned.source.folder / "train_gpt.py").resolve())
     try:
@@ -73,7 +80,10 @@ def plan(
         talk(f"wrote {out}: `sky launch {out} --down`")
     seconds = predicted_seconds(planned, planned.seeds)
     cost = "" if rate is None else f", ${seconds * rate / 3600:.2f} at ${rate:g}/h"
-    talk(f"{len(planned.seeds)} seeds take {seconds / 60:.0f} minutes at most{cost} (predicted, not measured)")
+    count = len(planned.seeds)
+    talk(
+        f"{count} seed{'s take' if count > 1 else ' takes'} {seconds / 60:.0f} minutes at most{cost} (predicted, not measured)"
+    )
 
 
 @app.command()

@@ -106,7 +106,7 @@ def run(
         from golf.pods.run import plan_elsewhere, run_on_pod
 
         order = order_of(cloud, gpus, image, rate, budget)
-        planned = plan_elsewhere(name, wishes, order)
+        planned, order = plan_elsewhere(name, wishes, order)
         found = run_on_pod(planned, order, bound=stop_if_worse, trackers=trackers, view=view_for_terminal())
         print_json(to_json(found)) if json else print_table(None, COLUMNS, rows_of(found), right=COLUMNS, md=md)
         for remark in remarks_of(found):

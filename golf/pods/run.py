@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from golf.run.before import check_before
 from golf.run.lines import Progress
 from golf.run.machine import machine_of
 from golf.run.outlook import Judge, Outlook, stop_if_worse
-from golf.run.plan import Plan, Wishes, find_data, make_plan
+from golf.run.plan import Data, Plan, Wishes, find_data, make_plan
 from golf.run.report import Report, make_report
 from golf.run.schema import Run
 from golf.run.session import Session
@@ -26,13 +27,30 @@ from golf.run.view import Silent, View
 from golf.run.watch import wanted
 
 
-def plan_elsewhere(name: str | None, wishes: Wishes, order: Order) -> Plan:
-    """The plan of a run on the machine that is ordered; GolfError as for a run here. The data are those found here: they are sent."""
+def plan_elsewhere(name: str | None, wishes: Wishes, order: Order, shards: int | None = None) -> tuple[Plan, Order]:
+    """The plan of a run on the machine that is ordered; GolfError as for a run here. The data are those found here, which are sent, or
+    FineWeb with so many train shards, which the machine then fetches: only a file is planned so, for nobody knows what will be there."""
     folder = find_submission(name)
     root = find_root(folder)
     source = read_source(folder, smoke=wishes.smoke)
     machine = machine_of(f"{order.count}x{order.gpus.partition('-')[0]}")
-    return make_plan(root, source, wishes, machine, lambda: find_data(source.vocab_size, wishes, root, source.side_car))
+    if shards is None:
+        return make_plan(
+            root, source, wishes, machine, lambda: find_data(source.vocab_size, wishes, root, source.side_car)
+        ), order
+    order = fetching(order, source.vocab_size, shards, "caseops" if source.side_car else "none", root)
+    data = Data(Path(), Path(), "FineWeb, fetched by the pod", "", "", official=True, train_shards=shards)
+    return make_plan(root, source, wishes, machine, lambda: data), order
+
+
+def fetching(order: Order, vocab_size: int, shards: int, transform: str, root: Path) -> Order:
+    """The order of a machine that fetches FineWeb itself: tokenizer, validation and so many train shards."""
+    from golf.data.fetch import CASEOPS_REPO, REPO, plan_files
+
+    repo = CASEOPS_REPO if transform == "caseops" else REPO
+    files = plan_files(root, vocab_size, shards, transform=transform)
+    places = ["tokenizer.model" if item.local.suffix == ".model" else f"shards/{item.local.name}" for item in files]
+    return replace(order, fetched=tuple((repo, item.remote, place) for item, place in zip(files, places, strict=True)))
 
 
 def run_on_pod(

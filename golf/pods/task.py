@@ -32,6 +32,9 @@ class Order:
     rate: float | None = None
     budget: float | None = None
     setup: tuple[str, ...] = ()
+    fetched: tuple[
+        tuple[str, str, str], ...
+    ] = ()  # (repository, file, place below DATA) that the pod fetches from the hub itself
 
     def __post_init__(self) -> None:
         if self.cloud.partition("/")[0] not in CLOUDS:
@@ -83,6 +86,11 @@ def task_text(order: Order, plan: Plan, seeds: Sequence[int], *, script: Path, r
     if head in ("runpod", "lambda", "vast", "kubernetes"):
         resources += [("disk_size", DISK_GB)] if head != "lambda" else []
         resources.append(("autostop", {"idle_minutes": IDLE_MINUTES, "down": True}))
+    sent = [
+        f"  ~/{DATA}/shards: {json.dumps(str(plan.inputs.data_path))}",
+        f"  ~/{TOKENIZER}: {json.dumps(str(plan.inputs.tokenizer_path))}",
+    ]
+    sent = [] if order.fetched else sent
     lines = [
         f"# {plan.source.name} on {order.count} × {order.gpus}: written by golf. `sky launch THIS --down` starts it, `sky down` ends it.",
         *(["# nobody stops it at a cost: plan it with --budget and --rate"] if most is None else
@@ -91,9 +99,8 @@ def task_text(order: Order, plan: Plan, seeds: Sequence[int], *, script: Path, r
         *(f"  {key}: {json.dumps(value)}" for key, value in resources),
         "file_mounts:",
         f"  ~/{WORK}/{SCRIPT}: {json.dumps(str(script))}",
-        f"  ~/{DATA}/shards: {json.dumps(str(plan.inputs.data_path))}",
-        f"  ~/{TOKENIZER}: {json.dumps(str(plan.inputs.tokenizer_path))}",
-        "setup: |", *(f"  {line}" for line in [*setup_lines(), *order.setup]),
+        *sent,
+        "setup: |", *(f"  {line}" for line in [*setup_lines(), *fetch_lines(order.fetched), *order.setup]),
     ]  # fmt: skip
     if runs:
         lines += ["run: |", *(f"  {line}" for line in run_lines(plan, seeds, order.count, most))]
@@ -108,6 +115,24 @@ def setup_lines() -> list[str]:
         "python3 -c 'import torch' || python3 -m pip install --quiet 'torch>=2.9,<2.14'",
         "python3 -m pip install --quiet flash_attn_interface 2>/dev/null || echo 'golf: no FlashAttention 3 wheel, the script takes SDPA'",
         "nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv || true",
+    ]
+
+
+def fetch_lines(files: Sequence[tuple[str, str, str]]) -> list[str]:
+    """The hub's client fetches the data on the pod, whose line is faster than one's own."""
+    if not files:
+        return []
+    return [
+        "python3 -m pip install --quiet huggingface_hub",
+        "python3 - <<'EOF'",
+        "import pathlib, shutil",
+        "from huggingface_hub import hf_hub_download",
+        f"for repo, file, place in {[tuple(one) for one in files]!r}:",
+        f"    target = pathlib.Path.home() / {DATA!r} / place",
+        "    target.parent.mkdir(parents=True, exist_ok=True)",
+        "    if not target.exists():",
+        "        shutil.move(shutil.copy(hf_hub_download(repo, file, repo_type='dataset'), f'{target}.part'), target)",
+        "EOF",
     ]
 
 

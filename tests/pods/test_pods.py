@@ -15,7 +15,7 @@ from stand_in_cloud import NAME, StandIn
 
 from golf.errors import Exit, GolfError
 from golf.pods import check, guard
-from golf.pods.run import run_on_pod
+from golf.pods.run import fetching, run_on_pod
 from golf.pods.task import CLOUDS, Order, refuse_budget, task_text, validated
 from golf.run.machine import Machine
 from golf.run.plan import Wishes, make_plan
@@ -129,10 +129,10 @@ def test_a_script_that_dies_and_a_cloud_that_refuses_leave_no_machine(pod, monke
 
 
 def test_a_budget_that_is_spent_ends_the_run(pod, monkeypatch):
-    monkeypatch.setenv("FAKE_STEP_SECONDS", "0.5")
+    monkeypatch.setenv("FAKE_STEP_SECONDS", "1")
     monkeypatch.setattr("golf.pods.run.refuse_budget", lambda *words: None)
-    with pytest.raises(GolfError, match=r"the budget of \$0.005 is spent"):
-        run(pod, Order("runpod", rate=20.0, budget=0.005))  # 0.9 s
+    with pytest.raises(GolfError, match=r"the budget of \$0.02 is spent"):
+        run(pod, Order("runpod", rate=20.0, budget=0.02), patience_seconds=0.2)  # 3.6 s
     assert not clusters(pod) and not pods_left(pod)
 
 
@@ -225,6 +225,16 @@ def test_the_task_holds_the_machine_the_data_the_seeds_and_two_ends(pod):
 def test_an_order_that_is_none_is_refused(bad, said):
     with pytest.raises(GolfError, match=said):
         replace(ORDER, **bad)
+
+
+def test_a_pod_may_fetch_the_data_itself_and_then_nothing_is_sent(pod):
+    text = text_of(pod, fetching(ORDER, 8192, 2, "caseops", pod.parents[1]))
+    assert "fineweb_train_000001.bin" in text and "romeerp/parameter-golf-caseops-v1" in text
+    assert "fineweb_val_bytes" in text
+    mounts = text.split("file_mounts:")[1].split("setup:")[0]
+    assert "golf-data" not in mounts and "train_gpt.py" in mounts
+    code = text.split("python3 - <<'EOF'\n")[1].split("  EOF")[0]
+    compile("\n".join(line[2:] for line in code.splitlines()), "fetch", "exec")
 
 
 @pytest.mark.slow
