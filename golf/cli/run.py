@@ -41,6 +41,13 @@ def run(
         ),
     ] = None,
     stall_seconds: Annotated[float, typer.Option(help="Silence after which a run counts as hung.")] = 1800.0,
+    nnodes: Annotated[
+        int, typer.Option(help="Nodes that one run is spread over, --nproc processes each; they share this folder.")
+    ] = 1,
+    node_rank: Annotated[int, typer.Option(help="Which node this is; 0 is the run, the others join it.")] = 0,
+    master: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where node 0 listens; default: its name, a free port.")
+    ] = None,
     stop_if_worse: Annotated[
         float | None,
         typer.Option(metavar="BPB", help="End it in training when its final BPB would be above this, by the forecast."),
@@ -79,7 +86,7 @@ def run(
     Exit codes: 3 over bytes, 4 over time, 6 a seed has no result, 10 refused before start.
     """
     from golf.cli.pages.live import view_for_terminal
-    from golf.run.api import Wishes, checked_rate, estimate, run_submission
+    from golf.run.api import Wishes, checked_rate, estimate, join_run, run_submission
     from golf.run.report import COLUMNS, remarks_of, rows_of, to_json
     from golf.run.track import TRACKERS, folder_of
 
@@ -100,7 +107,7 @@ def run(
         if max_wallclock_seconds is None:
             max_wallclock_seconds = set_by.get("max_wallclock_seconds")
     wishes = Wishes(seeds, nproc, smoke, resume, again, tuple(allow or ()), data_path, tokenizer_path,
-                    max_wallclock_seconds, iterations, stall_seconds, parallel)  # fmt: skip
+                    max_wallclock_seconds, iterations, stall_seconds, parallel, nnodes, node_rank, master)  # fmt: skip
     if on == "sky" and not dry_run:
         from golf.cli.pod import order_of
         from golf.pods.run import plan_elsewhere, run_on_pod
@@ -135,6 +142,9 @@ def run(
 
             first = (seeds or "").partition(",")[0].strip()
             raise typer.Exit(print_whole(folder, seed=int(first) if first.isdigit() else None, json=json, md=md))
+    if node_rank:
+        join_run(name, wishes, view=view_for_terminal())
+        return
     try:
         found = run_submission(
             name,

@@ -9,6 +9,7 @@ from golf.project import find_root, find_submission
 from golf.run.before import check_before
 from golf.run.launch import Launcher, torchrun
 from golf.run.machine import this_machine
+from golf.run.nodes import join
 from golf.run.outlook import Outlook
 from golf.run.outlook import stop_if_worse as judge_by_forecast
 from golf.run.plan import Plan, Wishes, find_data, make_plan
@@ -19,8 +20,9 @@ from golf.run.steps import decide
 from golf.run.store import has_store, open_store
 from golf.run.track import refuse_missing
 from golf.run.view import Silent, View
+from golf.run.watch import interrupts
 
-__all__ = ["Wishes", "checked_rate", "estimate", "plan_run", "run_submission"]
+__all__ = ["Wishes", "checked_rate", "estimate", "join_run", "plan_run", "run_submission"]
 
 
 def plan_run(name: str | None, wishes: Wishes) -> Plan:
@@ -66,6 +68,13 @@ def run_submission(
             )
         finished = session.run()
         return make_report(store, finished)
+
+
+def join_run(name: str | None, wishes: Wishes, *, view: View | None = None) -> None:
+    """Lend this machine to a run that node 0 carries out, as `golf.run.nodes.join`."""
+    plan, shown = plan_run(name, wishes), view or Silent()
+    with interrupts() as stop:
+        join(plan, shown.say, stop, wishes.stall_seconds)
 
 
 def estimate(

@@ -20,6 +20,7 @@ from golf.run.launch import ELASTIC, PHASES, Launcher, Script, environment, torc
 from golf.run.layout import ARTIFACT, CHECKPOINT, CHECKPOINTS, TRAINING, SeedFolder
 from golf.run.lines import Follower, Progress, heard_before, merge_results
 from golf.run.machine import slots_of
+from golf.run.nodes import RENDEZVOUS, command_of, leave_address
 from golf.run.outlook import Judge, Outlook
 from golf.run.plan import Plan, refuse_disk
 from golf.run.processes import Adopted, Watched, end, end_strays
@@ -165,6 +166,7 @@ class Session:
             ending = watch.until_end()
             end_strays(place.path, run_id_of(run), self.grace_seconds)
             shutil.rmtree(place.path / ELASTIC, ignore_errors=True)
+            (place.path / RENDEZVOUS).unlink(missing_ok=True)
             self.at("ended")
             return self._conclude(run, watch.progress, ending)
         finally:
@@ -219,7 +221,7 @@ class Session:
             smoke=plan.source.smoke,
             track=plan.track,
             device=plan.machine.device,
-            world_size=plan.nproc,
+            world_size=plan.world_size,
             data_sha256=plan.data.sha256,
             tokenizer_sha256=plan.data.tokenizer_sha256,
             derived=plan.derived,
@@ -250,7 +252,11 @@ class Session:
             self.view.say(f"seed {run.seed}: goes on with {' and '.join(phases)}")
         run_id = run_id_of(run)
         end_strays(place.path, run_id, self.grace_seconds)
-        command = self.launcher(Path("..") / place.script.name, plan.nproc, bool(plan.machine.gpus), phases)
+        script_path = Path("..") / place.script.name
+        if plan.nnodes > 1:
+            command = command_of(leave_address(plan, place, phases), 0, script_path)
+        else:
+            command = self.launcher(script_path, plan.nproc, bool(plan.machine.gpus), phases)
         env = environment(plan.inputs, run.seed, run_id, plan.machine, plan.nproc, gpus=self.gpus)
         env |= {"DATA_DIR": DATA_DIR} if plan.source.foreign else {}
         self.drawn[run.id] = drawn_joules(self._gpus()) if phases == PHASES else None  # of whole runs only
