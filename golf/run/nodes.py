@@ -59,8 +59,13 @@ def join(plan: Plan, say: Callable[[str], None], stop: Interrupts, patience_seco
         if (told["nproc"], told["nnodes"]) != (plan.nproc, plan.nnodes):
             raise GolfError(f"node 0 runs {told['nnodes']} nodes of {told['nproc']} processes, this one is asked for {plan.nnodes} of {plan.nproc}",
                             "the same `--nnodes` and `--nproc` on every node", Exit.REFUSED)  # fmt: skip
+        # a RUN_ID of its own: node 0 ends what is left of its run by that name
         env = environment(
-            plan.inputs, seed, f"{plan.source.name}_{plan.source.set_id}_seed{seed}", plan.machine, plan.nproc
+            plan.inputs,
+            seed,
+            f"{plan.source.name}_{plan.source.set_id}_seed{seed}_node{plan.node_rank}",
+            plan.machine,
+            plan.nproc,
         )
         log = place.set_folder / f"seed_{seed}_node{plan.node_rank}.log"
         process = Script(command_of(told, plan.node_rank, Path("..") / place.script.name), place.path, log, env)

@@ -90,3 +90,11 @@ def test_the_launcher_of_each_node_is_torchruns_static_rendezvous(folder):
 def test_numbers_that_are_none_are_refused(folder, more, said):
     with pytest.raises(GolfError, match=said):
         plan_of(folder, "7", **more)
+
+
+def test_the_command_line_takes_node_0_and_refuses_a_node_that_is_none(golf):
+    """0 is a number that `--node-rank` takes, also by default."""
+    _, _, err = golf("run nothing --smoke --node-rank 0 --nnodes 2")
+    assert "no submission `nothing`" in err
+    code, _, err = golf("run nothing --smoke --node-rank 9")
+    assert code == 2 and "--node-rank" in err
