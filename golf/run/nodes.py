@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from golf.errors import Exit, GolfError
-from golf.files import is_locked, json_text, read_json, write_atomically
+from golf.files import Lock, is_locked, json_text, read_json, write_atomically
 from golf.run.launch import ELASTIC, PHASES, Script, environment
 from golf.run.layout import SeedFolder
 from golf.run.plan import Plan
@@ -48,7 +48,19 @@ def command_of(told: dict[str, object], rank: int, script: Path) -> list[str]:
 
 def join(plan: Plan, say: Callable[[str], None], stop: Interrupts, patience_seconds: float) -> None:
     """Lend this node to every seed of the plan, in their order. GolfError (6): node 0 did not begin one in time, or a node's part failed;
-    (10): node 0 asks for other numbers of processes. KeyboardInterrupt after Ctrl-C."""
+    (10): node 0 asks for other numbers of processes, another golf is this node already. KeyboardInterrupt after Ctrl-C."""
+    mine = Lock(plan.set_folder / f".node_{plan.node_rank}.lock")
+    if not mine.take():
+        raise GolfError(
+            f"another golf is node {plan.node_rank} already", "each node has a `--node-rank` of its own", Exit.REFUSED
+        )
+    try:
+        _join_all(plan, say, stop, patience_seconds)
+    finally:
+        mine.release()
+
+
+def _join_all(plan: Plan, say: Callable[[str], None], stop: Interrupts, patience_seconds: float) -> None:
     for seed in plan.seeds:
         place = plan.place(seed)
         say(f"node {plan.node_rank} of {plan.nnodes}: waits for seed {seed}")

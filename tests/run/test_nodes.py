@@ -6,6 +6,7 @@ import pytest
 from run_fakes import make_project, plan_of
 
 from golf.errors import GolfError
+from golf.files import Lock
 from golf.run import nodes
 from golf.run.session import Session
 from golf.run.store import open_store
@@ -67,6 +68,11 @@ def test_a_node_whose_run_does_not_begin_or_is_another_ends_with_a_sentence(fold
     other = plan_of(folder, "7", nnodes=4, node_rank=3)
     with pytest.raises(GolfError, match="2 nodes of 1 processes, this one is asked for 4 of 1"):
         nodes.join(other, lambda text: None, Interrupts(), 5.0)
+    held = Lock(plan.set_folder / ".node_1.lock")
+    assert held.take()
+    with pytest.raises(GolfError, match="another golf is node 1 already"):
+        nodes.join(plan_on(folder, 1), lambda text: None, Interrupts(), 5.0)
+    held.release()
     asked = Interrupts()
     asked.asked = True
     with pytest.raises(KeyboardInterrupt):
