@@ -214,7 +214,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(project, golf, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("golf.run.api.Session", lambda *args: SimpleNamespace(run=interrupted))
+    monkeypatch.setattr("golf.run.api.Session", lambda *args, **more: SimpleNamespace(run=interrupted))
     code, _, err = golf(*RUN)
     assert code == 130 and "golf run --smoke --resume" in err
 
