@@ -83,6 +83,7 @@ def results(folder):
     return [json.loads(line.partition("golf_result ")[2]) for line in lines if line.startswith("golf_result ")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "corpus"), CASES, ids=map("-".join, CASES))
 def test_a_row_learns_from_real_text_and_scores_from_its_bytes_alone(tmp_path, monkeypatch, sources, name, corpus):
     side_car = "side_car" in tiny(name).values["target_bytes"]
