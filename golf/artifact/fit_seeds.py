@@ -88,7 +88,7 @@ class _Search:
     ) -> None:
         self.own = load_recipe(plan.source.folder / "recipe.toml", words)
         self.smoke = plan.source.smoke
-        self.recipe = smoke_recipe(self.own) if self.smoke else self.own
+        self.recipe = smoke_recipe(self.own, plan.source.vocab_size) if self.smoke else self.own
         self.runs, self.wish, self.say = {run.seed: run for run in runs}, wish, say
         files = sum(path.stat().st_size for path in local_files(plan.set_folder / SCRIPT))
         self.most_bytes = wish.total_bytes - slack_bytes - files

@@ -46,7 +46,7 @@ def full_ledger(plan: Plan, package: Package) -> FullLedger:
 def namespace_of(plan: Plan, run: Run) -> Any:
     """`h` of a kept run: the submission's recipe with what was derived, at the sizes that ran."""
     recipe = load_recipe(plan.source.folder / "recipe.toml", assignments(run.derived or {}))
-    return namespace(smoke_recipe(recipe) if run.smoke else recipe)
+    return namespace(smoke_recipe(recipe, plan.source.vocab_size) if run.smoke else recipe)
 
 
 def _lines(h: Any, run: Run, *, errors: bool) -> list[TensorLine]:

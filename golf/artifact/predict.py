@@ -85,6 +85,20 @@ def predict(recipe: Recipe, predictor: Predictor = predict_bytes) -> Prediction:
     return Prediction(params, estimate.bytes + extra, upper, estimate.basis, estimate.within, roles)
 
 
+def published_model_bytes(recipe: Recipe) -> tuple[float, int] | None:
+    """(bytes of the model that its authors published, of how many seeds that is the mean); None where they are not on record.
+
+    One of several seeds is the largest of them.
+    """
+    facts = recipe.published
+    if "model_bytes" in facts:
+        return float(facts["model_bytes"]), 1
+    if "code_bytes" not in facts or "artifact_bytes" not in facts:
+        return None
+    totals = facts.get("total_bytes", [facts["artifact_bytes"]])
+    return sum(totals) / len(totals) - facts["code_bytes"], len(totals)
+
+
 def tensors_of(recipe: Recipe) -> tuple[list[Tensor], str]:
     """(every tensor that the artifact stores, the coder's name)."""
     import torch

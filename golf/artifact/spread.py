@@ -7,16 +7,17 @@ autocorrelation, pulled back by weight decay:
     m ← βm + noise,  u = noise + βm,  w ← (1 − lr·wd) w + lr·u/|u|
 
 The average that is exported (EMA, SWA) is followed with it: SWA reaches back to larger weights, 4 % more in #265.
-Only the Newton–Schulz iteration's shortfall and what gradients have in common are not known: one constant, 0.84, the same for
-all recipes: the middle of what the published bytes of 12 rows with scales on the floor imply, 0.78 (#60) to 0.87 (#265), the ten of
-the #265 to #1334 line 0.80 to 0.87. Seeds of one row differ by as much as 2 % of it. Eleven small twins trained here have
-0.65 to 1.10 of the walk, most 0.72 to 0.90.
+Only the Newton–Schulz iteration's shortfall and what gradients have in common are not known: a share of the walk, the middle of what
+published bytes of rows with scales on the floor imply. Nine rows that export an average, #265 to #1334, imply 0.80 (#1218) to 0.87
+(#265, one seed), seven of them 0.82 to 0.85; three that export the last weights imply 0.78 (#60), 0.79 (#65) and 0.81 (#86). Those three
+also take 524,288 tokens a step, the nine 786,432, so which of the two it is cannot be told. Seeds of one row differ by as much as 2 %
+of it. Eleven small twins trained here have 0.65 to 1.10 of the walk, most 0.72 to 0.90.
 """
 
 import math
 from dataclasses import dataclass
 
-SHARE_OF_WALK = 0.84
+SHARE_OF_WALK, WITHOUT_AVERAGE = 0.84, 0.79
 
 
 @dataclass(frozen=True)
@@ -66,4 +67,4 @@ def deviation(columns: int, training: Training) -> float:
         average = old * old * average + 2 * old * new * beside + new * new * square
         beside, over = old * beside + new * square, old * over + new * together
     averaged = training.ema_decay or snapshots
-    return SHARE_OF_WALK * math.sqrt(average if averaged else square)
+    return SHARE_OF_WALK * math.sqrt(average) if averaged else WITHOUT_AVERAGE * math.sqrt(square)

@@ -10,7 +10,7 @@ from typing import Literal
 from golf.data.caseops import NAME as CASEOPS
 from golf.data.caseops import is_caseops
 from golf.data.hashes import digest_of, remembered_sha256
-from golf.data.shards import check_ids, count_tokens, shard_files
+from golf.data.shards import check_ids, count_tokens, read_shard, shard_files
 from golf.data.side_car import SPLIT as SIDE_CAR
 from golf.data.side_car import check_side_car, has_side_car
 from golf.data.tokenizer import load_tokenizer
@@ -20,6 +20,7 @@ from golf.project import find_root
 # Validation tokens of the whole official split as the published logs give them, cut to whole sequences; the
 # split itself is longer by less than one sequence.
 CANONICAL_VAL_TOKENS = {1024: 62_021_632, 4096: 45_508_608, 8192: 40_540_160}
+LOOKED_AT = 100_000  # tokens, of which one is beyond any smaller vocabulary
 TRIM_TOKENS = 8192  # more than any recipe's sequence length cuts off
 CASEOPS_VAL_TOKENS, CASEOPS_VOCABULARY = 47_851_520, 8192  # of the same text after CaseOps
 CANONICAL_VAL_BYTES = (151_050_000, 151_100_000)
@@ -103,6 +104,27 @@ def resolve_data(
 
     embedded = make_embedded(vocab_size, "caseops" if side_car else "none")
     return check_source(vocab_size, embedded.dataset, embedded.tokenizer)
+
+
+def vocabulary_of_data(
+    sizes: tuple[int, int],
+    data_path: str | Path | None = None,
+    tokenizer_path: str | Path | None = None,
+    root: Path | None = None,
+    side_car: bool | None = None,
+) -> int:
+    """The vocabulary of what `resolve_data` would find: of the tokenizer that is named, else the first of `sizes` that fits the named
+    shards' first ids, or whose shards lie in the project. The first of `sizes` for the embedded corpus, and for data that are not there."""
+    root = root or find_root()
+    data, tokenizer = _named(data_path, "DATA_PATH"), _named(tokenizer_path, "TOKENIZER_PATH")
+    if tokenizer is not None and tokenizer.is_file():
+        return int(load_tokenizer(tokenizer).vocab_size())
+    if data is not None:
+        shards = sorted(data.glob("fineweb_val_[0-9]*.bin"))
+        most = int(read_shard(shards[0])[:LOOKED_AT].max(initial=0)) if shards else 0
+        return next((size for size in sizes if most < size), sizes[0])
+    folders = {size: official_folder(size, root, CASEOPS if side_car else "") for size in sizes}
+    return next((size for size, folder in folders.items() if any(folder.glob("fineweb_*.bin"))), sizes[0])
 
 
 def official_folder(vocab_size: int, root: Path, transform: str = "") -> Path:

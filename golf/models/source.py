@@ -37,7 +37,8 @@ class _Enough(Exception):
 class Source:
     """A language model that is only read.
 
-    name: how files call it; spec: what `open_source` opens again; model_dim: width of the stream; num_layers: runs of blocks;
+    name: how files call it; spec: what `open_source` opens again; model_dim: width of the stream; num_layers: runs of whole blocks, so
+    up to where a model parts its stream into lanes;
     seq_len: tokens of a window that it was made for; vocab_size: ids it knows; device: where its tensors lie;
     encode: texts -> ids of each, without prefix, or None; prefix: ids that the model saw before every document.
     """
@@ -62,6 +63,7 @@ class Source:
         self.encode, self.prefix = encode, prefix
         self.facts = dict(facts or {})  # what else a report should say: checkpoint, its sha256, its step
         self.device = next(model.parameters()).device
+        self.parted: list[int] = []  # blocks that never run as a whole: in lanes
         self.model_dim, self.num_layers = self._measure()
 
     def residuals(self, ids: torch.Tensor, layers: Iterable[int]) -> dict[int, torch.Tensor]:
@@ -99,7 +101,14 @@ class Source:
     def _checked(self, layers: Iterable[int]) -> set[int]:
         wanted = set(layers)
         if wrong := sorted(layer for layer in wanted if not 0 <= layer < self.num_layers):
-            raise GolfError(f"{self.name} has no layer {wrong[0]}", f"its layers are 0 to {self.num_layers - 1}")
+            parted = (
+                f"; its blocks {', '.join(map(str, self.parted))} run in lanes, where there is no one stream"
+                if self.parted
+                else ""
+            )
+            raise GolfError(
+                f"{self.name} has no layer {wrong[0]}", f"its layers are 0 to {self.num_layers - 1}{parted}"
+            )
         return wanted
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
@@ -129,5 +138,13 @@ class Source:
 
     def _measure(self) -> tuple[int, int]:
         widths: list[int] = []
+        ran: set[int] = set()
+        handles = [
+            block.register_forward_hook(lambda *_, number=number: ran.add(number))
+            for number, block in enumerate(self.blocks)
+        ]
         self._forward(torch.zeros(1, 2, dtype=torch.long), lambda layer, x: widths.append(x.shape[-1]))
+        for handle in handles:
+            handle.remove()
+        self.parted = [number for number in range(len(self.blocks)) if number not in ran]
         return widths[0], len(widths)

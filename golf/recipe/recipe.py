@@ -154,9 +154,12 @@ def _passes(values: Mapping[str, Any]) -> float:
     return passes
 
 
-def smoke_recipe(recipe: Recipe) -> Recipe:
-    """The recipe at the sizes of its small twin; what it sets itself stays what must be read."""
-    sizes = smoke_sizes(recipe)
+def smoke_recipe(recipe: Recipe, vocab_size: int | None = None) -> Recipe:
+    """The recipe at the sizes of its small twin; what it sets itself stays what must be read.
+
+    vocab_size: of the data that the twin runs on, where that is not the twin's own.
+    """
+    sizes = smoke_sizes(recipe) | ({"vocab_size": vocab_size} if vocab_size and "vocab_size" in recipe.values else {})
     return replace(changed(recipe, sizes, "smoke"), own=recipe.own, full={name: recipe.values[name] for name in sizes})
 
 

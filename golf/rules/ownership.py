@@ -108,6 +108,7 @@ def _forms(name: str | Path, overrides: list[str]) -> Iterator[str]:
     twin = rescale(text, smoke_sizes(recipe))
     yield text
     yield twin
+    yield rescale(twin, {"vocab_size": recipe.values.get("vocab_size", 0)})  # on shards of its own vocabulary
     small = minify(text)
     yield small
     yield minify(twin)

@@ -12,7 +12,7 @@ from golf.run.machine import this_machine
 from golf.run.nodes import join
 from golf.run.outlook import Outlook
 from golf.run.outlook import stop_if_worse as judge_by_forecast
-from golf.run.plan import Plan, Wishes, find_data, make_plan
+from golf.run.plan import Plan, Wishes, find_data, for_the_data, make_plan
 from golf.run.report import Report, make_report
 from golf.run.session import Session, nowhere
 from golf.run.source import read_source
@@ -29,7 +29,7 @@ def plan_run(name: str | None, wishes: Wishes) -> Plan:
     """The plan of a run; GolfError says what is missing, or why it is refused (10)."""
     folder = find_submission(name)
     root = find_root(folder)
-    source = read_source(folder, smoke=wishes.smoke)
+    source = for_the_data(read_source(folder, smoke=wishes.smoke), wishes, root)
     return make_plan(
         root, source, wishes, this_machine(), lambda: find_data(source.vocab_size, wishes, root, source.side_car)
     )

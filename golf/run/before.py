@@ -25,7 +25,7 @@ def check_before(plan: Plan, say: Callable[[str], None]) -> None:
             refuse_what_cannot_start(plan)
         return
     recipe = load_recipe(plan.source.folder / "recipe.toml")
-    refuse_little_data(plan, smoke_recipe(recipe) if plan.source.smoke else recipe)
+    refuse_little_data(plan, smoke_recipe(recipe, plan.source.vocab_size) if plan.source.smoke else recipe)
     if plan.inputs.max_wallclock_seconds:
         refuse_short_clock(recipe, plan.inputs.max_wallclock_seconds)
     if recipe.package != "golf.parts":

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from golf.run.clocks import Limits, limits_for
 from golf.run.launch import Inputs
 from golf.run.layout import SeedFolder
 from golf.run.machine import Machine, free_bytes
-from golf.run.source import Source
+from golf.run.source import Source, with_vocabulary
 
 # rules that forbid how a submission is evaluated; R01 and R06 (bytes, clocks) are measured by the run itself, so only said
 FORBIDDING_FROM = 20
@@ -243,6 +243,20 @@ def refuse_disk(plan: Plan, seeds: Sequence[int], params: int | None) -> None:
         raise GolfError(f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''} of {plan.source.name} need about "
                         f"{needed / 1e6:,.0f} MB on disk; {free / 1e6:,.0f} MB are free",
                         "see what can go: `golf clean --dry-run`", Exit.REFUSED)  # fmt: skip
+
+
+def for_the_data(source: Source, wishes: Wishes, root: Path) -> Source:
+    """A small twin with the vocabulary of its data: that of a tokenizer that is named, or the recipe's own where shards of it are named
+    or lie in the project. Others keep the twin's, and never one larger than the recipe's."""
+    from golf.data.source import vocabulary_of_data
+
+    small, own = source.vocab_size, source.full_vocab_size
+    if not wishes.smoke or own <= small:
+        return source
+    found = vocabulary_of_data((small, own), wishes.data_path, wishes.tokenizer_path, root, source.side_car)
+    if not small < found <= own:
+        return source
+    return replace(source, script=with_vocabulary(source.script, found), vocab_size=found)
 
 
 def find_data(vocab_size: int, wishes: Wishes, root: Path, side_car: bool | None = None) -> Data:

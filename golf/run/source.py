@@ -33,6 +33,7 @@ class Source:
     side_car: bool | None = (
         None  # whether it counts bytes by a side-car; None for an imported script, which golf does not know
     )
+    full_vocab_size: int = 0  # of the recipe, whatever its small twin has
 
     @property
     def name(self) -> str:
@@ -110,6 +111,7 @@ def _source(folder: Path, recipe: Any, script: bytes, own: bytes, smoke: bool) -
         track=recipe.track,
         vocab_size=vocabulary_of(script, recipe.values),
         side_car=counts_by_side_car(recipe.values),
+        full_vocab_size=int(recipe.values.get("vocab_size", 0)),
         recipe=json.dumps({"name": recipe.name, "values": dict(recipe.values)}, default=str, sort_keys=True),
         of_sha256=sha256_of(own),
     )
@@ -152,6 +154,15 @@ def small_twin(recipe: Any, script: bytes) -> bytes:
     from golf.recipe import smoke_sizes
 
     return rescale(readable_of(script), smoke_sizes(recipe)).encode()
+
+
+def with_vocabulary(script: bytes, vocab_size: int) -> bytes:
+    """A small twin for data of another vocabulary; the same bytes where it has that."""
+    from golf.compose import rescale
+
+    if vocabulary_of(script, {}) == vocab_size:
+        return script
+    return rescale(readable_of(script), {"vocab_size": vocab_size}).encode()
 
 
 def counts_by_side_car(values: Mapping[str, Any]) -> bool | None:

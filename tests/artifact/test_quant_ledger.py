@@ -10,7 +10,7 @@ from checkpoints import SDCLIP, checkpoint
 
 from golf.artifact.estimate import predict_bytes
 from golf.artifact.predict import predict
-from golf.artifact.spread import SHARE_OF_WALK, Training, deviation
+from golf.artifact.spread import SHARE_OF_WALK, WITHOUT_AVERAGE, Training, deviation
 from golf.artifact.tensors import output_errors, weigh_tensors
 from golf.errors import GolfError
 from golf.parts.artifact import RawCoder, write_container
@@ -136,7 +136,7 @@ def test_muons_spread_is_a_walks_whatever_the_gradient() -> None:
         (ema, {"ema_decay": 0.95}),
         (sum(snapshots) / len(snapshots), {"swa_start": 0.6, "swa_every": 10}),
     ):
-        found = deviation(64, replace(walk, **average)) / SHARE_OF_WALK
+        found = deviation(64, replace(walk, **average)) / (SHARE_OF_WALK if average else WITHOUT_AVERAGE)
         assert math.isclose(found, float(exported.std()), rel_tol=0.03), average
 
 

@@ -11,7 +11,7 @@ from golf.data.embedded import Embedded, make_embedded
 from golf.data.factbook import load_documents
 from golf.data.hashes import digest_of, remembered_sha256
 from golf.data.shards import count_tokens, write_documents, write_shard
-from golf.data.source import resolve_data
+from golf.data.source import resolve_data, vocabulary_of_data
 from golf.data.tokenizer import load_tokenizer, train_tokenizer
 from golf.errors import GolfError
 
@@ -250,3 +250,26 @@ def test_of_three_official_tokenizers_of_8192_pieces_one_pairs(shared: Path, tok
     assert resolve_data(8192, shards, shared / "tokenizers" / "fineweb_8192_bpe.model").vocab_size == 8192
     with pytest.raises(GolfError, match="was not made with"):
         resolve_data(8192, shards, shared / "tokenizers" / f"{tokenizer}.model")
+
+
+def test_the_vocabulary_of_the_data_that_a_small_twin_would_run_on(tmp_path, monkeypatch, shared):
+    for name in ("DATA_PATH", "TOKENIZER_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    shards = {size: tmp_path / f"s{size}" for size in (1024, 4096)}
+    for size, folder in shards.items():
+        folder.mkdir()
+        write_shard(folder / "fineweb_val_000000.bin", [1, 5, size - 1, 7])
+    tokenizer = shared / "tokenizers" / "fineweb_8192_bpe.model"
+    either = (1024, 4096)
+    assert vocabulary_of_data(either, shards[1024], root=tmp_path) == 1024
+    assert vocabulary_of_data(either, shards[4096], root=tmp_path) == 4096
+    assert vocabulary_of_data(either, shards[4096], tokenizer, tmp_path) == 8192  # what is named is what is read
+    assert vocabulary_of_data(either, root=tmp_path) == 1024  # the embedded corpus
+    assert (
+        vocabulary_of_data(either, tmp_path / "nowhere", root=tmp_path) == 1024
+    )  # which is refused later, with a reason
+    there = tmp_path / "data" / "datasets" / "fineweb10B_sp4096"
+    there.parent.mkdir(parents=True)
+    shards[4096].rename(there)
+    assert vocabulary_of_data(either, root=tmp_path) == 4096
+    assert vocabulary_of_data(either, root=tmp_path, side_car=True) == 1024  # CaseOps has a folder of its own

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from worlds import TINY, covering_array, execute, tiny
+from worlds import ALL_CASES, TINY, covering_array, execute, tiny
 
 from golf.compose import compose
 from golf.errors import GolfError
@@ -65,9 +65,75 @@ AXES: dict[str, list[dict]] = {
 }  # fmt: skip
 MODEL_LAYERS = 4
 
+# the same for what the records from #1412 on brought to the model
+LATE_AXES: dict[str, list[dict]] = {
+    "route": [{}, {"route": "Lanes", "lanes_from": 3}, {"route": "MergedLanes", "lanes_from": 3}, {"route": "LanesApart", "apart_from": 3}],
+    "order": [
+        {},
+        {"order": "looped", "loop_first": 1, "loop_last": 2, "loop_from": 0.5},
+        {"order": "looped", "loop_first": 2, "loop_last": 3, "loop_from": 0.5},
+    ],
+    "block": [{}, {"block": "parallel_block", "parallel_from": 2}],
+    "gate": [
+        {},
+        {"head_gate": "DenseGate", "gate_quantizer": "amax_rows"},
+        {"head_gate": "SparseGate", "gate_quantizer": "amax_rows"},
+        {"head_gate": "OutGate"},
+    ],
+    "smear": [
+        {},
+        {"embed_pre": ("SmearInput",), "smear_bos_mask": True},
+        {"embed_pre": ("SmearInput",), "smear_bos_mask": False},
+        {"embed_pre": ("SmearInput",), "smear_bos_mask": False, "smear_trained": False},
+    ],
+    "nats": [{}, {"training_nats": "fused_cross_entropy"}],
+    "cap": [{}, {"eval_cap": "AsymmetricCap"}, {"cap": "PolyCap"}],
+    "mlp": [{}, {"activation": "leaky_relu2"}, {"activation": "leaky_relu2", "training_mlp": "fused_mlp"}],
+    "product": [{}, {"product": "qat_by_amax"}],
+    "muon": [{}, {"orthogonalize": "polar_express"}, {"orthogonalize": "banked_newton_schulz"}],
+    "quant": [{}, {"attn_quantizer": "sdclip_rtn", "mlp_quantizer": "sdclip_rtn", "mlp_bits": 6, "half_controls": True, "corrections": ("LQER",)}],
+}  # fmt: skip
+LANES = ("Lanes", "MergedLanes", "LanesApart")
+# two choices that exclude each other: what each sets, and the reason that the composer gives
+REFUSED = [
+    *(({"route": route}, {"block": "parallel_block"}, "must be the plain `Block`") for route in LANES),
+    *(({"route": route}, {"loop_last": 3}, "lies in the loop") for route in LANES),
+    ({"training_nats": "fused_cross_entropy"}, {"cap": "PolyCap"}, "caps the logits by itself"),
+    ({"training_mlp": "fused_mlp"}, {"product": "qat_by_amax"}, "multiplies with the masters"),
+]
 
-def recipe_of(row: dict[str, int]):
-    values = {key: value for axis, choice in row.items() for key, value in AXES[axis][choice].items()}
+
+def refused(a: dict, b: dict) -> str:
+    """Why two choices cannot be combined; "" where they can."""
+    for one, other, reason in REFUSED:
+        for x, y in ((a, b), (b, a)):
+            if one.items() <= x.items() and other.items() <= y.items():
+                return reason
+    return ""
+
+
+def lawful_rows(axes: dict[str, list[dict]]) -> list[dict[str, int]]:
+    """A covering array without refused pairs: a row that has one goes without its later choice, and pairs that this loses get a row."""
+    rows, pairs = covering_array(axes), list(itertools.combinations(axes, 2))
+    for row in rows:
+        for a, b in pairs:
+            if refused(axes[a][row[a]], axes[b][row[b]]):
+                row[b] = 0
+    seen = {(a, row[a], b, row[b]) for row in rows for a, b in pairs}
+    for a, b in pairs:
+        for i, j in itertools.product(range(len(axes[a])), range(len(axes[b]))):
+            if (a, i, b, j) not in seen and not refused(axes[a][i], axes[b][j]):
+                rows.append({**dict.fromkeys(axes, 0), a: i, b: j})
+    return rows
+
+
+LATE_ROWS = lawful_rows(LATE_AXES)
+# the first row, and the one with the most choices beside two lanes; GOLF_EVERY_RECIPE=1 takes the array
+FULLEST = max(LATE_ROWS, key=lambda row: (row["route"] > 0, sum(choice > 0 for choice in row.values())))
+
+
+def recipe_of(row: dict[str, int], axes: dict[str, list[dict]] = AXES):
+    values = {key: value for axis, choice in row.items() for key, value in axes[axis][choice].items()}
     return changed(tiny("baseline", num_layers=MODEL_LAYERS), values)
 
 
@@ -116,8 +182,8 @@ def compute(world, switches) -> list[torch.Tensor]:
     return [*seen, *weights.values(), *stored.values()]
 
 
-def check(row: dict[str, int], folder) -> None:
-    recipe = recipe_of(row)
+def check(row: dict[str, int], folder, axes: dict[str, list[dict]] = AXES) -> None:
+    recipe = recipe_of(row, axes)
     composed = execute(compose(recipe), folder / "train_gpt.py")
     switches = "loop" in inspect.signature(composed.GPT.forward).parameters  # else nothing in the file ever switches
     ours, theirs = compute(Library(recipe), switches), compute(composed, switches)
@@ -138,6 +204,33 @@ def test_the_array_covers_every_pair():
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "".join(map(str, row.values())))
 def test_every_pair_of_techniques_computes_the_same_bits(row, tmp_path):
     check(row, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "row", LATE_ROWS if ALL_CASES else [LATE_ROWS[0], FULLEST], ids=lambda row: "".join(map(str, row.values()))
+)
+def test_every_pair_of_late_techniques_computes_the_same_bits(row, tmp_path):
+    check(row, tmp_path, LATE_AXES)
+
+
+def test_the_late_array_covers_every_pair_that_is_not_refused():
+    for a, b in itertools.combinations(LATE_AXES, 2):
+        every = set(itertools.product(range(len(LATE_AXES[a])), range(len(LATE_AXES[b]))))
+        lawful = {(i, j) for i, j in every if not refused(LATE_AXES[a][i], LATE_AXES[b][j])}
+        assert {(row[a], row[b]) for row in LATE_ROWS} == lawful
+
+
+@pytest.mark.parametrize(
+    "case", REFUSED, ids=lambda case: "-".join(str(value) for side in case[:2] for value in side.values())
+)
+def test_every_refused_pair_is_refused_with_its_reason(case):
+    one, other, reason = case
+    values = {}
+    for choices in LATE_AXES.values():
+        for wanted in (one, other):
+            values |= next((choice for choice in choices if wanted.items() <= choice.items()), {})
+    with pytest.raises(GolfError, match=reason):
+        compose(changed(tiny("baseline", num_layers=MODEL_LAYERS), values))
 
 
 @pytest.mark.slow

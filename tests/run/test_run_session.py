@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 from run_fakes import data_of, is_running, make_project, plan_of, run_fake, source_of
@@ -14,7 +15,7 @@ from golf.run.advice import advice_for, concerns_every_seed, last_words, reason_
 from golf.run.launch import ELASTIC, PHASES, environment, torchrun
 from golf.run.lines import Progress
 from golf.run.machine import Machine, slots_of
-from golf.run.plan import Wishes, make_plan, parse_seeds
+from golf.run.plan import Wishes, for_the_data, make_plan, parse_seeds
 from golf.run.processes import tree
 from golf.run.report import make_report, remarks_of
 from golf.run.session import Session
@@ -483,3 +484,13 @@ def test_the_live_line_shows_phase_step_and_score(folder, capsys):
         Session(plan, store, view).run()
     assert "step 20/20" in shown[-1] and shown[-1].startswith("eval") and "final bpb" in shown[-1]
     assert "seed 1337 (1 of 1) of mine on cpu" in capsys.readouterr().err
+
+
+def test_a_small_twin_takes_the_vocabulary_of_its_data(folder, monkeypatch):
+    """Never a larger one than its recipe's, and no full size follows."""
+    source = replace(source_of(folder), script=b"class h:\n    vocab_size = 1024\n", full_vocab_size=4096)
+    for found, taken in ((1024, 1024), (4096, 4096), (2048, 2048), (8192, 1024)):
+        monkeypatch.setattr("golf.data.source.vocabulary_of_data", lambda *_, found=found: found)
+        twin = for_the_data(source, Wishes(smoke=True), folder)
+        assert twin.vocab_size == taken and twin.script == f"class h:\n    vocab_size = {taken}\n".encode()
+    assert for_the_data(source, Wishes(), folder) is source

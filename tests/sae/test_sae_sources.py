@@ -14,7 +14,10 @@ from golf.compose import compose, rescale
 from golf.errors import Exit, GolfError
 from golf.models.corpus import Windows, text_tokens
 from golf.models.open import open_source
-from golf.recipe import load_recipe, smoke_sizes
+from golf.models.source import Source
+from golf.parts.model import GPT
+from golf.recipe import changed, load_recipe, shipped_recipes, smoke_recipe, smoke_sizes
+from golf.recipe.namespace import namespace
 from golf.run.definitions import load_script
 
 
@@ -184,3 +187,15 @@ def test_text_is_read_by_documents_and_kept(tmp_path, monkeypatch):
         text_tokens("letters", encode)("train", path)
     with pytest.raises(GolfError, match="no text file"):
         text_tokens("letters", encode)("train", tmp_path)
+
+
+def test_a_stream_that_parts_into_lanes_has_layers_up_to_there():
+    h = namespace(changed(smoke_recipe(load_recipe(shipped_recipes()["pr1530"])), {"vocab_size": 384, "model_dim": 32}))
+    model = GPT(h)
+    source = Source(model, model.blocks, model, None, spec="", name="lanes", vocab_size=384, seq_len=8)
+    assert source.parted == [8, 9, 10] and source.num_layers == 17 - 3  # with the loop's passes
+    ids = torch.arange(8).view(1, 8)
+    assert set(source.residuals(ids, (7, 13))) == {7, 13}
+    with pytest.raises(GolfError, match="no layer 14") as fault:
+        source.residuals(ids, (14,))
+    assert "blocks 8, 9, 10 run in lanes" in fault.value.hint

@@ -7,7 +7,7 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
-from golf.artifact.predict import Prediction, predict
+from golf.artifact.predict import Prediction, predict, published_model_bytes
 from golf.challenge import CAP_BYTES
 from golf.cli.output import print_json, print_lines, print_table, talk
 from golf.cli.pages.compose import recipe_of
@@ -60,7 +60,7 @@ def run(request: Request) -> None:
         rows = [[role, f"{n:,}", f"{bits:.3f}", f"{size:,}"] for role, (n, bits, size) in prediction.roles.items()]
         print()
         print_table(None, ROLE_COLUMNS, rows, right=ROLE_COLUMNS[1:], md=request.md)
-    print_lines(_verdict(report, prediction))
+    print_lines([*_verdict(report, prediction), *_beside_published(recipe, prediction)])
 
 
 def show_memory(name: str | None, *, json: bool, md: bool) -> None:
@@ -149,6 +149,18 @@ def _bytes(weight: Weight) -> list[str]:
 
 def _signed(count: int | None) -> str:
     return "?" if count is None else f"{count:+,}"
+
+
+def _beside_published(recipe: Recipe, prediction: Prediction | None) -> list[str]:
+    """How far the prediction is from the model that the row's authors published, and why where more than half a percent."""
+    known = published_model_bytes(recipe)
+    if known is None or prediction is None or not prediction.estimate_bytes:
+        return []
+    size, seeds = known
+    off = prediction.estimate_bytes / size - 1
+    why = f": {note}" if (note := recipe.published.get("bytes_note")) else ""
+    which = f"mean of {seeds} seeds" if seeds > 1 else "largest of its seeds" if len(recipe.seeds) > 1 else "one seed"
+    return [f"model, published: {size:,.0f} bytes ({which}); predicted is {off:+.2%}{why}"]
 
 
 def _verdict(report: Report, prediction: Prediction | None) -> list[str]:

@@ -40,9 +40,9 @@ class LanesApart(UNet):
         for row, layer in enumerate(decoder[first:], first):
             if skips:
                 one = self.merge(one, skips.pop(), row)
-            block, flow = blocks[layer], flow.onward()
+            block = blocks[layer]
             one = block.mixed(one, flow)
-            y, flow = block.attention_of(block.read(one), flow)
+            y, flow = block.attention_of(block.read(one), flow.onward())
             one, two = one + y, two + block.mlp_of(block.read(two), flow)
         share = self.share.to(x.dtype)
         return share * one + (1 - share) * two, flow

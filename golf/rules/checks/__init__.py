@@ -26,6 +26,7 @@ MODULES = {
     "static_fit": "static",
     "static_cache": "static",
     "static_ttt": "static",
+    "static_windows": "static",
     "static_mix": "static",
     "static_artifact": "static",
     "executed": "execute",
