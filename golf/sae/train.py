@@ -31,7 +31,7 @@ from golf.sae.layer import LayerTraining
 from golf.sae.settings import Settings, snapshot_points
 
 RUN_FORMAT = "golf-sae-run/1"
-STATE, STATE_FORMAT = "state.pt", "golf-sae-state/1"
+STATE, STATE_FORMAT = "state.pt", "golf-sae-state/2"
 FINAL = "final"
 SAVE_SECONDS = 300.0
 
