@@ -51,7 +51,9 @@ class Problem:
             which = directions[torch.randint(self.features, (entries,), generator=rng)]
             return torch.zeros(count, self.width).index_add_(0, rows, strengths * which)
 
-        return directions, tokens(self.steps * self.batch), tokens(8192)
+        train, held_out = tokens(self.steps * self.batch), tokens(8192)
+        scale = self.width**0.5 / float(train[:32_768].norm(dim=-1).mean())  # as each library's own normalisation does
+        return directions, train.mul_(scale), held_out.mul_(scale)
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def saelens(arch: str, **choices: Any) -> Contestant:
     """SAELens' own training class and its trainer's step."""
 
     def train(problem: Problem, x: torch.Tensor, seed: int) -> tuple[Coder, float]:
-        from sae_lens import (
+        from sae_lens import (  # noqa: PLC0415
             BatchTopKTrainingSAE,
             BatchTopKTrainingSAEConfig,
             StandardTrainingSAE,
@@ -126,8 +128,8 @@ def saelens(arch: str, **choices: Any) -> Contestant:
             TopKTrainingSAE,
             TopKTrainingSAEConfig,
         )
-        from sae_lens.config import LoggingConfig, SAETrainerConfig
-        from sae_lens.training.sae_trainer import SAETrainer
+        from sae_lens.config import LoggingConfig, SAETrainerConfig  # noqa: PLC0415
+        from sae_lens.training.sae_trainer import SAETrainer  # noqa: PLC0415
 
         kinds = {"relu": (StandardTrainingSAE, StandardTrainingSAEConfig), "topk": (TopKTrainingSAE, TopKTrainingSAEConfig),
                  "batchtopk": (BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig)}  # fmt: skip
@@ -167,12 +169,18 @@ def dictionary_learning(arch: str, *, april: bool = False, **choices: Any) -> Co
     """dictionary_learning's trainers."""
 
     def train(problem: Problem, x: torch.Tensor, seed: int) -> tuple[Coder, float]:
-        from dictionary_learning.trainers.batch_top_k import BatchTopKTrainer
-        from dictionary_learning.trainers.standard import StandardTrainer, StandardTrainerAprilUpdate
-        from dictionary_learning.trainers.top_k import TopKTrainer
+        from dictionary_learning.trainers.batch_top_k import BatchTopKTrainer  # noqa: PLC0415
+        from dictionary_learning.trainers.standard import StandardTrainer, StandardTrainerAprilUpdate  # noqa: PLC0415
+        from dictionary_learning.trainers.top_k import TopKTrainer  # noqa: PLC0415
 
-        kinds = {"relu": StandardTrainerAprilUpdate if april else StandardTrainer, "topk": TopKTrainer, "batchtopk": BatchTopKTrainer}
-        own: dict[str, Any] = {} if arch == "relu" else {"k": round(problem.l0), "threshold_start_step": problem.steps // 2}
+        kinds = {
+            "relu": StandardTrainerAprilUpdate if april else StandardTrainer,
+            "topk": TopKTrainer,
+            "batchtopk": BatchTopKTrainer,
+        }
+        own: dict[str, Any] = (
+            {} if arch == "relu" else {"k": round(problem.l0), "threshold_start_step": problem.steps // 2}
+        )
         if arch == "relu":
             own["sparsity_warmup_steps"] = round(0.3 * problem.steps)
         trainer = kinds[arch](
@@ -216,11 +224,18 @@ def contest(problem: Problem, seeds: int, archs: list[str], penalties: tuple[flo
                     there.append(enter(f"SAELens, λ {penalty:g}", saelens(arch, l1_coefficient=penalty)).l0)
                     enter(f"golf at the L0 of SAELens at λ {penalty:g}", golf(arch, target_l0=there[-1]))
                 if "dictionary_learning" in peers:
-                    there.append(enter(f"dictionary_learning, λ {penalty:g}", dictionary_learning(arch, april=True, l1_penalty=penalty)).l0)
+                    there.append(
+                        enter(
+                            f"dictionary_learning, λ {penalty:g}",
+                            dictionary_learning(arch, april=True, l1_penalty=penalty),
+                        ).l0
+                    )
                     enter(f"golf at the L0 of dictionary_learning at λ {penalty:g}", golf(arch, target_l0=there[-1]))
                 if not peers:
                     enter("golf", golf(arch, target_l0=there[0]))
-        print(f"\n## {arch}\n\n| who | MMCS (sd) | found > {FOUND} | EV (sd) | L0 | dead | ms a step |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+        print(
+            f"\n## {arch}\n\n| who | MMCS (sd) | found > {FOUND} | EV (sd) | L0 | dead | ms a step |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+        )
         for name, found in rows.items():
             print(f"| {name} | {_mean(found, 'mmcs', 4)} | {_mean(found, 'found', 3)} | {_mean(found, 'ev', 4)} | {_mean(found, 'l0', 2)} "
                   f"| {100 * statistics.mean(one.dead for one in found):.1f} % | {statistics.mean(one.ms for one in found):.2f} |", flush=True)  # fmt: skip
@@ -241,7 +256,9 @@ def main() -> None:
     for name in ("features", "width", "batch", "steps"):
         wishes.add_argument(f"--{name}", type=int, default=None)
     given = wishes.parse_args()
-    changes = {name: value for name in ("features", "width", "batch", "steps") if (value := getattr(given, name)) is not None}
+    changes = {
+        name: value for name in ("features", "width", "batch", "steps") if (value := getattr(given, name)) is not None
+    }
     problem = replace(Problem(), **changes)
     names = (("sae_lens", "sae-lens"), ("dictionary_learning", "dictionary-learning"))
     peers = ", ".join(f"{name} {version(name)}" for module, name in names if find_spec(module)) or "no peers installed"

@@ -59,7 +59,9 @@ def golf_tokens(vocab_size: int, trained_with: str | None = None) -> Tokens:
             return ids[:limit]
         encode = golf_encode(vocab_size, trained_with)
         texts = documents(split, data, without)
-        return np.concatenate(list(_encoded(texts, lambda texts: [[BOS, *ids] for ids in encode(texts)], limit)))[:limit]
+        return np.concatenate(list(_encoded(texts, lambda texts: [[BOS, *ids] for ids in encode(texts)], limit)))[
+            :limit
+        ]
 
     return tokens
 

@@ -11,7 +11,7 @@ from golf.sae.settings import Settings, l1_sum
 BETAS = (0.9, 0.999)
 CLIP_NORM = 1.0
 FREE_NORM = 0.1  # of a free decoder's columns and the encoder's rows at the start
-TIED_SHARE = 0.5  # of decoderᵀ in the encoder at the start, where the columns have norm 1
+TIED_SHARE = 0.25  # of decoderᵀ in the encoder at the start, where the columns have norm 1
 REVIVAL_SHARE = 0.7  # of the run in which dead features start again: later ones would not be ready
 
 
