@@ -16,6 +16,7 @@ from golf.sae.text import EMBEDDED, sha256_of_text, trained_keys
 from golf.sae.train import FINAL, SAVE_SECONDS, Outcome, Progress, train
 
 TALK_SECONDS = 5.0
+CODES = 5  # tensors of the size of a batch's code that live at once in a step: before and after selection, weighed, two gradients
 INFO = ("layer", "snapshot", "layout", "arch", "d", "features", "k", "tokens", "penalty", "L0", "FVU", "dead")
 
 
@@ -111,8 +112,10 @@ def describe(
     weight_bytes = (
         4 * 2 * features * width * len(layers)
     )  # and as much again for gradients and each of Adam's two means
+    code_bytes = 4 * CODES * settings.batch_tokens * features  # of one layer at a time
     tell(
-        f"memory {(buffer_bytes + 4 * weight_bytes) / 2**20:,.0f} MiB (buffer {buffer_bytes / 2**20:,.0f}); into {folder}"
+        f"memory {(buffer_bytes + 4 * weight_bytes + code_bytes) / 2**20:,.0f} MiB (buffer {buffer_bytes / 2**20:,.0f}, "
+        f"codes {code_bytes / 2**20:,.0f}); into {folder}"
     )
 
 

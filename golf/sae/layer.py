@@ -87,6 +87,7 @@ class LayerTraining:
             rule=settings.adaptive_rule,
             warmup_tokens=settings.l1_warmup,
             total_tokens=settings.steps * settings.batch_tokens,
+            steps=settings.steps,
         )
         self.silent = torch.zeros(features, dtype=torch.int64, device=device)  # tokens since a feature last fired
         self.tally = Tally(model_dim, features, device)

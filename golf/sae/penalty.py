@@ -2,7 +2,7 @@
 
 The published adaptive rule is not known. Ours follows a falling target: L0 shall go from what it is at the first step down to the target,
 evenly in its logarithm, over DESCENT of the run, and stay there. A proportional-integral controller of log λ on
-e = log(L0 / target of the moment), held to ±1, does that: log λ = I + e / 2, and I grows by 0.01 e a step. A controller that is shown the
+e = log(L0 / target of the moment), held to ±1, does that: log λ = I + e / 2, and I grows by 0.01 e a step, faster in short runs. A controller that is shown the
 final target at once raises λ far above what will be needed while features still form, and kills those that had no time to:
 2 to 60 % of them on planted data, where the falling target kills none (`benchmarks/dictionaries.md`). `saeco` is the rule of that
 library: λ times 1 ± 0.0003 a step.
@@ -12,6 +12,7 @@ import math
 from typing import Any
 
 INTEGRAL, PROPORTIONAL = 0.01, 0.5
+SWEEP, FASTEST = 15.0, 0.05  # in a run too short for that, I may still grow by so much in all, and at most so much a step
 DESCENT = 0.5  # of the run
 L0_MOMENTUM = 0.9
 SAECO_RATE = 3e-4
@@ -21,7 +22,7 @@ BOUNDS = (1e-9, 1e4)
 class Penalty:
     """λ of one layer, in the sum form. target None: fixed at `start`. warmup_tokens: λ grows from 0, and the rule waits.
 
-    total_tokens: of the run, which the falling target is laid over; 0: the target is what it is from the first step.
+    total_tokens, steps: of the run, which the falling target is laid over; 0: the target is what it is from the first step.
     """
 
     def __init__(
@@ -32,9 +33,11 @@ class Penalty:
         rule: str = "golf",
         warmup_tokens: int = 0,
         total_tokens: int = 0,
+        steps: int = 0,
     ) -> None:
         self.value, self.integral, self.target, self.rule = start, start, target, rule
         self.warmup_tokens, self.total_tokens = warmup_tokens, total_tokens
+        self.gain = min(max(INTEGRAL, SWEEP / steps), FASTEST) if steps else INTEGRAL
         self.l0_mean: float | None = None
         self.first: float | None = None  # L0 when the rule began
 
@@ -54,7 +57,7 @@ class Penalty:
             return
         self.first = max(l0, self.target) if self.first is None else self.first
         off = min(max(math.log(max(self.l0_mean, 1e-3) / self.wanted(tokens)), -1.0), 1.0)
-        self.integral = _bounded(self.integral * math.exp(INTEGRAL * off))
+        self.integral = _bounded(self.integral * math.exp(self.gain * off))
         self.value = self.integral * math.exp(PROPORTIONAL * off)
 
     def wanted(self, tokens: int) -> float:
