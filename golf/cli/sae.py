@@ -83,7 +83,9 @@ def train(
     ] = None,
     dead_tokens: Annotated[
         str | None,
-        typer.Option(help="A feature is dead after so many silent tokens; default 10M, at most a twentieth of the run."),
+        typer.Option(
+            help="A feature is dead after so many silent tokens; default 10M, at most a twentieth of the run."
+        ),
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="fp32, bf16, or auto (default): bf16 on a GPU.")] = None,
     snapshots: Annotated[

@@ -75,7 +75,9 @@ def _saelens(tensors: State, config: Mapping[str, Any], raw: Any, path: Path) ->
             f"the architecture of {path} is `{arch}`", "golf reads standard, topk and jumprelu", Exit.REFUSED
         )
     norms = torch.ones_like(tensors["b_enc"])
-    if config.get("rescale_acts_by_decoder_norm"):  # codes times the decoder's norms, and a decoder over them: the same by weights
+    if config.get(
+        "rescale_acts_by_decoder_norm"
+    ):  # codes times the decoder's norms, and a decoder over them: the same by weights
         norms = tensors["W_dec"].norm(dim=1).clamp_min(1e-12)
     state = {
         "encoder.weight": tensors["W_enc"].T * norms[:, None],

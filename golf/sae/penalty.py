@@ -12,7 +12,10 @@ import math
 from typing import Any
 
 INTEGRAL, PROPORTIONAL = 0.01, 0.5
-SWEEP, FASTEST = 15.0, 0.05  # in a run too short for that, I may still grow by so much in all, and at most so much a step
+SWEEP, FASTEST = (
+    15.0,
+    0.05,
+)  # in a run too short for that, I may still grow by so much in all, and at most so much a step
 DESCENT = 0.5  # of the run
 L0_MOMENTUM = 0.9
 SAECO_RATE = 3e-4

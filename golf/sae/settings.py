@@ -48,7 +48,9 @@ class Settings:
     seq_len: int = 128
     seed: int = 1337
     snapshots: str = str(SNAPSHOTS)
-    dead_tokens: int = 10_000_000  # a feature is dead that did not fire for so many tokens (at most a twentieth of the run)
+    dead_tokens: int = (
+        10_000_000  # a feature is dead that did not fire for so many tokens (at most a twentieth of the run)
+    )
     aux: float = 1.0  # weight of the dead features' share in the error, topk and batchtopk only
     revive: bool = True  # relu: a dead feature starts again at an input that is rebuilt badly
     stats_every: int = 0  # steps between rows of the statistics; 0: about 200 rows

@@ -1,6 +1,5 @@
 """The text of a run: what it was trained on, and what is held out of it."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 
 from golf.data.hashes import remembered_sha256
 from golf.errors import Exit, GolfError
-from golf.files import whole_file
+from golf.files import sha256_of_parts, whole_file
 from golf.models.documents import Keys, is_hub, is_text, keys_of
 from golf.models.source import Ids
 
@@ -21,10 +20,9 @@ PART = 1 << 22  # ids hashed at once
 
 def sha256_of_ids(ids: Ids) -> str:
     """The sha256 of token ids as 32-bit little-endian integers, whatever type holds them."""
-    digest = hashlib.sha256()
-    for at in range(0, len(ids), PART):
-        digest.update(np.ascontiguousarray(ids[at : at + PART], dtype="<i4").tobytes())
-    return digest.hexdigest()
+    return sha256_of_parts(
+        np.ascontiguousarray(ids[at : at + PART], dtype="<i4").tobytes() for at in range(0, len(ids), PART)
+    )
 
 
 def sha256_of_text(data: Path | None) -> str | None:
