@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 NO_VARIANCE = 1e-12  # of a stream's squares: less is rounding
-NO_SPAN_NATS = 1e-3  # what zeroing a stream must cost before a share of it means anything
+NO_SPAN_NATS = 1e-5  # what zeroing a stream must cost before a share of it means anything
 DEAD_THRESHOLD = 1e-5  # firing frequency; the published measurements call a feature alive above it
 
 
@@ -169,7 +169,7 @@ class Losses:
             "ce_sae_nats": rebuilt,
             "ce_ablated_nats": ablated,
             "ce_difference_nats": rebuilt - clean,
-            "ce_recovered": (ablated - rebuilt) / span if span > NO_SPAN_NATS else None,
+            "ce_recovered": (ablated - rebuilt) / span if abs(span) > NO_SPAN_NATS else None,
             "kl_nats": self.divergence / self.divergence_tokens if self.divergence_tokens else None,
         }
 
