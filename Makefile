@@ -2,16 +2,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick first lint fix docs bench clean
+.PHONY: demo test slow test-all first lint fix docs bench clean
 
 demo: .venv/ready
 	$(BIN)/golf demo
 
-test: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-quick: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+# what a change is tried on: under ten minutes on two cores; CI goes on with the slow ones
+test: .venv/ready
+	$(PYTEST) -m "not slow"
+
+slow: .venv/ready
+	$(PYTEST) -m slow
+
+test-all: .venv/ready
+	$(PYTEST)
 
 # lint, types, and the tests of one room (a folder of tests/): what to run after each change
 NAME ?=

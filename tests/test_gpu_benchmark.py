@@ -157,6 +157,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_the_probe_runs_a_script_as_main_and_sees_each_compilation(tmp_path: Path) -> None:
     b, script = bench(tmp_path), tmp_path / "script.py"
     script.write_text(SCRIPT)

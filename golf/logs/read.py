@@ -20,6 +20,7 @@ COLON_PAIRS: Pattern[str] = regex(r"(?:\w+:\S+\s*){2,}$")
 COLON_PAIR: Pattern[str] = regex(r"(\w+):(\S+)")
 AFTER_HYPER = ("train_shards", "val_tokens", "model_params")
 MAX_BYTES = 500_000_000
+MOST_RUNS = 2_000  # in one file: half a second's work
 DICT_ITEM: Pattern[str] = regex(r"'(\w{1,60})':\s*([^,]{1,200})")
 MEASURES = frozenset(("train", "val", "stop", "score", "launch"))
 
@@ -61,6 +62,12 @@ def read_bytes(raw: bytes, name: str) -> LogFile:
     """The same for the bytes of a log."""
     text = clean(raw)
     drafts = merge_resumed(split_runs(text, grammar()))
+    if len(drafts) > MOST_RUNS:
+        raise GolfError(
+            f"`{name}` holds {len(drafts):,} runs, more than a log is read for ({MOST_RUNS:,})",
+            "give every run a file of its own, or cut it: `csplit`",
+            Exit.UNKNOWN,
+        )
     runs: tuple[RunResult, ...] = tuple(build(index, draft) for index, draft in enumerate(drafts))
     notes = list(text.notes)
     printed = len(runs)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from math import isnan
 
 from golf.files import sha256_of
@@ -17,6 +18,9 @@ NOT_THE_MODEL = (
     "code_bytes",
     "gpu",
 )  # an edit of a comment and another card of one kind do not make another configuration
+
+# a print is compared with so many runs of its seed that share an evaluation with it, the last ones: no real file has more than a few
+MOST_ALIKE = 64
 
 
 def is_configuration(name: str) -> bool:
@@ -55,12 +59,16 @@ def counting(file: LogFile) -> tuple[RunResult, ...]:
 def distinct(runs: Sequence[RunResult]) -> list[RunResult]:
     """Without those that another one prints too; of two prints of one run the one that says more stays, in the place of the first."""
     kept: list[RunResult] = []
-    places: dict[tuple[str, float], list[int]] = {}  # prints of one run have an evaluation in common
+    # by seed (None where none is printed, "any" for all) and evaluation: prints of one run have an evaluation in common
+    places: dict[tuple[object, tuple[str, float]], dict[int, None]] = {}
     for run in runs:
-        near = sorted({place for one in evaluations(run) for place in places.get(one, ())})
-        twin = next((place for place in near if same_run(run, kept[place])), None)
+        asked = ("any",) if run.seed is None else (run.seed, None)
+        keys = [(seed, one) for one in evaluations(run) for seed in asked]
+        near = {place for key in keys for place in islice(reversed(places.get(key, {})), MOST_ALIKE)}
+        twin = next((place for place in sorted(near) if same_run(run, kept[place])), None)
         for one in evaluations(run):
-            places.setdefault(one, []).append(len(kept) if twin is None else twin)
+            for seed in (run.seed, "any"):
+                places.setdefault((seed, one), {})[len(kept) if twin is None else twin] = None
         if twin is None:
             kept.append(run)
         elif _says(run) > _says(kept[twin]):

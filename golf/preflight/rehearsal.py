@@ -69,8 +69,8 @@ def _run(twin: Recipe, folder: Path) -> None:
         _check_functions(twin, h, env)
         loader = _train(twin, h, env, log, model)
         hessians = _calibrate(twin, h, env, log, model, loader)
-        _export(twin, h, model, hessians)
-        _evaluate(twin, h, env, model)
+        weights = _export(twin, h, model, hessians)
+        _evaluate(twin, h, env, model, weights)
 
 
 def _write_shards(twin: Recipe, folder: Path) -> None:
@@ -171,12 +171,12 @@ def _calibrate(twin: Recipe, h: Any, env: OneProcess, log: Quiet, model: Any, lo
     return hessians
 
 
-def _export(twin: Recipe, h: Any, model: Any, hessians: dict[str, Any]) -> None:
-    """Quantize, write, read: the coder gives back what it was given, to the bit, and the model can be loaded."""
+def _export(twin: Recipe, h: Any, model: Any, hessians: dict[str, Any]) -> dict[str, Any]:
+    """{name: weight} of the artifact. Quantize, write, read: the coder gives back what it was given, to the bit, and the model can be loaded."""
     import torch
 
     from golf.parts.artifact import read_container
-    from golf.parts.quant import load_artifact, quantize, save_artifact
+    from golf.parts.quant import dequantize, load_weights, quantize, save_artifact
     from golf.parts.tags import collect
 
     tagged = collect(model)
@@ -189,7 +189,8 @@ def _export(twin: Recipe, h: Any, model: Any, hessians: dict[str, Any]) -> None:
     with blaming(twin, "writing and reading the artifact of the small twin"):
         save_artifact(h, "model.golf", tensors)
         back = read_container("model.golf", h.coder)[0]
-        load_artifact(h, "model.golf", model)
+        kept: dict[str, Any] = dequantize(h, back)
+        load_weights(model, kept)
     for name, tensor in tensors.items():
         if (
             name not in back
@@ -197,12 +198,13 @@ def _export(twin: Recipe, h: Any, model: Any, hessians: dict[str, Any]) -> None:
             or not torch.equal(back[name].cpu(), tensor.cpu().view_as(back[name]))
         ):
             raise _fault(twin, "coder", h.coder, f"does not give `{name}` back as it was")
+    return kept
 
 
-def _evaluate(twin: Recipe, h: Any, env: OneProcess, model: Any) -> None:
+def _evaluate(twin: Recipe, h: Any, env: OneProcess, model: Any, weights: dict[str, Any]) -> None:
     """Every report on a few windows: it returns a Trace with a score that is a number and counts what it scored."""
     from golf.parts.evaluate import Trace
-    from golf.parts.quant import load_artifact
+    from golf.parts.quant import load_weights
 
     tokens = WINDOWS * twin.values["eval_seq_len"] + 1
     stream = RandomStream(
@@ -210,7 +212,7 @@ def _evaluate(twin: Recipe, h: Any, env: OneProcess, model: Any) -> None:
     )
     for report in h.reports:
         with blaming(twin, f"the evaluator `{report.__name__}` on the small twin"):
-            load_artifact(h, "model.golf", model)
+            load_weights(model, weights)
             trace = report(h, env, model, stream)
         if not isinstance(trace, Trace):
             raise _fault(

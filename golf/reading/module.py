@@ -7,6 +7,8 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+from golf.challenge import CAP_BYTES
+
 MOST_TOKENS = 100_000  # the largest official script, of 3,753 lines, has about 50,000
 # a comment and a string are one each, however long: a script that carries its payload as text is no long program. What is not closed
 # ends with its line or its text, so that no place is looked at twice; an f-string holds code, and is counted as such
@@ -32,8 +34,11 @@ class Module:
 
 
 def is_too_long(text: str) -> bool:
-    """Whether a script has more tokens than a tree of it should be made of: seconds and gigabytes that only a hostile one costs."""
-    return sum(1 for _ in islice(TOKEN.finditer(text), MOST_TOKENS + 1)) > MOST_TOKENS
+    """Whether a script has more tokens than a tree of it should be made of: seconds and gigabytes that only a hostile one costs.
+
+    One that is over the contest's cap by itself is not even counted.
+    """
+    return len(text) > CAP_BYTES or sum(1 for _ in islice(TOKEN.finditer(text), MOST_TOKENS + 1)) > MOST_TOKENS
 
 
 def dotted(node: ast.AST) -> str:

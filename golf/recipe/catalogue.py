@@ -4,6 +4,7 @@ A part is one file of the package that ships (`golf.parts`), flat or in its `tec
 are parts too. Each is known by its file's stem, which is also the section of a recipe that holds its knobs.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -19,9 +20,12 @@ from golf.recipe.partfile import Definition, Import, Knob, Part, read_part
 __all__ = ["Catalogue", "Definition", "Import", "Knob", "Part", "did_you_mean", "load_catalogue", "private_package"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Catalogue:
-    """Every part of a package and of the submissions in play, by stem; every knob and definition by name."""
+    """Every part of a package and of the submissions in play, by stem; every knob and definition by name.
+
+    The same files give the same object, so what follows from a catalogue can be kept beside it.
+    """
 
     package: str
     parts: Mapping[str, Part]
@@ -64,21 +68,29 @@ def load_catalogue(package: str = "golf.parts", folders: tuple[Path, ...] = ()) 
 
     Raises GolfError for a part that does not parse and for a stem, definition or knob that is declared twice.
     """
-    return _build(package, tuple(read_part(*key) for key in _files(package, folders)))
+    return _build(package, tuple(_files(package, folders)))
 
 
-def _files(package: str, folders: tuple[Path, ...]) -> Iterator[tuple[Path, str, str, bool, int]]:
+def _files(package: str, folders: tuple[Path, ...]) -> Iterator[tuple[str, str, str, bool, int]]:
+    """(path, module, package, user, time of change) of every part, as plain texts: this is asked thousands of times."""
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise GolfError(f"`{package}` is not a package", 'entry is written "golf.parts.entry:main"')
-    root = Path(next(iter(spec.submodule_search_locations)))
-    for folder, module in ((root, package), (root / "techniques", f"{package}.techniques")):
-        for path in sorted(folder.glob("*.py")):
-            if path.stem not in ("__init__", "knobs"):
-                yield path, f"{module}.{path.stem}", package, False, path.stat().st_mtime_ns
-    for folder in folders:
-        for path in sorted(folder.glob("*.py")):
-            yield path, f"{private_package(folder)}.{path.stem}", package, True, path.stat().st_mtime_ns
+    root = next(iter(spec.submodule_search_locations))
+    for folder, module in ((root, package), (f"{root}/techniques", f"{package}.techniques")):
+        for file in _python_files(folder):
+            if file.name not in ("__init__.py", "knobs.py"):
+                yield file.path, f"{module}.{file.name[:-3]}", package, False, file.stat().st_mtime_ns
+    for folder in map(str, folders):
+        for file in _python_files(folder):
+            yield file.path, f"{private_package(Path(folder))}.{file.name[:-3]}", package, True, file.stat().st_mtime_ns
+
+
+def _python_files(folder: str) -> list[os.DirEntry[str]]:
+    if not Path(folder).is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted((e for e in entries if e.name.endswith(".py") and e.name[0] != "."), key=lambda e: e.name)
 
 
 def private_package(folder: Path) -> str:
@@ -87,7 +99,8 @@ def private_package(folder: Path) -> str:
 
 
 @lru_cache(maxsize=64)
-def _build(package: str, parts: tuple[Part, ...]) -> Catalogue:
+def _build(package: str, listed: tuple[tuple[str, str, str, bool, int], ...]) -> Catalogue:
+    parts = [read_part(Path(path), *rest) for path, *rest in listed]
     stems: dict[str, Part] = {}
     knobs: dict[str, Knob] = {}
     definitions: dict[str, Definition] = {}

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,13 @@ from golf.recipe.catalogue import did_you_mean
 def shipped_recipes() -> dict[str, Path]:
     """Name → file of the recipes that come with golf."""
     folder = Path(str(files("golf") / "recipes"))
-    return {path.stem: path for path in sorted(folder.glob("*.toml")) if path.stem != "techniques"}
+    return dict(_recipes_in(folder, folder.stat().st_mtime_ns))
+
+
+@lru_cache(maxsize=8)
+def _recipes_in(folder: Path, changed_ns: int) -> tuple[tuple[str, Path], ...]:
+    """(name, file) of a folder's recipes, listed again once the folder has changed: every ancestor of every recipe asks."""
+    return tuple((path.stem, path) for path in sorted(folder.glob("*.toml")) if path.stem != "techniques")
 
 
 def find_recipe(name: str | Path, beside: Path | None = None) -> Path:
@@ -48,16 +55,23 @@ def ancestry(path: Path) -> list[tuple[Path, dict[str, Any]]]:
                 f"{names} → {name_of(at, {})}: a recipe extends itself",
                 "`extends` names one ancestor, without a circle",
             )
-        try:
-            table = tomllib.loads(at.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
-            raise GolfError(f"{at} is not TOML: {fault}", "strings are quoted, lists are in brackets") from fault
+        status = at.stat()
+        table = _table(at, status.st_mtime_ns, status.st_size)
         line.append((at, table))
         parent = table.get("extends")
         if parent is not None and not isinstance(parent, str):
             raise GolfError(f"`extends` in {at} is {parent!r}", 'a recipe has one parent: `extends = "baseline"`')
         at = find_recipe(parent, beside=at) if parent else None
     return line
+
+
+@lru_cache(maxsize=256)
+def _table(path: Path, changed_ns: int, size_bytes: int) -> dict[str, Any]:
+    """What a recipe's file holds, which nobody changes: an ancestor of forty recipes is parsed once, and again once it is another file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise GolfError(f"{path} is not TOML: {fault}", "strings are quoted, lists are in brackets") from fault
 
 
 def name_of(path: Path, table: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Read a recipe: its file and its ancestors become one `Recipe`, every key known and of its type."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -51,7 +52,7 @@ def _assemble(line: list[tuple[Path, dict[str, Any]]]) -> Recipe:
     folders = tuple(file.parent / "techniques" for file, _ in line if file.name == "recipe.toml")
     folders = tuple(folder for folder in folders if folder.is_dir())
     catalogue = load_catalogue(about.get("entry", DEFAULT_ENTRY).partition(":")[0].rpartition(".")[0], folders)
-    values = {name: checked(catalogue, knob, knob.default, "its default") for name, knob in catalogue.knobs.items()}
+    values = dict(_defaults(catalogue))
     origins = dict.fromkeys(values, "default")
     own: dict[str, Any] = {}
     for file, table in reversed(line):
@@ -74,6 +75,14 @@ def _assemble(line: list[tuple[Path, dict[str, Any]]]) -> Recipe:
         origins=MappingProxyType(origins),
         own=frozenset(own),
         **fields,
+    )
+
+
+@lru_cache(maxsize=64)
+def _defaults(catalogue: Catalogue) -> Mapping[str, Any]:
+    """Knob → default, each of its type and within its bound."""
+    return MappingProxyType(
+        {name: checked(catalogue, knob, knob.default, "its default") for name, knob in catalogue.knobs.items()}
     )
 
 

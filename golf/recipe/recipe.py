@@ -69,6 +69,19 @@ class Recipe:
         return tuple(name for i, name in enumerate(self.chain) if i == 0 or name != self.chain[i - 1])
 
     @cached_property
+    def plugged(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+        """Part → slot or chain → the entries in it that come from the part's file."""
+        found: dict[str, dict[str, tuple[str, ...]]] = {}
+        for knob in self.catalogue.knobs.values():
+            if knob.kind not in ("Slot", "Chain"):
+                continue
+            value = self.values[knob.name]
+            for entry in filter(None, value if knob.kind == "Chain" else (value,)):
+                held = found.setdefault(self.catalogue.find(entry, knob.name).part, {})
+                held[knob.name] = (*held.get(knob.name, ()), entry)
+        return MappingProxyType(found)
+
+    @cached_property
     def twin(self) -> Mapping[str, Any]:
         """The other values that the composed file must work with too: the small twin's, or for a twin the full ones."""
         return smoke_sizes(self) if self.full is None else self.full

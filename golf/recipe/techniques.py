@@ -85,12 +85,4 @@ def find_technique(catalogue: Catalogue, name: str) -> Technique:
 
 def entries(recipe: Recipe, technique: str) -> dict[str, tuple[str, ...]]:
     """Slot or chain → the entries in it that come from a technique's file."""
-    catalogue, found = recipe.catalogue, {}
-    for name, knob in catalogue.knobs.items():
-        if knob.kind in ("Slot", "Chain"):
-            value = recipe.values[name]
-            members = [v for v in (value if knob.kind == "Chain" else (value,)) if v]
-            mine = tuple(v for v in members if catalogue.find(v, name).part == technique)
-            if mine:
-                found[name] = mine
-    return found
+    return dict(recipe.plugged.get(technique, {}))

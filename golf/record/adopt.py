@@ -61,18 +61,26 @@ def adopt_folder(
     remarks = (
         () if stated.hardware is None else (f"hardware stated by hand: {stated.hardware[0]}x {stated.hardware[1]}",)
     )
-    store_results(target, ran, runs, track=record.track, root=root or find_root(target), remarks=remarks)
-    return Adopted(target, tuple(chosen), unwrapped.layers, (*notes, *_remarks(target, unwrapped.remark, runs)))
+    try:
+        store_results(target, ran, runs, track=record.track, root=root or find_root(target), remarks=remarks)
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)  # an import is whole or absent
+        raise
+    claimed = str((record.claims or {}).get("hardware") or "")
+    return Adopted(
+        target, tuple(chosen), unwrapped.layers, (*notes, *_remarks(target, unwrapped.remark, runs, claimed))
+    )
 
 
-def _remarks(target: Path, syntax: str, runs: Mapping[int, tuple[Path, RunResult]]) -> list[str]:
-    """What to know of an import: what its script needs, and whether its logs name their hardware."""
+def _remarks(target: Path, syntax: str, runs: Mapping[int, tuple[Path, RunResult]], claimed: str) -> list[str]:
+    """What to know of an import: what its script needs, and whether its logs name their hardware. claimed: what its authors say."""
     needs = needs_of(target / SCRIPT)
     found = [f"its script {needs.text}"] if needs.text else [f"its script {syntax}"] if syntax else []
     nameless = [seed for seed, (_, run) in runs.items() if run.gpu is None and not (run.result or {}).get("device")]
     if nameless:
+        says = f" (submission.json says {claimed[:60]!r})" if claimed else ""
         found.append(
-            f"no log of seed {', '.join(map(str, nameless))} names its hardware; state it: `--hardware '8x NVIDIA H100 80GB HBM3'`"
+            f"no log of seed {', '.join(map(str, nameless))} names its hardware{says}; state it: `--hardware '8x NVIDIA H100 80GB HBM3'`"
         )
     return found
 

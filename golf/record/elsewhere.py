@@ -105,6 +105,8 @@ def store_results(
             result = as_result(run, seed)
             if remarks:
                 result["remarks"] = [*result.get("remarks", ()), *remarks]
+            # of a submission that was removed by hand the store still has the runs: their files are gone
+            store.forget([was.id for was in store.runs(submission=submission.name, seed=seed) if was.folder == place])
             row = store.start(folder=place, submission=submission.name, set_id=folder.name, seed=seed, script_sha256=digest,
                               smoke=False, track=track, device=result["device"], world_size=run.world_size)  # fmt: skip
             store.move(row.id, "finished", result=result, stop_reason=run.stop_reason)

@@ -201,6 +201,12 @@ class Store:
                 "is the disk full, the folder read-only, or another golf stuck? logs and artifacts are not affected",
                 Exit.REFUSED,
             ) from fault
+        except sqlite3.IntegrityError as fault:
+            raise GolfError(
+                f"the run store {self.path} has a run in this folder already: {fault}",
+                "another golf started it: `golf status`",
+                Exit.REFUSED,
+            ) from fault
         except sqlite3.DatabaseError as fault:
             raise GolfError(
                 f"the run store {self.path} is damaged: {fault}",

@@ -86,6 +86,7 @@ def with_gradients(seed: int) -> Checkpoint:
     return Checkpoint(start.tagged, start.weights, {**start.hessians, **gradients})
 
 
+@pytest.mark.slow
 def test_a_step_for_every_tensor_is_fitted_and_gradients_choose_what_is_measured() -> None:
     base, start, asked = recipe("coder=RansCoder", "calibrate=from_training_text"), with_gradients(2), []
 

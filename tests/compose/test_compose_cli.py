@@ -237,6 +237,7 @@ def test_size_weighs_the_packed_file_that_compose_writes(golf, toy):
     assert weigh(load_recipe("toy")).total.packed_bytes == (toy / "train_gpt.py").stat().st_size
 
 
+@pytest.mark.slow
 def test_size_imports_nothing_slow():
     """What made `golf size` take ten seconds: torch's reference operators (sympy), libcst's matchers, torch beside the composer."""
     code = """

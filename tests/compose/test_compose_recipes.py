@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from worlds import TELLING
+from worlds import TELLING, slow_but
 
 from golf.compose import compose, rescale, scalars
 from golf.compose.composition import composition
@@ -16,7 +16,7 @@ from golf.recipe.techniques import techniques
 RECIPES = sorted(shipped_recipes())
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", slow_but(TELLING, RECIPES))
 def test_a_recipe_composes_to_clean_text_and_keeps_every_bound_as_its_twin_does(name):
     made = composition(load_recipe(name))
     text = made.text

@@ -113,6 +113,11 @@ TELLING = (
 )  # fmt: skip
 
 
+def slow_but(quick, names):
+    """The cases `names`, all but those of `quick` marked slow: `make test` takes a few of a kind, CI every one."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
 def covering_array(axes: dict[str, list[dict]], seed: int = 1) -> list[dict[str, int]]:
     """Rows (axis → choice) that hold every pair of choices of two axes at least once; greedy, deterministic."""
     rng = random.Random(seed)

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from golf.cli.pages.logs import read_folder
 from golf.errors import GolfError
-from golf.logs import read_log, read_text
+from golf.logs import counting, read_log, read_text
 from golf.logs.backing import backing
 from golf.logs.read import read_bytes
+from golf.logs.runs import distinct
 
 V1 = """seed:1337
 model_params:17059912
@@ -443,3 +445,37 @@ def test_a_folder_s_logs_are_read_past_those_that_cannot_be(tmp_path: Path) -> N
     (tmp_path / "a.log").write_text("")
     (tmp_path / "b.log").write_text(V1)
     assert [log.run and log.run.val_bpb for log in read_folder(tmp_path)] == [1.22837129]
+
+
+def many(runs: int, seed: str = "{i}", bpb: str = "1.21") -> str:
+    """A log of small runs that all print one loss, and so look alike."""
+    lines = (
+        f"seed:{seed}\nmodel_params:17059912\nstep:1/2 train_loss:1.{{i:04d}} train_time:1ms\n"
+        f"final_int8_zlib_roundtrip val_loss:2.0 val_bpb:{bpb} eval_time:5ms\n"
+    )
+    return "".join(lines.format(i=i) for i in range(runs))
+
+
+def test_work_grows_with_the_runs_of_a_file_and_not_with_their_pairs():
+    """Eight thousand runs in a file took minutes: each was compared with each."""
+    for seed in ("{i}", "7"):
+        started = time.process_time()
+        one = len(counting(read_text(many(200, seed))))
+        first = time.process_time() - started
+        all_of_them = len(counting(read_text(many(1600, seed))))
+        assert (one, all_of_them) == (200, 1600)
+        assert time.process_time() - started - first < 3 * 8 * first + 0.2
+
+
+def test_more_runs_than_a_log_holds_are_refused_in_one_sentence():
+    with pytest.raises(GolfError, match="holds 2,001 runs, more than a log is read for"):
+        read_text(many(2001))
+
+
+def test_a_print_is_found_among_runs_of_its_seed_and_among_those_without():
+    printed = [replace(run, index=0) for run in read_text(many(3)).runs]
+    nameless = [replace(run, seed=None) for run in printed]
+    assert distinct(printed + printed) == printed
+    assert distinct(printed + nameless) == printed
+    assert distinct(nameless + printed) == nameless
+    assert distinct([replace(run, seed=run.seed + 3) for run in printed] + printed)[3:] == printed

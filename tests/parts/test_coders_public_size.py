@@ -26,6 +26,7 @@ def small(name: str) -> Recipe:
     return changed(recipe, SMALL | last)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_no_artifact_is_larger_than_the_public_script_makes_it(name: str) -> None:
     recipe = small(name)

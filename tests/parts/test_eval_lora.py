@@ -86,6 +86,7 @@ def test_warm_adapters_keep_a_from_the_documents_before_in_their_row():
     )  # so the order of the documents matters
 
 
+@pytest.mark.slow
 def test_ttt_lora_sees_no_future_and_sums_to_one():
     assert evaluation.future_dependence(ttt_lora, TOKENS, (40, 90, 200), **LORA) < 1e-9
     sums = evaluation.kraft_sums(ttt_lora, TOKENS, (3, 20, 45, 60, 100, 140, 250), **LORA)

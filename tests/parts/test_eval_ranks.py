@@ -106,6 +106,7 @@ def both(worlds_of):
     return alone[0], [rank[0] for rank in ranks]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LATE)
 def test_two_processes_learn_from_the_same_packed_documents_as_one(worlds_of, name):
     (_, alone), ((_, first), (_, second)) = worlds_of

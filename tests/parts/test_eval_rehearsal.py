@@ -66,6 +66,7 @@ class Lines:
         self.facts = facts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("report", [sliding, ttt_sgd, ttt_lora, varlen], ids=lambda report: report.__name__)
 def test_the_rehearsal_asks_for_the_graphs_of_the_evaluation_and_changes_no_score(report, monkeypatch):
     tokens = evaluation.tokens_of(12_001, bos_every=37)

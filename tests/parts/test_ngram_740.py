@@ -13,6 +13,7 @@ from golf.parts.techniques.ngram_hash_740 import PRIMES_740, buckets_740, ngram_
 REPORTS = {"v1": ngram_hash_740, "v2": ngram_backoff_740}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize(("result", "buckets"), [("ngram", 4_194_304), ("ngram_4096_buckets", 4096)])
 def test_the_cache_equals_the_public_script(shared, version, result, buckets):

@@ -130,6 +130,7 @@ def test_hints_equal_running_tables():
     assert [int(hint[i]) for i in clear] == [wanted[i][0] for i in clear]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEGAL)
 def test_a_lawful_mixture_sums_to_one_and_sees_no_future(name):
     tokens, values = evaluation.tokens_of(257), SETTINGS[name]

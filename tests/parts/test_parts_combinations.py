@@ -134,6 +134,7 @@ def test_the_array_covers_every_pair():
         assert len(seen) == len(AXES[a]) * len(AXES[b])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "".join(map(str, row.values())))
 def test_every_pair_of_techniques_computes_the_same_bits(row, tmp_path):
     check(row, tmp_path)

@@ -71,6 +71,7 @@ def check(row, folder, monkeypatch, data):
 ROWS = covering_array(AXES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "".join(map(str, row.values())))
 def test_every_pair_of_choices_of_a_run_gives_the_same_bits(row, tiny_data, tmp_path, monkeypatch):
     check(row, tmp_path, monkeypatch, tiny_data)

@@ -31,6 +31,7 @@ def test_every_state_has_two_ways_in_and_its_parity_decides_the_next_level() -> 
         assert z & 1 == state >> 2 and after[state, z >> 1] == to
 
 
+@pytest.mark.slow
 def test_the_path_is_the_nearest_of_all_paths() -> None:
     rng = np.random.default_rng(0)
     for rows in (1, 5, 9):

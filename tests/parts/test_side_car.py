@@ -82,6 +82,7 @@ def test_a_side_car_of_another_split_is_refused(caseops_data, tmp_path, monkeypa
         side_car_bytes(None, env, tokens[:-1])
 
 
+@pytest.mark.slow
 def test_caseops_kernels_and_tilt_compose_to_what_the_library_computes(caseops_data, tmp_path, monkeypatch):
     recipe = changed(tiny("baseline", iterations=2), LATE)
     results = []

@@ -222,6 +222,7 @@ def try_one(rng) -> str:
     return "runs"
 
 
+@pytest.mark.slow
 def test_any_override_is_refused_in_one_sentence_or_its_twin_steps():
     rng = random.Random(12)
     outcomes = [try_one(rng) for _ in range(6)]

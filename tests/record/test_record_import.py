@@ -19,7 +19,7 @@ from golf.record.adopt import adopt_folder
 from golf.record.claims import hardware, why_local
 from golf.record.elsewhere import Stated, adopt_results, hardware_of, seeds_given
 from golf.record.write import Wishes, plan_record
-from golf.run.store import open_store
+from golf.run.store import Store, open_store
 
 SOURCE = '"""Somebody\'s script."""\nimport os\n\nSEED = int(os.environ.get("SEED", "1337"))\nprint(SEED)\n'
 
@@ -336,3 +336,37 @@ def test_a_record_of_an_import_is_its_authors_and_of_its_own_day(record: Path, t
     assert plan.date == "2026-04-09" and plan.author == ("S. Body", "S. Body")
     assert plan.folder.name == "2026-04-09_Some_Record"
     assert plan_record(adopted.folder, Wishes(date="2026-04-20", author=("A", "a"))).author == ("A", "a")
+
+
+def test_what_was_removed_by_hand_can_be_imported_again(record: Path, tmp_path: Path) -> None:
+    """The store still had its runs: the second import said that the store was damaged, and left one seed of two."""
+    for _ in range(2):
+        adopted = adopt_folder(record, root=tmp_path)
+        with open_store(tmp_path) as store:
+            runs = store.runs("Some_Record")
+        assert [(run.seed, run.state) for run in runs] == [(314, "finished"), (42, "finished")]
+        shutil.rmtree(adopted.folder)
+
+
+def test_an_import_that_fails_leaves_no_half(record: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that fills up at its second run."""
+    start, started = Store.start, []
+
+    def full(self: Store, **columns: object) -> object:
+        started.append(columns)
+        if len(started) == 2:
+            raise GolfError("the run store cannot be used: disk full")
+        return start(self, **columns)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Store, "start", full)
+    with pytest.raises(GolfError, match="disk full"):
+        adopt_folder(record, root=tmp_path)
+    assert not list((tmp_path / "submissions").iterdir())
+    monkeypatch.undo()
+    assert adopt_folder(record, root=tmp_path).seeds == (314, 42)
+
+
+def test_hardware_that_only_the_claim_names_is_quoted(record: Path, tmp_path: Path) -> None:
+    claims = json.loads((record / "submission.json").read_text())
+    (record / "submission.json").write_text(json.dumps({**claims, "hardware": "8xH100 80GB SXM"}))
+    assert any("(submission.json says '8xH100 80GB SXM')" in note for note in adopt_folder(record, root=tmp_path).notes)

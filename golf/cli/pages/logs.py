@@ -23,10 +23,10 @@ def print_log(log: LogFile, claim: float | None = None, md: bool = False) -> Non
         print(f"note: {note}")
     if not log.runs:
         print("no line of this file is a known log line")
-    evidence = counting(log)
+    evidence = {run.index for run in counting(log)}
     for run in log.runs:
         if len(log.runs) > 1:
-            counts = " (counts)" if run in evidence else " (not counted: not complete)"
+            counts = " (counts)" if run.index in evidence else " (not counted: not complete)"
             print(f"\nrun {run.index + 1}, lines {run.first_line}-{run.last_line}{counts}")
         print_run(run, claim, md)
 
@@ -72,11 +72,11 @@ def print_run(run: RunResult, claim: float | None, md: bool) -> None:
 
 def as_json(log: LogFile) -> dict[str, object]:
     """A log as plain data: `counts` are the indices of the runs that are evidence, `counts_alone` that of the one where only one can."""
-    evidence = counting(log)
+    indices = {run.index for run in counting(log)}
     runs = [
         {
             **run.to_dict(),
-            "counts": run in evidence,
+            "counts": run.index in indices,
             "fingerprint": fingerprint(run),
             "agrees": agreement(run).agrees,
             "agreement": agreement(run).why,
@@ -84,7 +84,7 @@ def as_json(log: LogFile) -> dict[str, object]:
         for run in log.runs
     ]
     chosen = None if log.run is None else log.run.index
-    return {**vars(log), "runs": runs, "counts": [run.index for run in evidence], "counts_alone": chosen}
+    return {**vars(log), "runs": runs, "counts": sorted(indices), "counts_alone": chosen}
 
 
 def facts(run: RunResult) -> list[tuple[str, str, str]]:
