@@ -88,7 +88,7 @@ def remarks_of(rows: dict[int, dict[str, Any]], settings: Settings, features: in
         ([n for n, row in rows.items() if target and not 0.75 < row["l0"] / target < 1.33],
          f"more than a quarter off the target of {target or 0:g} active features: train longer"),
         ([n for n, row in rows.items() if row["l0"] < 1], "less than one active feature: lower the penalty"),
-        ([n for n, row in rows.items() if row["l0"] > features / 10],
+        ([n for n, row in rows.items() if settings.l1 is not None and row["l0"] > features / 10],
          "more than a tenth of all features active: this is not sparse, raise the penalty"),
         ([n for n, row in rows.items() if row["dead"] > 0.85 * features], "more than 85 % of the features dead: lower the penalty"),
     ):  # fmt: skip
