@@ -2,9 +2,9 @@
 
 The published adaptive rule is not known. Ours follows a falling target: L0 shall go from what it is at the first step down to the target,
 evenly in its logarithm, over DESCENT of the run, and stay there. A proportional-integral controller of log λ on
-e = log(L0 / target of the moment), held to ±1, does that: log λ = I + e / 2, and I grows by 0.01 e a step, faster in short runs. A controller that is shown the
-final target at once raises λ far above what will be needed while features still form, and kills those that had no time to. `saeco` is the rule of that
-library: λ times 1 ± 0.0003 a step.
+e = log(L0 / target of the moment), held to ±1, does that: log λ = I + e / 2, and I grows by 0.01 e a step, faster in short runs.
+A controller that is shown the final target at once raises λ far above what will be needed while features still form, and kills those
+that had no time to. `saeco` is the rule of that library: λ times 1 ± 0.0003 a step.
 """
 
 import math
