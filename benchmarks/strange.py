@@ -35,6 +35,8 @@ def main() -> None:
                 raise
         seconds.append(took)
         sentences += not judged
+        if len(seconds) % 500 == 0:
+            print(f"{len(seconds)} folders, the largest {max(seconds):.2f} CPU s", flush=True)
     ordered = sorted(seconds)
     print(
         f"{len(seconds)} folders from seed {wanted.first}: {len(seconds) - sentences} verdicts, {sentences} sentences; CPU s median "

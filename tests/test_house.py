@@ -19,7 +19,7 @@ FLOORS = (
     ("run",),
     ("artifact", "board", "models"),
     ("rules", "downstream"),
-    ("record", "sae", "study", "audit"),
+    ("record", "sae", "study", "audit", "pods"),
     ("repro",),
     ("cli",),
     ("__main__",),

@@ -32,6 +32,7 @@ def ablate(
     rate: study_options.Rate = None,
     engine: study_options.Engine = "local",
     parallel: study_options.Parallel = 1,
+    track: study_options.Track = None,
     nproc: study_options.Nproc = None,
     smoke: study_options.Smoke = False,
     iterations: study_options.Iterations = None,
@@ -64,7 +65,14 @@ def ablate(
     wishes = Wishes(nproc=nproc, smoke=smoke, allow=tuple(allow or ()), data_path=data_path, tokenizer_path=tokenizer_path,
                     max_wallclock_seconds=max_wallclock_seconds, iterations=iterations, parallel=parallel if engine == "local" else 1, resume=True)  # fmt: skip
     asked = Asked(
-        base, (), name, seeds, resume=resume or show, wishes=wishes, budget=Budget(trials, seconds, dollars, rate)
+        base,
+        (),
+        name,
+        seeds,
+        resume=resume or show,
+        wishes=wishes,
+        budget=Budget(trials, seconds, dollars, rate),
+        trackers=study_options.checked_trackers(track or ()),
     )
     root = find_root()
     study, begun, remarks = find_ablation(asked, Wanted(tuple(drop or ()), tuple(add or ()), pairs, aa), root)
@@ -73,7 +81,10 @@ def ablate(
     if dry_run:
         tell_plan(study, asked, json=json, md=md)
         return
-    outcome = found_so_far(study, begun) if show else run_study(study, begun, asked, root, engine, parallel)
+    if show:
+        outcome = found_so_far(study, begun)
+    else:
+        study, outcome = run_study(study, begun, asked, root, engine, parallel)
     code = show_ablation(study, outcome, asked, root, json=json, md=md)
     if code:
         raise typer.Exit(code)

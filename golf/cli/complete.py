@@ -55,9 +55,46 @@ def kinds() -> Iterator[Offer]:
     yield from ((kind, f"golf ls {kind}") for kind in KINDS)
 
 
+def packs() -> Iterator[Offer]:
+    from golf.rules.pack import pack_names
+
+    yield from ((name, "a rule pack: a contest state") for name in pack_names())
+
+
+def engines() -> Iterator[Offer]:
+    yield from (("local", "processes of this machine"), ("ray", "a Ray cluster, at RAY_ADDRESS"))
+
+
+def trackers() -> Iterator[Offer]:
+    from golf.run.track import TRACKERS
+
+    yield from ((name, "a tracker, offline") for name in TRACKERS)
+
+
+def tracks() -> Iterator[Offer]:
+    from golf.board.tracks import side_tracks
+    from golf.project import find_root
+
+    yield from ((name, "a track of golf's own") for name in side_tracks(find_root()))
+
+
+def clouds() -> Iterator[Offer]:
+    from golf.pods.task import CLOUDS
+
+    yield from ((name, "a cloud of SkyPilot") for name in CLOUDS)
+
+
 # verb (and sub-command) → parameter → what may stand there
 SOURCES: dict[str, dict[str, tuple[Callable[[], Iterator[Offer]], ...]]] = {
-    "ablate": {"base": (recipes,), "drop": (techniques,), "add": (techniques,), "allow": (rules,)},
+    "ablate": {
+        "base": (recipes,),
+        "drop": (techniques,),
+        "add": (techniques,),
+        "allow": (rules,),
+        "engine": (engines,),
+        "track": (trackers,),
+    },
+    "audit": {"pack": (packs,), "engine": (engines,)},
     "compare": {"a": (recipes,), "b": (recipes,)},
     "compose": {"names": (recipes, values), "diff": (recipes,)},
     "demo": {"recipe": (recipes,)},
@@ -66,12 +103,20 @@ SOURCES: dict[str, dict[str, tuple[Callable[[], Iterator[Offer]], ...]]] = {
     "ls": {"kind": (kinds,)},
     "new": {"parent": (recipes,), "overrides": (values,), "with_": (techniques,), "without": (techniques,)},
     "package": {"words": (submissions, values)},
+    "pod.check": {"name": (submissions,)},
+    "pod.plan": {"name": (submissions,), "allow": (rules,), "cloud": (clouds,)},
     "record": {"name": (submissions,)},
-    "run": {"name": (submissions,), "allow": (rules,)},
+    "run": {"name": (submissions,), "allow": (rules,), "tracks": (tracks, trackers), "cloud": (clouds,)},
     "show": {"name": (recipes, techniques, knobs)},
     "size": {"name": (recipes,), "versus": (recipes,)},
     "status": {"name": (submissions,)},
-    "sweep": {"base": (recipes,), "over": (values,), "allow": (rules,)},
+    "sweep": {
+        "base": (recipes,),
+        "over": (values,),
+        "allow": (rules,),
+        "engine": (engines,),
+        "track": (trackers,),
+    },
     "verify": {"path": (submissions,)},
     "watch": {"name": (submissions,)},
 }

@@ -31,18 +31,51 @@ def run(
     tokenizer_path: Annotated[Path | None, typer.Option(help="SentencePiece .model file.")] = None,
     max_wallclock_seconds: Annotated[float | None, typer.Option(help="Training clock; 0 counts steps.")] = None,
     iterations: Annotated[int | None, typer.Option(help="Training steps at most.")] = None,
-    track: Annotated[
-        str | None,
-        typer.Option(help="Run as a track of golf's own asks: fixed_steps, fixed_data, one_gpu, long, energy."),
+    tracks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--track",
+            metavar="TRACK|TRACKER",
+            help="Run as a track of golf's own asks: fixed_steps, fixed_data, one_gpu, long, energy; or tell a tracker of it, "
+            "offline: wandb, trackio, tensorboard.",
+        ),
     ] = None,
     stall_seconds: Annotated[float, typer.Option(help="Silence after which a run counts as hung.")] = 1800.0,
+    nnodes: Annotated[
+        int, typer.Option(help="Nodes that one run is spread over, --nproc processes each; they share this folder.")
+    ] = 1,
+    node_rank: Annotated[int, typer.Option(help="Which node this is; 0 is the run, the others join it.")] = 0,
+    master: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where node 0 listens; default: its name, a free port.")
+    ] = None,
+    stop_if_worse: Annotated[
+        float | None,
+        typer.Option(metavar="BPB", help="End it in training when its final BPB would be above this, by the forecast."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and what it costs; run nothing.")
     ] = False,
     on: Annotated[
-        str | None, typer.Option(metavar="NxGPU", help="With --dry-run: a machine that is not here, as 8xH100.")
+        str | None,
+        typer.Option(
+            metavar="sky|NxGPU",
+            help="sky: on a rented machine, by SkyPilot; NxGPU, with --dry-run: what it would cost on 8xH100.",
+        ),
     ] = None,
-    rate: Annotated[float | None, typer.Option(help="Price of this machine in $/h, for --dry-run.")] = None,
+    cloud: Annotated[
+        str,
+        typer.Option(help="With --on sky: runpod, lambda, vast, slurm, kubernetes, ssh; ssh/POOL, slurm/CLUSTER."),
+    ] = "runpod",
+    gpus: Annotated[
+        str, typer.Option(metavar="KIND:N", help="With --on sky: GPUs, as SkyPilot names them.")
+    ] = "H100:8",
+    image: Annotated[str | None, typer.Option(help="With --on sky: a container image, as docker:NAME.")] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="With --on sky: dollars at most, at --rate; the machine is taken down there.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Price of this machine in $/h: what it costs (--dry-run), what a stop saves.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
     md: Annotated[bool, typer.Option("--md", help="The table as Markdown.")] = False,
 ) -> None:
@@ -53,9 +86,17 @@ def run(
     Exit codes: 3 over bytes, 4 over time, 6 a seed has no result, 10 refused before start.
     """
     from golf.cli.pages.live import view_for_terminal
-    from golf.run.api import Wishes, checked_rate, estimate, run_submission
+    from golf.run.api import Wishes, checked_rate, estimate, join_run, run_submission
     from golf.run.report import COLUMNS, remarks_of, rows_of, to_json
+    from golf.run.track import TRACKERS, folder_of
 
+    trackers = tuple(name for name in dict.fromkeys(tracks or ()) if name in TRACKERS)
+    own = [name for name in tracks or () if name not in TRACKERS]
+    track = own[0] if own else None
+    if len(own) > 1:
+        raise GolfError(
+            f"a run has one track, not {', '.join(own)}", "give one `--track` of golf's own, and trackers beside it"
+        )
     if track is not None:
         from golf.board.tracks import side_track
         from golf.project import find_root
@@ -66,7 +107,20 @@ def run(
         if max_wallclock_seconds is None:
             max_wallclock_seconds = set_by.get("max_wallclock_seconds")
     wishes = Wishes(seeds, nproc, smoke, resume, again, tuple(allow or ()), data_path, tokenizer_path,
-                    max_wallclock_seconds, iterations, stall_seconds, parallel)  # fmt: skip
+                    max_wallclock_seconds, iterations, stall_seconds, parallel, nnodes, node_rank, master)  # fmt: skip
+    if on == "sky" and not dry_run:
+        from golf.cli.pod import order_of
+        from golf.pods.run import plan_elsewhere, run_on_pod
+
+        order = order_of(cloud, gpus, image, rate, budget)
+        planned, order = plan_elsewhere(name, wishes, order)
+        found = run_on_pod(planned, order, bound=stop_if_worse, trackers=trackers, view=view_for_terminal())
+        print_json(to_json(found)) if json else print_table(None, COLUMNS, rows_of(found), right=COLUMNS, md=md)
+        for remark in remarks_of(found):
+            talk(remark)
+        raise typer.Exit(found.exit_code)
+    if on == "sky":
+        on = gpus.replace(":", "x") if gpus[:1].isdigit() else "x".join(reversed(gpus.split(":")))
     if on is not None:
         from golf.run.elsewhere import foresee, rows_and_report
 
@@ -88,8 +142,18 @@ def run(
 
             first = (seeds or "").partition(",")[0].strip()
             raise typer.Exit(print_whole(folder, seed=int(first) if first.isdigit() else None, json=json, md=md))
+    if node_rank:
+        join_run(name, wishes, view=view_for_terminal())
+        return
     try:
-        found = run_submission(name, wishes, view=view_for_terminal())
+        found = run_submission(
+            name,
+            wishes,
+            stop_if_worse=stop_if_worse,
+            dollars_per_hour=rate,
+            trackers=trackers,
+            view=view_for_terminal(),
+        )
     except KeyboardInterrupt:
         from golf.project import find_submission, is_adopted
         from golf.run.advice import way_on
@@ -100,6 +164,10 @@ def run(
     print_json(to_json(found)) if json else print_table(None, COLUMNS, rows_of(found), right=COLUMNS, md=md)
     for remark in remarks_of(found):
         talk(remark)
+    for tracker in trackers:
+        from golf.project import find_root
+
+        talk(f"{tracker}: what it keeps on this machine is in {folder_of(find_root(), tracker)}")
     if track is not None:
         talk(f"next: its place among this project's runs, `golf leaderboard --track {track}`")
     if found.exit_code != Exit.OK:

@@ -1,5 +1,6 @@
 """Options that every study has, whatever its verb."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,9 @@ Engine = Annotated[
 ]
 Parallel = Annotated[int, typer.Option(help="Runs at a time, each on GPUs of its own (one, unless --nproc).")]
 Nproc = Annotated[int | None, typer.Option(help="Processes of a run: 1, 2, 4, 8.")]
+Track = Annotated[
+    list[str] | None, typer.Option(metavar="TRACKER", help="Tell wandb, trackio or tensorboard of every run; offline.")
+]
 Smoke = Annotated[bool, typer.Option("--smoke", help="Run small twins.")]
 Iterations = Annotated[int | None, typer.Option(help="Training steps at most.")]
 MaxWallclockSeconds = Annotated[float | None, typer.Option(help="Training clock; 0 counts steps.")]
@@ -25,3 +29,14 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with a study that 
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="List the trials and what they cost at most; make and run nothing.")
 ]
+
+
+def checked_trackers(names: Sequence[str]) -> tuple[str, ...]:
+    """The trackers that are named. GolfError for one that golf does not know."""
+    from golf.errors import GolfError
+    from golf.run.track import TRACKERS
+
+    for name in names:
+        if name not in TRACKERS:
+            raise GolfError(f"no tracker `{name}`", f"there are: {', '.join(TRACKERS)}")
+    return tuple(dict.fromkeys(names))

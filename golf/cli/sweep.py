@@ -31,19 +31,32 @@ def sweep(
     random: Annotated[
         int | None, typer.Option(metavar="N", help="Draw N trials at random instead of the whole grid.")
     ] = None,
-    draw_seed: Annotated[int, typer.Option(help="Of the random draws.")] = 0,
+    search: Annotated[
+        int | None, typer.Option(metavar="N", help="Let Optuna's TPE propose N trials, each from the results before.")
+    ] = None,
+    objective: Annotated[
+        str, typer.Option(metavar="bpb|bpb,bytes", help="With --search: BPB alone, or BPB and bytes (a front).")
+    ] = "bpb",
+    draw_seed: Annotated[int, typer.Option(help="Of the random draws and of the search.")] = 0,
     prune: Annotated[
         bool,
         typer.Option(
             "--prune", help="Stop a trial whose first seed is not among the best third at 1/9 and 1/3 of its steps."
         ),
     ] = False,
+    stop_if_worse: Annotated[
+        float | None,
+        typer.Option(
+            metavar="BPB", help="Stop a run, and its trial, when the forecast of its final BPB is above this."
+        ),
+    ] = None,
     trials: study_options.Trials = None,
     seconds: study_options.Seconds = None,
     dollars: study_options.Dollars = None,
     rate: study_options.Rate = None,
     engine: study_options.Engine = "local",
     parallel: study_options.Parallel = 1,
+    track: study_options.Track = None,
     nproc: study_options.Nproc = None,
     smoke: study_options.Smoke = False,
     iterations: study_options.Iterations = None,
@@ -78,17 +91,25 @@ def sweep(
         seeds,
         random,
         draw_seed,
+        search,
+        objective,
+        max(parallel, 1),
         prune,
+        stop_if_worse,
         resume,
         wishes,
         Budget(trials, seconds, dollars, rate),
+        study_options.checked_trackers(track or ()),
     )
     root = find_root()
     study, begun = find_sweep(asked, root)
     if dry_run:
         tell_plan(study, asked, json=json, md=md)
         return
-    outcome = found_so_far(study, begun) if show else run_study(study, begun, asked, root, engine, parallel)
+    if show:
+        outcome = found_so_far(study, begun)
+    else:
+        study, outcome = run_study(study, begun, asked, root, engine, parallel)
     code = show_sweep(study, outcome, asked, root, json=json, md=md)
     if code:
         raise typer.Exit(code)

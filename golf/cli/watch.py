@@ -18,16 +18,23 @@ def watch(
     """
     from golf.cli.pages.live import view_for_terminal
     from golf.project import find_root, find_submission
+    from golf.run.outlook import Outlook
+    from golf.run.outlook import to_json as forecast_json
     from golf.run.status import follow, to_json, to_watch
     from golf.run.view import describe
 
-    standing = to_watch(find_root(), find_submission(name).name if name else None)
+    root = find_root()
+    standing = to_watch(root, find_submission(name).name if name else None)
+    outlook = Outlook(standing.run, root)
+    if standing.is_live:
+        outlook.note(standing.progress)
     if json:
-        print_json(to_json(standing))
+        found = outlook.read(standing.progress) if standing.is_live else []
+        print_json({**to_json(standing), "forecast": forecast_json(found[0]) if found else None})
         return
     if standing.is_live and not once:
         try:
-            standing = follow(standing, view_for_terminal())
+            standing = follow(standing, view_for_terminal(), outlook)
         except KeyboardInterrupt:
             talk("the run goes on; `golf status` shows it")
             return

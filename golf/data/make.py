@@ -5,6 +5,7 @@ written in order, so the files do not depend on how many; every one is decoded a
 making that was stopped goes on from its last whole shard.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -180,6 +181,8 @@ class _Writer:
         self.pending: deque[Encoded] = deque()
         self.held_tokens = 0  # of the pending documents that are not written
         self._go_on()
+        self.begun = time.monotonic()
+        self.bytes_before = sum(facts.text_bytes for facts in self.facts.values())
 
     def _go_on(self) -> None:
         path = self.folder / "making.json"
@@ -242,7 +245,9 @@ class _Writer:
             self.files[name] = {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
         _write_json(self.folder / "making.json", self._state())
         tokens = (self.files[names[0][0]]["bytes"] - HEADER_BYTES) // 2
-        self.tell(f"{names[0][0]}: {tokens:,} tokens, up to document {self.first:,}")
+        seconds = max(time.monotonic() - self.begun, 1e-9)
+        rate = (sum(facts.text_bytes for facts in self.facts.values()) - self.bytes_before) / seconds / 1e6
+        self.tell(f"{names[0][0]}: {tokens:,} tokens, up to document {self.first:,}, {rate:.2f} MB/s of text")
 
     def _state(self) -> dict[str, Any]:
         return {

@@ -38,7 +38,7 @@ def data_state(folder: Path, tokenizer: Path) -> str | None:
 def run_script(spec: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Run a script in a folder of its own; yields ("log", bytes) as it prints, then ("files", name → bytes) and ("exit", code).
 
-    spec: script (bytes), command (the interpreter's place is None), env, files (name → bytes, what an earlier phase left), data
+    ("refused", why) where the disk is full or the folder cannot be written: another attempt on this node would meet the same. spec: script (bytes), command (the interpreter's place is None), env, files (name → bytes, what an earlier phase left), data
     (shards, tokenizer, their state or None). ("refused", why) where the data are not here, or are others.
     """
     shards, tokenizer, state = spec["data"]
@@ -46,6 +46,16 @@ def run_script(spec: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         what = "has no data there" if here is None else "holds other shards there"
         yield "refused", f"the node {os.uname().nodename} {what}: {shards}"
         return
+    try:
+        yield from _run(spec)
+    except OSError as fault:
+        yield (
+            "refused",
+            f"the node {os.uname().nodename} cannot write in {tempfile.gettempdir()}: {fault.strerror or fault}",
+        )
+
+
+def _run(spec: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="golf-trial-") as top:
         folder, log = Path(top) / "run", Path(top) / "log"
         folder.mkdir()

@@ -17,6 +17,7 @@ class Panel:
     dots: the points of the lines are drawn too. hollow: names whose points are rings. texts: name → a tooltip for each point
     of a scatter, in place of its coordinates. guides: dashed lines in the order, and so in the colours, of `lines`; they have no
     entry in the legend. marks: vertical lines. x_dates: x is a day, `date.toordinal`. y_range: (lowest, highest), else from the points.
+    rows: the lines lie one above the other, each under its name, and y has no numbers.
     """
 
     x_name: str
@@ -32,6 +33,7 @@ class Panel:
     guides: Mapping[str, Points] = field(default_factory=dict)
     marks: Mapping[str, float] = field(default_factory=dict)
     y_range: tuple[float, float] | None = None
+    rows: bool = False
 
     @property
     def points(self) -> list[Point]:

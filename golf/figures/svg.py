@@ -130,7 +130,7 @@ def _panel(panel: Panel, paint: dict[str, str], width: float) -> str:
     y_pad = 0.06 if panel.y_range is None else 0.0
     y_axis = _Axis(y_values, PANEL_HEIGHT - BOTTOM, TOP, y_pad, log=panel.y_log)
     parts = [names]
-    for value, label in y_axis.ticks(5):
+    for value, label in () if panel.rows else y_axis.ticks(5):
         y = y_axis.at(value)
         parts.append(
             f'<line class="grid" x1="{LEFT}" x2="{width - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
@@ -156,6 +156,9 @@ def _panel(panel: Panel, paint: dict[str, str], width: float) -> str:
     for name, line in panel.lines.items():
         if len(panel.drawable(line)) > 1:
             parts.append(_polyline(name, places(line), paint[name], ""))
+        if panel.rows and panel.drawable(line):
+            x, y = places(line)[len(line) // 2]
+            parts.append(f'<text x="{x:.1f}" y="{y - 8:.1f}" text-anchor="middle">{escape(name)}</text>')
         if panel.dots or len(panel.drawable(line)) == 1:
             parts += _dots(panel, name, line, places(line), paint[name])
     for name, line in panel.scatter.items():

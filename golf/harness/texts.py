@@ -18,11 +18,12 @@ REPEATED = 0.85  # share of ids that repeat in a text with a period
 @dataclass(frozen=True)
 class Text:
     """Token ids (n + 1,), the first one BOS; the targets are ids[1:]. law_nats: what the targets' law takes to code them;
-    target_bytes (n,): UTF-8 bytes of every target after its predecessor."""
+    target_bytes (n,): UTF-8 bytes of every target after its predecessor; bytes_without_starts: of all targets in the stream without its BOS."""
 
     ids: Ids
     law_nats: float
     target_bytes: Ids
+    bytes_without_starts: int
 
     @property
     def text_bytes(self) -> int:
@@ -44,10 +45,16 @@ def uniform_text(vocabulary: Vocabulary, targets: int, seed: int) -> Text:
 def text_of(vocabulary: Vocabulary, ids: Ids) -> Text:
     """`ids` as a text, with the uniform law over `vocabulary.ids`."""
     nats = (len(ids) - 1) * math.log(len(vocabulary.ids))
-    tables = vocabulary.tables
-    before, target = ids[:-1], ids[1:]
+    without = int(_target_bytes(vocabulary, ids[ids != BOS]).sum())
+    return Text(np.asarray(ids, dtype=np.int64), nats, _target_bytes(vocabulary, ids), without)
+
+
+def _target_bytes(vocabulary: Vocabulary, ids: Ids) -> Ids:
+    """UTF-8 bytes of ids[1:], each after its predecessor."""
+    tables, before, target = vocabulary.tables, ids[:-1], ids[1:]
     spaces = tables.has_space[target] & ~tables.is_boundary[before]
-    return Text(np.asarray(ids, dtype=np.int64), nats, tables.base_bytes[target].astype(np.int64) + spaces)
+    found: Ids = tables.base_bytes[target].astype(np.int64) + spaces
+    return found
 
 
 def periodic_ids(vocabulary: Vocabulary, targets: int, seed: int, period: int = 41) -> Ids:

@@ -130,6 +130,14 @@ class Whole:
         self.way = Way()
         self.played = 0
 
+    @property
+    def data_beside(self) -> tuple[str, ...]:
+        """Files of data that ship with the script and that its code names."""
+        return tuple(
+            name for name in sorted(self.beside)
+            if not name.endswith((".py", ".md", ".sh")) and any(Path(name).name in text for text in self.texts)
+        )  # fmt: skip
+
     def ways(self) -> list[Way]:
         """The ways to play it, the usual one first: then with two bytes of float16, which some lay out by hand, then with what it does
         where there is no GPU, which may be the plain twin of a kernel."""

@@ -30,13 +30,33 @@ RAISES = frozenset(
 SCORES = frozenset(("cross_entropy", "nll_loss", "log_softmax", "logsumexp", "log", "log2", "log1p"))
 DRAINS = frozenset(("list", "tuple", "sum", "max", "min", "sorted", "deque", "dict"))
 SIZES = frozenset(("len", "numel", "size", "nelement", "dim", "getsize"))  # say nothing of what the tokens are
+GRADIENTS = frozenset(("grad", "grad_and_value", "value_and_grad", "jacrev", "jacfwd", "hessian"))  # of a function
+WRAPPERS = frozenset(
+    ("compile", "vmap", "jit", "script", "cache", "no_grad", "inference_mode", "wraps")
+)  # give it back
+RUNNERS = frozenset(
+    (
+        "submit",
+        "apply",
+        "apply_async",
+        "map",
+        "imap",
+        "starmap",
+        "run_in_executor",
+        "Thread",
+        "Process",
+        "Timer",
+        "checkpoint",
+    )
+)  # call the function that they are given with what else they are given
+PICKS = frozenset(("min", "max", "sorted", "nsmallest", "nlargest", "sort"))  # by a key
 MOST_PARTS, MOST_FUNCTIONS = 8, 12
 
 
 @dataclass(frozen=True)
 class Learned:
-    """One act of learning from validation tokens. kind: "module", "tensor" (a fresh trainable tensor), "table" (of counts), "mask" or
-    "better" (of scores, by these scores themselves); counted_before: the loss of the same window was added up before; order: in the flow; sure:
+    """One act of learning from validation tokens. kind: "module", "tensor" (a fresh trainable tensor), "table" (of counts), "slope" (a
+    gradient of a function), "mask" or "better" (of scores, by these scores themselves), "weights" (of targets in a mean of their losses); counted_before: the loss of the same window was added up before; order: in the flow; sure:
     under no switch whose value is unknown; ahead: from targets, or from all tokens of its window."""
 
     window: LoopVars
@@ -87,6 +107,8 @@ class Value:
     @property
     def plain(self) -> "Value":
         """The same as the result of some operation on it: no function, number or pair."""
+        if not self.functions and self.number is None and self.parts is None and self.first is None:
+            return self
         return replace(self, functions=(), number=None, parts=None, first=None)
 
 
@@ -110,6 +132,7 @@ class Function:
     owner: Value | None = None
     bound: tuple[Value, ...] = ()
     keywords: dict[str, Value] = field(default_factory=dict)
+    slope: bool = False  # its gradient is called, not itself
 
 
 @dataclass
@@ -135,6 +158,7 @@ class Flow:
     )  # models given weights that were read back; where
     handed: list[tuple[str, str, int]] = field(default_factory=list)  # local functions given validation tokens; where
     scorers: set[str] = field(default_factory=set)  # functions that give a loss back
+    chosen: list[Learned] = field(default_factory=list)  # choices by validation scores that what is packed hangs on
     whole: bool = True
 
     @property
@@ -194,6 +218,7 @@ class _Follower:
         self.loops: list[int] = []
         self.file = ""
         self.function = "main"
+        self.written: dict[ast.Call, ast.Call] = {}  # calls as they are written with a dot
         self.classes: dict[str, ast.ClassDef] = {}
         self.modules: set[str] = set()
         self.things = 0
@@ -253,8 +278,10 @@ class _Follower:
                 value = self.value(node.value, names)
                 for target in node.targets:
                     self.bind(target, value, names, node.value)
-                if value.nats and any(
-                    "bpb" in leaf(each).lower() for each in ast.walk(node) if isinstance(each, ast.Name)
+                if (
+                    value.nats
+                    and "bpb" in _text(node).lower()
+                    and any("bpb" in leaf(each).lower() for each in ast.walk(node) if isinstance(each, ast.Name))
                 ):
                     self.flow.reports.append(Report(node.lineno, self.file, ast.unparse(node)[:100], value))
             case ast.AnnAssign() if node.value is not None:
@@ -292,11 +319,7 @@ class _Follower:
                 self.unsure -= switch
                 return other if given is None else given if other is None else given | other
             case ast.With() | ast.AsyncWith():
-                for item in node.items:
-                    value = self.value(item.context_expr, names)
-                    if item.optional_vars is not None:
-                        self.bind(item.optional_vars, value, names, item.context_expr)
-                return self.block(node.body, names)
+                return self.within(node.items, node.body, names)
             case ast.Try():
                 given = self.block(node.body, names)
                 last = self.block(node.finalbody, names)
@@ -337,6 +360,44 @@ class _Follower:
         self.close(mine, names)
         return taken > 0
 
+    def within(self, items: list[ast.withitem], body: list[ast.stmt], names: dict[str, Value]) -> Value | None:
+        """The body of a `with`, between what its contexts do before and after: a local generator around its yield, a local class in
+        `__enter__` and `__exit__`."""
+        if not items:
+            return self.block(body, names)
+        item, target = items[0], items[0].optional_vars
+        call = self.generator(item.context_expr, names)
+        given: list[Value | None] = []
+        if call is not None:
+            outer = (self.taker, self.function, self.file)
+
+            def take(value: Value) -> None:
+                inner = (self.taker, self.function, self.file)
+                self.taker, self.function, self.file = outer
+                if target is not None:
+                    self.bind(target, value, names, None)
+                given.append(self.within(items[1:], body, names))
+                self.taker, self.function, self.file = inner
+
+            self.handing = (call, take)
+            self.call(call, names)
+            self.handing = None
+            if given:
+                return given[0]
+        value = self.value(item.context_expr, names)
+        start, end = (
+            next((method for thing in sorted(value.things) if (method := self.method(thing, name, value))), None)
+            for name in ("__enter__", "__exit__")
+        )
+        if start is not None:
+            value = self.enter(start, [], {}) | value
+        if target is not None:
+            self.bind(target, value, names, item.context_expr)
+        found = self.within(items[1:], body, names)
+        if end is not None:
+            self.enter(end, [NOTHING] * 3, {})
+        return found
+
     def yielded(self, node: ast.Yield | ast.YieldFrom, names: dict[str, Value]) -> Value:
         if self.taker is None:
             return self.value(node.value, names) if node.value else NOTHING
@@ -349,7 +410,7 @@ class _Follower:
         return NOTHING
 
     def truth(self, test: ast.expr, names: dict[str, Value]) -> bool | None:
-        if isinstance(test, ast.Compare) and ast.unparse(test).replace('"', "'") == "__name__ == '__main__'":
+        if isinstance(test, ast.Compare) and _text(test).replace('"', "'") == "__name__ == '__main__'":
             return True
         return self.code.truth(test)
 
@@ -357,12 +418,7 @@ class _Follower:
         """Whether a condition hangs on a setting, or is a bare flag."""
         while isinstance(test, ast.UnaryOp):
             test = test.operand
-        flag = isinstance(test, ast.Name | ast.Attribute)
-        return flag or any(
-            leaf(each).lower() in self.code.settings
-            for each in ast.walk(test)
-            if isinstance(each, ast.Name | ast.Attribute)
-        )
+        return isinstance(test, ast.Name | ast.Attribute) or not self.code.settings.keys().isdisjoint(_names_in(test))
 
     def length(self, iterated: ast.expr, names: dict[str, Value]) -> int:
         """How often a loop is turned: as often as a short `range` says, else twice."""
@@ -418,9 +474,10 @@ class _Follower:
             self.knows[thing] = _acts_closed(acts, loop)
         self.pending = frozenset(_without(window, loop) for window in self.pending)
         self.counted = {(_without(window, loop), by) for window, by in self.counted}
-        for name, value in list(names.items()):
-            if value.windows or value.turns or value.nats or value.late or value.known:
-                names[name] = _closed(value, loop)
+        for held in (names, self.attributes):
+            for name, value in list(held.items()):  # of variables, and of things
+                if value.windows or value.turns or value.nats or value.late or value.known:
+                    held[name] = _closed(value, loop)  # type: ignore[index]
 
     def bind(self, target: ast.expr, value: Value, names: dict[str, Value], source: ast.expr | None) -> None:
         match target:
@@ -531,8 +588,10 @@ class _Follower:
                 if index.number == 0 and base.first is not None:
                     return base.first
                 turns = index.turns | frozenset(each for window in index.windows for each in window)
+                # an entry of what is no stream and no table of counts hangs on the tokens that look it up
+                looked_up = frozenset() if any(self.kinds[thing] == "table" for thing in base.things) else index.windows
                 return replace(
-                    base, windows=frozenset(window | turns for window in base.windows), turns=base.turns | index.turns,
+                    base, windows=frozenset(window | turns for window in base.windows) or looked_up, turns=base.turns | index.turns,
                     late=base.late | index.late | self.chosen(base, index), ahead=base.ahead or index.ahead or _is_shifted(node.slice),
                     known=base.known | index.known, number=None, parts=None, first=None,
                 )  # fmt: skip
@@ -573,8 +632,7 @@ class _Follower:
             case ast.Compare():
                 sides = [self.value(each, names) for each in (node.left, *node.comparators)]
                 scored = sum(bool(each.nats) for each in sides) > 1  # scores against scores: a choice among these
-                acts = frozenset(self.act(window, node.lineno, "choice") for each in sides for window in each.nats)
-                return Value(known=acts) if scored else NOTHING
+                return Value(known=self.choices(_join(sides), node.lineno)) if scored else NOTHING
             case ast.NamedExpr():
                 value = self.value(node.value, names)
                 self.bind(node.target, value, names, node.value)
@@ -594,6 +652,7 @@ class _Follower:
         return None
 
     def call(self, node: ast.Call, names: dict[str, Value]) -> Value:
+        node = self.plainly(node)
         name, path = leaf(node.func), dotted(node.func)
         taker = None
         if self.handing is not None and self.handing[0] is node:
@@ -621,13 +680,22 @@ class _Follower:
             return replace(given, functions=(bound,), parts=None)
         if name in ("items", "values") and function.functions and isinstance(node.func, ast.Attribute):
             return function
+        if not function.functions and not isinstance(
+            node.func, ast.Attribute
+        ):  # an object of a local class that is called
+            methods = [method for thing in function.things if (method := self.method(thing, "__call__", function))]
+            function = replace(function, functions=tuple(methods)) if methods else function
+        if not function.functions and (local := self.with_function(node, name, arguments, keywords)) is not None:
+            return local
         if function.functions and not (name in FILLS and isinstance(node.func, ast.Attribute)):
             if any(window == ALL or all(loop > 0 for loop, _ in window) for window in given.windows):
                 self.flow.handed.append((getattr(function.functions[0].node, "name", ""), self.file, node.lineno))
             self.unsure += len(function.functions) > 1  # one of them
             answer = _join(
                 [
-                    self.enter(each, arguments, keywords, taker, drained=node in self.drained)
+                    self.sloped(
+                        each, self.enter(each, arguments, keywords, taker, drained=node in self.drained), node.lineno
+                    )
                     for each in function.functions
                 ]
             )
@@ -694,6 +762,7 @@ class _Follower:
         if name == "copy_" and function.things:
             self.fill(function.things, given.stored or bool(given.things & self.restored), node.lineno)
         if _writes_file(node, name, path):
+            self.flow.chosen += [act for act in given.known if act.kind == "choice"]
             self.flow.packed_at.append(self.clock)
             self.artifact = dict(self.knows)
         if name in ("print", "log", "log0", "info", "write", "logged", "say") and _reports(node):
@@ -745,12 +814,86 @@ class _Follower:
                 if not given.nats
                 else self.computed(function, given)
             )
+        if name in ("argmin", "argmax") and (function | given).nats:
+            return Value(known=given.known | self.choices(function | given, node.lineno))
         if name in SCORES and isinstance(node.func, ast.Attribute):
-            return self.scored(self.computed(function, given))
+            value = self.scored(self.computed(function, given))
+            if self.weighs(node) and value.nats:
+                weighed = {self.act(window, node.lineno, "weights") for window in given.windows}
+                return replace(value, late=value.late | weighed)
+            return value
         if name == "where" and len(arguments) == 3:
             rest = arguments[1] | arguments[2]
             return replace(self.computed(function, given), late=given.late | self.chosen(rest, arguments[0], "better"))
         return self.computed(function, given)
+
+    def plainly(self, node: ast.Call) -> ast.Call:
+        """A call as it is written with a dot: of `methodcaller("m")(x)`, `getattr(x, "m")()` and `torch.autograd.backward(x)`."""
+        func = node.func
+        plain: ast.Call | None = self.written.get(node)
+        if plain is not None:
+            return plain
+        if isinstance(func, ast.Call) and leaf(func.func) == "methodcaller" and func.args and node.args:
+            if (name := _word(func.args[0])) is not None:
+                plain = ast.Call(ast.Attribute(node.args[0], name, ast.Load()), func.args[1:], func.keywords)
+        elif isinstance(func, ast.Call) and leaf(func.func) == "getattr" and len(func.args) > 1:
+            if (name := _word(func.args[1])) is not None:
+                plain = ast.Call(ast.Attribute(func.args[0], name, ast.Load()), node.args, node.keywords)
+        elif dotted(func).endswith(("autograd.backward", "Tensor.backward")) and node.args:
+            plain = ast.Call(ast.Attribute(node.args[0], "backward", ast.Load()), node.args[1:], node.keywords)
+        if plain is None:
+            return node
+        self.written[node] = ast.fix_missing_locations(ast.copy_location(plain, node))
+        return plain
+
+    def with_function(
+        self, node: ast.Call, name: str, arguments: list[Value], keywords: dict[str, Value]
+    ) -> Value | None:
+        """What a call of something from elsewhere gives that is handed a local function: its gradient, itself, what it gives when it is
+        run, or what is chosen by it. None where it is none of these."""
+        at = next((at for at, each in enumerate(arguments) if each.functions), None)
+        if name in GRADIENTS and at == 0:
+            each = arguments[0]
+            return replace(each, functions=tuple(replace(one, slope=True) for one in each.functions))
+        if name in ("vjp", "jvp", "linearize") and at == 0:
+            one = replace(arguments[0].functions[0], slope=True)
+            return self.sloped(one, self.enter(one, arguments[1:], keywords), node.lineno)
+        if name in WRAPPERS and at == 0:
+            return arguments[0]
+        if name in RUNNERS and (at is not None or keywords.get("target", NOTHING).functions):
+            runs = keywords["target"] if at is None else arguments[at]
+            rest = [] if at is None else arguments[at + 1 :]
+            handed = keywords.get("args", NOTHING)
+            rest += handed.parts or ([handed] if "args" in keywords else [])
+            return self.sloped(runs.functions[0], self.enter(runs.functions[0], rest, {}), node.lineno)
+        if name in PICKS and (key := keywords.get("key", NOTHING)).functions:
+            judged = self.enter(key.functions[0], [replace(_join(arguments), parts=None)], {})
+            chosen = _join(arguments) if arguments else self.value(node.func, {})
+            return replace(chosen, number=None, first=None, known=chosen.known | self.choices(judged, node.lineno))
+        return None
+
+    def sloped(self, function: Function, value: Value, line: int) -> Value:
+        """What a function gives; of its gradient: something that knows the targets of its windows, and is none of them."""
+        if not function.slope:
+            return value
+        acts = (self.act(window, line, "slope") for window in value.windows | value.nats if value.ahead)
+        return Value(things=value.things, known=value.known.union(acts), late=value.late)
+
+    def choices(self, value: Value, line: int) -> frozenset[Learned]:
+        """A choice by losses of targets."""
+        return frozenset(self.act(window, line, "choice") for window in value.nats | value.windows if value.ahead)
+
+    def weighs(self, node: ast.Call) -> bool:
+        """Whether a loss is a mean weighed by class, and the weights are not all one."""
+        given = next((each.value for each in node.keywords if each.arg == "weight"), None)
+        if leaf(node.func) not in ("cross_entropy", "nll_loss") or given is None or isinstance(given, ast.Constant):
+            return False
+        ones = re.compile(r"\b(?:ones|ones_like|None)\b")
+        made = [
+            ast.unparse(each.value) for module in self.code.modules for each in module.nodes
+            if isinstance(each, ast.Assign) and any(leaf(target) == leaf(given) for target in each.targets)
+        ]  # fmt: skip
+        return not any(ones.search(text) for text in (ast.unparse(given), *made))
 
     def wants(self, node: ast.Call, names: dict[str, Value]) -> int:
         """How many arguments without defaults the called local function has; 0 where it is none."""
@@ -760,24 +903,30 @@ class _Follower:
 
     def kept_file(self, node: ast.Call, name: str, given: Value) -> Value | None:
         """What is written to a file of a constant name, and read from there again."""
+        writes = name in ("save", "savez", "dump", "write_bytes", "write_text", "tofile") and (
+            given.known or given.late
+        )
+        if not writes and name not in ("load", "fromfile", "read_bytes", "read_text", "loadtxt"):
+            return None
         path = next(
             (each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)),
             None,
         )
         if path is None or "." not in path:
             return None
-        if name in ("save", "savez", "dump", "write_bytes", "write_text", "tofile") and (given.known or given.late):
+        if writes:
             self.files[path] = self.files.get(path, NOTHING) | given.plain
-        elif name in ("load", "fromfile", "read_bytes", "read_text", "loadtxt") and path in self.files:
-            return self.files[path]
-        return None
+        return None if writes else self.files.get(path)
 
     def scored(self, value: Value) -> Value:
-        """A loss or logarithm: late where the tables that it was read from had counted its own targets."""
+        """A loss or logarithm: late where the tables that it was read from had counted its own targets, where weights were moved by their
+        gradient, or where something in it was chosen by their loss."""
         late = frozenset(
-            act
+            replace(act, kind="better") if act.kind == "choice" else act
             for act in value.known
-            if act.kind == "table" and act.ahead and any(act.window <= window for window in value.windows)
+            if act.kind in ("table", "slope", "choice")
+            and act.ahead
+            and any(act.window <= window for window in value.windows)
         )
         return replace(value, late=value.late | late, nats=value.nats | value.windows) if late else value
 
@@ -796,11 +945,17 @@ class _Follower:
         both = function | given
         if not (things and windows):
             return both.plain
+        held = [self.read(value).known for (thing, _), value in self.attributes.items() if thing in function.things]
         late = frozenset(
             act
             for thing in things
             for act in self.knows.get(thing, ())
             if any(act.window <= window for window in windows)
+        ).union(
+            act
+            for acts in held  # tables among an object's own
+            for act in acts
+            if act.kind == "table" and act.ahead and any(act.window <= window for window in windows)
         )
         kept = frozenset(each for each in both.things if self.kinds[each] == "table")
         models = frozenset(
@@ -940,6 +1095,9 @@ def _acts_closed(acts: frozenset[Learned], loop: int) -> frozenset[Learned]:
 
 
 def _closed(value: Value, loop: int) -> Value:
+    within = (value.turns, *value.windows, *value.nats, *(act.window for act in value.known))
+    if value.parts is None and value.first is None and not any(each[0] == loop for window in within for each in window):
+        return value
     return replace(
         value, windows=frozenset(_without(window, loop) for window in value.windows), turns=_without(value.turns, loop),
         nats=frozenset(_without(window, loop) for window in value.nats), known=_acts_closed(value.known, loop),
@@ -949,6 +1107,8 @@ def _closed(value: Value, loop: int) -> Value:
 
 def _turned(value: Value, here: LoopVars) -> Value:
     """An element of what is iterated, in one turn."""
+    if value is NOTHING:
+        return Value(turns=here)
     return replace(
         value, windows=frozenset(window | here for window in value.windows), turns=value.turns | here, number=None,
         parts=value.parts and tuple(_turned(part, here) for part in value.parts), first=None,
@@ -976,6 +1136,14 @@ def _join(values: Iterable[Value]) -> Value:
 WHOLE = Value(windows=frozenset((ALL,)))
 
 
+def _word(node: ast.expr) -> str | None:
+    """A string, also one that is added up from strings."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        left, right = _word(node.left), _word(node.right)
+        return None if left is None or right is None else left + right
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
 def _says_val(text: str) -> bool:
     return text == "val" or "fineweb_val" in text or text in ("valid", "validation") or "_val_" in text
 
@@ -990,11 +1158,11 @@ def _is_property(node: ast.AST) -> bool:
 
 
 def _is_fresh(node: ast.Call, name: str) -> bool:
-    text = ast.unparse(node)
     if name == "requires_grad_":
-        return "parameters" not in text
+        return "parameters" not in _text(node)
     return name == "Parameter" or (
-        name in ("zeros", "zeros_like", "empty", "randn", "ones", "full", "new_zeros") and "requires_grad=True" in text
+        name in ("zeros", "zeros_like", "empty", "randn", "ones", "full", "new_zeros")
+        and "requires_grad=True" in _text(node)
     )
 
 
@@ -1007,17 +1175,31 @@ def _writes_file(node: ast.Call, name: str, path: str) -> bool:
             for each in (*node.args, *(k.value for k in node.keywords))
         )
     return name in ("write_bytes", "tofile", "save_file") or (
-        path in ("torch.save", "np.savez", "np.save") and len(node.args) > 1 and not _in_memory(node.args[1])
+        path in ("torch.save", "np.savez", "np.savez_compressed", "np.save")
+        and len(node.args) + len(node.keywords) > 1
+        and not _in_memory(node.args[1] if len(node.args) > 1 and path == "torch.save" else node.args[0])
     )
 
 
 def _reads_file(node: ast.Call, name: str, path: str) -> bool:
     """Whether a call gives what stands in a file, or what was packed in memory; the script itself is no such file."""
-    if "__file__" in ast.unparse(node):
-        return False
     if name == "load":
-        return path.partition(".")[0] in ("torch", "np", "numpy", "pickle", "msgpack")
-    return name in ("read", "read_bytes", "load_file", "decompress", "safe_open")
+        reads = path.partition(".")[0] in ("torch", "np", "numpy", "pickle", "msgpack")
+    else:
+        reads = name in ("read", "read_bytes", "load_file", "decompress", "safe_open")
+    return reads and "__file__" not in _text(node)
+
+
+@lru_cache(maxsize=4096)
+def _names_in(node: ast.AST) -> frozenset[str]:
+    """The last parts of all names in an expression, in lower case."""
+    return frozenset(leaf(each).lower() for each in ast.walk(node) if isinstance(each, ast.Name | ast.Attribute))
+
+
+@lru_cache(maxsize=4096)
+def _text(node: ast.AST) -> str:
+    """A node as text, made once: loops and functions are followed again and again."""
+    return ast.unparse(node)
 
 
 def _in_memory(node: ast.expr) -> bool:
@@ -1025,5 +1207,5 @@ def _in_memory(node: ast.expr) -> bool:
 
 
 def _reports(node: ast.Call) -> bool:
-    text = ast.unparse(node).lower()
+    text = _text(node).lower()
     return "bpb" in text or "val_loss" in text

@@ -63,6 +63,9 @@ class Pack:
     limits: dict[str, Any]
     rules: dict[str, Rule]
     canonical_val_tokens: dict[str, list[int]]
+    contest: str = (
+        ""  # another contest with its track, as `tracks` of its rules names it; "" for the challenge's own packs
+    )
 
 
 def pack_names() -> list[str]:
@@ -92,6 +95,7 @@ def load_pack(name: str = DEFAULT_PACK) -> Pack:
         limits={**(parent.limits if parent else {}), **table.get("limits", {})},
         rules=dict(sorted(rules.items())),
         canonical_val_tokens=table.get("canonical_val_tokens") or (parent.canonical_val_tokens if parent else {}),
+        contest=table.get("contest", parent.contest if parent else ""),
     )
 
 

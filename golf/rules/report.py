@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from golf.challenge import TRACKS
 from golf.rules.findings import Finding, State, Verdict
 
 ORDER = (State.FAIL, State.UNKNOWN, State.CLEAN, State.PASS, State.NA)
@@ -23,7 +24,7 @@ def summary(verdict: Verdict) -> str:
 
 def text(verdict: Verdict, *, verbose: bool = False) -> Iterator[str]:
     """The report line by line; `verbose` adds evidence and sources to the rules that hold."""
-    yield f"{verdict.path}  ({verdict.pack}, track {verdict.track}, {verdict.seconds:.1f} s)"
+    yield f"{verdict.path}  ({verdict.pack}, {_track(verdict)}, {verdict.seconds:.1f} s)"
     if verdict.track == "local":
         yield "not a challenge result: a local run"
     for state in ORDER:
@@ -34,6 +35,11 @@ def text(verdict: Verdict, *, verbose: bool = False) -> Iterator[str]:
     if verdict.not_asked:
         yield f"not asked: {' '.join(verdict.not_asked)}"
     yield summary(verdict)
+
+
+def _track(verdict: Verdict) -> str:
+    """A track of the challenge, or the other contest that was judged."""
+    return f"track {verdict.track}" if verdict.track in TRACKS else verdict.track
 
 
 def _finding(finding: Finding, *, verbose: bool) -> Iterator[str]:
@@ -100,7 +106,7 @@ def review(verdict: Verdict) -> Iterator[str]:
         yield ""
     for note in verdict.notes:
         yield f"<sub>{note}</sub>"
-    yield f"<sub>Rule pack {verdict.pack}, track {verdict.track}; every FAIL names its evidence, and can be argued with.</sub>"
+    yield f"<sub>Rule pack {verdict.pack}, {_track(verdict)}; every FAIL names its evidence, and can be argued with.</sub>"
 
 
 def _headline(verdict: Verdict) -> str:

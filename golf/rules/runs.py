@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from golf.errors import GolfError
 from golf.files import files_below, sha256_of_file
@@ -150,18 +150,28 @@ def _read(path: Path, name: str, digest: str, claims: Sequence[tuple[float, int]
         return []
     from golf.logs.text import decode
 
-    text = decode(path.read_bytes())[0]
+    said = _said(decode(path.read_bytes())[0])
     return [
         _run(
-            run, path, name if len(found) == 1 else f"{name}:{run.first_line}", digest, text, several=len(log.runs) > 1
+            run, path, name if len(found) == 1 else f"{name}:{run.first_line}", digest, said, several=len(log.runs) > 1
         )
         for run in found
     ]
 
 
-def _run(result: RunResult, path: Path, name: str, digest: str, text: str, *, several: bool) -> Run:
-    table = result.result or {}
+def _said(text: str) -> dict[str, Any]:
+    """What a log says outside the lines that its reader knows, searched once for all runs of it."""
     started = CALIBRATION_STARTED.search(text)
+    return {
+        "calibration_line": text.count("\n", 0, started.start()) + 1 if started else None,
+        "calibration_started": started is not None,
+        "self_generated": SELF_GENERATED.search(text) is not None,
+        "gates": {gate: int(count.replace(",", "")) for gate, count in GATES.findall(text)},
+    }
+
+
+def _run(result: RunResult, path: Path, name: str, digest: str, said: dict[str, Any], *, several: bool) -> Run:
+    table = result.result or {}
     after = [
         score for score in result.scores if score.stage not in ("train_val", "pre_quant") and score.alias_of is None
     ]
@@ -186,9 +196,6 @@ def _run(result: RunResult, path: Path, name: str, digest: str, text: str, *, se
         train_seconds=result.train_seconds,
         train_line=result.sources.get("train_seconds"),
         calibration_seconds=result.calibration_seconds,
-        calibration_line=text.count("\n", 0, started.start()) + 1 if started else None,
-        calibration_started=started is not None,
-        self_generated=SELF_GENERATED.search(text) is not None,
         eval_seconds=result.eval_seconds,
         all_eval_seconds=sum(per_stage.values()) if per_stage else None,
         eval_line=result.score.line if result.score else None,
@@ -211,6 +218,6 @@ def _run(result: RunResult, path: Path, name: str, digest: str, text: str, *, se
         crash=result.crash,
         several_runs=several,
         config=result.hyperparameters,
-        gates={gate: int(count.replace(",", "")) for gate, count in GATES.findall(text)},
         text_sha256=digest,
+        **said,
     )

@@ -159,7 +159,10 @@ class Subject:
 
     @cached_property
     def track(self) -> str:
-        """The track whose rules apply: asked for, else what the folder, submission.json and the runs' hardware say."""
+        """The track whose rules apply: the pack's where it is of another contest, what is asked for, else what the folder,
+        submission.json and the runs' hardware say."""
+        if self.pack.contest:
+            return self.pack.contest
         if self.wanted_track:
             return self.wanted_track
         claimed = claimed_track(self.claims, self.folder.resolve().parent.name)

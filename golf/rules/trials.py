@@ -10,7 +10,7 @@ from golf.reading.claims import headline
 from golf.rules.execution import is_ours
 from golf.rules.experiments.printed import printed_scores
 from golf.rules.experiments.trial import Trial, drawn_seed, hold_trial
-from golf.rules.subject import Subject
+from golf.rules.subject import Subject, names
 
 MOST_LOG_BYTES = 8_000_000
 OFFICIAL_VOCABULARY = 1024
@@ -38,9 +38,13 @@ def _hold(subject: Subject) -> Trial | None:
         claimed=claimed_labels(subject), tokenizer=official_tokenizer(subject), sources=(source.main.text,), own=ours,
     )  # fmt: skip
     subject.notes.append(
-        f"experiments: {trial.depth}, seed {trial.seed}, {trial.plays} runs in {trial.seconds:.0f} s"
+        f"experiments: {trial.depth}, seed {trial.seed}, {trial.plays} run{'s' * (trial.plays != 1)} in {trial.seconds:.0f} s ({trial.cpu_seconds:.0f} of CPU)"
         + (f"; left out: {', '.join(trial.left_out)}" if trial.left_out else "")
     )
+    if trial.unowned:
+        subject.notes.append(
+            f"in no optimizer while the model is trained, so it stays as it was made: {names(trial.unowned)}"
+        )
     return trial
 
 

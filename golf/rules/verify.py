@@ -11,6 +11,7 @@ from golf.rules.checks import KINDS, NEEDS, find_detector, kind_of
 from golf.rules.findings import Finding, Result, State, Verdict, settle
 from golf.rules.pack import DEFAULT_PACK, Rule, load_pack
 from golf.rules.rates import measured_rate
+from golf.rules.remarks import remarks
 from golf.rules.subject import Subject, find_subject
 
 NOT_ON_TRACK = {
@@ -42,6 +43,8 @@ def verify_folder(
     started = time.perf_counter()
     if track is not None and track not in TRACKS:
         raise GolfError(f"no track `{track}`", f"there are: {', '.join(TRACKS)}")
+    if track is not None and (contest := load_pack(pack).contest):
+        raise GolfError(f"no track `{track}` in the pack {pack}", f"it judges the {contest}: leave --track out")
     if not 0.0 < power < 1.0 or (rate is not None and rate <= 0.0):
         raise GolfError(
             f"power {power:g}, rate {rate}: no such numbers", "a power lies between 0 and 1, a rate above 0"
@@ -57,6 +60,11 @@ def verify_folder(
             findings.append(judge(rule, subject, asked))
         else:
             not_asked.append(rule.code)
+    if "static" in asked and not subject.pack.contest:
+        try:
+            subject.notes.extend(remarks(subject))
+        except Exception as fault:  # as in a detector: strange text is no end of a verdict
+            subject.notes.append(f"the remarks could not cope with this input: {fault!r}")
     seconds = time.perf_counter() - started
     return Verdict(
         str(subject.path),

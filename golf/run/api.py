@@ -1,6 +1,7 @@
 """The calls that other commands make: run a submission, or say what a run would cost."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from golf.errors import GolfError
@@ -8,15 +9,20 @@ from golf.project import find_root, find_submission
 from golf.run.before import check_before
 from golf.run.launch import Launcher, torchrun
 from golf.run.machine import this_machine
+from golf.run.nodes import join
+from golf.run.outlook import Outlook
+from golf.run.outlook import stop_if_worse as judge_by_forecast
 from golf.run.plan import Plan, Wishes, find_data, make_plan
 from golf.run.report import Report, make_report
 from golf.run.session import Session, nowhere
 from golf.run.source import read_source
 from golf.run.steps import decide
 from golf.run.store import has_store, open_store
+from golf.run.track import refuse_missing
 from golf.run.view import Silent, View
+from golf.run.watch import interrupts
 
-__all__ = ["Wishes", "checked_rate", "estimate", "plan_run", "run_submission"]
+__all__ = ["Wishes", "checked_rate", "estimate", "join_run", "plan_run", "run_submission"]
 
 
 def plan_run(name: str | None, wishes: Wishes) -> Plan:
@@ -33,22 +39,42 @@ def run_submission(
     name: str | None,
     wishes: Wishes,
     *,
+    stop_if_worse: float | None = None,
+    dollars_per_hour: float | None = None,
+    trackers: Sequence[str] = (),
     view: View | None = None,
     launcher: Launcher = torchrun,
     at: Callable[[str], None] = nowhere,
 ) -> Report:
     """Run a submission over seeds and judge what came out.
 
-    name: of the submission (None: of the current folder). view: who shows progress (None: nobody). Raises GolfError as
-    `Session.run`, KeyboardInterrupt after Ctrl-C.
+    name: of the submission (None: of the current folder). stop_if_worse: BPB; a seed whose forecast is above it is ended, and later ones
+    are not started. trackers: who is told of the runs, of `golf.run.track.TRACKERS`. view: who shows progress (None: nobody). Raises GolfError as `Session.run`, KeyboardInterrupt after Ctrl-C.
     """
+    if stop_if_worse is not None and not 0 < stop_if_worse < float("inf"):
+        raise GolfError(f"a bound of {stop_if_worse:g} BPB would stop every run", "for example `--stop-if-worse 1.085`")
+    rate = checked_rate(dollars_per_hour)
+    refuse_missing(trackers)
     plan, shown = plan_run(name, wishes), view or Silent()
     if plan.source.remark is not None:
         shown.say(plan.source.remark)
     check_before(plan, shown.say)
     with open_store(plan.root) as store:
-        finished = Session(plan, store, shown, launcher, at).run()
+        session = Session(plan, store, shown, launcher, at, trackers=tuple(trackers))
+        if stop_if_worse is not None:
+            bound = stop_if_worse
+            session = replace(
+                session, judge_of=lambda run: judge_by_forecast(Outlook(run, plan.root), bound, rate), condemns=True
+            )
+        finished = session.run()
         return make_report(store, finished)
+
+
+def join_run(name: str | None, wishes: Wishes, *, view: View | None = None) -> None:
+    """Lend this machine to a run that node 0 carries out, as `golf.run.nodes.join`."""
+    plan, shown = plan_run(name, wishes), view or Silent()
+    with interrupts() as stop:
+        join(plan, shown.say, stop, wishes.stall_seconds)
 
 
 def estimate(

@@ -15,7 +15,10 @@ from golf.run.store import has_store, open_store
 DEMO = "golf-demo"
 # kind -> (option that takes it, what it is)
 KINDS = {
-    "leftovers": ("", "scratch files of killed processes, checkpoints of runs that were moved aside"),
+    "leftovers": (
+        "",
+        "scratch files of killed processes, checkpoints of runs that were moved aside, rows of runs that were removed by hand",
+    ),
     "checkpoints": (
         "--checkpoints",
         "float.golf and hessians.golf of finished runs: no `golf package key=value` after that",
@@ -65,9 +68,17 @@ def remove(root: Path, heaps: Iterable[Heap]) -> int:
             with open_store(root) as store:
                 gone = [run.id for run in store.runs() if any(path in run.folder.parents for path in heap.paths)]
                 store.forget(gone)
+        if heap.kind == "leftovers" and has_store(root):
+            with open_store(root) as store:
+                store.forget([run.id for run in store.runs() if is_gone(run)])
         for path in heap.paths:
             _remove_path(path)
     return freed
+
+
+def is_gone(run: Run) -> bool:
+    """Whether somebody removed the run's folder, so that nothing backs its row any more."""
+    return not run.folder.is_dir() and not is_alive(run) and not is_watched(run)
 
 
 def bytes_of(path: Path) -> int:

@@ -61,6 +61,11 @@ class Progress:
     points: list[tuple[int, str, float]] = field(
         default_factory=list
     )  # (step, name, value), taken away by `take_points`
+    losses: list[tuple[int, float | None, float]] = field(
+        default_factory=list
+    )  # (step, train_seconds, train_loss), all of them
+    validations: list[tuple[int, float | None, float]] = field(default_factory=list)  # (step, train_seconds, val_bpb)
+    forecast: str | None = None  # of the final BPB, in words, by whoever knows more than the log
     last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
 
     def read(self, line: str) -> None:
@@ -72,6 +77,7 @@ class Progress:
             step, total, loss, milliseconds, average = match.groups()
             self._at(step, total, milliseconds)
             self.train_loss, self.step_ms = float(loss), float(average)
+            self.losses.append((int(step), self.train_seconds, float(loss)))
             self.points += [
                 (int(step), "train_loss", float(loss)),
                 (int(step), "train_seconds", int(milliseconds) / 1e3),
@@ -80,6 +86,7 @@ class Progress:
             step, total, loss, bpb, milliseconds = match.groups()
             self._at(step, total, milliseconds)
             self.val_loss, self.val_bpb = float(loss), float(bpb)
+            self.validations.append((int(step), self.train_seconds, float(bpb)))
             self.points += [(int(step), "val_loss", float(loss)), (int(step), "val_bpb", float(bpb))]
         elif match := _STOP.search(line):
             self.stop_reason = match[1]

@@ -1,5 +1,6 @@
 """What a `golf run` will do, decided and refused before anything is started."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,9 @@ class Wishes:
     iterations: int | None = None
     stall_seconds: float = 1800.0
     parallel: int = 1
+    nnodes: int = 1
+    node_rank: int = 0
+    master: str | None = None  # HOST:PORT where node 0 listens; None: its name, and a free port
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,14 @@ class Plan:
     again: bool
     derived: dict[str, Any] | None = None  # the keys changed after training, with their values
     parallel: int = 1  # seeds at a time
+    nnodes: int = 1  # that one run is spread over, `nproc` processes each
+    node_rank: int = 0
+    master: str | None = None
+
+    @property
+    def world_size(self) -> int:
+        """Processes of a run, on all its nodes."""
+        return self.nproc * self.nnodes
 
     @property
     def set_folder(self) -> Path:
@@ -102,11 +114,17 @@ def make_plan(
     nproc = wishes.nproc or default_nproc(wishes, machine)
     refuse_world_size(nproc, machine)
     refuse_parallel(wishes.parallel, nproc, machine)
+    refuse_nodes(wishes, nproc)
     if trains:
         refuse_ruling(source, wishes.allow)
         refuse_days(source, wishes, machine, nproc)
     cap = 0.0 if wishes.smoke and wishes.max_wallclock_seconds is None else wishes.max_wallclock_seconds
-    is_contest = machine.is_contest(nproc) and not wishes.smoke and (cap is None or 0 < cap <= TRAIN_CAP_SECONDS)
+    is_contest = (
+        wishes.nnodes == 1
+        and machine.is_contest(nproc)
+        and not wishes.smoke
+        and (cap is None or 0 < cap <= TRAIN_CAP_SECONDS)
+    )
     found = data()
     return Plan(
         root=root,
@@ -122,6 +140,9 @@ def make_plan(
         resume=wishes.resume,
         again=wishes.again,
         parallel=wishes.parallel,
+        nnodes=wishes.nnodes,
+        node_rank=wishes.node_rank,
+        master=wishes.master,
     )
 
 
@@ -170,6 +191,21 @@ def refuse_parallel(parallel: int, nproc: int, machine: Machine) -> None:
         raise GolfError(f"{parallel} seeds of {nproc} process{'es' * (nproc > 1)} at a time on {units} {what}",
                         f"`--parallel {max(units // nproc, 1)}` at most, or fewer processes: `--nproc 1`",
                         Exit.REFUSED)  # fmt: skip
+
+
+def refuse_nodes(wishes: Wishes, nproc: int) -> None:
+    """All nodes together are 1, 2, 4 or 8 processes; side by side only one of them works."""
+    if wishes.nnodes * nproc not in (1, 2, 4, 8) or wishes.nnodes < 1:
+        raise GolfError(f"{wishes.nnodes} nodes of {nproc} processes do not divide a step's 8 micro-batches",
+                        "`--nnodes` times `--nproc` is 1, 2, 4 or 8", Exit.REFUSED)  # fmt: skip
+    if not 0 <= wishes.node_rank < wishes.nnodes:
+        raise GolfError(
+            f"node {wishes.node_rank} of {wishes.nnodes} nodes", f"`--node-rank` is 0 to {wishes.nnodes - 1}"
+        )
+    if wishes.nnodes > 1 and wishes.parallel > 1:
+        raise GolfError("seeds side by side do not go over several nodes", "leave out `--parallel`", Exit.REFUSED)
+    if wishes.master is not None and not re.fullmatch(r"\S+:\d{1,5}", wishes.master):
+        raise GolfError(f"`--master {wishes.master}` is no address", "HOST:PORT, as in `--master node0:29500`")
 
 
 def refuse_days(source: Source, wishes: Wishes, machine: Machine, nproc: int) -> None:

@@ -20,12 +20,15 @@ from golf.run.launch import ELASTIC, PHASES, Launcher, Script, environment, torc
 from golf.run.layout import ARTIFACT, CHECKPOINT, CHECKPOINTS, TRAINING, SeedFolder
 from golf.run.lines import Follower, Progress, heard_before, merge_results
 from golf.run.machine import slots_of
+from golf.run.nodes import RENDEZVOUS, command_of, leave_address
+from golf.run.outlook import Judge, Outlook
 from golf.run.plan import Plan, refuse_disk
 from golf.run.processes import Adopted, Watched, end, end_strays
 from golf.run.resume import incomplete, phases_left, reached, settle
 from golf.run.schema import Run
 from golf.run.steps import Step, decide, recipe_of, refuse_twins, watched_elsewhere
 from golf.run.store import Store, open_store
+from golf.run.track import start
 from golf.run.view import View
 from golf.run.watch import Ending, Interrupts, Watch, interrupts, wanted
 
@@ -41,7 +44,9 @@ class Session:
     """A plan being carried out. `at` is called at every named point between two transitions.
 
     bases: for a derived plan, the finished run of each seed whose checkpoint is exported and evaluated anew. gpus: the only ones
-    that its scripts see, where several run side by side. starter: starts a script, here or on a cluster. stop: where the caller listens for Ctrl-C itself. unwanted: see `Watch`.
+    that its scripts see, where several run side by side. starter: starts a script, here or on a cluster. stop: where the caller listens for Ctrl-C itself. judge_of: makes a run's judge, as
+    `Watch` asks it. condemns: a run that its judge ended speaks for the later seeds too. trackers: who is told of every run
+    (`golf.run.track`).
     """
 
     plan: Plan
@@ -54,7 +59,9 @@ class Session:
     gpus: tuple[str, ...] = ()
     starter: Callable[..., Watched] = Script
     stop: Interrupts | None = None
-    unwanted: Callable[[Progress], str | None] = wanted
+    judge_of: Callable[[Run], Judge] = lambda run: wanted
+    condemns: bool = False
+    trackers: tuple[str, ...] = ()
     drawn: dict[int, float | None] = field(default_factory=dict, init=False)  # run → joules of its GPUs before it
 
     def run(self) -> list[Run]:
@@ -155,9 +162,11 @@ class Session:
                 progress, offset = heard_before(place.log)
                 watch = self._watch(run, self._launch(run, place, lock), progress, offset, stop)
             self.view.begin(run, number, count, self.plan.machine.describe(self.plan.nproc))
+            self._tell_trackers(run)
             ending = watch.until_end()
             end_strays(place.path, run_id_of(run), self.grace_seconds)
             shutil.rmtree(place.path / ELASTIC, ignore_errors=True)
+            (place.path / RENDEZVOUS).unlink(missing_ok=True)
             self.at("ended")
             return self._conclude(run, watch.progress, ending)
         finally:
@@ -165,7 +174,16 @@ class Session:
             lock.release()
             watching.release()
 
+    def _tell_trackers(self, run: Run) -> None:
+        """Start the trackers' processes, which nothing here waits for."""
+        for tracker in self.trackers:
+            try:
+                start(tracker, self.plan.root, run)
+            except OSError as fault:
+                self.view.say(f"{tracker} is not told of seed {run.seed}: {fault}")
+
     def _watch(self, run: Run, process: Watched, progress: Progress, offset: int, stop: Interrupts) -> Watch:
+        outlook = Outlook(run, self.plan.root)
         return Watch(
             process=process,
             follower=Follower(run.log, offset),
@@ -173,10 +191,10 @@ class Session:
             seed=run.seed,
             limits=self.plan.limits,
             stop=stop,
-            on_progress=lambda now: self._note(run, now),
+            on_progress=lambda now: self._note(run, now, outlook),
             on_phase=lambda phase: self._advance(run, phase),
             adopted=isinstance(process, Adopted),
-            unwanted=self.unwanted,
+            unwanted=self.judge_of(run),
             grace_seconds=self.grace_seconds,
         )
 
@@ -203,7 +221,7 @@ class Session:
             smoke=plan.source.smoke,
             track=plan.track,
             device=plan.machine.device,
-            world_size=plan.nproc,
+            world_size=plan.world_size,
             data_sha256=plan.data.sha256,
             tokenizer_sha256=plan.data.tokenizer_sha256,
             derived=plan.derived,
@@ -234,7 +252,11 @@ class Session:
             self.view.say(f"seed {run.seed}: goes on with {' and '.join(phases)}")
         run_id = run_id_of(run)
         end_strays(place.path, run_id, self.grace_seconds)
-        command = self.launcher(Path("..") / place.script.name, plan.nproc, bool(plan.machine.gpus), phases)
+        script_path = Path("..") / place.script.name
+        if plan.nnodes > 1:
+            command = command_of(leave_address(plan, place, phases), 0, script_path)
+        else:
+            command = self.launcher(script_path, plan.nproc, bool(plan.machine.gpus), phases)
         env = environment(plan.inputs, run.seed, run_id, plan.machine, plan.nproc, gpus=self.gpus)
         env |= {"DATA_DIR": DATA_DIR} if plan.source.foreign else {}
         self.drawn[run.id] = drawn_joules(self._gpus()) if phases == PHASES else None  # of whole runs only
@@ -249,11 +271,12 @@ class Session:
             raise
         return script
 
-    def _note(self, run: Run, progress: Progress) -> None:
+    def _note(self, run: Run, progress: Progress, outlook: Outlook) -> None:
         """Keep and show what was read. A store that cannot be written for a moment must not end a run that costs money."""
         points = progress.take_points()
         try:
             self.store.record(run.id, points)
+            outlook.note(progress)
         except GolfError as fault:
             progress.points = points + progress.points
             self.view.say(f"{fault.message}; the log keeps everything")
@@ -326,7 +349,7 @@ class Session:
                 f"seed {run.seed} of {run.submission} was stopped: {ending.reason}",
                 None,
                 Exit.UNKNOWN,
-                concerns_every_seed=False,
+                concerns_every_seed=self.condemns,
             )
         for line in tail(progress.last):
             self.view.say(f"  | {line}")

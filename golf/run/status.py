@@ -10,6 +10,7 @@ from golf.errors import GolfError
 from golf.run.advice import way_on
 from golf.run.layout import is_foreign
 from golf.run.lines import Follower, Progress, read_log
+from golf.run.outlook import Outlook
 from golf.run.resume import is_alive, is_current, is_watched
 from golf.run.schema import UNFINISHED, Run
 from golf.run.store import has_store, open_store
@@ -40,6 +41,8 @@ class Standing:
             return go_on
         if self.state in ("stopped", "failed"):
             return f"{self.run.stop_reason}; {go_on}"
+        if not self.run.folder.is_dir():
+            return "its folder is gone; `golf clean` forgets it"
         if self.run.derived:
             return "derived: " + ", ".join(f"{key}={value}" for key, value in self.run.derived.items())
         return ""
@@ -114,7 +117,9 @@ def to_watch(root: Path, submission: str | None) -> Standing:
     return next((standing for standing in reversed(found) if standing.is_live), found[-1])
 
 
-def follow(standing: Standing, view: View, wait: Callable[[float], None] = time.sleep) -> Standing:
+def follow(
+    standing: Standing, view: View, outlook: Outlook | None = None, wait: Callable[[float], None] = time.sleep
+) -> Standing:
     """Show a living run until its script ends; how it stands then. Only reads: Ctrl-C ends the watching, not the run."""
     run, progress, follower = standing.run, Progress(), Follower(standing.run.log)
     view.begin(run, 1, 1, f"{run.world_size} x {run.device}")
@@ -125,6 +130,8 @@ def follow(standing: Standing, view: View, wait: Callable[[float], None] = time.
             if lines := follower.lines(to_end=not living):
                 for line in lines:
                     progress.read(line)
+                if outlook is not None:
+                    outlook.note(progress)
                 view.progress(progress)
             wait(POLL_SECONDS if living else 0.0)
     finally:

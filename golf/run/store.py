@@ -47,9 +47,13 @@ class Store:
         self._db.close()
 
     def runs(
-        self, submission: str | None = None, state: str | Iterable[str] | None = None, **equal: object
+        self,
+        submission: str | None = None,
+        state: str | Iterable[str] | None = None,
+        newest: int | None = None,
+        **equal: object,
     ) -> list[Run]:
-        """The runs, oldest first; narrowed to a submission, to one state or several, and to equal columns."""
+        """The runs, oldest first; narrowed to a submission, to one state or several, to equal columns, and to the newest of these."""
         wanted: dict[str, object] = {key: value for key, value in equal.items() if value is not None}
         if submission is not None:
             wanted["submission"] = submission
@@ -63,8 +67,9 @@ class Store:
             values += states
         where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
         with self._guard():
-            rows = self._db.execute(f"SELECT * FROM runs{where} ORDER BY id", values).fetchall()
-        return [self._run(row) for row in rows]
+            last = "" if newest is None else f" DESC LIMIT {int(newest)}"
+            rows = self._db.execute(f"SELECT * FROM runs{where} ORDER BY id{last}", values).fetchall()
+        return [self._run(row) for row in (rows if newest is None else reversed(rows))]
 
     def runs_like(self, prefix: str) -> list[Run]:
         """The runs of every submission whose name begins with `prefix`, oldest first."""

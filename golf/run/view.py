@@ -19,6 +19,8 @@ def describe(progress: Progress) -> str:
         parts.append(f"{progress.step_ms:.1f} ms/step")
     if progress.train_loss is not None:
         parts.append(f"loss {progress.train_loss:.4f}")
+    if progress.forecast is not None and progress.phase == "train":
+        parts.append(f"forecast {progress.forecast}")
     if progress.scoring is not None:
         return "  ".join([*parts[:1], progress.scoring])
     bpb = progress.score_bpb if progress.score_bpb is not None else progress.val_bpb

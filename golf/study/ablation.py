@@ -265,7 +265,7 @@ def figure(table: Table) -> Chart:
     }
     return Chart(
         "Difference to the base, with 95 % intervals",
-        [Panel("Δ BPB, left of 0 is better", "row", lines, dots=True, marks={"0": 0.0})],
+        [Panel("Δ BPB, left of 0 is better", "", lines, dots=True, marks={"0": 0.0}, rows=True)],
     )
 
 

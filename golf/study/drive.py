@@ -20,6 +20,7 @@ from golf.run.before import check_before
 from golf.run.launch import Script
 from golf.run.lines import Progress
 from golf.run.machine import slots_of
+from golf.run.outlook import Judge, Outlook, stop_if_worse
 from golf.run.plan import Plan, Wishes
 from golf.run.processes import Watched
 from golf.run.schema import Run
@@ -76,6 +77,10 @@ class Driver:
     budget: Budget
     view: View
     prune: bool = False
+    stop_if_worse: float | None = (
+        None  # BPB: a run whose forecast is above it is ended, and its trial's later seeds are not begun
+    )
+    trackers: tuple[str, ...] = ()
     planner: Callable[[str, Wishes], Plan] = plan_run
     checker: Callable[[Plan, Callable[[str], None]], None] = check_before
     at: Callable[[str], None] = nowhere
@@ -188,6 +193,8 @@ class Driver:
         with open_store(self.root) as store:
             if self.prune and seed != first_seed and not _finished(store, trial.name, first_seed):
                 return
+            if self.stop_if_worse is not None and _given_up(store, trial.name):
+                return
             if not self._fits():
                 self._outcome.not_started.append((trial.name, seed))
                 return
@@ -204,7 +211,7 @@ class Driver:
             for attempt in range(1, ATTEMPTS + 1):
                 session = Session(
                     replace(plan, seeds=(seed,), parallel=1, resume=True), store, self.view.beside(), at=self.at, gpus=gpus, stop=stop, starter=self.starter,
-                    grace_seconds=self.grace_seconds, unwanted=self._judge_of(trial, seed),
+                    grace_seconds=self.grace_seconds, judge_of=lambda run: self._judge_of(trial, seed, run), trackers=self.trackers,
                 )  # fmt: skip
                 begun = time.monotonic()
                 try:
@@ -265,17 +272,21 @@ class Driver:
             )
         return False
 
-    def _judge_of(self, trial: Trial, seed: int) -> Callable[[Progress], str | None]:
+    def _judge_of(self, trial: Trial, seed: int, run: Run) -> Judge:
         most = self.budget.most_seconds
         prunes = self.prune and seed == self.study.seeds[0]
-        if most is None and not prunes:
+        if most is None and not prunes and self.stop_if_worse is None:
             return wanted
+        foreseen: Judge = wanted
+        if self.stop_if_worse is not None:
+            foreseen = stop_if_worse(Outlook(run, self.root), self.stop_if_worse, self.budget.rate)
 
         def judge(progress: Progress) -> str | None:
             if most is not None and self._watch.seconds() > most:
                 self._over.set()
                 return f"the budget of {most:.0f} s is spent"
-            return self._halving.judge(trial.name, progress) if prunes else None
+            pruned = self._halving.judge(trial.name, progress) if prunes else None
+            return pruned or foreseen(progress)
 
         return judge
 
@@ -340,6 +351,10 @@ def duration_of(run: Run) -> float | None:
 
 def _finished(store: Store, submission: str, seed: int) -> bool:
     return any(run.folder.name == f"seed_{seed}" for run in store.runs(submission, "finished", seed=seed))
+
+
+def _given_up(store: Store, submission: str) -> bool:
+    return any(was_pruned(run.stop_reason) for run in store.runs(submission, "stopped"))
 
 
 def _iterations_said(stop_reason: str | None) -> int | None:

@@ -1,7 +1,7 @@
 """The trials of a study become submissions: every one composed before anything runs, or all faults listed and nothing left behind."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from golf.compose.submission import new_submission, recipe_text
@@ -90,17 +90,15 @@ def _refuse_elsewhere(recipe: Recipe, axis: str, value: str) -> None:
         )
 
 
-def base_sha256(trials: Sequence[Trial]) -> str:
-    """Of the resolved values of everything that the trials start from."""
-    values = {
-        parent: dict(load_recipe(source_of(parent)).values) for parent in sorted({trial.parent for trial in trials})
-    }
+def base_sha256(parents: Collection[str]) -> str:
+    """Of the resolved values of everything that trials start from."""
+    values = {parent: dict(load_recipe(source_of(parent)).values) for parent in sorted(set(parents))}
     return sha256_of(json_text(values).encode())
 
 
-def refuse_rulings(trials: Sequence[Trial], allow: Sequence[str]) -> None:
-    """GolfError (10) where a trial starts from what a rule forbids and the user did not name the rule."""
-    for parent in dict.fromkeys(trial.parent for trial in trials):
+def refuse_rulings(parents: Collection[str], allow: Sequence[str]) -> None:
+    """GolfError (10) where trials start from what a rule forbids and the user did not name the rule."""
+    for parent in dict.fromkeys(parents):
         recipe = load_recipe(source_of(parent))
         codes = [code for code in recipe.ruling if forbids(code) and code not in allow]
         if codes:

@@ -52,9 +52,9 @@ def _front(found: Sequence[Standing]) -> Chart:
     }
     texts = {name: [f"{one.trial.name}: {one.trial.label}" for one in group] for name, group in (
         ("on the front", [one for one in whole if one.trial.name in front]), ("others", [one for one in whole if one.trial.name not in front]))}  # fmt: skip
-    return Chart(
-        "BPB against bytes", [Panel("total bytes", "BPB", scatter={k: v for k, v in points.items() if v}, texts=texts)]
-    )
+    shown = {name: where for name, where in points.items() if where}
+    edge = {"Pareto front": sorted(points["on the front"])} if len(points["on the front"]) > 1 else {}
+    return Chart("BPB against bytes", [Panel("total bytes", "BPB", lines=edge, scatter=shown, texts=texts)])
 
 
 def _curves(study: Study, root: Path, found: Sequence[Standing]) -> Chart:

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from golf.run.lines import Progress
+from golf.run.outlook import PRUNED
 
 FACTOR = 3  # one of so many goes on
 RUNGS = (1 / 9, 1 / 3)
 LEAST = 3  # trials at a rung before one is stopped there
-PRUNED = "pruned"  # a stopped run's reason begins with it
 
 
 @dataclass
@@ -30,14 +30,10 @@ class Halving:
 
     def judge(self, trial: str, progress: Progress) -> str | None:
         """Why the trial is stopped now; None while it is among the best third, or too few were there before."""
-        if (
-            progress.step is None
-            or not progress.iterations
-            or progress.train_loss is None
-            or progress.phase not in ("set-up", "train")
-        ):
+        if progress.step is None or not progress.iterations or progress.phase not in ("set-up", "train"):
             return None
-        passed = self._pass(trial, progress.step / progress.iterations, progress.train_loss)
+        total = progress.iterations
+        passed = [rung for step, _, loss in progress.losses for rung in self._pass(trial, step / total, loss)]
         for rung in passed:
             with self._lock:
                 there = dict(self.losses[rung])
@@ -56,5 +52,5 @@ class Halving:
 
 
 def was_pruned(stop_reason: str | None) -> bool:
-    """Whether a run was stopped by `Halving.judge`."""
+    """Whether a run was stopped on purpose: by `Halving.judge` or by its forecast."""
     return stop_reason is not None and stop_reason.startswith(PRUNED)

@@ -36,14 +36,20 @@ class Trial:
     @property
     def label(self) -> str:
         """`matrix_lr=0.018 xsa=off`, or what an ablation calls it."""
-        return " ".join(f"{axis}={value}" if value else axis for axis, value in self.choices.items()) or "as it is"
+        return label_of(self.choices)
+
+
+def label_of(choices: Choices) -> str:
+    """Choices as one says them: `matrix_lr=0.018 xsa=off`."""
+    return " ".join(f"{axis}={value}" if value else axis for axis, value in choices.items()) or "as it is"
 
 
 @dataclass(frozen=True)
 class Study:
     """A study. asked: what the user asked for, as plain data: the study is another one when it differs.
 
-    base_sha256: of the resolved values of what the trials start from, so that a base that changed since is seen.
+    base_sha256: of the resolved values of what the trials start from, so that a base that changed since is seen. Of a search:
+    refused, the proposals that cannot be composed; is_used_up, whether the axes have no more trials.
     """
 
     name: str
@@ -53,6 +59,8 @@ class Study:
     trials: tuple[Trial, ...]
     asked: Mapping[str, Any] = field(default_factory=dict)
     base_sha256: str = ""
+    refused: tuple[Choices, ...] = ()
+    is_used_up: bool = False
 
     def seeds_of(self, trial: Trial) -> tuple[int, ...]:
         """The seeds of a trial."""
@@ -119,6 +127,8 @@ def load(root: Path, name: str) -> Study:
             trials,
             table["asked"],
             table["base_sha256"],
+            tuple(table.get("refused", ())),
+            bool(table.get("is_used_up")),
         )
     except (KeyError, TypeError) as fault:
         raise GolfError(

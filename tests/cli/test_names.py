@@ -186,6 +186,8 @@ def test_the_shell_completes_names(tmp_path):
     (tmp_path / "submissions" / "my_own" / "recipe.toml").write_text('extends = "baseline"\n')
     assert completed("golf show sparse_", tmp_path) == ["sparse_gate"]
     assert completed("golf run my", tmp_path) == ["my_own"]
+    assert completed("golf run my_own --track tens", tmp_path) == ["tensorboard"]
+    assert completed("golf audit --pack pgolf-2026-05", tmp_path) == ["pgolf-2026-05"]
     assert completed("golf new x --from pr1809_", tmp_path) == ["pr1809_legal"]
     assert completed("golf new x num_lay", tmp_path) == ["num_layers="]
     assert completed("golf explain R38", tmp_path) == ["R38"]

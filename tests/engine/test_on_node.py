@@ -1,7 +1,9 @@
 """What a node does with a script, without a cluster: its log as it comes, its files, its exit code; other data are refused."""
 
+import errno
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from study_fakes import fake_script
@@ -65,3 +67,21 @@ def test_a_reader_that_goes_away_ends_the_script(tmp_path):
     stream.close()
     if sys.platform == "linux":
         assert not os.path.exists(f"/proc/{int(said)}")  # noqa: PTH110
+
+
+def test_a_full_disk_on_a_node_is_said_and_nothing_is_left(tmp_path, monkeypatch):
+    """As it would be on the node: its folder of scratch files takes no more than a page."""
+
+    def full(self, content):
+        if len(content) > 100:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+        return len(content)
+
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    monkeypatch.setattr(Path, "write_bytes", full)
+    asked = {**spec(tmp_path), "script": b"#" * 200}
+    ((kind, said),) = list(run_script(asked))
+    assert kind == "refused" and "No space left on device" in said and str(scratch) in said
+    assert not list(scratch.iterdir())

@@ -178,3 +178,25 @@ def test_a_trained_model_shows_what_its_own_input_gives_away(play):
     trained = {"train_rate": 1.0, "extra": {"ITERATIONS": "100"}}
     assert gain(play(sees)) < 20.0 < 200.0 < gain(play(sees, **trained))
     assert gain(play({}, **trained)) <= 0.5
+
+
+FUNCTIONAL = """def by_hand(x, y):
+    from torch.func import grad
+    from torch.utils.checkpoint import checkpoint
+    checkpoint(net.nats, x, y, use_reentrant=False).backward()
+    slope = grad(lambda table: F.cross_entropy(table[x] @ table.T, y))(net.table.detach())
+    print("slope", float(slope.abs().sum()) > 0)
+"""
+
+
+def test_gradients_of_functions_and_checkpoints_run_without_a_compiler(play):
+    assert "slope True" in play({"def by_hand(x, y):\n": FUNCTIONAL, "FIRST": "by_hand(x, y)"}).text
+
+
+def test_parameters_in_no_optimizer_are_told_and_those_moved_by_hand_are_not(play):
+    some = {"Adam(net.parameters()": "Adam([net.table]"}
+    assert play(some).happened("unowned") == [{"event": "unowned", "names": ["mix"]}]
+    moved = {"optimizer.step()": "optimizer.step(); net.mix.data -= 0.1 * net.mix.grad"}
+    assert not play({**some, **moved}).happened("unowned") and not play({}).happened("unowned")
+    frozen = {"optimizer = ": "net.mix.requires_grad_(False); optimizer = "}
+    assert not play({**some, **frozen}).happened("unowned"), "what is frozen asks for no gradient"

@@ -58,6 +58,22 @@ def test_four_printed_digits_widen_the_bound():
     assert rough.bound_nats == pytest.approx(20 + 8192 * 5e-5)
 
 
+def test_documents_and_starts_that_are_left_out_are_told():
+    starts = TEXT.ids == 1
+    scored = ~starts[1:]
+    left = covered(printed(6.9, targets=int(scored.sum()), text_bytes=TEXT.text_bytes), TEXT)
+    assert (left.kind, left.targets, left.what) == (Kind.LEFT_OUT, scored.sum(), "the starts of documents")
+    document = np.cumsum(starts[:-1]) - 1
+    lengths = np.bincount(document)
+    shortest = int(np.sort(lengths)[1])
+    scored = lengths[document] >= shortest
+    left = covered(printed(6.9, targets=int(scored.sum()), text_bytes=int(TEXT.target_bytes[scored].sum())), TEXT)
+    assert (left.targets, left.what) == (scored.sum(), f"documents of fewer than {shortest} tokens")
+    other = np.random.default_rng(0)
+    kinds = {covered(printed(6.9, text_bytes=TEXT.text_bytes * other.uniform(0.9, 1.1)), TEXT).kind for _ in range(100)}
+    assert kinds <= {Kind.OTHER, Kind.PART, Kind.REPEATED, Kind.TRIMMED}, "bits of another loss leave nothing out"
+
+
 def test_what_was_scored_is_told_by_loss_and_bits():
     sums_of = np.cumsum(TEXT.target_bytes)
     n, whole = TEXT.targets, TEXT.text_bytes

@@ -3,6 +3,7 @@ their code shows it, and by experiment."""
 
 import pytest
 from blind_styles import BLIND
+from later_styles import LATER
 from other_styles import CASES, write_case
 
 from golf.harness.box import standing
@@ -15,7 +16,7 @@ def failing(verdict):
     return {finding.code for finding in verdict.having(State.FAIL)} & EVALUATION
 
 
-@pytest.mark.parametrize("case", (*CASES, *BLIND), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", (*CASES, *BLIND, *LATER), ids=lambda case: case.name)
 def test_code_alone_blocks_no_lawful_script_and_points_at_the_others(tmp_path, case):
     found = failing(verify_folder(write_case(tmp_path, case), only=["static"]))
     assert found >= set(case.broken)

@@ -12,6 +12,7 @@ from golf.rules import find_rule, list_rules, load_pack, pack_names, verify_fold
 from golf.rules.checks import KINDS, find_detector, kind_of
 from golf.rules.explain import page
 from golf.rules.pack import SEVERITIES
+from golf.rules.report import text
 
 SOURCES = ("https://github.com/", "https://github.com/openai/parameter-golf/")  # of other contests, of the challenge
 CODES = [*range(1, 17), *range(20, 26), *range(30, 49)]
@@ -35,7 +36,7 @@ def test_every_rule_is_whole(name):
         assert (
             rule.title and rule.statement and rule.help and rule.source.startswith(SOURCES[name.startswith("pgolf-")])
         )
-        assert rule.severity in SEVERITIES and set(rule.tracks) <= set(TRACKS)
+        assert rule.severity in SEVERITIES and set(rule.tracks) <= {*TRACKS, load_pack(name).contest}
         assert rule.detectors, rule.code
         assert all(kind_of(detector) in KINDS for detector in rule.detectors)
 
@@ -101,3 +102,5 @@ def test_the_pack_of_another_contest_judges_by_its_own_target(losses, states, tm
     (tmp_path / "train_gpt.py").write_text("import torch\n")
     verdict = verify_folder(tmp_path, "modded-nanogpt")
     assert tuple(one.state.value for one in sorted(verdict.findings, key=lambda one: one.code)) == states
+    assert verdict.track == "modded-nanogpt speed run, track 1"
+    assert "10min_16mb" not in next(text(verdict))

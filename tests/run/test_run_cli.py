@@ -1,6 +1,7 @@
 """The commands around a run, over the fake script: what they print, their exit codes, and that no mistake ends in a traceback."""
 
 import json
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -189,6 +190,18 @@ def test_clean_keeps_every_finished_log_unless_told(project, golf):
         assert store.runs() == []
 
 
+def test_a_run_whose_folder_was_removed_by_hand_is_told_and_forgotten(project, golf):
+    golf(*RUN)
+    with open_store(project) as store:
+        first, second = store.runs()
+    shutil.rmtree(first.folder)
+    lines = golf("status")[1].splitlines()
+    assert [("its folder is gone; `golf clean` forgets it" in line) for line in lines[1:]] == [True, False]
+    assert golf("clean")[0] == 0
+    with open_store(project) as store:
+        assert store.runs() == [second]
+
+
 def test_a_damaged_store_is_told_by_every_command(project, golf):
     golf(*RUN, "--seeds", "1")
     (project / ".golf" / "golf.db").write_bytes(b"garbage" * 1000)
@@ -201,7 +214,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(project, golf, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("golf.run.api.Session", lambda *args: SimpleNamespace(run=interrupted))
+    monkeypatch.setattr("golf.run.api.Session", lambda *args, **more: SimpleNamespace(run=interrupted))
     code, _, err = golf(*RUN)
     assert code == 130 and "golf run --smoke --resume" in err
 

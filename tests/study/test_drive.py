@@ -163,6 +163,23 @@ def test_early_stopping_ends_the_worse_trials_and_no_finalist_lacks_a_seed(tmp_p
     assert len(stored(tmp_path)) == count, "what was stopped early is not run again"
 
 
+def test_a_bound_ends_a_worse_trial_on_its_second_seed_and_the_study_is_whole(tmp_path, monkeypatch):
+    """The first seed of a trial gives the curve that its second is stopped by; a third is not begun."""
+    monkeypatch.setenv("FAKE_STEP_SECONDS", "0.03")
+    make_fakes(tmp_path, 2, seeds=(1, 2, 3), steps=30)
+    best = 0.5 * (1 + 6 * 0.9**30)  # of the first trial; the other ends 0.01 above it
+    view = Heard()
+    assert not driver(tmp_path, view=view, stop_if_worse=best + 0.005).run().failed
+    found = {one.trial.name: one for one in standings(load(tmp_path, "fake"), tmp_path)}
+    assert found["fake-01"].is_whole and found["fake-02"].state == "pruned"
+    assert set(found["fake-02"].runs) == {1} and any(
+        "fake-02 was stopped: pruned at step" in line for line in view.lines
+    )
+    view = Heard()
+    driver(tmp_path, view=view, stop_if_worse=best + 0.005).run()
+    assert not [line for line in view.lines if "seed" in line]
+
+
 def test_the_front_and_what_an_axis_explains(tmp_path):
     from types import SimpleNamespace as N
 

@@ -12,12 +12,14 @@ from golf.files import write_atomically
 from golf.run.api import checked_rate
 from golf.run.plan import SETUP_SECONDS
 from golf.run.report import NOT_A_RESULT
+from golf.run.track import refuse_missing
 from golf.study.ablation import Row, Table, figure_svg, table_of
 from golf.study.ablation import to_json as ablation_json
 from golf.study.drive import Driver, Outcome
 from golf.study.page import write_page
 from golf.study.results import COLUMNS, RIGHT, Standing, importance, rows_of, standings, to_json
-from golf.study.study import Study, folder_of, seconds_spent
+from golf.study.search import wanted_trials
+from golf.study.study import Study, folder_of, load, seconds_spent
 from golf.study.sweep import Asked, carry_out, wishes_of
 
 ENGINES = ("local", "ray")
@@ -25,7 +27,10 @@ ENGINES = ("local", "ray")
 
 def tell_plan(study: Study, asked: Asked, *, json: bool, md: bool) -> None:
     """The trials and what they cost at most; for a small twin nobody knows beforehand."""
-    runs = sum(len(study.seeds_of(trial)) for trial in study.trials)
+    searched = wanted_trials(study)
+    runs = (
+        sum(len(study.seeds_of(trial)) for trial in study.trials) if searched is None else searched * len(study.seeds)
+    )
     cap, rate = asked.wishes.max_wallclock_seconds, checked_rate(asked.budget.rate)
     each = SETUP_SECONDS + (TRAIN_CAP_SECONDS if cap is None else cap) + EVAL_CAP_SECONDS
     seconds = None if asked.wishes.smoke else runs * each / asked.wishes.parallel
@@ -44,14 +49,19 @@ def tell_plan(study: Study, asked: Asked, *, json: bool, md: bool) -> None:
         if seconds is None
         else f", {seconds / 3600:.1f} h at most" + ("" if dollars is None else f", ${dollars:.2f} at most")
     )
-    talk(f"study {study.name}: {len(study.trials)} trials, {runs} runs{cost}; nothing was made")
+    what = f"{searched or len(study.trials)} trials" + ("" if searched is None else " that the search proposes")
+    talk(f"study {study.name}: {what}, {runs} runs{cost}; nothing was made")
 
 
-def run_study(study: Study, begun: bool, asked: Asked, root: Path, engine: str, parallel: int) -> Outcome:
-    """Carry a study out, shown on stderr; Ctrl-C ends it with the way to go on."""
+def run_study(study: Study, begun: bool, asked: Asked, root: Path, engine: str, parallel: int) -> tuple[Study, Outcome]:
+    """Carry a study out, shown on stderr; the study as it stands then. Ctrl-C ends it with the way to go on."""
     where = on_engine(engine, parallel)
+    refuse_missing(asked.trackers)
     wishes, view = wishes_of(study, asked.wishes), study_view_for_terminal()
-    driver = Driver(study, root, wishes, asked.budget, view, prune=bool(study.asked.get("prune")), **where)
+    driver = Driver(
+        study, root, wishes, asked.budget, view, prune=bool(study.asked.get("prune")),
+        stop_if_worse=study.asked.get("stop_if_worse"), trackers=asked.trackers, **where,
+    )  # fmt: skip
     try:
         return carry_out(study, begun, asked, driver)
     except KeyboardInterrupt:
@@ -62,6 +72,7 @@ def run_study(study: Study, begun: bool, asked: Asked, root: Path, engine: str, 
     finally:
         view.end()
         if (root / "studies" / study.name).is_dir():
+            study = load(root, study.name)
             write_page(study, root, standings(study, root))
 
 

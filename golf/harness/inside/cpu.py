@@ -85,8 +85,9 @@ def patch_torch() -> None:
     _patch_packers()
     _patch_triton()
     torch._dynamo = sys.modules["torch._dynamo"] = Absent(
-        "torch._dynamo", config=types.SimpleNamespace(), set_stance=Plain
-    )
+        "torch._dynamo", config=Unset(), set_stance=Plain,
+        compiled_autograd=Absent("torch._dynamo.compiled_autograd", _disable=Plain),  # torch.func enters it
+    )  # fmt: skip
     torch.compiler.set_stance = Plain
     for name in ("disable", "allow_in_graph", "assume_constant_result"):
         setattr(torch.compiler, name, _identity)
@@ -144,6 +145,15 @@ class Absent(types.ModuleType):
         if name.startswith("__"):
             raise AttributeError(name)
         return _identity
+
+
+class Unset(types.SimpleNamespace):
+    """A compiler's settings: what a script sets is kept, and the rest is off, as torch's own code asks for some of them."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return False
 
 
 def _module(name: str, **content: Any) -> types.ModuleType:

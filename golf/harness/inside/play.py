@@ -370,8 +370,11 @@ def _torch(watch: Watch, job: Mapping[str, Any]) -> None:
     quieted: set[int] = set()
     start = base.Optimizer.__init__
 
+    unowned = Unowned(watch)
+
     def made(self: Any, *args: Any, **options: Any) -> None:
         start(self, *args, **options)
+        unowned.optimizers.append(self)
         if state["stepped"]:
             watch.tell("late optimizer", kind=type(self).__name__)
         else:
@@ -386,6 +389,8 @@ def _torch(watch: Watch, job: Mapping[str, Any]) -> None:
         state["stepped"], state["since"] = True, 0
         taken = steps[id(optimizer)] = steps.get(id(optimizer), 0) + 1
         trains = id(optimizer) in early and taken <= job["train_steps"]
+        if trains:
+            unowned.step(taken)
         if id(optimizer) in early and taken == job["train_steps"] + 1:
             watch.tell("late optimizer", kind=type(optimizer).__name__)  # it goes on after training
         factor = job["train_rate"] if trains else job["late_rate"]
@@ -405,6 +410,46 @@ def _torch(watch: Watch, job: Mapping[str, Any]) -> None:
     _by_hand(watch, job, state)
     if job.get("drawn"):
         _drawn_text(watch, job)
+
+
+class Unowned:
+    """Parameters of a model in training that ask for a gradient, that no optimizer has, and that a step of training leaves as they are."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.optimizers: list[Any] = []
+        self.before: dict[str, tuple[Any, Any]] | None = None  # name → parameter and its value
+        self.told = False
+
+    def step(self, taken: int) -> None:
+        """Ahead of an optimizer's step: the second is when all of them are there, the third when all have moved what is theirs."""
+        if taken == 2 and self.before is None:
+            self.before = {name: (each, each.detach().clone()) for name, each in self._found()}
+        elif taken == 3 and self.before and not self.told:
+            self.told = True
+            names = [name for name, (each, value) in self.before.items() if each.detach().equal(value)]
+            if names:
+                self.watch.tell("unowned", names=names[:20])
+
+    def _found(self) -> "list[tuple[str, Any]]":
+        import gc
+
+        import torch
+
+        owned = {id(each) for one in self.optimizers for group in one.param_groups for each in group["params"]}
+        modules = [each for each in gc.get_objects() if issubclass(type(each), torch.nn.Module)]
+        inner = {id(child) for module in modules for child in module.children()}
+        found = {}
+        for module in modules:
+            own = list(module.named_parameters())
+            if id(module) not in inner and any(id(each) in owned for _, each in own):
+                found.update(
+                    {
+                        id(each): (name, each) for name, each in own
+                        if each.requires_grad and id(each) not in owned
+                    }
+                )  # fmt: skip
+        return list(found.values())
 
 
 def _by_hand(watch: Watch, job: Mapping[str, Any], state: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ was looked at, was kept aside while the checks were built; rates beside a rule c
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,9 @@ def _specimen(folder: Path, row: dict[str, Any]) -> Specimen:
     )  # fmt: skip
 
 
+BY_NUMBER = re.compile(r"(?:^|; )E[2346]:| nats over the law |code lengths")  # what only an experiment says
+
+
 def is_kept(name: str) -> bool:
     """Whether an id lies in the half that is kept aside: odd sha256."""
     return int(sha256_of(name.encode()), 16) % 2 == 1
@@ -116,8 +120,10 @@ def outcome_of(specimen: Specimen, verdict: Verdict, mode: str) -> Outcome:
     }
     by_experiment = [
         finding for finding in verdict.having(State.FAIL)
-        if finding.message.startswith(("E2", "E3", "E4", "E6")) or " nats over the law " in finding.message or "code lengths" in finding.message
+        if BY_NUMBER.search(finding.message)
     ]  # fmt: skip
+    if specimen.family == "artifact":
+        family.add("R48")  # younger than the index
     unable = any("does not run whole" in finding.message for finding in verdict.findings)
     return Outcome(
         specimen, mode, states, tuple(wrong), broken, bool(family & set(broken)) or bool(by_experiment), bool(by_experiment),

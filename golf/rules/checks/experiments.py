@@ -184,7 +184,7 @@ def _artifact(trial: Trial, reading: Reading) -> Result:
         if disturbed and not garbage:
             return Result(
                 State.PASS,
-                f"proven by E3: with garbage in {files} there is no score, with its tensors disturbed another one",
+                f"proven by E3: with garbage in {files} there is no score, with its tensors disturbed another one; {_alone(reading)}",
             )
         told = "another score" if garbage else "no score"
         return Result(State.CLEAN, f"E3: with garbage in {files} it prints {told}; what else decides was not tried")
@@ -197,6 +197,13 @@ def _artifact(trial: Trial, reading: Reading) -> Result:
     if reading.used:
         return Result(State.UNKNOWN, f"E3: {files} is not read back from disk; tensors are unpacked from memory")
     return Result(State.FAIL, f"E3: it prints its score without reading {files} back")
+
+
+def _alone(reading: Reading) -> str:
+    """What else of its own products the run read: alone in an empty folder, with what it ships, the artifact would do."""
+    if len(reading.read) == 1:
+        return "nothing else that the run wrote is read"
+    return "all of these are read, and all of them count"
 
 
 def _is_among(score: Printed, scores: Iterable[Printed]) -> bool:
@@ -217,7 +224,7 @@ def byte_count(subject: Subject, trial: Trial) -> Iterable[Result]:
     claimed = [each for each in trial.coverage if trial.rests_on(each.score)] or trial.coverage[-1:]
     last = claimed[-1]
     told = last.covered
-    if told.kind in (Kind.WHOLE, Kind.REPEATED, Kind.TRIMMED, Kind.PART):
+    if told.kind in (Kind.WHOLE, Kind.REPEATED, Kind.TRIMMED, Kind.PART, Kind.LEFT_OUT):
         own = "" if trial.official_tokenizer else ", with a vocabulary of golf's own"
         yield Result(
             State.PASS, f"proven by E4: loss and bits imply the bytes of {told.targets:,} targets, exactly{own}"
@@ -254,7 +261,7 @@ def coverage(subject: Subject, trial: Trial) -> Iterable[Result]:
     """R21, R25: E4, how many targets loss and bits imply. At this size only: a limit on windows may lie above it."""
     if trial.own_text:
         return
-    claimed = [each for each in trial.coverage if trial.rests_on(each.score)]
+    claimed = [each for each in (*trial.coverage, *trial.partial) if trial.rests_on(each.score)]  # the last one counts
     for each in claimed[-1:]:
         told = each.covered
         if told.kind in (Kind.WHOLE, Kind.TRIMMED):
@@ -270,6 +277,12 @@ def coverage(subject: Subject, trial: Trial) -> Iterable[Result]:
         elif told.kind is Kind.PART:
             yield Result(
                 State.UNKNOWN, f"E4: loss and bits imply the first {told.targets:,} of {each.targets:,} targets only"
+            )
+        elif told.kind is Kind.LEFT_OUT:
+            yield Result(
+                State.FAIL,
+                f"E4: loss and bits imply {told.targets:,} of {each.targets:,} targets, all but {told.what}",
+                (each.score.shown,),
             )
         else:
             yield Result(State.UNKNOWN, "E4: loss and bits do not tell how many targets are scored", weak=True)

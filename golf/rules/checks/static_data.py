@@ -1,6 +1,7 @@
 """What a script scores and how it counts bytes, by its code alone: R20, R21, R22, R24."""
 
 import ast
+import codecs
 import re
 from collections.abc import Generator, Iterable
 
@@ -132,6 +133,11 @@ def _table_faults(code: Code) -> Iterable[Result]:
                 file=piece.path.name, line=line,
             )  # fmt: skip
         for node in piece.nodes:
+            if (coding := _other_coding(node)) is not None and "id_to_piece" in piece.names:
+                yield Result(
+                    State.FAIL, f"`{piece.name}` counts bytes in {coding}: the metric's are UTF-8's", file=piece.path.name,
+                    line=getattr(node, "lineno", 1),
+                )  # fmt: skip
             if isinstance(node, ast.Assign | ast.AugAssign) and node.value is not None:
                 target = ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
                 if re.search(r"(?i)base_bytes|byte_count|token_bytes|bytes_lut", target):
@@ -144,6 +150,23 @@ def _table_faults(code: Code) -> Iterable[Result]:
                 yield Result(
                     State.FAIL, f"{node.value} bytes per token are typed in", file=piece.path.name, line=node.lineno
                 )
+
+
+def _other_coding(node: ast.AST) -> str | None:
+    """The name of the coding in `len(….encode(coding))` where it is not UTF-8."""
+    if not (isinstance(node, ast.Call) and leaf(node.func) == "len" and node.args):
+        return None
+    call = node.args[0]
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "encode"):
+        return None
+    given = [*call.args[:1], *(each.value for each in call.keywords if each.arg == "encoding")]
+    if not (given and isinstance(given[0], ast.Constant) and isinstance(given[0].value, str)):
+        return None
+    try:
+        name = codecs.lookup(given[0].value).name
+    except LookupError:
+        return None
+    return None if name == "utf-8" else given[0].value
 
 
 def _no_byte_branch(piece: Piece) -> int | None:

@@ -104,6 +104,13 @@ def val_calibration(subject: Subject) -> Iterable[Result]:
                 yield Result(
                     State.FAIL, f"`{given}` watches the model's layers on validation tokens", file=where, line=line
                 )
+    for act in sorted(set(flow_of(code).chosen), key=lambda act: act.order)[:1]:
+        found = calibrates = True
+        yield Result(
+            State.FAIL if act.sure else State.UNKNOWN,
+            f"`{act.function}` chooses by scores of validation tokens (line {act.line}) what is packed",
+            file=act.file, line=act.line, weak=not act.sure,
+        )  # fmt: skip
     for piece in (*code, None):
         calls = piece.calls if piece else code.main_flow
         for call in calls:

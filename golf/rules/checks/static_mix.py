@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 from golf.rules.checks.static_cache import TARGET, absent, found_at, hashed_target
-from golf.rules.code import Piece, leaf, mentions
+from golf.rules.code import Code, Piece, leaf, mentions
 from golf.rules.findings import Result, State
 from golf.rules.subject import Subject
 
@@ -269,10 +269,7 @@ def smear_boundary(subject: Subject) -> Iterable[Result]:
         yield Result(State.PASS, "no one-token look-back outside attention")
         return
     isolated = any(re.search(r"cu_seqlens|varlen", name) for piece in code for name in piece.names)
-    for piece in smears:
-        masked = re.search(r"(?i)bos|boundary|not_first|doc_start|same_doc|docs", piece.text) is not None
-        if masked:
-            continue
+    for piece in looks_over_starts(code):
         if isolated:
             yield found_at(
                 State.UNKNOWN,
@@ -291,6 +288,12 @@ def smear_boundary(subject: Subject) -> Iterable[Result]:
             )
         return
     yield found_at(State.PASS, "the look-back is masked where documents start", smears[0], None)
+
+
+def looks_over_starts(code: Code) -> list[Piece]:
+    """Functions that look one token back and mention no place where documents start."""
+    starts = re.compile(r"(?i)bos|boundary|not_first|doc_start|same_doc|docs")
+    return [piece for piece in code if _looks_back(piece) and not starts.search(piece.text)]
 
 
 def _looks_back(piece: Piece) -> bool:

@@ -25,6 +25,7 @@ from golf.rules.subject import Subject
 
 OTHERWISE = {
     "table": "counts validation tokens (line {line}) in a table that their own prediction reads",
+    "weights": "weighs targets by class (line {line}), so that the score is not the mean of their losses",
     "mask": "leaves targets out of the score by their own loss (line {line})",
     "better": "takes the better of scores by comparing them (line {line})",
 }
@@ -65,7 +66,7 @@ def _followed(subject: Subject, code_of_rule: str) -> Iterable[Result]:
 def _rules_of(flow: Flow, act: Learned) -> tuple[str, ...]:
     if act.kind == "tensor":
         return ("R37",)
-    if act.kind == "mask":
+    if act.kind in ("mask", "weights"):
         return ("R21",)
     if act.kind == "better":
         return ("R33",)

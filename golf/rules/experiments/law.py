@@ -6,11 +6,14 @@ probability to P's is a martingale of mean one).
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
+from golf.data.shards import BOS
+from golf.harness.settings import SEQ
 from golf.harness.texts import Text
 from golf.rules.experiments.printed import Printed
 
@@ -18,6 +21,7 @@ CONVICTS_NATS = 20.0  # e^-20 = 2e-9
 DOUBTFUL_NATS = 5.0
 MOST_EDGE_TARGETS = 1024  # scored twice, or cut off, at the end of a text
 MOST_REPEATED_TARGETS = 128
+MOST_UNSURE_BYTES = 0.01  # for what is left out to be told: a hundred guesses are tried
 FEW_TARGETS = 64  # what a score is believed to cover at least where nothing says that it covers the text
 
 
@@ -55,6 +59,7 @@ class Kind(StrEnum):
     REPEATED = "repeated"  # and the last ones twice, as legacy sliding windows do
     TRIMMED = "trimmed"  # all but some at the end, cut to whole windows
     PART = "part"  # the beginning only
+    LEFT_OUT = "left out"  # all but targets of one kind: documents by their length, or where documents start
     BYTES = "bytes"  # every target, with another whole number of bytes
     OTHER = "other"  # neither
     UNTOLD = "untold"  # loss and bits are not both printed
@@ -62,11 +67,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Covered:
-    """How a printed score covers its text. targets: how many were scored; at least that many where it is not known."""
+    """How a printed score covers its text. targets: how many were scored; at least that many where it is not known. what: is left out."""
 
     kind: Kind
     targets: int
     implied_bytes: float | None = None
+    what: str = ""
 
     @property
     def exact(self) -> bool:
@@ -97,9 +103,38 @@ def covered(score: Printed, text: Text) -> Covered:
         off = np.abs(per_target * targets - bytes_scored)
         if len(off) and off.min() <= near * targets[int(off.argmin())] / n:
             return Covered(kind, int(targets[int(off.argmin())]), implied)
+    for what, targets_left, bytes_left in _left_out(text) if near < MOST_UNSURE_BYTES else ():
+        if 4 * targets_left >= n and abs(per_target * targets_left - bytes_left) <= near * targets_left / n:
+            return Covered(Kind.LEFT_OUT, targets_left, implied, what)
     if near < 0.05 and abs(implied - round(implied)) <= near:
         return Covered(Kind.BYTES, n, implied)
     return Covered(Kind.OTHER, few, implied)
+
+
+def _left_out(text: Text) -> Iterator[tuple[str, int, int]]:
+    """What a score may leave out of a text that has several documents: what, and how many targets and bytes are left."""
+    starts, n = text.ids == BOS, text.targets
+    follows = np.cumsum(starts[:-1]) - 1  # the document of every target, the next one's BOS with it
+    if follows[-1] < 1:
+        return
+    is_start, first = starts[1:], starts[:-1]
+    yield "the starts of documents, taken out of the stream", int((~starts).sum()) - 1, text.bytes_without_starts
+    for what, scored in (
+        ("the starts of documents", ~is_start),
+        ("the first token of every document", ~first),
+        ("the starts of documents and what follows them", ~is_start & ~first),
+    ):
+        yield what, int(scored.sum()), int(text.target_bytes[scored].sum())
+    within = np.arange(n) - np.flatnonzero(first)[follows]  # the place of every target in its document
+    windows = np.cumsum(within % SEQ == 0) - 1
+    for unit, parts in (("documents", follows), ("windows of documents", windows)):
+        for beside, scored in (("", np.ones(n, bool)), (" and the starts of all", ~is_start)):
+            lengths = np.bincount(parts[scored], minlength=int(parts[-1]) + 1)
+            sizes = np.bincount(parts[scored], weights=text.target_bytes[scored], minlength=len(lengths))
+            for length in np.unique(lengths)[1:]:
+                short = lengths < length
+                for what, kept in (("of fewer than {} tokens", ~short), ("of {} tokens or more", short)):
+                    yield f"{unit} {what.format(length)}{beside}", int(lengths[kept].sum()), int(sizes[kept].sum())
 
 
 def rounding_nats(score: Printed, targets: int) -> float:

@@ -124,6 +124,7 @@ class Trial:
     scores: tuple[Printed, ...] = ()
     gained: list[Gained] = field(default_factory=list)
     coverage: list[Coverage] = field(default_factory=list)
+    partial: list[Coverage] = field(default_factory=list)  # of any play: scores that leave targets of one kind out
     reading: Reading | None = None
     blind: Blind | None = None
     kraft: Sums | None = None
@@ -134,10 +135,12 @@ class Trial:
     left_out: list[str] = field(default_factory=list)
     shown: Mapping[str, str] = field(default_factory=dict)  # what the submission publishes and the play took over
     late_optimizers: bool = False
+    unowned: tuple[str, ...] = ()  # parameters of the model that no optimizer of its training has
     processes_left: int = 0
     programs: tuple[str, ...] = ()
     plays: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0  # of all plays
     claimed: frozenset[str] = frozenset()  # labels of the lines that the claim rests on; empty: unknown
 
     def rests_on(self, score: Printed) -> bool:
@@ -317,6 +320,7 @@ class _Course:
         played = self.whole.play(vocabulary, self._train(vocabulary), val, wish)
         cost = (played.cpu_seconds or played.seconds) + OVERHEAD_SECONDS
         self.budget.spend(cost)
+        self.trial.cpu_seconds += cost
         if len(val) > TARGETS // 2:
             self.budget.run_seconds = cost * max(TARGETS / len(val), 0.5)
         self.last_seconds = cost
@@ -341,8 +345,12 @@ class _Course:
         if not played.ran or not trial.scores:
             trial.fault = played.fault or "it prints no score of a form that is known"
             return None
+        trial.unowned = tuple(str(name) for each in played.happened("unowned")[:1] for name in each["names"])
         trial.own_text = bool(played.happened("drew its text"))
-        trial.reads_tokenizer = any(str(each.get("path", "")).endswith(".model") for each in played.happened("open"))
+        # a table that ships beside the script is of the official tokenizer, whatever else is opened
+        trial.reads_tokenizer = not self.whole.data_beside and any(
+            str(each.get("path", "")).endswith(".model") for each in played.happened("open")
+        )
         gains = self._gains("random text", text, trial.scores)
         if max((gain.nats for gain in gains if trial.rests_on(gain.score)), default=0.0) < -DEFICIT_NATS:
             self.quiet = QUIET  # what the untrained model lacks would hide a gain
@@ -368,6 +376,9 @@ class _Course:
         known = text.targets if self.trial.own_text else None
         found = [gain for score in scores if (gain := gain_of(score, text, len(scores), targets=known))]
         self.trial.gained.append(Gained(setting, text.targets, tuple(found)))
+        if not self.trial.own_text:
+            each = [Coverage(score, covered(score, text), text.targets, text.text_bytes) for score in scores]
+            self.trial.partial += [one for one in each if one.covered.kind is Kind.LEFT_OUT]
         return found
 
     def _bits_are_another(self) -> bool:
