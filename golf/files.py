@@ -13,7 +13,7 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from math import isfinite
@@ -163,6 +163,14 @@ def link_or_copy(source: Path, target: Path) -> None:
 def sha256_of(content: bytes) -> str:
     """The sha256 of bytes, in hex."""
     return hashlib.sha256(content).hexdigest()
+
+
+def sha256_of_parts(parts: Iterable[bytes]) -> str:
+    """The sha256 of bytes that come in parts, in hex."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def sha256_of_file(path: Path) -> str:

@@ -35,14 +35,19 @@ def train(
     layers: Annotated[
         str | None, typer.Option(help="all (default), 0,6,12 or 3-8; a layer is one run of a block.")
     ] = None,
-    tokens: Annotated[str | None, typer.Option(help="Of the whole run, as 300M; default 2M.")] = None,
+    tokens: Annotated[
+        str | None, typer.Option("--tokens", "--num_tokens", help="Of the whole run, as 300M; default 2M.")
+    ] = None,
     expansion: Annotated[int | None, typer.Option(help="Features per dimension of the stream; default 8.")] = None,
     arch: Annotated[str | None, typer.Option(help="relu (default), topk or batchtopk.")] = None,
     k: Annotated[int | None, typer.Option(help="Active features of topk and batchtopk; default 32.")] = None,
     target_l0: Annotated[
         float | None, typer.Option(help="Move the penalty until so many features are active; relu's default, 32.")
     ] = None,
-    l1: Annotated[float | None, typer.Option(help="A fixed penalty instead; the published runs have 3e-4.")] = None,
+    l1: Annotated[
+        float | None,
+        typer.Option("--l1", "--l1_coeff", help="A fixed penalty instead; the published runs have 3e-4."),
+    ] = None,
     l1_form: Annotated[
         str | None, typer.Option(help="Its units: sum (default), mean over features, saelens (error summed over d).")
     ] = None,
@@ -60,23 +65,37 @@ def train(
     buffer_tokens: Annotated[
         str | None, typer.Option(help="Of the mixing buffer, held for every layer; default 32768.")
     ] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Encoder at the start: tied to the decoder (default), or independent.")
+    ] = None,
+    decoder: Annotated[
+        str | None, typer.Option(help="Columns while training: unit norm, or free (relu's default).")
+    ] = None,
     norm: Annotated[
         str | None,
         typer.Option(help="sqrt_d (default): train on activations of mean norm √d, undone in the files; or none."),
     ] = None,
     aux: Annotated[
-        float | None, typer.Option(help="Weight of dead features' share, topk and batchtopk; default 1/32.")
+        float | None, typer.Option(help="Weight of dead features' share, topk and batchtopk; default 1.")
+    ] = None,
+    revive: Annotated[
+        bool | None, typer.Option("--revive/--no-revive", help="Dead features of relu start again; default yes.")
     ] = None,
     dead_tokens: Annotated[
         str | None,
-        typer.Option(help="A feature is dead after so many silent tokens; default 10M, at most a fifth of the run."),
+        typer.Option(
+            help="A feature is dead after so many silent tokens; default 10M, at most a twentieth of the run."
+        ),
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="fp32, bf16, or auto (default): bf16 on a GPU.")] = None,
     snapshots: Annotated[
         str | None, typer.Option(help="How many in all (default 6), or where: 50M,100M,final.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Text: shards, .txt or .jsonl (default: the model's data, else embedded).")
+        Path | None,
+        typer.Option(
+            help="Shards, .txt, .jsonl, .parquet or hub:owner/name (default: the model's data, else embedded)."
+        ),
     ] = None,
     seq_len: Annotated[int | None, typer.Option(help="Tokens of a window; default the model's own.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, windows and batches; default 1337.")] = None,
@@ -85,6 +104,9 @@ def train(
     save_seconds: Annotated[float, typer.Option(help="Between two saves that a killed run goes on from.")] = 300.0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was stopped or killed, with its own choices.")
+    ] = False,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Let an --hf folder run code of its own.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be trained, and how much memory it takes.")
@@ -99,7 +121,8 @@ def train(
 
     \b
     $ golf sae train --hf EleutherAI/pythia-410m --expansion 32 --l1 3e-4 \\
-        --norm none --lr-decay-frac 0 --tokens 300M --batch-tokens 32768 \\
+        --norm none --init independent --decoder unit --no-revive \\
+        --lr-decay-frac 0 --tokens 300M --batch-tokens 32768 \\
         --buffer-tokens 262144 --snapshots 50M,100M,150M,200M,250M,final
     """
     from golf.models.specs import spec_of
@@ -115,12 +138,12 @@ def train(
         "tokens": count(tokens), "expansion": expansion, "arch": arch, "k": k, "target_l0": target_l0, "l1": l1,
         "l1_form": l1_form, "l1_warmup": count(l1_warmup), "l1_init": l1_init, "adaptive_rule": adaptive_rule, "lr": lr,
         "lr_warmup": count(lr_warmup), "lr_decay_frac": lr_decay_frac, "batch_tokens": count(batch_tokens),
-        "buffer_tokens": count(buffer_tokens), "norm": norm, "aux": aux, "dead_tokens": count(dead_tokens), "dtype": dtype,
+        "buffer_tokens": count(buffer_tokens), "norm": norm, "init": init, "decoder": decoder, "revive": revive, "aux": aux, "dead_tokens": count(dead_tokens), "dtype": dtype,
         "snapshots": snapshots, "seq_len": seq_len, "seed": seed,
     }  # fmt: skip
     made = run_training(
         spec, name, choices, layers=layers, data=data, out=out, device=device,
-        resume=resume, dry_run=dry_run, save_seconds=save_seconds, tell=talk,
+        resume=resume, dry_run=dry_run, save_seconds=save_seconds, trust=trust_remote_code, tell=talk,
     )  # fmt: skip
     if made is None:
         return

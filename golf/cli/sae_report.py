@@ -20,11 +20,16 @@ def eval_(
     ce_tokens: Annotated[
         str, typer.Option(help="Of these, for losses with a layer's stream rebuilt; 0 for none.")
     ] = "16K",
-    layers: Annotated[str | None, typer.Option(help="Only these layers, e.g. 0,3,6.")] = None,
+    layers: Annotated[str | None, typer.Option(help="Only these layers, e.g. 0,3,6 or 3-8.")] = None,
     source: Annotated[
         str | None, typer.Option(help="The model, where the run does not say: `golf:PATH`, `hf:NAME`.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Other held-out text: a folder of shards, .txt or .jsonl.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Other text, as in train (default: what is held out of the run's own); trained documents are left out."
+        ),
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="A feature is dead that fires on at most this share of tokens; default 1e-5.")
     ] = None,
@@ -35,6 +40,12 @@ def eval_(
         Path | None,
         typer.Option("--cayley", help="RUN is a model with built-in CayleySAEs: measure those into this folder."),
     ] = None,
+    other_model: Annotated[
+        bool, typer.Option("--other-model", help="Measure though the model is not the one that they were trained on.")
+    ] = False,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Let a Hugging Face folder run code of its own.")
+    ] = False,
     json: Json = False,
     md: Markdown = False,
 ) -> None:
@@ -45,7 +56,9 @@ def eval_(
     from golf.sae.evaluate import evaluate, evaluate_builtin, wishes_of
     from golf.sae.measured import USAGE, summary, usage_rows, without_lists
 
-    wishes = wishes_of(tokens, ce_tokens, layers, source, data, threshold, ce_bench, baseline, pairs)
+    wishes = wishes_of(
+        tokens, ce_tokens, layers, source, data, threshold, ce_bench, baseline, pairs, other_model, trust_remote_code
+    )  # fmt: skip
     measured = {}
     for layer, report in evaluate_builtin(run, cayley, wishes, talk) if cayley else evaluate(Path(run), wishes, talk):
         measured[layer] = report

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from golf.errors import Exit, GolfError
-from golf.files import parse_json, sha256_of, whole_file
+from golf.files import sha256_of, whole_file
+from golf.models.documents import LEAST_CHARACTERS, Keys, documents, is_hub
 from golf.models.source import Ids, Tokens
 
 if TYPE_CHECKING:
     from golf.data.source import DataSource
 
-LEAST_CHARACTERS = 50  # shorter documents are skipped, as the published dictionaries do
-TEXT = (".txt", ".jsonl", ".json")
 BATCH_DOCUMENTS = 256
 Encode = Callable[[list[str]], list[list[int]]]
 
@@ -52,14 +51,17 @@ def golf_tokens(vocab_size: int, trained_with: str | None = None) -> Tokens:
     trained_with: sha256 of the tokenizer that the model was trained with, where that is known; a GolfError (10) for data of another.
     """
 
-    def tokens(split: str, data: Path | None = None, limit: int | None = None) -> Ids:
+    def tokens(split: str, data: Path | None = None, limit: int | None = None, without: Keys | None = None) -> Ids:
         from golf.data.shards import BOS, read_split
 
         if data is None or data.is_dir():
             ids: Ids = read_split(_data_of(vocab_size, data, trained_with).data_path, split)
             return ids[:limit]
         encode = golf_encode(vocab_size, trained_with)
-        return _encoded(_documents(split, data), lambda texts: [[BOS, *ids] for ids in encode(texts)], limit)
+        texts = documents(split, data, without)
+        return np.concatenate(list(_encoded(texts, lambda texts: [[BOS, *ids] for ids in encode(texts)], limit)))[
+            :limit
+        ]
 
     return tokens
 
@@ -90,87 +92,65 @@ def _data_of(vocab_size: int, data: Path | None, trained_with: str | None) -> "D
     return found
 
 
-def text_tokens(name: str, encode: Encode) -> Tokens:
-    """Ids for a model with a tokenizer of its own: the embedded corpus, or a text file; documents one after another, kept in the cache."""
+def text_tokens(tokenizer: str, encode: Encode) -> Tokens:
+    """Ids for a model with a tokenizer of its own: the embedded corpus, or a text; documents one after another, kept in the cache.
 
-    def tokens(split: str, data: Path | None = None, limit: int | None = None) -> Ids:
+    tokenizer: its sha256. The cache is keyed by it and by the content of the text, never by names; what is kept is mapped, not read.
+    """
+
+    def tokens(split: str, data: Path | None = None, limit: int | None = None, without: Keys | None = None) -> Ids:
         from golf.project import cache_dir
 
-        kept = cache_dir() / "sae" / f"tokens-{_key(name, split, data, limit)}.npy"
+        key = _key(tokenizer, split, data, limit, without)
+        kept = cache_dir() / "sae" / f"tokens-{key}.i32" if key else None
+        if kept is None:  # a stream has no content to be told by before it was read
+            return np.concatenate(list(_encoded(documents(split, data, without), encode, limit)))[:limit]
         if not kept.is_file():
-            ids = _encoded(_documents(split, data), encode, limit)
             with whole_file(kept) as file:
-                np.save(file, ids)
-        mapped: Ids = np.load(kept, mmap_mode="r")
-        return mapped
+                for ids in _encoded(documents(split, data, without), encode, limit):
+                    file.write(np.asarray(ids, dtype="<i4").tobytes())
+        mapped: Ids = np.memmap(kept, dtype="<i4", mode="r")
+        return mapped[:limit]
 
     return tokens
 
 
-def _key(name: str, split: str, data: Path | None, limit: int | None) -> str:
+def _key(tokenizer: str, split: str, data: Path | None, limit: int | None, without: Keys | None) -> str | None:
+    """The name of what is kept: of the tokenizer, the text's content, the part of it; None for a stream."""
     if data is None:
         from golf.data.factbook import PACKAGE, package_version
 
-        what = [PACKAGE, package_version(), split]
+        what = [PACKAGE, package_version()]
+    elif is_hub(data) or not data.is_file():
+        return None
     else:
-        stat = data.stat() if data.is_file() else None
-        what = [str(data.resolve()), *([str(stat.st_size), str(stat.st_mtime_ns)] if stat else [])]
-    return sha256_of(json.dumps([1, name, what, limit]).encode())[:16]
+        from golf.data.hashes import remembered_sha256
+
+        what = [remembered_sha256(data), data.suffix]
+    left_out = sha256_of(without.tobytes()) if without is not None else None
+    return sha256_of(json.dumps([2, tokenizer, what, split, limit, left_out]).encode())[:24]
 
 
-def _encoded(documents: Iterator[str], encode: Encode, limit: int | None) -> Ids:
-    pieces: list[Ids] = []
+def _encoded(texts: Iterator[str], encode: Encode, limit: int | None) -> Iterator[Ids]:
+    """Ids of a batch of documents after the other, until there are `limit`; GolfError where there are none at all."""
     count, batch = 0, list[str]()
 
-    def flush() -> int:
-        new = [np.asarray(ids, dtype=np.int32) for ids in encode(batch)] if batch else []
-        pieces.extend(new)
-        batch.clear()
-        return sum(len(ids) for ids in new)
+    def ids_of(batch: list[str]) -> Ids:
+        found = [np.asarray(ids, dtype=np.int32) for ids in encode(batch)]
+        return np.concatenate(found) if found else np.zeros(0, np.int32)
 
-    for text in documents:
+    for text in texts:
         batch.append(text)
         if len(batch) == BATCH_DOCUMENTS:
-            count += flush()
+            ids = ids_of(batch)
+            batch.clear()
+            count += len(ids)
+            yield ids
             if limit is not None and count >= limit:
-                break
-    flush()
-    if not pieces:
+                return
+    rest = ids_of(batch)
+    if count + len(rest) == 0:
         raise GolfError(
             f"the text holds no document of {LEAST_CHARACTERS} characters or more", "name a longer text with `--data`"
         )
-    return np.concatenate(pieces)[:limit]
-
-
-def _documents(split: str, data: Path | None) -> Iterator[str]:
-    """The documents of the embedded corpus' split, or of a file: a .txt is one, a .jsonl has one `text` a line."""
-    if data is None:
-        from golf.data import factbook
-
-        parts = factbook.split_corpus(factbook.load_documents())
-        yield from (document.text for document in (parts.train if split == "train" else parts.val))
-        return
-    if not data.is_file() or data.suffix not in TEXT:
-        raise GolfError(
-            f"{data} is no text file",
-            "name a .txt, or a .jsonl whose lines have a `text`; shards only fit golf's own models",
-        )
-    with data.open(encoding="utf-8", errors="replace") as file:
-        if data.suffix == ".txt":
-            yield file.read()
-            return
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                text = _text_of(line, data, number)
-                if len(text) >= LEAST_CHARACTERS:
-                    yield text
-
-
-def _text_of(line: str, path: Path, number: int) -> str:
-    try:
-        text = parse_json(line)["text"]
-    except (ValueError, KeyError, TypeError) as fault:
-        raise GolfError(
-            f"{path}, line {number}: no JSON object with a `text`", 'one object a line: {"text": "…"}'
-        ) from fault
-    return str(text)
+    yield rest

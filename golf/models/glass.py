@@ -6,6 +6,7 @@ SwiGLU, tied head; weights are stored as (inputs, outputs). MIT; 852,608 paramet
 
 import math
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from golf.errors import Exit, GolfError
+from golf.files import sha256_of_file
 from golf.models.corpus import text_tokens
 from golf.models.source import Source
 
@@ -97,15 +99,20 @@ def open_glass(language: str, device: str) -> Source:
     def encode(texts: list[str]) -> list[list[int]]:
         return [tokenizer.encode(text) for text in texts]
 
-    name = f"glassllm-{language}"
+    name, files = f"glassllm-{language}", Path(glassllm.__file__).parent / "weights"
+    tokenizer_sha256 = sha256_of_file(files / f"{language}.tokenizer.json")
     return Source(
         model,
         model.blocks,
         model,
-        text_tokens(f"{name} {glassllm.__version__}", encode),
+        text_tokens(tokenizer_sha256, encode),
         spec=f"glassllm:{language}",
         name=name,
         vocab_size=theirs.cfg.vocab_size,
         seq_len=theirs.cfg.max_len,
         encode=encode,
+        facts={
+            "weights_sha256": sha256_of_file(files / f"{language}.npz"),
+            "tokenizer_sha256": tokenizer_sha256,
+        },
     )

@@ -46,6 +46,7 @@ def open_golf(place: str, device: str) -> Source:
         "weights": str(weights),
         "weights_sha256": sha256_of_file(weights),
         "script_sha256": sha256_of_file(script),
+        "tokenizer_sha256": tokenizer,
     }
     return Source(
         model,

@@ -6,10 +6,10 @@ from golf.errors import GolfError
 from golf.models.source import Source
 
 
-def open_source(spec: str, device: str | None = None) -> Source:
+def open_source(spec: str, device: str | None = None, *, trust: bool = False) -> Source:
     """The model that `spec` names (see the module's docstring; a path without a prefix is golf's).
 
-    device: default a GPU where there is one. GolfError: no such model, a damaged file, a package that is not installed; nothing
+    device: default a GPU where there is one; trust: a Hugging Face folder's own code may run. GolfError: no such model, a damaged file, a package that is not installed; nothing
     is ever fetched.
     """
     kind, _, rest = spec.partition(":")
@@ -19,7 +19,7 @@ def open_source(spec: str, device: str | None = None) -> Source:
     if kind == "hf":
         from golf.models.hugging_face import open_hf
 
-        return open_hf(rest, device)
+        return open_hf(rest, device, trust=trust)
     if kind == "glassllm":
         from golf.models.glass import open_glass
 

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from golf.errors import GolfError
+from golf.models.documents import Keys
 
 Swap = Callable[[torch.Tensor], torch.Tensor]
 Ids = npt.NDArray[np.integer[Any]]
@@ -26,8 +27,13 @@ Ids = npt.NDArray[np.integer[Any]]
 class Tokens(Protocol):
     """Where a source's token ids come from."""
 
-    def __call__(self, split: str, data: Path | None = None, limit: int | None = None) -> Ids:
-        """Ids (N,) of "train" or "val"; `data` names other text than the embedded corpus, `limit` how many are enough."""
+    def __call__(
+        self, split: str, data: Path | None = None, limit: int | None = None, without: Keys | None = None
+    ) -> Ids:
+        """Ids (N,) of "train", "val" or (of a text) "all"; `data` names other text than the embedded corpus.
+
+        limit: how many are enough; without: keys of documents that are left out (`golf.models.documents`).
+        """
 
 
 class _Enough(Exception):

@@ -7,14 +7,16 @@ from typing import Any
 
 from golf.errors import Exit, GolfError
 from golf.files import parse_json
+from golf.models.documents import is_hub
 from golf.models.open import open_source
 from golf.models.source import Source
 from golf.sae.files import NAME, load_dictionary, named_files
-from golf.sae.settings import Settings
+from golf.sae.settings import Settings, spans_of
+from golf.sae.text import EMBEDDED, sha256_of_text, trained_keys
 from golf.sae.train import FINAL, SAVE_SECONDS, Outcome, Progress, train
 
 TALK_SECONDS = 5.0
-EMBEDDED = "the model's own training split"
+CODES = 5  # tensors of the size of a batch's code that live at once in a step: before and after selection, weighed, two gradients
 INFO = ("layer", "snapshot", "layout", "arch", "d", "features", "k", "tokens", "penalty", "L0", "FVU", "dead")
 
 
@@ -30,6 +32,7 @@ def run_training(
     resume: bool = False,
     dry_run: bool = False,
     save_seconds: float = SAVE_SECONDS,
+    trust: bool = False,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Outcome | None:
     """Train, or with `dry_run` only say what would be trained. choices: fields of Settings; None means its default.
@@ -42,13 +45,17 @@ def run_training(
 
     runs = find_root() / "sae_runs"
     before = read_config(out or runs / str(name)) if resume and (out or name) else {}
-    source = open_source(spec if spec is not None else _spec_before(before, out or runs / str(name)), device)
+    source = open_source(
+        spec if spec is not None else _spec_before(before, out or runs / str(name)), device, trust=trust
+    )
     given = {key: value for key, value in choices.items() if value is not None}
     settings = Settings(**{"seq_len": source.seq_len, **before.get("settings", {}), **given})
     folder = out or runs / (name or default_name(source.name, settings))
     chosen = before["layers"] if before and layers is None else parse_layers(layers or "all", source.num_layers)
     text = _text_before(before) if data is None else data
     tokens = source.tokens("train", text, settings.tokens + settings.buffer_tokens)
+    if (tokens[: 1 << 16] == tokens[0]).all():
+        raise GolfError("the text is one token again and again", "name text with more in it: `--data`", Exit.REFUSED)
     describe(source, settings, chosen, len(tokens), folder, tell)
     if dry_run:
         return None
@@ -56,8 +63,8 @@ def run_training(
     try:
         with interrupts() as stopped:
             made = train(
-                source, tokens, folder, settings, chosen, data=str(text.resolve()) if text else EMBEDDED, resume=resume,
-                save_seconds=save_seconds, on_progress=show, stop=lambda tokens: stopped.asked,
+                source, tokens, folder, settings, chosen, data=name_of(text), data_sha256=sha256_of_text(text),
+                documents=None if dry_run else trained_keys(text), resume=resume, save_seconds=save_seconds, on_progress=show, stop=lambda tokens: stopped.asked,
             )  # fmt: skip
         for remark in remarks_of(show.rows, settings, settings.expansion * source.model_dim) if made.finished else []:
             tell(remark)
@@ -67,6 +74,13 @@ def run_training(
                         "make room or name another folder with `--out`; a run that saved goes on with `--resume`", Exit.REFUSED) from fault  # fmt: skip
 
 
+def name_of(text: Path | None) -> str:
+    """How a run's files call its text."""
+    if text is None:
+        return EMBEDDED
+    return str(text) if is_hub(text) else str(text.resolve())
+
+
 def remarks_of(rows: dict[int, dict[str, Any]], settings: Settings, features: int) -> list[str]:
     """What a finished run's last rows (by layer) say against it; the thresholds are those of the published runs."""
     target, found = settings.target, []
@@ -74,6 +88,8 @@ def remarks_of(rows: dict[int, dict[str, Any]], settings: Settings, features: in
         ([n for n, row in rows.items() if target and not 0.75 < row["l0"] / target < 1.33],
          f"more than a quarter off the target of {target or 0:g} active features: train longer"),
         ([n for n, row in rows.items() if row["l0"] < 1], "less than one active feature: lower the penalty"),
+        ([n for n, row in rows.items() if settings.l1 is not None and row["l0"] > features / 10],
+         "more than a tenth of all features active: this is not sparse, raise the penalty"),
         ([n for n, row in rows.items() if row["dead"] > 0.85 * features], "more than 85 % of the features dead: lower the penalty"),
     ):  # fmt: skip
         if layers:
@@ -96,8 +112,10 @@ def describe(
     weight_bytes = (
         4 * 2 * features * width * len(layers)
     )  # and as much again for gradients and each of Adam's two means
+    code_bytes = 4 * CODES * settings.batch_tokens * features  # of one layer at a time
     tell(
-        f"memory {(buffer_bytes + 4 * weight_bytes) / 2**20:,.0f} MiB (buffer {buffer_bytes / 2**20:,.0f}); into {folder}"
+        f"memory {(buffer_bytes + 4 * weight_bytes + code_bytes) / 2**20:,.0f} MiB (buffer {buffer_bytes / 2**20:,.0f}, "
+        f"codes {code_bytes / 2**20:,.0f}); into {folder}"
     )
 
 
@@ -137,11 +155,7 @@ def parse_layers(text: str, there: int) -> list[int]:
     """`all`, `0,6,12` or `3-8`, among `there` layers."""
     if text.strip() == "all":
         return list(range(there))
-    try:
-        spans = [[int(end) for end in word.split("-")] for word in text.split(",")]
-        chosen = sorted({layer for span in spans for layer in range(span[0], span[-1] + 1)})
-    except (ValueError, IndexError):
-        raise GolfError(f"`{text}` names no layers", "write `all`, `0,6,12` or `3-8`") from None
+    chosen = spans_of(text)
     if not chosen or chosen[0] < 0 or chosen[-1] >= there:
         raise GolfError(f"`{text}` names a layer that is not there", f"its layers are 0 to {there - 1}")
     return chosen
@@ -174,7 +188,8 @@ def line_of(progress: Progress) -> str:
     parts = [f"{progress.tokens:,} of {progress.total:,} tokens", f"{100 * progress.tokens / progress.total:.0f} %",
              f"{progress.tokens_per_second:,.0f} tok/s", left]  # fmt: skip
     if fvus:
-        parts.append(f"FVU {sum(fvus) / len(fvus):.3f}")
+        some = f" (of {len(fvus)} of {len(rows)} layers)" if len(fvus) < len(rows) else ""
+        parts.append(f"FVU {sum(fvus) / len(fvus):.3f}{some}")
     parts.append(f"L0 {sum(row['l0'] for row in rows) / len(rows):.1f}")
     parts.append(f"dead {sum(row['dead'] for row in rows):,} in {len(rows)} layers")
     return "  ".join(parts)

@@ -4,14 +4,30 @@ Nothing is moved for shuffling: a permutation says which slots are served next, 
 All layers share it, so every layer's batch holds the same tokens.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from golf.errors import Exit, GolfError
 from golf.models.corpus import Windows
 from golf.models.source import Source
 
 FORWARD_TOKENS = 8192  # of one forward of the language model
+LARGEST = 1e15  # of an activation: float32 holds the square of twice as many digits
+
+
+def check_activations(x: torch.Tensor, layer: int, layers: Sequence[int] = ()) -> None:
+    """GolfError (10) for activations (B, T, d) that are not finite, or so large that their squares are not; layers: of the run."""
+    largest = float(x.abs().max()) if x.numel() else 0.0
+    if largest <= LARGEST:
+        return  # false for nan too
+    rows = ~(x.flatten(0, -2).abs().amax(-1) <= LARGEST)
+    what = f"as large as {largest:.3g}" if largest < float("inf") else "not finite"
+    others = ",".join(str(other) for other in layers if other < layer)
+    raise GolfError(f"the activations of layer {layer} are {what} (first at token {int(rows.nonzero()[0])} of the batch)",
+                    f"mend the model, or train the layers before it: `--layers {others}`" if others else "mend the model",
+                    Exit.REFUSED)  # fmt: skip
 
 
 class MixingBuffer:
@@ -55,6 +71,7 @@ class MixingBuffer:
             found = self.source.residuals(ids, self.layers)
             span = places[at : at + ids.numel()].to(self.slots.device)
             for slots, layer in zip(self.slots, self.layers, strict=True):
+                check_activations(found[layer], layer, self.layers)
                 slots[span] = found[layer].reshape(len(span), -1)
             at += ids.numel()
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from golf.errors import Exit, GolfError
+from golf.models.documents import Keys
 from golf.models.source import Ids, Source, Swap
 from golf.sae.measure import Snapshot
 from golf.sae.metrics import split_signs
@@ -54,9 +55,12 @@ class BuiltInSource:
         self.model_dim, self.num_layers = source.model_dim, len(self.modules)
         self.facts, self.device, self.encode, self.prefix = source.facts, source.device, source.encode, source.prefix
 
-    def tokens(self, split: str, data: Path | None = None, limit: int | None = None) -> Ids:
+    def tokens(
+        self, split: str, data: Path | None = None, limit: int | None = None, without: Keys | None = None
+    ) -> Ids:
         """The source's own text."""
-        return self.source.tokens(split, data, limit)
+        left_out = {} if without is None else {"without": without}
+        return self.source.tokens(split, data, limit, **left_out)
 
     def residuals(self, ids: Tensor, layers: Iterable[int]) -> dict[int, Tensor]:
         """{layer: fp32 (B, T, d)}, what the built-in dictionaries of `layers` read, from one forward over ids (B, T)."""

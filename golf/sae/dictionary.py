@@ -18,7 +18,7 @@ from golf.errors import GolfError
 
 ARCHITECTURES = ("relu", "topk", "batchtopk")
 READABLE = (*ARCHITECTURES, "jumprelu")  # a threshold per feature: only read, never trained here
-THRESHOLD_MOMENTUM = 0.99
+THRESHOLD_MOMENTUM = 0.97
 
 
 class Dictionary(nn.Module):  # type: ignore[misc]
@@ -110,6 +110,26 @@ def seeded(seed: int, model_dim: int, features: int, arch: str, k: int) -> Dicti
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Dictionary(model_dim, features, arch=arch, k=k)
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def tie(sae: Dictionary, decoder_norm: float, encoder_norm: float) -> None:
+    """Let the decoder's columns be random directions of one norm, the encoder their transpose at another, with no bias."""
+    sae.decoder.weight.mul_(decoder_norm / sae.decoder.weight.norm(dim=0, keepdim=True).clamp_min(1e-12))
+    sae.encoder.weight.copy_(sae.decoder.weight.T * (encoder_norm / decoder_norm))
+    sae.encoder.bias.zero_()
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def with_unit_columns(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights of a ReLU dictionary that compute the same with decoder columns of norm 1: their norms go into the encoder."""
+    norms = state["decoder.weight"].norm(dim=0).clamp_min(1e-12)
+    return {
+        **state,
+        "decoder.weight": state["decoder.weight"] / norms,
+        "encoder.weight": state["encoder.weight"] * norms[:, None],
+        "encoder.bias": state["encoder.bias"] * norms,
+    }
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]

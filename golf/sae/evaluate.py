@@ -16,8 +16,9 @@ from golf.sae.ce_bench import BASELINES, Baseline, Stories
 from golf.sae.files import NAME, load_dictionary, named_files
 from golf.sae.measure import Snapshot, measure_layer
 from golf.sae.measured import write_table
-from golf.sae.settings import count_of
+from golf.sae.settings import count_of, spans_of
 from golf.sae.streams import Coder, HeldOut, Streams, held_out
+from golf.sae.text import HeldOutText, held_out_text
 
 DIAGNOSED_TOKENS = 8192  # of which the use of a built-in dictionary's levels is told
 
@@ -35,6 +36,8 @@ class Wishes:
     stories: Path | None = None
     baseline: Baseline = "other-subjects"
     pairs: int | None = None
+    other_model: bool = False
+    trust: bool = False
 
 
 def wishes_of(
@@ -47,6 +50,8 @@ def wishes_of(
     stories: Path | None,
     baseline: str,
     pairs: int | None,
+    other_model: bool = False,
+    trust: bool = False,
 ) -> Wishes:
     """The words of the command line, checked; GolfError for a count, a layer or a baseline that cannot be."""
     known = next((one for one in BASELINES if one == baseline), None)
@@ -57,11 +62,10 @@ def wishes_of(
             f"no file {stories}",
             f"expected JSON lines with {', '.join(STORIES.fields)}; published at {STORIES.published}",
         )
-    words = [word.strip() for word in (layers or "").split(",") if word.strip()]
-    if wrong := [word for word in words if not word.isdigit()]:
-        raise GolfError(f"`{wrong[0]}` is no layer", "write them as `0,3,6`")
-    chosen = tuple(int(word) for word in words) or None
-    return Wishes(count_of(tokens), count_of(ce_tokens), source, data, chosen, threshold, stories, known, pairs)
+    chosen = tuple(spans_of(layers)) if layers and layers.strip() != "all" else None
+    return Wishes(
+        count_of(tokens), count_of(ce_tokens), source, data, chosen, threshold, stories, known, pairs, other_model, trust
+    )  # fmt: skip
 
 
 def dictionaries_of(folder: Path) -> dict[int, dict[str, Path]]:
@@ -101,9 +105,9 @@ def evaluate(
     chosen = _chosen(wishes, list(found), folder)
     home = folder.parent if folder.is_file() else folder
     config = _config(home)
-    source = open_source(wishes.source or _spec(home, config, found))
+    source = open_source(wishes.source or _spec(home, config, found), trust=wishes.trust)
     _check(source, config, wishes)
-    text = _text(source, wishes, wishes.data or _shards(config), _window(config, source), tell)
+    text = _text(source, wishes, held_out_text(home, config, wishes.data, tell), _window(config, source), tell)
     for layer in chosen:
         snapshots = load_snapshots(found[layer], source.device)
         report = measure_layer(source, layer, snapshots, text, wishes.ce_tokens, wishes.threshold)
@@ -117,7 +121,7 @@ def evaluate_builtin(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """The same of the dictionaries that are part of the model `spec`, into the folder `home`."""
     source = BuiltInSource(open_source(spec))
-    text = _text(source, wishes, wishes.data, None, tell)
+    text = _text(source, wishes, held_out_text(home, {}, wishes.data, tell), None, tell)
     home.mkdir(parents=True, exist_ok=True)
     rows = diagnose(source.source.model, text.ids[: -(-DIAGNOSED_TOKENS // text.ids.size(1)), :-1])
     blocks = list(dict.fromkeys(row["layer"] for row in rows))
@@ -138,9 +142,9 @@ def _chosen(wishes: Wishes, there: Sequence[int], place: object) -> tuple[int, .
 
 
 def _text(
-    source: Streams, wishes: Wishes, data: Path | None, seq_len: int | None, tell: Callable[[str], None]
+    source: Streams, wishes: Wishes, wanted: HeldOutText, seq_len: int | None, tell: Callable[[str], None]
 ) -> HeldOut:
-    text = held_out(source, wishes.tokens, data, seq_len)
+    text = held_out(source, wishes.tokens, wanted, seq_len)
     if text.tokens < wishes.tokens * 0.99:
         tell(f"measured on {text.tokens:,} tokens: there are no more ({wishes.tokens:,} were asked for)")
     return text
@@ -176,20 +180,18 @@ def _spec(folder: Path, config: Mapping[str, Any], found: Mapping[int, Mapping[s
 
 
 def _check(source: Source, config: Mapping[str, Any], wishes: Wishes) -> None:
-    """Refuse to measure dictionaries on other weights than they were trained on, unless the user names the model."""
-    trained = config.get("source", {}).get("weights_sha256")
-    if wishes.source is None and trained and trained != source.facts.get("weights_sha256"):
-        raise GolfError(
-            f"{source.spec} has changed since these dictionaries were trained on it",
-            "restore it, or measure on it all the same: name it with `--source`",
-            Exit.REFUSED,
-        )
-
-
-def _shards(config: Mapping[str, Any]) -> Path | None:
-    """The folder of shards that the run was trained on, whose validation split it has not seen."""
-    name = config.get("data", {}).get("name")
-    return Path(name) if isinstance(name, str) and Path(name).is_dir() else None
+    """Refuse to measure dictionaries on other weights or another tokenizer than they were trained with, unless asked to."""
+    if wishes.other_model:
+        return
+    for key, what in (("weights_sha256", "weights"), ("tokenizer_sha256", "tokenizer")):
+        trained, here = config.get("source", {}).get(key), source.facts.get(key)
+        if trained and trained != here:
+            raise GolfError(
+                f"{source.spec} is not the model that these dictionaries were trained on: its {what} differ"
+                + ("s" if what == "tokenizer" else ""),
+                "restore it, or measure on it all the same: `--other-model`",
+                Exit.REFUSED,
+            )
 
 
 def _window(config: Mapping[str, Any], source: Source) -> int:

@@ -11,7 +11,9 @@ Sources: SAELens 6.54 `saes/`, dictionary_learning 0.1 `dictionary.py` and `trai
 `sparse_autoencoder/model.py`, and the published measurement code of arXiv 2604.04037.
 """
 
+import errno
 import json
+import os
 import pickle
 import re
 import struct
@@ -60,13 +62,17 @@ def save_dictionary(
 def save_plain(path: Path, content: Any) -> Path:
     """torch.save, whole or not at all, with equal bytes for equal content."""
     with whole_file(path) as file:  # a file object: a path's name would be written into the file
-        torch.save(content, file)
+        try:
+            torch.save(content, file)
+        except RuntimeError as fault:  # what torch makes of a write that failed
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from fault
     return path
 
 
 def load_plain(path: Path) -> Any:
     """What a .pt file of tensors and plain values holds, on the CPU; GolfError for a missing or damaged file, or one that wants more."""
     try:
+        _check_sums(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise GolfError(f"no file {path}", "name a dictionary's file, or the folder of its run") from None
@@ -75,9 +81,17 @@ def load_plain(path: Path) -> Any:
             raise GolfError(f"{path} holds more than tensors and plain values: reading it would run its code",
                             "have its maker save tensors only, or a safetensors file", Exit.REFUSED) from fault  # fmt: skip
         raise GolfError(f"{path} is no file of tensors", "name a .pt or .safetensors file of a dictionary") from fault
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as fault:
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as fault:
         raise GolfError(f"{path} is damaged or no file of tensors: {str(fault).splitlines()[0][:120] if str(fault) else fault!r}",
                         "write it again") from fault  # fmt: skip
+
+
+def _check_sums(path: Path) -> None:
+    """ValueError where a zip's own checksums say that it was changed; torch does not look at them."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            if damaged := file.testzip():
+                raise ValueError(f"{damaged} does not have its checksum")
 
 
 def load_dictionary(place: str | Path) -> Dictionary:

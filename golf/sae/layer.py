@@ -4,12 +4,15 @@ from typing import Any
 
 import torch
 
-from golf.sae.dictionary import seeded, unscaled
+from golf.sae.dictionary import seeded, tie, unscaled, with_unit_columns
 from golf.sae.penalty import Penalty
 from golf.sae.settings import Settings, l1_sum
 
 BETAS = (0.9, 0.999)
 CLIP_NORM = 1.0
+FREE_NORM = 0.1  # of a free decoder's columns and the encoder's rows at the start
+TIED_SHARE = 0.25  # of decoderᵀ in the encoder at the start, where the columns have norm 1
+REVIVAL_SHARE = 0.7  # of the run in which dead features start again: later ones would not be ready
 
 
 class Tally:
@@ -69,13 +72,22 @@ class LayerTraining:
         self.settings, self.scale, self.tokens = settings, 1.0, 0
         features = settings.expansion * model_dim
         self.rate = settings.rate(features)
-        self.sae = seeded(settings.seed, model_dim, features, settings.arch, settings.k).to(device).train()
+        self.sae = seeded(settings.seed, model_dim, features, settings.arch, settings.k)
+        if settings.init == "tied":
+            norms = (FREE_NORM, FREE_NORM) if settings.free_decoder else (1.0, TIED_SHARE)
+            tie(self.sae, *norms)
+        self.sae.to(device).train()
         self.optimizer = torch.optim.Adam(self.sae.parameters(), lr=self.rate, betas=BETAS)
         start = 0.0 if settings.arch != "relu" else l1_sum(
             settings.l1_init if settings.l1 is None else settings.l1, settings.l1_form, features, model_dim
         )  # fmt: skip
         self.penalty = Penalty(
-            start, target=settings.target, rule=settings.adaptive_rule, warmup_tokens=settings.l1_warmup
+            start,
+            target=settings.target,
+            rule=settings.adaptive_rule,
+            warmup_tokens=settings.l1_warmup,
+            total_tokens=settings.steps * settings.batch_tokens,
+            steps=settings.steps,
         )
         self.silent = torch.zeros(features, dtype=torch.int64, device=device)  # tokens since a feature last fired
         self.tally = Tally(model_dim, features, device)
@@ -99,25 +111,56 @@ class LayerTraining:
             error = (self.sae.decode(z) - x).float()
             extra = self._dead_share(codes, error)
         weight = self.penalty.at(self.tokens)
-        l1 = z.float().sum(-1).mean()
-        loss = error.square().mean() + weight * l1 + extra
+        norms = self.sae.decoder.weight.norm(dim=0) if self.settings.free_decoder else None
+        sizes = z.float() if norms is None else z.float() * norms  # of what each feature adds to x̂
+        loss = error.square().mean() + weight * sizes.sum(-1).mean() + extra
         loss.backward()
-        self.sae.project_gradient()
+        if norms is None:
+            self.sae.project_gradient()
         torch.nn.utils.clip_grad_norm_(self.sae.parameters(), CLIP_NORM)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.sae.normalize_decoder()
-        self._count(x, error.detach(), z.detach())
+        if norms is None:
+            self.sae.normalize_decoder()
+        self._count(x, error.detach(), sizes.detach())
+        self._revive(error.detach())
         return float(loss.detach())
 
-    def _count(self, x: torch.Tensor, error: torch.Tensor, z: torch.Tensor) -> None:
-        counts = (z != 0).sum(0)
+    def _count(self, x: torch.Tensor, error: torch.Tensor, sizes: torch.Tensor) -> None:
+        counts = (sizes != 0).sum(0)
         self.silent.add_(len(x)).masked_fill_(counts > 0, 0)
-        self.tally.add(x, error.square().sum().double(), z, counts)
+        self.tally.add(x, error.square().sum().double(), sizes, counts)
         self.penalty.update(float(counts.sum()) / len(x), self.tokens)
         self.tokens += len(x)
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def _revive(self, error: torch.Tensor) -> None:
+        """Let dead features of a ReLU dictionary start again in the direction of what some inputs lack, drawn by their squared error.
+
+        After the resampling of Bricken et al. 2023: the decoder's column takes that direction, the encoder's row a fifth of the
+        others' norm, the bias and Adam's means become 0. A feature that never fires has no gradient of its own.
+        """
+        s, total = self.settings, self.settings.steps * self.settings.batch_tokens
+        if s.arch != "relu" or not s.revive or self.tokens > REVIVAL_SHARE * total:
+            return
+        dead = (self.silent >= s.dead_after).nonzero().flatten()[: len(error)]
+        if not len(dead):
+            return
+        squares = error.square().sum(-1).double().cpu()
+        rng = torch.Generator().manual_seed(s.seed * 1_000_003 + self.tokens)  # the same after a resume
+        picked = torch.multinomial(squares, len(dead), generator=rng).to(error.device)
+        lacking = torch.nn.functional.normalize(-error[picked], dim=-1)  # error is x̂ − x
+        encoder, decoder = self.sae.encoder.weight, self.sae.decoder.weight
+        alive = self.silent < s.dead_after
+        decoder[:, dead] = lacking.T * (decoder.norm(dim=0)[alive].mean() if alive.any() else 1.0)
+        encoder[dead] = lacking * (0.2 * encoder.norm(dim=1)[alive].mean() if alive.any() else 1.0)
+        self.sae.encoder.bias[dead] = 0.0
+        for weight, index in ((encoder, dead), (self.sae.encoder.bias, dead), (decoder, (slice(None), dead))):
+            for name in ("exp_avg", "exp_avg_sq"):
+                self.optimizer.state[weight][name][index] = 0.0
+        self.silent[dead] = 0
 
     def _dead_share(self, codes: torch.Tensor, error: torch.Tensor) -> torch.Tensor | float:
         """The auxiliary loss of arXiv 2406.04093: the d/2 best dead features should explain what the others left over."""
@@ -149,7 +192,10 @@ class LayerTraining:
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The dictionary in the units of the stream."""
-        weights: dict[str, torch.Tensor] = unscaled(self.sae.state_dict(), self.scale)
+        state = self.sae.state_dict()
+        weights: dict[str, torch.Tensor] = unscaled(
+            with_unit_columns(state) if self.settings.free_decoder else state, self.scale
+        )
         return weights
 
     def state(self) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def _dictionary_learning(tensors: State, config: Mapping[str, Any], raw: Any, pa
 
 
 def _saelens(tensors: State, config: Mapping[str, Any], raw: Any, path: Path) -> tuple[State, Said]:
-    if config.get("normalize_activations") not in (None, "none", False) or config.get("rescale_acts_by_decoder_norm"):
+    if config.get("normalize_activations") not in (None, "none", False):
         raise GolfError(
             f"{path} rescales activations at run time", "fold that into its weights before you export it", Exit.REFUSED
         )
@@ -74,10 +74,15 @@ def _saelens(tensors: State, config: Mapping[str, Any], raw: Any, path: Path) ->
         raise GolfError(
             f"the architecture of {path} is `{arch}`", "golf reads standard, topk and jumprelu", Exit.REFUSED
         )
+    norms = torch.ones_like(tensors["b_enc"])
+    if config.get(
+        "rescale_acts_by_decoder_norm"
+    ):  # codes times the decoder's norms, and a decoder over them: the same by weights
+        norms = tensors["W_dec"].norm(dim=1).clamp_min(1e-12)
     state = {
-        "encoder.weight": tensors["W_enc"].T,
-        "encoder.bias": tensors["b_enc"],
-        "decoder.weight": tensors["W_dec"].T,
+        "encoder.weight": tensors["W_enc"].T * norms[:, None],
+        "encoder.bias": tensors["b_enc"] * norms,
+        "decoder.weight": tensors["W_dec"].T / norms,
     }
     if config.get("apply_b_dec_to_input", True):
         state["b_pre"] = tensors["b_dec"]

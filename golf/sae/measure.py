@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from golf.models.source import Swap
+from golf.sae.buffer import check_activations
 from golf.sae.fits import forecast
 from golf.sae.floors import floors_of, student_widths
 from golf.sae.metrics import DEAD_THRESHOLD, Losses, Quality, density_histogram, divergence, weight_cosines
@@ -27,7 +28,9 @@ def measure_quality(source: Streams, layer: int, coders: Mapping[str, Coder], te
     rows = max(1, 8192 // (text.ids.shape[1] - 1))
     with torch.no_grad():
         for batch in text.ids[:, :-1].split(rows):
-            x = source.residuals(batch, [layer])[layer].flatten(0, 1)
+            x = source.residuals(batch, [layer])[layer]
+            check_activations(x, layer)
+            x = x.flatten(0, 1)
             for name, coder in coders.items():
                 for part in _chunks(x, found[name].features if name in found else 0):
                     code = coder.encode(part)

@@ -1,6 +1,6 @@
 """What a dictionary keeps of a stream: streaming sums in float64, so that the answer does not depend on how batches fall.
 
-Definitions (the standard ones; two public tools differ, see below), over all tokens of the evaluation:
+Definitions (the standard ones; one public tool differs, see below), over all tokens of the evaluation:
 
 - FVU = Σ‖x − x̂‖² / Σ‖x − mean‖² with the mean of the whole data set; EV = 1 − FVU; MSE = mean over tokens and dimensions
 - L0 = mean number of code entries `!= 0` (signed codes count; `> 0` would miss half of them)
@@ -8,8 +8,7 @@ Definitions (the standard ones; two public tools differ, see below), over all to
 - L2 ratio = mean ‖x̂‖ / ‖x‖; cosine = mean cos(x, x̂); relative bias = E‖x̂‖² / E⟨x, x̂⟩
 - importance of a feature = E[z²] over all tokens (what the loss floors are made of)
 
-SAELens 6.18 subtracts (mean of x²)² where Σ mean(x_j)² belongs and counts `> 0`; dictionary_learning takes the variance of each
-batch: their numbers are not these.
+SAELens 6.54 means the same by EV and L0 (6.18 did not); dictionary_learning 0.1 takes the variance of each batch, so its EV is another.
 """
 
 from dataclasses import dataclass, field
@@ -18,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+NO_VARIANCE = 1e-12  # of a stream's squares: less is rounding
+NO_SPAN_NATS = 1e-5  # what zeroing a stream must cost before a share of it means anything
 DEAD_THRESHOLD = 1e-5  # firing frequency; the published measurements call a feature alive above it
 
 
@@ -73,8 +74,18 @@ class Quality:
 
     @property
     def fvu(self) -> float | None:
-        """The fraction of variance unexplained; None when the data do not vary."""
-        return self.squared_error / self.variance if self.variance > 0 else None
+        """The fraction of variance unexplained; None when the data do not vary (beyond what rounding makes of them)."""
+        return self.squared_error / self.variance if self.variance > NO_VARIANCE * self.square else None
+
+    @property
+    def square(self) -> float:
+        """Σ‖x‖²."""
+        if self.shift is None:
+            return 0.0
+        mean = self.shift.cpu()
+        return float(
+            self.deviation_square + 2 * (mean * self.deviations).sum() + self.tokens * float(mean.square().sum())
+        )
 
     @property
     def frequency(self) -> Tensor:
@@ -149,7 +160,7 @@ class Losses:
             self.divergence_tokens += divergence.numel()
 
     def report(self) -> dict[str, float | int | None]:
-        """CE recovered = (ablated − rebuilt) / (ablated − clean); None where zeroing the stream changes nothing."""
+        """CE recovered = (ablated − rebuilt) / (ablated − clean); None where zeroing the stream costs nothing."""
         clean, rebuilt, ablated = (value / self.tokens for value in (self.clean, self.rebuilt, self.ablated))
         span = ablated - clean
         return {
@@ -158,7 +169,7 @@ class Losses:
             "ce_sae_nats": rebuilt,
             "ce_ablated_nats": ablated,
             "ce_difference_nats": rebuilt - clean,
-            "ce_recovered": (ablated - rebuilt) / span if abs(span) > 1e-12 else None,
+            "ce_recovered": (ablated - rebuilt) / span if abs(span) > NO_SPAN_NATS else None,
             "kl_nats": self.divergence / self.divergence_tokens if self.divergence_tokens else None,
         }
 

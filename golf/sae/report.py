@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from golf.errors import GolfError
+from golf.errors import Exit, GolfError
 from golf.files import parse_json
 from golf.sae.floors import measured_points
 from golf.sae.measured import read_measurements
@@ -38,10 +38,17 @@ class Report:
             ("model", f"{source['name']} (`{source['spec']}`), width {source['model_dim']:,}"),
             ("dictionaries", f"{config.get('arch', 'relu')}, {last['features']:,} features, {trained}"),
             ("held-out text", f"{held['tokens']:,} tokens, {held['origin']}, sha256 {held['sha256'][:12]}"),
-            ("dead", f"fires on at most {last['dead_threshold']:g} of {last['tokens']:,} tokens"),
+            ("dead", f"fires on at most {last['dead_threshold']:g} of {last['tokens']:,} tokens{_too_few(last)}"),
             ("losses", f"on {losses['ce_tokens']:,} of these tokens" if losses else "not measured"),
         ]
         return rows
+
+
+def _too_few(last: Mapping[str, Any]) -> str:
+    """A remark where the text is too short to tell a rare feature from a dead one."""
+    if last["tokens"] * last["dead_threshold"] >= 1:
+        return ""
+    return f"; on so few, a feature that fires once in {1 / last['dead_threshold']:,.0f} tokens counts as dead too"
 
 
 def gather(folder: Path, students: Path | None = None, others: Sequence[Path] = ()) -> Report:
@@ -56,7 +63,23 @@ def gather(folder: Path, students: Path | None = None, others: Sequence[Path] = 
         except ValueError as fault:
             raise GolfError(f"{students}: {fault}", 'expected {"<layer>": {"<width>": loss in nats}}') from None
     beside = {other.name: read_measurements(other) for other in others}
-    return Report(folder, read_measurements(folder), stats, points, beside)
+    measured = read_measurements(folder)
+    _same_text(folder, measured)
+    for other in others:
+        _same_text(other, beside[other.name])
+    return Report(folder, measured, stats, points, beside)
+
+
+def _same_text(folder: Path, measured: Mapping[int, Mapping[str, Any]]) -> None:
+    """GolfError (10) where layers of one run were measured on different text: their numbers do not belong in one table."""
+    first, *rest = measured
+    wanted = measured[first]["held_out"]
+    for layer in rest:
+        found = measured[layer]["held_out"]
+        if found["sha256"] != wanted["sha256"]:
+            raise GolfError(f"layer {layer} of {folder} was measured on {found['tokens']:,} tokens of {found['origin']}, "
+                            f"layer {first} on {wanted['tokens']:,} of {wanted['origin']}: other text, so no one table",
+                            f"measure all on the same: `golf sae eval {folder}`", Exit.REFUSED)  # fmt: skip
 
 
 def _json(path: Path) -> Any:

@@ -20,7 +20,8 @@ class Settings:
     """Choices of one run; token counts are tokens of text, and every layer sees each of them.
 
     The penalty is `l1` (fixed), or moves towards `target_l0` active features from `l1_init`; topk and batchtopk have none. Without
-    either, relu aims at 32. The published Pythia runs are expansion 32, l1 3e-4, norm none, batch_tokens 32768, lr 3e-4.
+    either, relu aims at 32. The published Pythia runs are expansion 32, l1 3e-4, norm none, init independent, decoder unit, no revival,
+    batch_tokens 32768, lr 3e-4. What the defaults do against other libraries on planted data: `benchmarks/dictionaries.md`.
     """
 
     tokens: int = 2_000_000
@@ -38,17 +39,25 @@ class Settings:
     lr_decay_frac: float = 0.2  # of the run, at its end, linearly to 0
     batch_tokens: int = 1024
     buffer_tokens: int = 32_768
+    init: str = (
+        "tied"  # the encoder starts as a multiple of decoderᵀ; or "independent", PyTorch's own, as the published runs
+    )
+    decoder: str = "auto"  # columns of norm "unit" after every step; "free" ones, whose norms weigh the penalty; auto: free for relu
     norm: str = "sqrt_d"  # scale activations to a mean norm of √d while training (undone in the files), or "none"
     dtype: str = "auto"  # of the products: fp32, bf16 (autocast), auto = bf16 on a GPU
     seq_len: int = 128
     seed: int = 1337
     snapshots: str = str(SNAPSHOTS)
-    dead_tokens: int = 10_000_000  # a feature is dead that did not fire for so many tokens (at most a fifth of the run)
-    aux: float = 1 / 32  # weight of the dead features' share in the error, topk and batchtopk only
+    dead_tokens: int = (
+        10_000_000  # a feature is dead that did not fire for so many tokens (at most a twentieth of the run)
+    )
+    aux: float = 1.0  # weight of the dead features' share in the error, topk and batchtopk only
+    revive: bool = True  # relu: a dead feature starts again at an input that is rebuilt badly
     stats_every: int = 0  # steps between rows of the statistics; 0: about 200 rows
 
     def __post_init__(self) -> None:
         for name, allowed in (("arch", ARCHITECTURES), ("l1_form", FORMS), ("adaptive_rule", RULES),
+                              ("init", ("tied", "independent")), ("decoder", ("auto", "free", "unit")),
                               ("norm", ("none", "sqrt_d")), ("dtype", ("auto", "fp32", "bf16"))):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise GolfError(f"{name} is `{getattr(self, name)}`", f"choose one of {', '.join(allowed)}")
@@ -68,6 +77,10 @@ class Settings:
                 f"a {self.arch} dictionary has no penalty: `--k` says how many features are active",
                 "leave out `--l1` and `--target-l0`",
             )
+        if self.arch != "relu" and self.decoder == "free":
+            raise GolfError(
+                f"{self.arch} compares codes, so its decoder's columns have norm 1", "leave out `--decoder`"
+            )
         if self.target_l0 == 0 or (self.target_l0 is not None and self.l1_init == 0):
             raise GolfError(
                 "a target and the penalty that it starts from must be above 0", "`--target-l0 32 --l1-init 5e-4`"
@@ -78,6 +91,11 @@ class Settings:
             )
         self.half_buffer  # noqa: B018  what does not fit together is refused here
         snapshot_points(self.snapshots, self.tokens)
+
+    @property
+    def free_decoder(self) -> bool:
+        """Whether the decoder's norms are learned while training (files always hold columns of norm 1)."""
+        return self.decoder == "free" or (self.decoder == "auto" and self.arch == "relu")
 
     @property
     def steps(self) -> int:
@@ -107,7 +125,7 @@ class Settings:
     @property
     def dead_after(self) -> int:
         """Tokens without firing that make a feature dead."""
-        return min(self.dead_tokens, self.tokens // 5)
+        return min(self.dead_tokens, self.tokens // 20)
 
     @property
     def rows_every(self) -> int:
@@ -140,6 +158,15 @@ def count_of(text: str) -> int:
     if value != int(value):
         raise GolfError(f"`{text}` is {value} tokens", "take a whole number")
     return int(value)
+
+
+def spans_of(text: str) -> list[int]:
+    """`0,6,12` or `3-8` as numbers, sorted."""
+    try:
+        spans = [[int(end) for end in word.split("-")] for word in text.split(",")]
+        return sorted({layer for span in spans for layer in range(span[0], span[-1] + 1)})
+    except (ValueError, IndexError):
+        raise GolfError(f"`{text}` names no layers", "write `all`, `0,6,12` or `3-8`") from None
 
 
 def label_of(tokens: int) -> str:

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from golf.errors import GolfError
 from golf.files import sha256_of
+from golf.models.documents import Keys
 from golf.models.source import Ids, Swap
+from golf.sae.text import VALIDATION, HeldOutText
 
 
 class Coder(Protocol):
@@ -33,8 +35,10 @@ class Streams(Protocol):
     facts: dict[str, Any]
     device: torch.device
 
-    def tokens(self, split: str, data: Path | None = None, limit: int | None = None) -> Ids:
-        """Ids (N,) of a split."""
+    def tokens(
+        self, split: str, data: Path | None = None, limit: int | None = None, without: Keys | None = None
+    ) -> Ids:
+        """Ids (N,) of a split, without some documents."""
 
     def residuals(self, ids: Tensor, layers: Iterable[int]) -> dict[int, Tensor]:
         """{layer: (B, T, d)}."""
@@ -61,15 +65,16 @@ class HeldOut:
         return {"tokens": self.tokens, "seq_len": self.ids.shape[1] - 1, "origin": self.origin, "sha256": digest}
 
 
-def held_out(source: Streams, tokens: int, data: Path | None = None, seq_len: int | None = None) -> HeldOut:
-    """The first `tokens` validation tokens of `source` as windows of its own length; GolfError where there is not one window."""
+def held_out(source: Streams, tokens: int, text: HeldOutText = VALIDATION, seq_len: int | None = None) -> HeldOut:
+    """The first `tokens` tokens of `text` as windows of `source`'s length; GolfError where there is not one window."""
     width = seq_len or source.seq_len
-    ids = torch.from_numpy(source.tokens("val", data, tokens + 1).astype("int64"))
+    without = {"without": text.without} if text.without is not None else {}
+    ids = torch.from_numpy(source.tokens(text.split, text.data, tokens + 1, **without).astype("int64"))
     count = (len(ids) - 1) // width
     if count < 1:
         raise GolfError(f"{len(ids):,} held-out tokens are less than one window of {width:,} + 1", "give more text")
     rows = torch.stack([ids[row * width : (row + 1) * width + 1] for row in range(count)])
-    return HeldOut(rows, str(data) if data else "validation split")
+    return HeldOut(rows, text.origin)
 
 
 def rebuilt(coder: Coder, x: Tensor) -> Tensor:

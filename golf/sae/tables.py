@@ -85,16 +85,17 @@ def others_table(report: "Report") -> Table:
     """Runs side by side: means over the layers that all of them measured."""
     runs = {report.folder.name: report.measured, **report.others}
     shared = sorted(set.intersection(*(set(run) for run in runs.values())))
-    columns = ("run", "features", "layers", "L0", "EV", "MSE", "dead", "CE recovered")
+    columns = ("run", "features", "layers", "text", "L0", "EV", "MSE", "dead", "CE recovered")
     rows = []
     for name, run in runs.items():
+        text = next(iter(run.values()))["held_out"]["sha256"][:8]
         last = [run[layer]["snapshots"][-1] for layer in shared]
         losses = [(run[layer]["losses"] or {}).get("ce_recovered") for layer in shared]
         cells = [_mean([row[key] for row in last]) for key in ("l0", "explained_variance", "mse", "dead_share")]
         forms = ("{:.1f}", "{:.4f}", "{:.4g}", "{:.1%}")
         texts = ["–" if cell is None else form.format(cell) for cell, form in zip(cells, forms, strict=True)]
         loss = _mean(losses)
-        rows.append([name, f"{last[0]['features']:,}" if last else "–", str(len(shared)), *texts, "–" if loss is None else f"{loss:.2%}"])  # fmt: skip
+        rows.append([name, f"{last[0]['features']:,}" if last else "–", str(len(shared)), text, *texts, "–" if loss is None else f"{loss:.2%}"])  # fmt: skip
     return columns, rows
 
 
@@ -156,5 +157,11 @@ def sections(report: "Report") -> list[tuple[str, str, Table]]:
         ("CE-Bench", "Only dictionaries of equal width compare.", bench_table(report)),
     ]  # fmt: skip
     if report.others:
-        found.append(("Beside other runs", width_law(report) or "", others_table(report)))
+        texts = {next(iter(run.values()))["held_out"]["sha256"] for run in (report.measured, *report.others.values())}
+        other = (
+            "These runs were measured on different text (column text): their numbers do not compare. "
+            if len(texts) > 1
+            else ""
+        )
+        found.append(("Beside other runs", (other + (width_law(report) or "")).strip(), others_table(report)))
     return [section for section in found if section[2][1]]

@@ -2,7 +2,8 @@
 
 A run is a folder:
 
-    config.json                      the model, the layers, every choice
+    config.json                      the model, the layers, every choice, with the sha256 of weights, tokenizer, text and token ids
+    trained_documents.npy            the keys of the documents that were trained on, where the text has documents
     sae_layer{LL}_{SNAPSHOT}.pt      a dictionary (`golf.sae.files`), at each snapshot and at the end (`final`)
     stats_layer{LL}.json             a row per stretch of training
     timing.json                      seconds of each session
@@ -13,6 +14,7 @@ depend on which others are trained beside it.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,14 +26,16 @@ import torch
 from golf.errors import Exit, GolfError
 from golf.files import json_text, parse_json, write_atomically
 from golf.models.corpus import Windows
+from golf.models.documents import Keys
 from golf.models.source import Ids, Source
 from golf.sae.buffer import MixingBuffer
 from golf.sae.files import file_name, load_plain, save_dictionary, save_plain
 from golf.sae.layer import LayerTraining
 from golf.sae.settings import Settings, snapshot_points
+from golf.sae.text import sha256_of_ids, write_keys
 
 RUN_FORMAT = "golf-sae-run/1"
-STATE, STATE_FORMAT = "state.pt", "golf-sae-state/1"
+STATE, STATE_FORMAT = "state.pt", "golf-sae-state/2"
 FINAL = "final"
 SAVE_SECONDS = 300.0
 
@@ -66,6 +70,8 @@ def train(
     layers: list[int] | None = None,
     *,
     data: str = "embedded",
+    data_sha256: str | None = None,
+    documents: Keys | None = None,
     resume: bool = False,
     save_seconds: float = SAVE_SECONDS,
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -73,27 +79,35 @@ def train(
 ) -> Outcome:
     """Train into `folder`; `tokens` is the text as ids (N,), `data` how files call it, layers default to all.
 
+    data_sha256: of the text's content where it is one file; documents: the keys of what is trained on, which `golf sae eval` leaves out.
     stop: asked after every step with the tokens seen; True saves and ends. GolfError (10): a folder that holds a run already (without
     resume), that holds another run (with it), a layer that the model does not have.
     """
     chosen = sorted(set(range(source.num_layers) if layers is None else layers))
     source._checked(chosen)
-    run = _Run(source, tokens, folder, settings, chosen, data)
+    run = _Run(source, tokens, folder, settings, chosen, {"name": data, "sha256": data_sha256}, documents)
     run.open(resume)
     return run.go(save_seconds, on_progress, stop)
 
 
 class _Run:
     def __init__(
-        self, source: Source, tokens: Ids, folder: Path, settings: Settings, layers: list[int], data: str
-    ) -> None:
-        self.source, self.folder, self.settings, self.layers = source, folder, settings, layers
+        self, source: Source, tokens: Ids, folder: Path, settings: Settings, layers: list[int], data: dict[str, Any],
+        documents: Keys | None,
+    ) -> None:  # fmt: skip
+        self.source, self.folder, self.settings, self.layers, self.documents = (
+            source,
+            folder,
+            settings,
+            layers,
+            documents,
+        )
         windows = Windows(tokens, settings.seq_len, settings.seed)
         self.config: dict[str, Any] = {
             "format": RUN_FORMAT,
             "source": {"spec": source.spec, "name": source.name, "model_dim": source.model_dim,
                        "num_layers": source.num_layers, "vocab_size": source.vocab_size, **source.facts},
-            "data": {"name": data, "tokens": len(tokens)},
+            "data": {**data, "tokens": len(tokens), "tokens_sha256": sha256_of_ids(tokens)},
             "layers": layers,
             "settings": settings.as_config(),
         }  # fmt: skip
@@ -117,8 +131,8 @@ class _Run:
                     "go on with it: `--resume`; or name another folder",
                     Exit.REFUSED,
                 )
-            if said != json.loads(json.dumps(self.config)):
-                raise GolfError(f"{self.folder} holds another run: {_difference(said, self.config)}",
+            if other := _difference(said, json.loads(json.dumps(self.config))):
+                raise GolfError(f"{self.folder} holds another run: {other}",
                                 "resume with the same choices, or name another folder", Exit.REFUSED)  # fmt: skip
             if all((self.folder / file_name(layer, FINAL)).is_file() for layer in self.layers) and not state.is_file():
                 raise GolfError(f"{self.folder} is finished", "name another folder for another run", Exit.REFUSED)
@@ -129,17 +143,22 @@ class _Run:
         if state.is_file():
             self._load(load_plain(state))
             return
-        write_atomically(path, (json.dumps(self.config, indent=1) + "\n").encode())
         self.buffer.fill()
-        for training, slots in zip(self.trainings.values(), self.buffer.slots, strict=True):
+        for (layer, training), slots in zip(self.trainings.items(), self.buffer.slots, strict=True):
+            _check_stream(layer, slots)
             training.begin(slots)
+        write_atomically(path, (json.dumps(self.config, indent=1) + "\n").encode())
+        if self.documents is not None:
+            write_keys(self.folder, self.documents)
 
     def go(self, save_seconds: float, on_progress: Callable[[Progress], None], stop: Callable[[int], bool]) -> Outcome:
         begun, first = time.monotonic(), self.tokens
         saved, done = begun, False
         while self.step < self.settings.steps:
-            for training, x in zip(self.trainings.values(), self.buffer.next(), strict=True):
-                training.step(x)
+            for (layer, training), x in zip(self.trainings.items(), self.buffer.next(), strict=True):
+                if not math.isfinite(training.step(x)):
+                    raise GolfError(f"the dictionary of layer {layer} diverged after {self.tokens:,} tokens: its loss is not finite",
+                                    "take a lower `--lr`, or `--norm sqrt_d`", Exit.REFUSED)  # fmt: skip
             self.step += 1
             if self.step % self.settings.rows_every == 0 or self.step == self.settings.steps:
                 rows = {layer: training.row() for layer, training in self.trainings.items()}
@@ -212,10 +231,21 @@ class _Run:
             training.load(state["layers"][layer])
 
 
-def _difference(said: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """The first choice in which two runs differ."""
+def _check_stream(layer: int, x: torch.Tensor) -> None:
+    """GolfError (10) for activations (N, d) that hold nothing to learn: they do not vary."""
+    centred = x.double() - x.double().mean(0)
+    if float(centred.square().sum()) <= 1e-12 * float(x.double().square().sum()):
+        raise GolfError(
+            f"the activations of layer {layer} are the same for every token", "leave it out: `--layers`", Exit.REFUSED
+        )
+
+
+def _difference(said: dict[str, Any], wanted: dict[str, Any]) -> str | None:
+    """The first choice in which two runs differ; None where there is none. A run of an older golf may not say everything."""
     for part in ("source", "data", "settings"):
         for key, value in wanted[part].items():
-            if said.get(part, {}).get(key) != value:
+            if key in said.get(part, {}) and said[part][key] != value:
                 return f"its {part} has {key} {said.get(part, {}).get(key)}, here it is {value}"
-    return f"its layers are {said.get('layers')}, here they are {wanted['layers']}"
+    if said.get("layers") != wanted["layers"]:
+        return f"its layers are {said.get('layers')}, here they are {wanted['layers']}"
+    return None if said.get("format") == wanted["format"] else f"its format is {said.get('format')}"

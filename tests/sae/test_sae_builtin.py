@@ -88,7 +88,7 @@ def test_streams_are_what_the_modules_read() -> None:
 def test_a_model_with_built_in_dictionaries_is_measured_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluate_module, "open_source", lambda spec: source())
+    monkeypatch.setattr(evaluate_module, "open_source", lambda spec, **_: source())
     monkeypatch.setattr("golf.figures.png.find_spec", lambda name: None)
     found = dict(evaluate_builtin("s", tmp_path / "out", Wishes(tokens=400)))
     assert [report["snapshots"][0]["l0"] for report in found.values()] == [KEPT, KEPT]

@@ -20,7 +20,7 @@ CHOICES = {"tokens": 1024, "batch_tokens": 64, "buffer_tokens": 256, "expansion"
 def project(tmp_path, monkeypatch):
     (tmp_path / "submissions").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("golf.sae.api.open_source", lambda spec, device: tiny_source())
+    monkeypatch.setattr("golf.sae.api.open_source", lambda spec, device, **_: tiny_source())
     return tmp_path
 
 

@@ -189,6 +189,26 @@ def test_the_layout_of_saelens(arch, to_input, tmp_path):
         load_dictionary(tmp_path)
 
 
+def test_the_norms_that_saelens_weighs_topk_codes_with_are_folded(tmp_path):
+    """Its default: codes times the decoder's norms are compared, and decoded by rows over their norms."""
+    rng = torch.Generator().manual_seed(3)
+    encoder, decoder = torch.randn(D, F, generator=rng), torch.randn(F, D, generator=rng)
+    b_enc, b_dec, x = torch.randn(F, generator=rng), torch.randn(D, generator=rng), torch.randn(50, D, generator=rng)
+    write_safetensors(
+        tmp_path / "sae_weights.safetensors", {"W_enc": encoder, "b_enc": b_enc, "W_dec": decoder, "b_dec": b_dec}
+    )
+    (tmp_path / "cfg.json").write_text(
+        json.dumps({"architecture": "topk", "k": 3, "rescale_acts_by_decoder_norm": True})
+    )
+    norms = decoder.norm(dim=1)
+    best = torch.relu(((x - b_dec) @ encoder + b_enc) * norms).topk(3)
+    codes = torch.zeros(50, F).scatter(1, best.indices, best.values)
+    rebuilt, found = load_dictionary(tmp_path)(x)
+    assert torch.allclose(found, codes, atol=1e-4) and torch.allclose(
+        rebuilt, codes / norms @ decoder + b_dec, atol=1e-4
+    )
+
+
 @pytest.mark.parametrize(("arch", "k"), [("topk", 3), ("relu", F)])
 def test_the_layout_of_sparsify(arch, k, tmp_path):
     one, folder = made(arch), tmp_path / "layers.11"

@@ -14,7 +14,7 @@ import pytest
 import torch
 from sae_runs import WIDTH, WINDOW, tiny_source, write_run
 
-from golf.errors import GolfError
+from golf.errors import Exit, GolfError
 from golf.figures.charts import Chart, Column, Heatmap, Panel, colours, decades, short
 from golf.figures.svg import draw
 from golf.sae import evaluate as evaluate_module
@@ -54,7 +54,7 @@ class Nothing(Identity):
 
 @pytest.fixture(autouse=True)
 def tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate_module, "open_source", lambda spec: tiny_source())
+    monkeypatch.setattr(evaluate_module, "open_source", lambda spec, **_: tiny_source())
     monkeypatch.setattr("golf.figures.png.find_spec", lambda name: None)  # drawing sixteen pictures takes seconds
 
 
@@ -62,7 +62,7 @@ def tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = write_run(tmp_path_factory.mktemp("run"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate_module, "open_source", lambda spec: tiny_source())
+        patch.setattr(evaluate_module, "open_source", lambda spec, **_: tiny_source())
         patch.setattr("golf.figures.png.find_spec", lambda name: None)
         list(evaluate(folder, Wishes(tokens=2000, ce_tokens=320)))
         write_report(gather(folder))
@@ -188,16 +188,20 @@ def test_other_weights_than_the_trained_ones_are_refused_unless_named(tmp_path: 
     folder = write_run(tmp_path, snapshots=(1000,))
     config = {"source": {"spec": "tiny", "weights_sha256": "0" * 64}, "settings": {"seq_len": WINDOW}}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(GolfError, match="has changed since"):
-        list(evaluate(folder, Wishes(tokens=320, ce_tokens=0)))
-    assert len(dict(evaluate(folder, Wishes(tokens=320, ce_tokens=0, source="tiny")))) == 2
+    for named in (None, "tiny"):  # naming another model does not make it the run's
+        with pytest.raises(
+            GolfError, match="not the model that these dictionaries were trained on: its weights differ"
+        ) as caught:
+            list(evaluate(folder, Wishes(tokens=320, ce_tokens=0, source=named)))
+        assert caught.value.code == Exit.REFUSED
+    assert len(dict(evaluate(folder, Wishes(tokens=320, ce_tokens=0, other_model=True)))) == 2
 
 
 def test_wishes_are_checked_before_anything_is_opened(tmp_path: Path) -> None:
     rest = (None, None, None)
     found = wishes_of("1M", "0", "0, 2", "tiny", None, 1e-4, None, "all", 3)
     assert (found.tokens, found.ce_tokens, found.layers, found.baseline) == (1_000_000, 0, (0, 2), "all")
-    with pytest.raises(GolfError, match="`two` is no layer"):
+    with pytest.raises(GolfError, match="`two` names no layers"):
         wishes_of("1M", "0", "two", *rest, None, "all", None)
     with pytest.raises(GolfError, match="no baseline `v1`"):
         wishes_of("1M", "0", None, *rest, None, "v1", None)

@@ -179,9 +179,13 @@ def test_text_is_read_by_documents_and_kept(tmp_path, monkeypatch):
         seen.extend(texts)
         return [[ord(letter) for letter in text] for text in texts]
 
-    ids = text_tokens("letters", encode)("train", path)
+    ids = text_tokens("letters", encode)("all", path)
     assert bytes(ids.astype(np.uint8)).decode() == "a" * 60 + "c" * 50
-    assert len(text_tokens("letters", encode)("train", path)) == 110 and len(seen) == 2
+    assert len(text_tokens("letters", encode)("all", path)) == 110 and len(seen) == 2
+    halves = [
+        bytes(text_tokens("letters", encode)(split, path).astype(np.uint8)).decode() for split in ("train", "val")
+    ]
+    assert sorted(halves) == ["a" * 60, "c" * 50], "one of the two documents is held out"
     path.write_text("no json\n")
     with pytest.raises(GolfError, match=r"text\.jsonl, line 1"):
         text_tokens("letters", encode)("train", path)
