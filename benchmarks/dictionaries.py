@@ -4,7 +4,7 @@
 
 The other two are optional: without them only golf is measured. Features are random directions of norm 1, each in a token with
 probability L0 / features at a strength drawn from U(0.5, 1.5). All contestants of a seed see the same batches in the same order and are
-measured on the same held-out tokens. Peers have their best settings of those tried (`peers`); for ReLU, where a penalty and not an L0 is
+measured on the same held-out tokens. Peers have one setting each, their own defaults but for what is named in `peers`, and were not tuned at this size; for ReLU, where a penalty and not an L0 is
 chosen there, golf aims at the L0 that the peer ended with. Times are processor seconds of one thread, so a busy machine changes them
 little; contestants take turns within a seed.
 """

@@ -45,7 +45,7 @@ def plan(
 
     Starts nothing. Where SkyPilot is installed its own parser has read the task.
 
-    $ golf pod plan mine --cloud runpod --rate 20 --budget 25 --out mine.sky.yaml
+    $ golf pod plan mine --cloud runpod --rate 20 --budget 25
 
     Exit codes: 10 refused: the budget would not pay for the seeds, or what a run refuses.
     """

@@ -82,6 +82,7 @@ def made():
     return compose(recipe), quantize(h, tagged, weights, hessians)
 
 
+@pytest.mark.slow
 def test_what_the_public_container_holds_is_read_by_the_script(made, tmp_path):
     script, tensors = made
     kinds = {name.partition(":")[2] for name in tensors}

@@ -120,6 +120,7 @@ def test_what_cannot_fit_is_refused_with_the_bytes_that_are_too_many() -> None:
     assert fault.value.code == Exit.OVER_BYTES
 
 
+@pytest.mark.slow
 def test_predicted_bytes_are_the_real_ones_within_two_percent_of_even_small_matrices() -> None:
     start = checkpoint(3)
     for overrides in ([], ["attn_quantizer=gptq_trellis", "mlp_quantizer=gptq_trellis", "levels=trellis_levels"]):

@@ -99,6 +99,7 @@ def test_rows_clipped_at_their_largest_value_are_said_to_be_less_sure() -> None:
     assert math.isclose(float(tensors["w:q"].float().std()), 127 / 3.205, rel_tol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("quantizer", "bits"), [("int8_rows", 8), ("gptq_lite_matrix", 6), ("gptq_search", 5)])
 def test_scales_with_a_floor_are_predicted_from_the_weights_deviation(
     quantizer: str, bits: int, tmp_path: Path

@@ -1,5 +1,6 @@
 """The command line as a whole: quick, documented, plain, and its errors are sentences."""
 
+import json
 import os
 import subprocess
 import sys
@@ -33,13 +34,32 @@ def verbs_there() -> list[str]:
     return [verb for verb in VERBS if find_spec(module_of(verb)) is not None]
 
 
+ASKED_FOR_HELP = """
+import contextlib, json, sys
+from golf.cli import main
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["golf", *words, "--help"]
+    with contextlib.suppress(SystemExit):
+        main()
+    print()
+"""
+
+
 def help_pages(cwd: Path) -> str:
-    """The root's help and every verb's, one after the other."""
-    pages = [golf("--help", cwd=cwd).stdout]
+    """The root's help and every verb's, one after the other, from one process."""
+    asked: list[list[str]] = [[]]
     for verb in verbs_there():
-        pages.append(golf(verb, "--help", cwd=cwd).stdout)
-        pages += [golf(verb, name, "--help", cwd=cwd).stdout for name in getattr(load_verb(verb), "commands", {})]
-    return "\n".join(line.rstrip() for line in "\n".join(pages).splitlines()) + "\n"
+        asked += [[verb], *([verb, name] for name in getattr(load_verb(verb), "commands", {}))]
+    plain = os.environ | {"COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"}
+    made = subprocess.run(
+        [sys.executable, "-c", ASKED_FOR_HELP, json.dumps(asked)],
+        cwd=cwd,
+        env=plain,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return "\n".join(line.rstrip() for line in made.stdout.removesuffix("\n").splitlines()) + "\n"
 
 
 def test_an_option_is_added_or_changed_on_purpose(tmp_path):

@@ -129,6 +129,7 @@ def test_a_definition_without_h_is_no_matter_of_the_fold(monkeypatch):
     assert short == [fold(d, Values(catalogue, values.values), d.part) for d in without] == [d.text for d in without]
 
 
+@pytest.mark.slow
 def test_the_second_size_needs_neither_torch_nor_libcst(tmp_path):
     program = (
         "import sys\nfrom golf.cli.pages.size import Request, run\n"

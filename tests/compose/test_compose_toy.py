@@ -235,6 +235,7 @@ def test_rescaling_a_minified_file_works_and_faults_are_clear(recipe):
         rescale("x = 1\n", {})
 
 
+@pytest.mark.slow
 def test_the_packed_file_computes_the_same(recipe, tmp_path):
     made = recipe(**EVERYTHING)
     for dense in (False, True):

@@ -390,6 +390,7 @@ def test_windows_and_what_the_first_week_left_out(folder):
         assert any(fact["kind"] == "windows" for fact in recipe.unsaid)
 
 
+@pytest.mark.slow
 def test_adapters_of_77_on_real_text_score_as_the_public_script(folder, shared):
     """7,424 targets of eight documents; every document's A starts where the vectors say."""
     g = Early(folder, "eval_pr77")

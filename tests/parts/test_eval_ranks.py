@@ -116,6 +116,7 @@ def test_two_processes_learn_from_the_same_packed_documents_as_one(worlds_of, na
         assert (first[name][parameter] - gradient).abs().max() <= 1e-12 * (1 + gradient.abs().max()), parameter
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REPORTS)
 def test_two_processes_score_what_one_does(both, name):
     alone, (first, second) = both

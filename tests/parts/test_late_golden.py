@@ -291,6 +291,7 @@ def is_result(trace, about, name):
     assert trace.bpb == pytest.approx(told["val_bpb"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_document_masked_evaluation_is_the_public_scripts(shared):
     trace, _, about, _ = evaluated(shared, varlen)
     is_result(trace, about, "plain")

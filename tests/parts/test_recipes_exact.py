@@ -275,6 +275,7 @@ def test_validation_runs_the_layers_as_the_last_step_did(tiny_data: Path, tmp_pa
     ]  # loops from 0.35 of 4 steps: the third step is the first with them
 
 
+@pytest.mark.slow
 def test_dynamo_leaves_the_graph_whole_where_the_public_scripts_say_so() -> None:
     for name in PUBLIC:
         assert load_recipe(name).values["parallel"].startswith("ddp_one_graph") == (name in UNCUT), name

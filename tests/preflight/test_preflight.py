@@ -171,6 +171,7 @@ def test_the_public_logs_lie_within_the_stated_share_of_the_prediction(name, log
     assert least - 0.01 <= logged_mib / (predict_memory(load_recipe(name)).peak_bytes / (1 << 20)) <= most + 0.01
 
 
+@pytest.mark.slow
 def test_a_dry_run_elsewhere_answers_without_a_gpu_and_without_data(tmp_path):
     golf = [sys.executable, "-m", "golf"]
     (tmp_path / "submissions").mkdir()

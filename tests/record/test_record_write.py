@@ -213,6 +213,7 @@ def golf(root: Path, *arguments: str, config: Path) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_its_dry_run_announces(submission: Path, tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "golf.toml").write_text('author = "A. Person"\ngithub_id = "aperson"\n')
