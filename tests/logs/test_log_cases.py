@@ -1,12 +1,12 @@
 """The cases that a reader got wrong on real folders, small: which number counts, how many runs there are."""
 
 import json
-import time
 import tomllib
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from timing import seconds_of
 
 from golf.logs import RunResult, counting, read_log, read_text
 from golf.logs.grammar import grammar
@@ -249,8 +249,6 @@ def test_a_log_of_thousands_of_scores_or_runs_is_read_in_time_that_grows_with_it
         seconds = []
         for count in (500, 2000):
             text = "".join(form.replace("{}", str(n)) for n in range(count))
-            begun = time.process_time()
-            found = read_text(text)
-            seconds.append(time.process_time() - begun)
-            assert len(found.runs) == (count if form is runs else 1)
+            seconds.append(seconds_of(lambda text=text: read_text(text)))
+            assert len(read_text(text).runs) == (count if form is runs else 1)
         assert seconds[1] < 10 * seconds[0]  # sixteen times were it quadratic
