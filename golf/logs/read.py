@@ -61,10 +61,10 @@ def read_text(text: str, name: str = "<text>") -> LogFile:
 def read_bytes(raw: bytes, name: str) -> LogFile:
     """The same for the bytes of a log."""
     text = clean(raw)
-    drafts = merge_resumed(split_runs(text, grammar()))
+    drafts = merge_resumed(split_runs(text, grammar(), MOST_RUNS))
     if len(drafts) > MOST_RUNS:
         raise GolfError(
-            f"`{name}` holds {len(drafts):,} runs, more than a log is read for ({MOST_RUNS:,})",
+            f"`{name}` holds more than {MOST_RUNS:,} runs, no log of a run",
             "give every run a file of its own, or cut it: `csplit`",
             Exit.UNKNOWN,
         )
@@ -88,8 +88,11 @@ def _which_count(runs: tuple[RunResult, ...]) -> str:
     return "the last complete one counts where only one can"
 
 
-def split_runs(text: Text, rules: Grammar) -> list[Draft]:
-    """The runs of a log: a header line that a run already had begins the next one, once something was measured or code was dumped."""
+def split_runs(text: Text, rules: Grammar, most: int) -> list[Draft]:
+    """The runs of a log: a header line that a run already had begins the next one, once something was measured or code was dumped.
+
+    most: where there are more the rest is left unread.
+    """
     draft = Draft(text.lines[0][0] if text.lines else 1)
     drafts = [draft]
     dumps = [number for number in text.dumps if number > draft.first_line]
@@ -97,6 +100,8 @@ def split_runs(text: Text, rules: Grammar) -> list[Draft]:
     launched: dict[str, dict[str, str]] = {}
     match = rules.match
     for number, line in text.lines:
+        if len(drafts) > most:
+            break
         if dumps and number >= dumps[0]:
             dumps.pop(0)
             if draft.measured or "model_params" in draft.seen:

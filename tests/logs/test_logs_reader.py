@@ -467,7 +467,7 @@ def test_work_grows_with_the_runs_of_a_file_and_not_with_their_pairs():
 
 
 def test_more_runs_than_a_log_holds_are_refused_in_one_sentence():
-    with pytest.raises(GolfError, match="holds 2,001 runs, more than a log is read for"):
+    with pytest.raises(GolfError, match="holds more than 2,000 runs, no log of a run"):
         read_text(many(2001))
 
 
