@@ -61,13 +61,14 @@ def read_text(text: str, name: str = "<text>") -> LogFile:
 def read_bytes(raw: bytes, name: str) -> LogFile:
     """The same for the bytes of a log."""
     text = clean(raw)
-    drafts = merge_resumed(split_runs(text, grammar(), MOST_RUNS))
+    drafts = split_runs(text, grammar(), MOST_RUNS)
     if len(drafts) > MOST_RUNS:
         raise GolfError(
             f"`{name}` holds more than {MOST_RUNS:,} runs, no log of a run",
             "give every run a file of its own, or cut it: `csplit`",
             Exit.UNKNOWN,
         )
+    drafts = merge_resumed(drafts)
     runs: tuple[RunResult, ...] = tuple(build(index, draft) for index, draft in enumerate(drafts))
     notes = list(text.notes)
     printed = len(runs)
