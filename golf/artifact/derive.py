@@ -16,7 +16,7 @@ from golf.run.plan import Plan
 from golf.run.resume import holds
 from golf.run.schema import Run
 from golf.run.session import Session, nowhere
-from golf.run.source import small_twin, with_vocabulary
+from golf.run.source import small_twin
 from golf.run.store import Store
 from golf.run.view import View
 
@@ -41,7 +41,7 @@ def derived_plan(plan: Plan, bases: Sequence[Run], overrides: Sequence[str]) -> 
         raise GolfError(f"{' '.join(overrides)} changes nothing in the script of {plan.source.name}",
                         f"see its values: `golf show {plan.source.name}`")  # fmt: skip
     recipe = json.dumps({"name": after.name, "values": dict(after.values)}, default=str, sort_keys=True)
-    script = with_vocabulary(small_twin(after, own), plan.source.vocab_size) if plan.source.smoke else own
+    script = small_twin(after, own, plan.source.vocab_size) if plan.source.smoke else own
     source = replace(plan.source, script=script, recipe=recipe, of_sha256=sha256_of(own))
     return replace(plan, source=source, seeds=tuple(run.seed for run in bases), derived=changes, resume=True)
 

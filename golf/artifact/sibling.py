@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from golf.errors import Exit, GolfError
-from golf.run.source import readable_of, small_twin, vocabulary_of, with_vocabulary
+from golf.run.source import readable_of, small_twin, vocabulary_of
 
 # mode: (evaluator, values it needs, rules it breaks)
 MODES: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
@@ -69,7 +69,7 @@ def compose_sibling(
     other = changed(load_recipe(path, overrides), {"reports": (report,), **values}, "golf eval")
     asked = {knob for knob, origin in other.origins.items() if origin == OVERRIDE}
     own = compose(replace(other, own=frozenset({"reports", *asked}))).encode()  # what the recipe sets may go unread
-    sibling = with_vocabulary(small_twin(other, own), vocabulary_of(script, {})) if twin else own
+    sibling = small_twin(other, own, vocabulary_of(script, {})) if twin else own
     return Sibling(sibling, mode, same=readable_of(script).encode() == sibling)
 
 
@@ -91,7 +91,7 @@ def _is_twin(recipe: Any, script: bytes, path: Path) -> bool:
     own, text = compose(recipe), readable_of(script)
     if text == own or (text != script.decode("utf-8", "replace") and text == minify(own)):
         return False
-    if text.encode() == with_vocabulary(small_twin(recipe, own.encode()), vocabulary_of(script, {})):
+    if text.encode() == small_twin(recipe, own.encode(), vocabulary_of(script, {})):
         return True
     raise GolfError(
         f"{path} no longer gives the script that made this artifact",

@@ -86,6 +86,7 @@ def run(
     Exit codes: 3 over bytes, 4 over time, 6 a seed has no result, 10 refused before start.
     """
     from golf.cli.pages.live import view_for_terminal
+    from golf.project import find_root
     from golf.run.api import Wishes, checked_rate, estimate, join_run, run_submission
     from golf.run.report import COLUMNS, remarks_of, rows_of, to_json
     from golf.run.track import TRACKERS, folder_of
@@ -99,7 +100,6 @@ def run(
         )
     if track is not None:
         from golf.board.tracks import side_track
-        from golf.project import find_root
 
         set_by = side_track(track, find_root()).run
         iterations = iterations if iterations is not None else set_by.get("iterations")
@@ -165,8 +165,6 @@ def run(
     for remark in remarks_of(found):
         talk(remark)
     for tracker in trackers:
-        from golf.project import find_root
-
         talk(f"{tracker}: what it keeps on this machine is in {folder_of(find_root(), tracker)}")
     if track is not None:
         talk(f"next: its place among this project's runs, `golf leaderboard --track {track}`")

@@ -62,11 +62,11 @@ def distinct(runs: Sequence[RunResult]) -> list[RunResult]:
     # by seed (None where none is printed, "any" for all) and evaluation: prints of one run have an evaluation in common
     places: dict[tuple[object, tuple[str, float]], dict[int, None]] = {}
     for run in runs:
-        asked = ("any",) if run.seed is None else (run.seed, None)
-        keys = [(seed, one) for one in evaluations(run) for seed in asked]
+        shared, asked = evaluations(run), ("any",) if run.seed is None else (run.seed, None)
+        keys = [(seed, one) for one in shared for seed in asked]
         near = {place for key in keys for place in islice(reversed(places.get(key, {})), MOST_ALIKE)}
         twin = next((place for place in sorted(near) if same_run(run, kept[place])), None)
-        for one in evaluations(run):
+        for one in shared:
             for seed in (run.seed, "any"):
                 places.setdefault((seed, one), {})[len(kept) if twin is None else twin] = None
         if twin is None:

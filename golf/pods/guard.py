@@ -45,9 +45,7 @@ class Guarded:
     def __exit__(self, *_: object) -> None:
         """Take the machine down; where that fails, leave it to the guard, which goes on trying."""
         try:
-            self.cloud.down(self.cluster)
-            if not self.cloud.is_up(self.cluster):
-                self.file.unlink(missing_ok=True)
+            _down(self.cloud, self.cluster, self.file)
         finally:
             self._lock.release()
             if not self.file.exists():
@@ -76,13 +74,20 @@ def take_down(cloud: Cloud, cluster: str, file: Path, attempts: int = ATTEMPTS) 
         if attempt:
             time.sleep(AGAIN_SECONDS)
         try:
-            cloud.down(cluster)
-            if not cloud.is_up(cluster):
-                file.unlink(missing_ok=True)
+            if _down(cloud, cluster, file):
                 return True
         except Exception as fault:  # whatever it is, the machine costs money until it is gone
             sys.stderr.write(f"{time.ctime()} {cluster} could not be taken down: {fault!r}\n")
     return False
+
+
+def _down(cloud: Cloud, cluster: str, file: Path) -> bool:
+    """Take a machine down once; whether it is gone, and its file with it. Raises as `Cloud.down`."""
+    cloud.down(cluster)
+    gone = not cloud.is_up(cluster)
+    if gone:
+        file.unlink(missing_ok=True)
+    return gone
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from golf.challenge import SCRIPT
 from golf.errors import Exit, GolfError
+from golf.run.launch import run_id, told
 from golf.run.plan import Plan
 
 CLOUDS = {"runpod": "runpod", "lambda": "lambda", "vast": "vast", "slurm": "slurm", "kubernetes": "k8s", "ssh": "ssh"}
@@ -157,15 +158,9 @@ def torchrun_words(count: int) -> list[str]:
 
 def script_env(plan: Plan, seed: int) -> dict[str, str]:
     """The script's inputs as words of a shell on the pod."""
-    found = {
-        "SEED": str(seed), "RUN_ID": shlex.quote(f"{plan.source.name}_{plan.source.set_id}_seed{seed}"), "PYTHONUNBUFFERED": "1",
-        "DATA_PATH": f'"$HOME/{DATA}/shards"', "TOKENIZER_PATH": f'"$HOME/{TOKENIZER}"',
-    }  # fmt: skip
-    if plan.inputs.max_wallclock_seconds is not None:
-        found["MAX_WALLCLOCK_SECONDS"] = f"{plan.inputs.max_wallclock_seconds:g}"
-    if plan.inputs.iterations is not None:
-        found["ITERATIONS"] = str(plan.inputs.iterations)
-    return found
+    words = told(plan.inputs, seed, run_id(plan.source.name, plan.source.set_id, seed))
+    places = {"DATA_PATH": f'"$HOME/{DATA}/shards"', "TOKENIZER_PATH": f'"$HOME/{TOKENIZER}"'}
+    return {key: shlex.quote(value) for key, value in words.items()} | places
 
 
 def validated(text: str) -> str | None:

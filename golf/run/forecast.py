@@ -15,6 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from golf.stats import sample_sd
+
 CONSTANTS = Path(__file__).with_name("forecast.toml")
 FIRST_SHARE = 0.1  # of the run before which nothing is foretold
 LEAST_POINTS = {True: 2, False: 4}  # common steps with another seed of the script, with another script
@@ -117,7 +119,8 @@ def by_reference(
     common = [point for point in common if _is_positive(point[1]) and _is_positive(point[3])]
     logs = [math.log(loss / other) for _, loss, _, other in common]
     table = constants()["same" if reference.is_same else "other"]
-    if len(logs) < LEAST_POINTS[reference.is_same] or _sd(logs) > table["most_spread"]:
+    spread = sample_sd(logs)
+    if spread is None or len(logs) < LEAST_POINTS[reference.is_same] or spread > table["most_spread"]:
         return None
     share = curve.share
     moved = between(table["slope"], share) * sum(logs) / len(logs)
@@ -139,7 +142,7 @@ def by_model(curve: Curve, schedule: Schedule, stage: str) -> Forecast | None:
         (table[f"{kind}_weight"], bpb, share)
         for kind, points in (("train", _in_bpb(curve)), ("validation", curve.validations))
         for _, share, bpb in recent(points, curve.share)
-        if bpb > 0 and math.isfinite(bpb)
+        if _is_positive(bpb)
     ]
     if not weighted:
         return None
@@ -182,11 +185,6 @@ def _same_text(one: Curve, two: Curve) -> bool:
 
 def _is_positive(loss: float) -> bool:
     return loss > 0 and math.isfinite(loss)
-
-
-def _sd(values: Sequence[float]) -> float:
-    mean = sum(values) / len(values)
-    return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
 def between(table: Mapping[str, float], share: float) -> float:

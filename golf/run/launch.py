@@ -41,30 +41,40 @@ class Inputs:
     iterations: int | None = None
 
 
+def run_id(submission: str, set_id: str, seed: int) -> str:
+    """RUN_ID of a run's processes: the name of the script's own log, and how its processes are known."""
+    return f"{submission}_{set_id}_seed{seed}"
+
+
+def told(inputs: Inputs, seed: int, name: str) -> dict[str, str]:
+    """What a script is told by its environment, wherever it runs. name: its RUN_ID."""
+    found = {"SEED": str(seed), "RUN_ID": name, "PYTHONUNBUFFERED": "1"}
+    found |= {"DATA_PATH": str(inputs.data_path), "TOKENIZER_PATH": str(inputs.tokenizer_path)}
+    if inputs.max_wallclock_seconds is not None:
+        found["MAX_WALLCLOCK_SECONDS"] = f"{inputs.max_wallclock_seconds:g}"
+    if inputs.iterations is not None:
+        found["ITERATIONS"] = str(inputs.iterations)
+    return found
+
+
 def environment(
     inputs: Inputs,
     seed: int,
-    run_id: str,
+    name: str,
     machine: Machine,
     nproc: int,
     inherited: Mapping[str, str] | None = None,
     gpus: Sequence[str] = (),
 ) -> dict[str, str]:
-    """The environment of a script: the caller's, with the names that scripts read replaced by ours. gpus: the only ones it sees."""
+    """The environment of a script: the caller's, with the names that scripts read replaced by ours. name: its RUN_ID; gpus: the only ones it sees."""
     base = dict(os.environ if inherited is None else inherited)
-    for name in (*COMMUNITY_NAMES, *TORCHRUN_NAMES):
-        base.pop(name, None)
+    for read_by_scripts in (*COMMUNITY_NAMES, *TORCHRUN_NAMES):
+        base.pop(read_by_scripts, None)
     # on a CPU the models are small twins: a second thread costs more than it gives, and forty times as much on a busy machine
     base.setdefault("OMP_NUM_THREADS", str(max(1, machine.cores // nproc)) if machine.gpus else "1")
-    base |= {"SEED": str(seed), "RUN_ID": run_id, "PYTHONUNBUFFERED": "1"}
-    base |= {"DATA_PATH": str(inputs.data_path), "TOKENIZER_PATH": str(inputs.tokenizer_path)}
     if gpus:
         base["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    if inputs.max_wallclock_seconds is not None:
-        base["MAX_WALLCLOCK_SECONDS"] = f"{inputs.max_wallclock_seconds:g}"
-    if inputs.iterations is not None:
-        base["ITERATIONS"] = str(inputs.iterations)
-    return base
+    return base | told(inputs, seed, name)
 
 
 class Script:

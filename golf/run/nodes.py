@@ -12,7 +12,7 @@ from pathlib import Path
 
 from golf.errors import Exit, GolfError
 from golf.files import Lock, is_locked, json_text, read_json, write_atomically
-from golf.run.launch import ELASTIC, PHASES, Script, environment
+from golf.run.launch import ELASTIC, PHASES, Script, environment, run_id
 from golf.run.layout import SeedFolder
 from golf.run.plan import Plan
 from golf.run.processes import end
@@ -75,7 +75,7 @@ def _join_all(plan: Plan, say: Callable[[str], None], stop: Interrupts, patience
         env = environment(
             plan.inputs,
             seed,
-            f"{plan.source.name}_{plan.source.set_id}_seed{seed}_node{plan.node_rank}",
+            f"{run_id(plan.source.name, plan.source.set_id, seed)}_node{plan.node_rank}",
             plan.machine,
             plan.nproc,
         )

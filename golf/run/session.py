@@ -16,7 +16,7 @@ from golf.files import Lock, link_or_copy, write_atomically
 from golf.run.advice import advice_for, concerns_every_seed, reason_of, tail
 from golf.run.energy import drawn_joules
 from golf.run.foreign import DATA_DIR, Heard, hear, lay_out
-from golf.run.launch import ELASTIC, PHASES, Launcher, Script, environment, torchrun
+from golf.run.launch import ELASTIC, PHASES, Launcher, Script, environment, run_id, torchrun
 from golf.run.layout import ARTIFACT, CHECKPOINT, CHECKPOINTS, TRAINING, SeedFolder
 from golf.run.lines import Follower, Progress, heard_before, merge_results
 from golf.run.machine import slots_of
@@ -250,14 +250,14 @@ class Session:
         plan, phases = self.plan, phases_left(run.state)
         if phases != PHASES:
             self.view.say(f"seed {run.seed}: goes on with {' and '.join(phases)}")
-        run_id = run_id_of(run)
-        end_strays(place.path, run_id, self.grace_seconds)
+        name = run_id_of(run)
+        end_strays(place.path, name, self.grace_seconds)
         script_path = Path("..") / place.script.name
         if plan.nnodes > 1:
             command = command_of(leave_address(plan, place, phases), 0, script_path)
         else:
             command = self.launcher(script_path, plan.nproc, bool(plan.machine.gpus), phases)
-        env = environment(plan.inputs, run.seed, run_id, plan.machine, plan.nproc, gpus=self.gpus)
+        env = environment(plan.inputs, run.seed, name, plan.machine, plan.nproc, gpus=self.gpus)
         env |= {"DATA_DIR": DATA_DIR} if plan.source.foreign else {}
         self.drawn[run.id] = drawn_joules(self._gpus()) if phases == PHASES else None  # of whole runs only
         script = self.starter(command, place.path, place.log, env, lock)
@@ -389,8 +389,8 @@ def keep_on_disk(run: Run) -> None:
 
 
 def run_id_of(run: Run) -> str:
-    """RUN_ID of a run's processes: the name of the script's own log, and how its processes are known."""
-    return f"{run.submission}_{run.set_id}_seed{run.seed}"
+    """`golf.run.launch.run_id` of a run of the store."""
+    return run_id(run.submission, run.set_id, run.seed)
 
 
 def phases_before(state: str) -> tuple[str, ...]:

@@ -148,12 +148,13 @@ def readable_of(script: bytes) -> str:
     return unpack(script)
 
 
-def small_twin(recipe: Any, script: bytes) -> bytes:
-    """The unpacked script with smaller values in its `class h`, and no other difference."""
+def small_twin(recipe: Any, script: bytes, vocab_size: int | None = None) -> bytes:
+    """The unpacked script with smaller values in its `class h`, and no other difference. vocab_size: where its data have another."""
     from golf.compose import rescale
     from golf.recipe import smoke_sizes
 
-    return rescale(readable_of(script), smoke_sizes(recipe)).encode()
+    twin = rescale(readable_of(script), smoke_sizes(recipe)).encode()
+    return twin if vocab_size is None else with_vocabulary(twin, vocab_size)
 
 
 def with_vocabulary(script: bytes, vocab_size: int) -> bytes:

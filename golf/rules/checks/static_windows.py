@@ -203,27 +203,25 @@ class Walk:
     def loop(self, items: Iterable[Any], target: ast.expr, body: list[ast.stmt]) -> None:
         for item in items:
             self.bind(target, item)
-            try:
-                self.run(body)
-            except _Leave as leave:
-                if isinstance(leave.node, ast.Return):
-                    raise
-                if isinstance(leave.node, ast.Break):
-                    return
+            if not self.goes_on_after(body):
+                return
 
     def repeat(self, test: ast.expr, body: list[ast.stmt]) -> None:
         known = self.value(test)
         while known is UNKNOWN or known:
-            try:
-                self.run(body)
-            except _Leave as leave:
-                if isinstance(leave.node, ast.Return):
-                    raise
-                if isinstance(leave.node, ast.Break):
-                    return
-            if known is UNKNOWN:
+            if not self.goes_on_after(body) or known is UNKNOWN:
                 return
             known = self.value(test)
+
+    def goes_on_after(self, body: list[ast.stmt]) -> bool:
+        """Go through a loop's body once; whether the loop goes on: not after a break. A return leaves the loop as it leaves the function."""
+        try:
+            self.run(body)
+        except _Leave as leave:
+            if isinstance(leave.node, ast.Return):
+                raise
+            return not isinstance(leave.node, ast.Break)
+        return True
 
     def bind(self, target: ast.expr, value: Any) -> None:
         match target:
