@@ -38,7 +38,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "golf.compose.compose", lambda recipe: text.replace("bits = 8", f"bits = {recipe.values['bits']}")
     )
-    monkeypatch.setattr("golf.artifact.derive.small_twin", lambda recipe, script: script)
+    monkeypatch.setattr("golf.artifact.derive.small_twin", lambda recipe, script, vocab_size=None: script)
     return folder
 
 
