@@ -109,6 +109,8 @@ def split_runs(text: Text, rules: Grammar, name: str) -> list[Draft]:
             hyper = _take_hyper(draft, line, hyper)
             if hyper:
                 draft.last_line = number
+                if len(draft.hyperparameters) > MOST_LINES:
+                    raise _too_many(name, MOST_LINES, "hyper-parameters", "name the log itself, not a table")
                 continue
         found = match(line)
         if found is None:
