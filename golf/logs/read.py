@@ -122,7 +122,9 @@ def split_runs(text: Text, rules: Grammar, name: str) -> list[Draft]:
         if evaluations > MOST_EVALUATIONS:
             raise _too_many(name, MOST_EVALUATIONS, "evaluations", "keep those that count: `tail`")
         if lines > MOST_LINES:
-            raise _too_many(name, MOST_LINES, "measured lines", "keep every hundredth training step and the rest: `awk`")
+            raise _too_many(
+                name, MOST_LINES, "measured lines", "keep every hundredth training step and the rest: `awk`"
+            )
         if kind == "quiet" and draft.measured:
             continue
         if kind == "launched":
