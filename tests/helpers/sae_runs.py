@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from golf.models.source import Source
-from golf.sae.dictionary import seeded
+from golf.sae.kinds import seeded
 from golf.sae.files import file_name, save_dictionary
 
 VOCABULARY, WIDTH, WINDOW = 32, 8, 16

@@ -228,7 +228,7 @@ def test_dead_features_are_counted_and_helped():
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [({"arch": "gated"}, "gated"), ({"l1": 0.1}, "both a fixed penalty"), ({"tokens": 10}, "less than one batch"), ({"l1": float("nan"), "target_l0": None}, "nan"),
+    [({"arch": "temporal"}, "temporal"), ({"place": "head"}, "head"), ({"l1": 0.1}, "both a fixed penalty"), ({"tokens": 10}, "less than one batch"), ({"l1": float("nan"), "target_l0": None}, "nan"),
      ({"seq_len": 61, "batch_tokens": 64}, "only meet"), ({"snapshots": "x"}, "no number"), ({"arch": "topk"}, "no penalty"), ({"arch": "topk", "k": 0}, "k is 0")],
 )  # fmt: skip
 def test_choices_that_cannot_be_are_refused_before_anything_runs(change, says):
