@@ -79,7 +79,7 @@ def train(
         str | None, typer.Option(help="Encoder at the start: tied to the decoder (default), or independent.")
     ] = None,
     decoder: Annotated[
-        str | None, typer.Option(help="Columns while training: unit norm, or free (default of relu, gated).")
+        str | None, typer.Option(help="Columns while training: unit norm, or free (relu's default).")
     ] = None,
     norm: Annotated[
         str | None,

@@ -9,11 +9,10 @@ class Gated(Dictionary):
     """With π = W_e (x − b_pre) + b_e: z = [π > 0] · ReLU(exp(r) · (π − b_e) + b_mag).
 
     The penalty weighs ReLU(π), and ReLU(π) through a decoder that takes no gradient must rebuild as well: so the gate learns, and the
-    magnitudes do not shrink.
+    magnitudes do not shrink. The decoder's columns have norm 1: free ones would shrink under the penalty while the magnitudes grow.
     """
 
     arch = "gated"
-    free = True
     starts = {"r_mag": 0.0, "b_mag": 0.0}
 
     r_mag: torch.Tensor
