@@ -85,11 +85,10 @@ def train(
         str | None,
         typer.Option(help="sqrt_d (default): train on activations of mean norm √d, undone in the files; or none."),
     ] = None,
-    aux: Annotated[
-        float | None, typer.Option(help="Weight of dead features' share where k is set; default 1.")
-    ] = None,
+    aux: Annotated[float | None, typer.Option(help="Weight of dead features' share where k is set; default 1.")] = None,
     revive: Annotated[
-        bool | None, typer.Option("--revive/--no-revive", help="Dead features start again where a penalty is; default yes.")
+        bool | None,
+        typer.Option("--revive/--no-revive", help="Dead features start again where a penalty is; default yes."),
     ] = None,
     dead_tokens: Annotated[
         str | None,

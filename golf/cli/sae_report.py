@@ -48,7 +48,8 @@ def eval_(
         bool, typer.Option("--trust-remote-code", help="Let a Hugging Face folder run code of its own.")
     ] = False,
     features: Annotated[
-        int, typer.Option(min=0, help="So many features a layer, the most important, get a page in the report; 0 for none.")
+        int,
+        typer.Option(min=0, help="So many features a layer, the most important, get a page in the report; 0 for none."),
     ] = 24,
     json: Json = False,
     md: Markdown = False,
@@ -65,19 +66,23 @@ def eval_(
         features,
     )  # fmt: skip
     measured: dict[str, dict[int, dict[str, Any]]] = {}
-    found = (("", *one) for one in evaluate_builtin(run, cayley, wishes, talk)) if cayley else evaluate_all(Path(run), wishes, talk)
+    found = (
+        (("", *one) for one in evaluate_builtin(run, cayley, wishes, talk))
+        if cayley
+        else evaluate_all(Path(run), wishes, talk)
+    )
     for member, layer, report in found:
         measured.setdefault(member, {})[layer] = report
         talk(f"layer {layer}{f' of {member}' if member else ''} measured ({len(report['snapshots'])} snapshots)")
     if json:
         rows = [{**({"member": member} if member else {}), **without_lists(report)}
-                for member, layers in measured.items() for report in layers.values()]  # fmt: skip
+                for member, by_layer in measured.items() for report in by_layer.values()]  # fmt: skip
         print_json({"run": run, "layers": rows})
         return
-    for member, layers in measured.items():
-        columns, cells = summary(layers)
+    for member, by_layer in measured.items():
+        columns, cells = summary(by_layer)
         print_table(member or None, columns, cells, right=[name for name in columns if name not in WORDS], md=md)
-        if usage := usage_rows(layers):
+        if usage := usage_rows(by_layer):
             print_table("use of each level", USAGE, usage, right=list(USAGE), md=md)
 
 
@@ -128,7 +133,9 @@ def _report_grid(run: Path, members: list[str], more: bool, json: bool) -> None:
     columns, rows = grid_table(points)
     if json:
         table = {"columns": columns, "rows": rows}
-        print_json({"run": str(run), "written": [str(path) for path in written], "tables": {"Dictionaries of a grid": table}})
+        print_json(
+            {"run": str(run), "written": [str(path) for path in written], "tables": {"Dictionaries of a grid": table}}
+        )
         return
     print_table("Dictionaries of a grid", columns, rows, right=[name for name in columns if name not in WORDS])
     print()

@@ -65,9 +65,7 @@ class GlassBlock(nn.Module):  # type: ignore[misc]
     def __init__(self, config: Any, weights: dict[str, torch.Tensor]) -> None:
         super().__init__()
         self.width, self.eps = (config.d_model,), config.eps
-        self.norm1, self.norm2 = (
-            nn.Parameter(weights[f"norm{n}:gamma"], requires_grad=False) for n in (1, 2)
-        )
+        self.norm1, self.norm2 = (nn.Parameter(weights[f"norm{n}:gamma"], requires_grad=False) for n in (1, 2))
         self.attn, self.mlp = GlassAttention(config, weights), GlassMLP(weights)
 
     def forward(self, x: torch.Tensor, rope: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:

@@ -58,7 +58,9 @@ def run_training(
     tokens = source.tokens("train", text, first.tokens + first.buffer_tokens)
     if (tokens[: 1 << 16] == tokens[0]).all():
         raise GolfError("the text is one token again and again", "name text with more in it: `--data`", Exit.REFUSED)
-    source._checked(site for one in members.values() for layer in chosen for site in (one.reads(layer), one.rebuilds(layer)))
+    source._checked(
+        site for one in members.values() for layer in chosen for site in (one.reads(layer), one.rebuilds(layer))
+    )
     describe(source, members, chosen, len(tokens), folder, tell)
     if dry_run:
         return None
@@ -164,9 +166,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise GolfError(f"{folder} holds no run to go on with", "leave out `--resume`", Exit.REFUSED) from None
     except ValueError as fault:
-        raise GolfError(
-            f"{path} is not JSON: {fault}", "restore it, or start anew elsewhere", Exit.REFUSED
-        ) from fault
+        raise GolfError(f"{path} is not JSON: {fault}", "restore it, or start anew elsewhere", Exit.REFUSED) from fault
     return found if isinstance(found, dict) else {}
 
 
@@ -189,7 +189,9 @@ def default_name(source: str, members: dict[str, Settings]) -> str:
     if len(members) > 1:
         return f"{source}-grid"
     (settings,) = members.values()
-    return f"{source}-x{settings.expansion}-{settings.arch}" + ("" if settings.place == "resid" else f"-{settings.place}")
+    return f"{source}-x{settings.expansion}-{settings.arch}" + (
+        "" if settings.place == "resid" else f"-{settings.place}"
+    )
 
 
 def parse_layers(text: str, there: int) -> list[int]:

@@ -98,7 +98,13 @@ def load_snapshots(files: Mapping[str, Path], device: Any = "cpu") -> list[Snaps
                 f"{files[label]} has weights that are not finite", "its training diverged: lower the learning rate"
             )
     made = [
-        Snapshot(label, one.config.get("tokens_seen"), one, one.config, None if one.transcodes else (one.encoder.weight, one.decoder.weight.T))
+        Snapshot(
+            label,
+            one.config.get("tokens_seen"),
+            one,
+            one.config,
+            None if one.transcodes else (one.encoder.weight, one.decoder.weight.T),
+        )
         for label, one in loaded
     ]
     return sorted(made, key=lambda one: (one.label == "final", one.tokens or 0))
@@ -166,7 +172,13 @@ def _write_features(
         return
     chosen = dict(list(zip(report["ranked_features"], report["sorted_importance"], strict=True))[:count])
     rows = describe_features(source, coder, streams[job.place.reads], text, chosen)
-    said = {"format": FORMAT, "layer": job.layer, "place": report["config"].get("place", RESID), "held_out": text.facts(), "features": rows}
+    said = {
+        "format": FORMAT,
+        "layer": job.layer,
+        "place": report["config"].get("place", RESID),
+        "held_out": text.facts(),
+        "features": rows,
+    }
     write_atomically(path, (json_text(said, 0) + "\n").encode())
 
 

@@ -17,11 +17,12 @@ import torch
 
 from golf.errors import Exit, GolfError
 from golf.files import json_text, write_atomically
+from golf.models.places import RESID
 from golf.sae.api import dictionaries_in
 from golf.sae.dictionary import Dictionary
 from golf.sae.files import file_name, load_dictionary, save_dictionary, save_plain
 from golf.sae.kinds.matryoshka import widths
-from golf.sae.settings import PLACES, RESID, hook_name
+from golf.sae.settings import PLACES, hook_name
 
 LAYOUTS = ("saelens", "dictionary_learning", "sparsify", "golf")
 CLASSES = {"relu": ("AutoEncoder", "StandardTrainer"), "topk": ("AutoEncoderTopK", "TopKTrainer"),
@@ -148,7 +149,9 @@ def write_sparsify(home: Path, made: Dictionary, layer: int) -> Path:
             f"sparsify has no activation like that of a `{made.arch}` dictionary", "`--to saelens`", Exit.REFUSED
         )
     if made.out_dim != made.model_dim:
-        raise GolfError("sparsify's transcoders rebuild as many dimensions as they read", "`--to saelens`", Exit.REFUSED)
+        raise GolfError(
+            "sparsify's transcoders rebuild as many dimensions as they read", "`--to saelens`", Exit.REFUSED
+        )
     folder, (bias, biases) = home / f"layers.{layer}", one_bias(made)
     tensors = {
         "encoder.weight": made.encoder.weight,

@@ -11,9 +11,7 @@ def feature_page(title: str, remark: str, features: Sequence[Mapping[str, Any]])
     """The whole page; features: rows of `golf.sae.features.describe_features`."""
     known = {row["feature"] for row in features}
     index = " ".join(f'<a href="#f{row["feature"]}">{row["feature"]}</a>' for row in features)
-    return document(
-        title, f"<p>{escape(remark)}</p><p>{index}</p>{''.join(_section(row, known) for row in features)}"
-    )
+    return document(title, f"<p>{escape(remark)}</p><p>{index}</p>{''.join(_section(row, known) for row in features)}")
 
 
 def _section(row: Mapping[str, Any], known: set[int]) -> str:
@@ -44,7 +42,9 @@ def _histogram(counts: Sequence[int]) -> str:
         for place, count in enumerate(counts)
     )
     label = "codes above zero, from 0 to the largest; heights are logarithms of counts"
-    return f'<svg width="{12 * len(counts)}" height="40" role="img" aria-label="{label}" fill="currentColor">{bars}</svg>'
+    return (
+        f'<svg width="{12 * len(counts)}" height="40" role="img" aria-label="{label}" fill="currentColor">{bars}</svg>'
+    )
 
 
 def _context(context: Mapping[str, Any], largest: float) -> str:

@@ -1,10 +1,10 @@
 """What single features are: the contexts in which they fire most, how strongly, which tokens they promote, which others are like them.
 
-    contexts    windows of held-out text around the largest codes, at most one a window of the model, with the code of every token
-    histogram   codes above zero in HISTOGRAM equal bins up to the largest
-    logits      the head times the decoder's column, less its mean over the vocabulary: tokens most promoted and most suppressed; exact
-                but for the last norm's scale where a dictionary is of the residual stream, a first guess elsewhere
-    neighbours  the features whose decoder columns have the largest cosines with this one
+contexts    windows of held-out text around the largest codes, at most one a window of the model, with the code of every token
+histogram   codes above zero in HISTOGRAM equal bins up to the largest
+logits      the head times the decoder's column, less its mean over the vocabulary: tokens most promoted and most suppressed; exact
+            but for the last norm's scale where a dictionary is of the residual stream, a first guess elsewhere
+neighbours  the features whose decoder columns have the largest cosines with this one
 """
 
 from collections.abc import Mapping

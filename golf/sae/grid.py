@@ -41,7 +41,9 @@ def members_of(choices: Mapping[str, Any]) -> dict[str, Settings]:
 
     Where several architectures are named, each takes of k and of the penalties what it has.
     """
-    axes = {axis: value if isinstance(value := choices.get(axis), list) else [value] for axis in AXES if axis in choices}
+    axes = {
+        axis: value if isinstance(value := choices.get(axis), list) else [value] for axis in AXES if axis in choices
+    }
     several = [axis for axis, values in axes.items() if len(values) > 1]
     found: dict[str, Settings] = {}
     for values in product(*axes.values()):

@@ -72,9 +72,7 @@ class LayerTraining:
     out_dim: width of what a transcoder rebuilds; None for a dictionary of one place, which rebuilds what it reads.
     """
 
-    def __init__(
-        self, settings: Settings, model_dim: int, device: torch.device, *, out_dim: int | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, model_dim: int, device: torch.device, *, out_dim: int | None = None) -> None:
         self.settings, self.scale, self.tokens = settings, 1.0, 0
         self.out_scale = 1.0  # of what is rebuilt
         features = settings.expansion * model_dim

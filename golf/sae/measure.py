@@ -17,7 +17,7 @@ from golf.sae.buffer import check_activations
 from golf.sae.fits import forecast
 from golf.sae.floors import floors_of, student_widths
 from golf.sae.metrics import DEAD_THRESHOLD, Losses, Quality, density_histogram, divergence, weight_cosines
-from golf.sae.streams import Coder, HeldOut, Place, Streams, rebuilt, swaps
+from golf.sae.streams import Coder, HeldOut, Place, Streams, swaps
 
 FORMAT = "golf-sae-measurements/1"
 CODE_ELEMENTS = 1 << 22  # of a code in memory at once
@@ -135,7 +135,9 @@ def measure_layer(
     if floors and ce_tokens:
         from golf.sae.truncate import truncations
 
-        cut = truncations(source, place, last.coder, final.importance, geometry["predictions"], text, ce_tokens, streams)
+        cut = truncations(
+            source, place, last.coder, final.importance, geometry["predictions"], text, ce_tokens, streams
+        )
     if losses is None and ce_tokens:
         losses = measure_losses(source, place, last.coder, text, ce_tokens)
     return {

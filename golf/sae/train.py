@@ -27,12 +27,12 @@ from golf.errors import Exit, GolfError
 from golf.files import json_text, parse_json, write_atomically
 from golf.models.corpus import Windows
 from golf.models.documents import Keys
-from golf.models.source import Ids, Source
 from golf.models.places import Site
+from golf.models.source import Ids, Source
 from golf.sae.buffer import MixingBuffer, named
 from golf.sae.files import file_name, load_plain, save_dictionary, save_plain
-from golf.sae.layer import LayerTraining
 from golf.sae.grid import GRID_FORMAT, GRID_NAME, SHARED
+from golf.sae.layer import LayerTraining
 from golf.sae.settings import TRANSCODER, Settings, hook_name, snapshot_points
 from golf.sae.text import sha256_of_ids, write_keys
 
@@ -89,7 +89,9 @@ def train(
     """
     members = {"": settings} if isinstance(settings, Settings) else dict(settings)
     chosen = sorted(set(range(source.num_layers) if layers is None else layers))
-    source._checked(site for one in members.values() for layer in chosen for site in (one.reads(layer), one.rebuilds(layer)))
+    source._checked(
+        site for one in members.values() for layer in chosen for site in (one.reads(layer), one.rebuilds(layer))
+    )
     run = _Run(source, tokens, folder, members, chosen, {"name": data, "sha256": data_sha256}, documents)
     run.open(resume)
     return run.go(save_seconds, on_progress, stop)
@@ -191,7 +193,9 @@ class _Run:
             "data": {**data, "tokens": len(tokens), "tokens_sha256": sha256_of_ids(tokens)},
             "layers": layers,
         }  # fmt: skip
-        self.members = [_Member(name, source, folder / name, one, layers, self.config) for name, one in settings.items()]
+        self.members = [
+            _Member(name, source, folder / name, one, layers, self.config) for name, one in settings.items()
+        ]
         self.grid = list(settings) != [""]
         sites = dict.fromkeys(
             site for one in settings.values() for layer in layers for site in (one.reads(layer), one.rebuilds(layer))
@@ -227,7 +231,11 @@ class _Run:
         for member in self.members:
             member.begin(self.buffer.slots, self.documents)
         if self.grid:
-            said = {**self.config, "format": GRID_FORMAT, "members": {one.name: one.config["settings"] for one in self.members}}
+            said = {
+                **self.config,
+                "format": GRID_FORMAT,
+                "members": {one.name: one.config["settings"] for one in self.members},
+            }
             write_atomically(self.folder / GRID_NAME, (json.dumps(said, indent=1) + "\n").encode())
 
     def _check_folder(self, resume: bool) -> None:
@@ -235,7 +243,9 @@ class _Run:
         there = self.folder / (GRID_NAME if self.grid else "config.json")
         other = self.folder / ("config.json" if self.grid else GRID_NAME)
         if other.is_file():
-            raise GolfError(f"{self.folder} holds {'a run' if self.grid else 'a grid'} already", "name another folder", Exit.REFUSED)
+            raise GolfError(
+                f"{self.folder} holds {'a run' if self.grid else 'a grid'} already", "name another folder", Exit.REFUSED
+            )
         if self.grid and there.is_file():
             if not resume:
                 raise GolfError(f"{self.folder} holds a grid already",
@@ -297,7 +307,9 @@ class _Run:
         write_atomically(path, (json_text(sessions, 1) + "\n").encode())
 
     def _save(self) -> None:
-        members = {one.name: {layer: training.state() for layer, training in one.trainings.items()} for one in self.members}
+        members = {
+            one.name: {layer: training.state() for layer, training in one.trainings.items()} for one in self.members
+        }
         save_plain(self.folder / STATE, {"format": STATE_FORMAT, "step": self.step, "buffer": self.buffer.state(),
                                          "members": members})  # fmt: skip
 

@@ -48,8 +48,18 @@ def write_grid(folder: Path, points: Sequence[Point]) -> list[Path]:
     drawn = curves(points)
     written = _pictures(folder / PLOTS, drawn)
     columns, rows = grid_table(points)
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns), *("| " + " | ".join(row) + " |" for row in rows)]
-    lines = [f"# {GRID_TITLE}\n", *lines, "", f"{GRID_REMARK}\n", *(f"![{name}]({PLOTS}/{name}.svg)\n" for name in drawn)]
+    lines = [
+        "| " + " | ".join(columns) + " |",
+        "|" + "---|" * len(columns),
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+    lines = [
+        f"# {GRID_TITLE}\n",
+        *lines,
+        "",
+        f"{GRID_REMARK}\n",
+        *(f"![{name}]({PLOTS}/{name}.svg)\n" for name in drawn),
+    ]
     for name, text in (("report.md", "\n".join(lines)), ("report.html", grid_page(points, drawn))):
         write_atomically(folder / name, text.encode())
         written.append(folder / name)

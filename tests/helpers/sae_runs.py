@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from golf.models.source import Source
-from golf.sae.kinds import seeded
 from golf.sae.files import file_name, save_dictionary
+from golf.sae.kinds import seeded
 
 VOCABULARY, WIDTH, WINDOW = 32, 8, 16
 

@@ -30,7 +30,11 @@ def project(tmp_path, monkeypatch):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file() and path.name != "timing.json"}
+    return {
+        path.name: path.read_bytes()
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name != "timing.json"
+    }
 
 
 @pytest.mark.slow
@@ -62,10 +66,14 @@ def test_a_grid_trains_each_member_as_it_would_be_alone_goes_on_and_is_told(proj
 
     wishes = Wishes(tokens=800, ce_tokens=400, features=3)
     found = list(evaluate_all(made.folder, wishes))
-    assert sorted((name, layer) for name, layer, _ in found) == sorted((name, layer) for name in names for layer in (0, 1))
+    assert sorted((name, layer) for name, layer, _ in found) == sorted(
+        (name, layer) for name in names for layer in (0, 1)
+    )
     before = {name: (made.folder / "transcoder-k2" / name).read_bytes() for name in PICTURE}
     list(evaluate(made.folder / "transcoder-k2", wishes))
-    assert before == {name: (made.folder / "transcoder-k2" / name).read_bytes() for name in PICTURE}, "alone as together"
+    assert before == {name: (made.folder / "transcoder-k2" / name).read_bytes() for name in PICTURE}, (
+        "alone as together"
+    )
 
     points = gather_grid(made.folder, names)
     written = {path.name for path in write_grid(made.folder, points)}
@@ -76,7 +84,10 @@ def test_a_grid_trains_each_member_as_it_would_be_alone_goes_on_and_is_told(proj
 
     written = write_report(gather(made.folder / "resid-k2"))
     page = (made.folder / "resid-k2" / "features_layer00.html").read_text()
-    assert page.count("<h2>Feature") == 3 and 'href="features_layer00.html"' in (made.folder / "resid-k2" / "report.html").read_text()
+    assert (
+        page.count("<h2>Feature") == 3
+        and 'href="features_layer00.html"' in (made.folder / "resid-k2" / "report.html").read_text()
+    )
     assert "&lt;" in page and "promoted" in page, "tokens are escaped"
 
     list(evaluate(made.folder / "resid-k2", Wishes(tokens=400, ce_tokens=0)))
@@ -87,8 +98,8 @@ def test_a_grid_trains_each_member_as_it_would_be_alone_goes_on_and_is_told(proj
 
 
 def _interrupt(line):
-    import os  # noqa: PLC0415
-    import signal  # noqa: PLC0415
+    import os
+    import signal
 
     count = iter(range(10**6))
 

@@ -46,7 +46,9 @@ def test_a_place_can_be_replaced_and_nothing_stays_behind(place):
     assert torch.equal(source.logits(IDS, {Site(1, place): lambda x: None}), clean)
     assert not torch.allclose(source.logits(IDS, {Site(1, place): torch.zeros_like}), clean)
     assert torch.equal(source.logits(IDS), clean)
-    assert torch.equal(source.logits(IDS, {0: torch.zeros_like}), source.logits(IDS, {Site(0, RESID): torch.zeros_like}))
+    assert torch.equal(
+        source.logits(IDS, {0: torch.zeros_like}), source.logits(IDS, {Site(0, RESID): torch.zeros_like})
+    )
 
 
 def test_a_place_that_a_model_does_not_have_is_named():
@@ -71,12 +73,14 @@ def test_a_transcoder_reads_one_place_and_fills_another():
     text = held_out(source, 800)
     quality = measure_quality(source, place, {"mlp": Copy()}, text)["mlp"].report()
     losses = measure_losses(source, place, Copy(), text, 400).report()
-    assert quality["explained_variance"] == pytest.approx(1, abs=1e-9) and losses["ce_difference_nats"] == pytest.approx(0, abs=1e-6)
+    assert quality["explained_variance"] == pytest.approx(1, abs=1e-9) and losses[
+        "ce_difference_nats"
+    ] == pytest.approx(0, abs=1e-6)
 
 
 def test_the_places_of_a_gptneox_and_a_gpt2_are_found_by_their_names():
     transformers = pytest.importorskip("transformers")
-    from golf.models.places import taps_of  # noqa: PLC0415
+    from golf.models.places import taps_of
 
     small = {"vocab_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 8}
     for config, hidden in (

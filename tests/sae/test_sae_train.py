@@ -61,7 +61,12 @@ def test_the_published_run_has_six_snapshots_a_layer():
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_a_run_stopped_anywhere_and_resumed_ends_with_the_same_bytes(arch, tmp_path):
     settings = replace(
-        SMALL, arch=arch, k=3, target_l0=SMALL.target_l0 if KINDS[arch].sparse_by == "penalty" else None, dead_tokens=200, lr_warmup=500
+        SMALL,
+        arch=arch,
+        k=3,
+        target_l0=SMALL.target_l0 if KINDS[arch].sparse_by == "penalty" else None,
+        dead_tokens=200,
+        lr_warmup=500,
     )
     run(tmp_path / "whole", settings)
     for stops in [(64,), (128, 192), (640, 1024, 1984)]:

@@ -1,5 +1,7 @@
 """Gated: which features are active and how much are told apart (Rajamanoharan et al. 2024, arXiv 2404.16014)."""
 
+from typing import ClassVar
+
 import torch
 
 from golf.sae.dictionary import Dictionary
@@ -13,7 +15,7 @@ class Gated(Dictionary):
     """
 
     arch = "gated"
-    starts = {"r_mag": 0.0, "b_mag": 0.0}
+    starts: ClassVar[dict[str, float]] = {"r_mag": 0.0, "b_mag": 0.0}
 
     r_mag: torch.Tensor
     b_mag: torch.Tensor

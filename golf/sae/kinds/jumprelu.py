@@ -1,6 +1,6 @@
 """JumpReLU: what is above a learned threshold of its feature (Rajamanoharan et al. 2024, arXiv 2407.14435)."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -31,7 +31,7 @@ class JumpReLU(Dictionary):
     """A threshold a feature; the penalty weighs how many are active, not how much, so that codes do not shrink."""
 
     arch = "jumprelu"
-    starts = {"threshold": START}
+    starts: ClassVar[dict[str, float]] = {"threshold": START}
 
     def select(self, codes: torch.Tensor) -> torch.Tensor:
         """What is above its threshold."""
