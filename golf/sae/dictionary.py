@@ -133,7 +133,9 @@ def tie(sae: Dictionary, decoder_norm: float, encoder_norm: float) -> None:
 def with_unit_columns(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The weights that compute the same with decoder columns of norm 1: their norms go into the encoder, and into what is in its units."""
     norms = state["decoder.weight"].norm(dim=0).clamp_min(1e-12)
-    own: dict[str, torch.Tensor] = {name: state[name] * norms for name in ("encoder.bias", "threshold", "b_mag") if name in state}
+    own: dict[str, torch.Tensor] = {
+        name: state[name] * norms for name in ("encoder.bias", "threshold", "b_mag") if name in state
+    }
     return {
         **state,
         **own,

@@ -119,7 +119,9 @@ def _assembled(path: Path, state: State, config: dict[str, Any], stats: list[dic
     shape, decoder = state["encoder.weight"].shape, state["decoder.weight"].shape
     transcodes = bool(config.get("transcodes")) and len(decoder) == 2
     out = decoder[0] if transcodes else shape[-1]
-    if len(shape) != 2 or any(tuple(state[name].shape) != wanted for name, wanted in _shapes(shape[0], shape[1], out).items()):
+    if len(shape) != 2 or any(
+        tuple(state[name].shape) != wanted for name, wanted in _shapes(shape[0], shape[1], out).items()
+    ):
         found = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(state.items()))
         raise GolfError(f"the shapes in {path} are not those of one dictionary: {found}", "name another file")
     arch, k, groups = str(config.get("arch", "relu")), int(config.get("k") or 0), int(config.get("groups") or 1)
