@@ -49,7 +49,7 @@ def eval_(
     ] = False,
     features: Annotated[
         int,
-        typer.Option(min=0, help="So many features a layer, the most important, get a page in the report; 0 for none."),
+        typer.Option(help="So many features a layer, the most important, get a page in the report; 0 for none."),
     ] = 24,
     json: Json = False,
     md: Markdown = False,

@@ -17,20 +17,28 @@ from golf.sae.settings import Settings
 GRID_FORMAT, GRID_NAME = "golf-sae-grid/1", "grid.json"
 AXES = {"place": "", "arch": "", "expansion": "x", "k": "k", "target_l0": "l0-", "l1": "l1-"}  # and how names call them
 SHARED = ("tokens", "batch_tokens", "buffer_tokens", "seq_len", "seed")  # what the batches are made by
+NUMBERS: dict[str, tuple[type, float, float]] = {
+    "expansion": (int, 1, 4096), "k": (int, 1, 10**6), "target_l0": (float, 1e-3, 1e6), "l1": (float, 0, 1e6),
+}  # type, least, most  # fmt: skip
 MOST_MEMBERS = 256
 
 
 def values_of(axis: str, text: str) -> list[Any]:
     """The values of an axis as the command line has them: `8,16,32`. GolfError for what is no number where one is wanted."""
-    kind = {"expansion": int, "k": int, "target_l0": float, "l1": float}.get(axis, str)
-    found = []
+    kind = NUMBERS[axis][0] if axis in NUMBERS else str
+    found: list[Any] = []
     for word in text.split(","):
         try:
-            found.append(kind(word.strip()))
+            value = kind(word.strip())
         except ValueError:
+            value = None
+        if value is None or value == "" or (axis in NUMBERS and not NUMBERS[axis][1] <= value <= NUMBERS[axis][2]):
+            option = f"--{axis.replace('_', '-')}"
+            least = f", {NUMBERS[axis][1]:g} to {NUMBERS[axis][2]:g}" if axis in NUMBERS else ""
             raise GolfError(
-                f"`{word.strip()}` is no value of {axis}", f"one or several, as `--{axis.replace('_', '-')} 8,16`"
-            ) from None
+                f"`{word.strip()}` is no value of {option}", f"name one or several with commas between{least}"
+            )
+        found.append(value)
     if len(set(found)) < len(found):
         raise GolfError(f"{axis} names a value twice: {text}", "name each once")
     return found
