@@ -128,8 +128,8 @@ def train(
 
     Several values of --place, --arch, --expansion, --k, --target-l0 or --l1 make a grid, every member on the same activations:
 
-    \b
-    $ golf sae train --submission mine --arch topk --k 8,16,32 --expansion 8,16
+    $ golf sae train --submission mine --arch topk --k 8,16 --expansion 8,16
+
     $ golf sae train --submission mine --place resid,mlp_out,transcoder
 
     As published for Pythia:
