@@ -1,4 +1,4 @@
-"""`golf sae`: dictionaries on the residual stream of a model: train, measure, report, export."""
+"""`golf sae`: dictionaries on the streams of a model: train, measure, report, export."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
-    help="Sparse dictionaries on every residual-stream layer of a model: train, measure, report, export.",
+    help="Sparse dictionaries on every layer of a model: train, measure, report, export.",
 )
 
 
@@ -38,14 +38,24 @@ def train(
     tokens: Annotated[
         str | None, typer.Option("--tokens", "--num_tokens", help="Of the whole run, as 300M; default 2M.")
     ] = None,
-    expansion: Annotated[int | None, typer.Option(help="Features per dimension of the stream; default 8.")] = None,
-    arch: Annotated[str | None, typer.Option(help="relu (default), topk or batchtopk.")] = None,
-    k: Annotated[int | None, typer.Option(help="Active features of topk and batchtopk; default 32.")] = None,
+    place: Annotated[
+        str | None,
+        typer.Option(help="resid (default), attn_out, mlp_in, mlp_out, mlp_hidden, or transcoder: mlp_in to mlp_out."),
+    ] = None,
+    expansion: Annotated[str | None, typer.Option(help="Features per dimension of what is read; default 8.")] = None,
+    arch: Annotated[
+        str | None, typer.Option(help="relu (default), jumprelu, gated; topk, batchtopk, matryoshka.")
+    ] = None,
+    k: Annotated[str | None, typer.Option(help="Active features of topk, batchtopk, matryoshka; default 32.")] = None,
+    groups: Annotated[
+        int | None, typer.Option(help="Nested dictionaries of matryoshka, each twice the one before; default 5.")
+    ] = None,
     target_l0: Annotated[
-        float | None, typer.Option(help="Move the penalty until so many features are active; relu's default, 32.")
+        str | None,
+        typer.Option(help="Move the penalty until so many features are active; relu, jumprelu, gated: default 32."),
     ] = None,
     l1: Annotated[
-        float | None,
+        str | None,
         typer.Option("--l1", "--l1_coeff", help="A fixed penalty instead; the published runs have 3e-4."),
     ] = None,
     l1_form: Annotated[
@@ -75,11 +85,10 @@ def train(
         str | None,
         typer.Option(help="sqrt_d (default): train on activations of mean norm √d, undone in the files; or none."),
     ] = None,
-    aux: Annotated[
-        float | None, typer.Option(help="Weight of dead features' share, topk and batchtopk; default 1.")
-    ] = None,
+    aux: Annotated[float | None, typer.Option(help="Weight of dead features' share where k is set; default 1.")] = None,
     revive: Annotated[
-        bool | None, typer.Option("--revive/--no-revive", help="Dead features of relu start again; default yes.")
+        bool | None,
+        typer.Option("--revive/--no-revive", help="Dead features start again where a penalty is; default yes."),
     ] = None,
     dead_tokens: Annotated[
         str | None,
@@ -117,6 +126,12 @@ def train(
 
     $ golf sae train --submission mine --tokens 5M
 
+    Several values of --place, --arch, --expansion, --k, --target-l0 or --l1 make a grid, every member on the same activations:
+
+    $ golf sae train --submission mine --arch topk --k 8,16 --expansion 8,16
+
+    $ golf sae train --submission mine --place resid,mlp_out,transcoder
+
     As published for Pythia:
 
     \b
@@ -129,13 +144,19 @@ def train(
 
     spec = spec_of(submission, hf, glassllm, others=resume and (name or out) is not None)
     from golf.sae.api import run_training
+    from golf.sae.grid import values_of
     from golf.sae.settings import count_of
 
     def count(text: str | None) -> int | None:
         return None if text is None else count_of(text)
 
+    def one_or_more(axis: str, text: str | None) -> object:
+        values = [None] if text is None else values_of(axis, text)
+        return values if len(values) > 1 else values[0]
+
+    axes = {"place": place, "arch": arch, "expansion": expansion, "k": k, "target_l0": target_l0, "l1": l1}
     choices = {
-        "tokens": count(tokens), "expansion": expansion, "arch": arch, "k": k, "target_l0": target_l0, "l1": l1,
+        **{axis: one_or_more(axis, text) for axis, text in axes.items()}, "tokens": count(tokens), "groups": groups,
         "l1_form": l1_form, "l1_warmup": count(l1_warmup), "l1_init": l1_init, "adaptive_rule": adaptive_rule, "lr": lr,
         "lr_warmup": count(lr_warmup), "lr_decay_frac": lr_decay_frac, "batch_tokens": count(batch_tokens),
         "buffer_tokens": count(buffer_tokens), "norm": norm, "init": init, "decoder": decoder, "revive": revive, "aux": aux, "dead_tokens": count(dead_tokens), "dtype": dtype,

@@ -1,15 +1,16 @@
 """`golf sae eval`, `report`, `tasks` and `scaling`: what dictionaries keep of a model, and what the model can do on local tests."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from golf.cli.output import print_json, print_table, talk
+from golf.errors import GolfError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Markdown = Annotated[bool, typer.Option("--md", help="Print a Markdown table.")]
-WORDS = ("snapshot", "run", "baseline")  # columns that hold no numbers
+WORDS = ("snapshot", "run", "baseline", "member", "place", "arch", "front")  # columns that hold no numbers
 
 
 def eval_(
@@ -46,6 +47,10 @@ def eval_(
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Let a Hugging Face folder run code of its own.")
     ] = False,
+    features: Annotated[
+        int,
+        typer.Option(help="So many features a layer, the most important, get a page in the report; 0 for none."),
+    ] = 24,
     json: Json = False,
     md: Markdown = False,
 ) -> None:
@@ -53,22 +58,31 @@ def eval_(
 
     $ golf sae eval sae_runs/mine --tokens 1M
     """
-    from golf.sae.evaluate import evaluate, evaluate_builtin, wishes_of
+    from golf.sae.evaluate import evaluate_all, evaluate_builtin, wishes_of
     from golf.sae.measured import USAGE, summary, usage_rows, without_lists
 
     wishes = wishes_of(
-        tokens, ce_tokens, layers, source, data, threshold, ce_bench, baseline, pairs, other_model, trust_remote_code
+        tokens, ce_tokens, layers, source, data, threshold, ce_bench, baseline, pairs, other_model, trust_remote_code,
+        features,
     )  # fmt: skip
-    measured = {}
-    for layer, report in evaluate_builtin(run, cayley, wishes, talk) if cayley else evaluate(Path(run), wishes, talk):
-        measured[layer] = report
-        talk(f"layer {layer} measured ({len(report['snapshots'])} snapshots)")
+    measured: dict[str, dict[int, dict[str, Any]]] = {}
+    found = (
+        (("", *one) for one in evaluate_builtin(run, cayley, wishes, talk))
+        if cayley
+        else evaluate_all(Path(run), wishes, talk)
+    )
+    for member, layer, report in found:
+        measured.setdefault(member, {})[layer] = report
+        talk(f"layer {layer}{f' of {member}' if member else ''} measured ({len(report['snapshots'])} snapshots)")
     if json:
-        print_json({"run": run, "layers": [without_lists(report) for report in measured.values()]})
-    else:
-        columns, rows = summary(measured)
-        print_table(None, columns, rows, right=[name for name in columns if name not in WORDS], md=md)
-        if usage := usage_rows(measured):
+        rows = [{**({"member": member} if member else {}), **without_lists(report)}
+                for member, by_layer in measured.items() for report in by_layer.values()]  # fmt: skip
+        print_json({"run": run, "layers": rows})
+        return
+    for member, by_layer in measured.items():
+        columns, cells = summary(by_layer)
+        print_table(member or None, columns, cells, right=[name for name in columns if name not in WORDS], md=md)
+        if usage := usage_rows(by_layer):
             print_table("use of each level", USAGE, usage, right=list(USAGE), md=md)
 
 
@@ -82,14 +96,19 @@ def report(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write report.md, report.html (one static page) and eight plots into the run's folder.
+    """Write report.md, report.html (one static page) and eight plots into the run's folder; of a grid, its curves and Pareto fronts.
 
     $ golf sae report sae_runs/mine --vs sae_runs/wider
     """
+    from golf.sae.grid import members_in
     from golf.sae.report import gather
     from golf.sae.tables import sections
     from golf.sae.write_report import write_report
 
+    members = members_in(run)
+    if members is not None:
+        _report_grid(run, members, bool(vs or students), json)
+        return
     found = gather(run, students, vs or ())
     written = write_report(found)
     if json:
@@ -99,6 +118,27 @@ def report(
     for title, _, (columns, rows) in sections(found):
         print_table(title, columns, rows, right=[name for name in columns if name not in WORDS])
         print()
+    print("\n".join(str(path) for path in written if path.parent == run))
+    talk(f"and {len([path for path in written if path.parent != run])} pictures in {run / 'plots'}")
+
+
+def _report_grid(run: Path, members: list[str], more: bool, json: bool) -> None:
+    from golf.sae.grid_report import gather_grid, grid_table
+    from golf.sae.write_report import write_grid
+
+    if more:
+        raise GolfError("--vs and --students are of one run", f"name a member: `golf sae report {run / members[0]}`")
+    points = gather_grid(run, members)
+    written = write_grid(run, points)
+    columns, rows = grid_table(points)
+    if json:
+        table = {"columns": columns, "rows": rows}
+        print_json(
+            {"run": str(run), "written": [str(path) for path in written], "tables": {"Dictionaries of a grid": table}}
+        )
+        return
+    print_table("Dictionaries of a grid", columns, rows, right=[name for name in columns if name not in WORDS])
+    print()
     print("\n".join(str(path) for path in written if path.parent == run))
     talk(f"and {len([path for path in written if path.parent != run])} pictures in {run / 'plots'}")
 

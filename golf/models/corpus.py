@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -77,6 +77,20 @@ def golf_encode(vocab_size: int, trained_with: str | None = None) -> Encode:
         return ids
 
     return encode
+
+
+def golf_decode(vocab_size: int, trained_with: str | None = None) -> Callable[[int], str]:
+    """An id to its piece, with a space where the piece starts a word; the tokenizer is loaded when first asked."""
+    loaded: list[Any] = []
+
+    def decode(id: int) -> str:
+        from golf.data.tokenizer import load_tokenizer
+
+        if not loaded:
+            loaded.append(load_tokenizer(_data_of(vocab_size, None, trained_with).tokenizer_path, vocab_size))
+        return str(loaded[0].id_to_piece(id)).replace("▁", " ")
+
+    return decode
 
 
 def _data_of(vocab_size: int, data: Path | None, trained_with: str | None) -> "DataSource":

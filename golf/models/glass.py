@@ -19,31 +19,59 @@ from golf.models.corpus import text_tokens
 from golf.models.source import Source
 
 
+class Product(nn.Module):  # type: ignore[misc]
+    """x W of a weight stored as (inputs, outputs)."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight, requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(…, inputs) -> (…, outputs)."""
+        return x @ self.weight
+
+
+class GlassAttention(nn.Module):  # type: ignore[misc]
+    """Grouped-query attention on the normed stream."""
+
+    def __init__(self, config: Any, weights: dict[str, torch.Tensor]) -> None:
+        super().__init__()
+        self.head_dim = config.d_model // config.n_heads
+        self.q, self.k, self.v, self.out = (Product(weights[f"attn:W_{name}"]) for name in "QKVO")
+
+    def forward(self, u: torch.Tensor, rope: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """u: (B, T, d)."""
+        B, T, _ = u.shape
+        q, k, v = (one(u).view(B, T, -1, self.head_dim).transpose(1, 2) for one in (self.q, self.k, self.v))
+        y = F.scaled_dot_product_attention(rotate(q, rope), rotate(k, rope), v, is_causal=True, enable_gqa=True)
+        return self.out(y.transpose(1, 2).reshape(B, T, -1))
+
+
+class GlassMLP(nn.Module):  # type: ignore[misc]
+    """SwiGLU on the normed stream."""
+
+    def __init__(self, weights: dict[str, torch.Tensor]) -> None:
+        super().__init__()
+        self.gate, self.up, self.down = (Product(weights[f"ffn:{name}"]) for name in ("W1", "W3", "W2"))
+
+    def forward(self, u: torch.Tensor) -> torch.Tensor:
+        """u: (B, T, d)."""
+        return self.down(F.silu(self.gate(u)) * self.up(u))
+
+
 class GlassBlock(nn.Module):  # type: ignore[misc]
     """Attention, then SwiGLU, each on a normed copy of the stream. weights: {name: (inputs, outputs) or (d,)}."""
 
     def __init__(self, config: Any, weights: dict[str, torch.Tensor]) -> None:
         super().__init__()
-        self.config = config
-        self.weights = nn.ParameterDict({name: nn.Parameter(w, requires_grad=False) for name, w in weights.items()})
+        self.width, self.eps = (config.d_model,), config.eps
+        self.norm1, self.norm2 = (nn.Parameter(weights[f"norm{n}:gamma"], requires_grad=False) for n in (1, 2))
+        self.attn, self.mlp = GlassAttention(config, weights), GlassMLP(weights)
 
     def forward(self, x: torch.Tensor, rope: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """x: (B, T, d)."""
-        w, eps, width = self.weights, self.config.eps, (self.config.d_model,)
-        x = x + self.attend(F.rms_norm(x, width, w["norm1:gamma"], eps), rope)
-        u = F.rms_norm(x, width, w["norm2:gamma"], eps)
-        return x + (F.silu(u @ w["ffn:W1"]) * (u @ w["ffn:W3"])) @ w["ffn:W2"]
-
-    def attend(self, u: torch.Tensor, rope: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        B, T, _ = u.shape
-        q, k, v = (
-            (u @ self.weights[f"attn:{name}"])
-            .view(B, T, -1, self.config.d_model // self.config.n_heads)
-            .transpose(1, 2)
-            for name in ("W_Q", "W_K", "W_V")
-        )
-        y = F.scaled_dot_product_attention(rotate(q, rope), rotate(k, rope), v, is_causal=True, enable_gqa=True)
-        return y.transpose(1, 2).reshape(B, T, -1) @ self.weights["attn:W_O"]
+        x = x + self.attn(F.rms_norm(x, self.width, self.norm1, self.eps), rope)
+        return x + self.mlp(F.rms_norm(x, self.width, self.norm2, self.eps))
 
 
 def rotate(x: torch.Tensor, rope: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
@@ -111,6 +139,8 @@ def open_glass(language: str, device: str) -> Source:
         vocab_size=theirs.cfg.vocab_size,
         seq_len=theirs.cfg.max_len,
         encode=encode,
+        decode=lambda id: str(tokenizer.decode([id])),
+        head=model.embedding,
         facts={
             "weights_sha256": sha256_of_file(files / f"{language}.npz"),
             "tokenizer_sha256": tokenizer_sha256,

@@ -14,7 +14,7 @@ from golf.challenge import SCRIPT
 from golf.data.shards import BOS
 from golf.errors import Exit, GolfError
 from golf.files import sha256_of_file
-from golf.models.corpus import golf_encode, golf_tokens
+from golf.models.corpus import golf_decode, golf_encode, golf_tokens
 from golf.models.source import Source
 from golf.run.definitions import load_script
 from golf.run.layout import ARTIFACT, CHECKPOINT
@@ -59,8 +59,16 @@ def open_golf(place: str, device: str) -> Source:
         seq_len=int(module.h.train_seq_len),
         encode=golf_encode(vocab_size, tokenizer),
         prefix=(BOS,),
+        decode=golf_decode(vocab_size, tokenizer),
+        head=head_of(model, int(module.h.model_dim)),
         facts=facts,
     )
+
+
+def head_of(model: Any, width: int) -> torch.Tensor | None:
+    """The tied head (V, d), where the table has the width of the stream."""
+    weight = getattr(getattr(model, "tok_emb", None), "weight", None)
+    return weight if weight is not None and weight.shape[1] == width else None
 
 
 def find_weights(place: str) -> Path:

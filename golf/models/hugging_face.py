@@ -62,6 +62,10 @@ def open_hf(name: str, device: str, *, trust: bool = False) -> Source:
                             "put the model's own tokenizer beside it", Exit.REFUSED)  # fmt: skip
         return ids
 
+    def decode(id: int) -> str:
+        return str(_tokenizer(AutoTokenizer, folder, name, tokenizer_sha256, trust).decode([id]))
+
+    head = model.get_output_embeddings()
     return Source(
         model,
         blocks_of(model, int(config.num_hidden_layers), name),
@@ -72,6 +76,8 @@ def open_hf(name: str, device: str, *, trust: bool = False) -> Source:
         vocab_size=int(config.vocab_size),
         seq_len=min(int(getattr(config, "max_position_embeddings", DEFAULT_CONTEXT)), DEFAULT_CONTEXT),
         encode=encode,
+        decode=decode,
+        head=getattr(head, "weight", None),
         facts={
             "weights_sha256": digest_of_files(Path(folder), (*WEIGHT_FILES, "config.json")),
             "tokenizer_sha256": tokenizer_sha256,

@@ -11,13 +11,14 @@ from golf.models.documents import is_hub
 from golf.models.open import open_source
 from golf.models.source import Source
 from golf.sae.files import NAME, load_dictionary, named_files
+from golf.sae.grid import GRID_NAME, members_in, members_of
 from golf.sae.settings import Settings, spans_of
 from golf.sae.text import EMBEDDED, sha256_of_text, trained_keys
 from golf.sae.train import FINAL, SAVE_SECONDS, Outcome, Progress, train
 
 TALK_SECONDS = 5.0
 CODES = 5  # tensors of the size of a batch's code that live at once in a step: before and after selection, weighed, two gradients
-INFO = ("layer", "snapshot", "layout", "arch", "d", "features", "k", "tokens", "penalty", "L0", "FVU", "dead")
+INFO = ("layer", "place", "snapshot", "layout", "arch", "d", "features", "k", "tokens", "penalty", "L0", "FVU", "dead")
 
 
 def run_training(
@@ -35,7 +36,7 @@ def run_training(
     trust: bool = False,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Outcome | None:
-    """Train, or with `dry_run` only say what would be trained. choices: fields of Settings; None means its default.
+    """Train, or with `dry_run` only say what would be trained. choices: fields of Settings, lists for a grid; None means its default.
 
     resume: what is None comes from the run's own config, the model (spec) too where `name` or `out` tell the run.
     Ctrl-C ends after the step that runs and saves; the outcome then is not finished.
@@ -49,29 +50,45 @@ def run_training(
         spec if spec is not None else _spec_before(before, out or runs / str(name)), device, trust=trust
     )
     given = {key: value for key, value in choices.items() if value is not None}
-    settings = Settings(**{"seq_len": source.seq_len, **before.get("settings", {}), **given})
-    folder = out or runs / (name or default_name(source.name, settings))
+    members = _members(before, {"seq_len": source.seq_len}, given)
+    first = next(iter(members.values()))
+    folder = out or runs / (name or default_name(source.name, members))
     chosen = before["layers"] if before and layers is None else parse_layers(layers or "all", source.num_layers)
     text = _text_before(before) if data is None else data
-    tokens = source.tokens("train", text, settings.tokens + settings.buffer_tokens)
+    tokens = source.tokens("train", text, first.tokens + first.buffer_tokens)
     if (tokens[: 1 << 16] == tokens[0]).all():
         raise GolfError("the text is one token again and again", "name text with more in it: `--data`", Exit.REFUSED)
-    describe(source, settings, chosen, len(tokens), folder, tell)
+    source._checked(
+        site for one in members.values() for layer in chosen for site in (one.reads(layer), one.rebuilds(layer))
+    )
+    describe(source, members, chosen, len(tokens), folder, tell)
     if dry_run:
         return None
     show = _Shown(tell)
     try:
         with interrupts() as stopped:
             made = train(
-                source, tokens, folder, settings, chosen, data=name_of(text), data_sha256=sha256_of_text(text),
-                documents=None if dry_run else trained_keys(text), resume=resume, save_seconds=save_seconds, on_progress=show, stop=lambda tokens: stopped.asked,
+                source, tokens, folder, members[""] if list(members) == [""] else members, chosen, data=name_of(text),
+                data_sha256=sha256_of_text(text), documents=trained_keys(text), resume=resume, save_seconds=save_seconds,
+                on_progress=show, stop=lambda tokens: stopped.asked,
             )  # fmt: skip
-        for remark in remarks_of(show.rows, settings, settings.expansion * source.model_dim) if made.finished else []:
-            tell(remark)
+        for member, settings in members.items() if made.finished else ():
+            rows = {layer: row for (name, layer), row in show.rows.items() if name == member}
+            width = source.widths[settings.reads(0).place]
+            for remark in remarks_of(rows, settings, settings.expansion * width):
+                tell(f"{member}: {remark}" if member else remark)
         return made
     except OSError as fault:
         raise GolfError(f"{folder} cannot be written: {fault.strerror or fault}",
                         "make room or name another folder with `--out`; a run that saved goes on with `--resume`", Exit.REFUSED) from fault  # fmt: skip
+
+
+def _members(before: dict[str, Any], default: dict[str, Any], given: dict[str, Any]) -> dict[str, Settings]:
+    """The settings of every member: as before where a run goes on (and as given, which training then refuses), else as given."""
+    if "members" in before:
+        one = {key: value for key, value in given.items() if not isinstance(value, list)}
+        return {name: Settings(**{**said, **one}) for name, said in before["members"].items()}
+    return members_of({**default, **before.get("settings", {}), **given})
 
 
 def name_of(text: Path | None) -> str:
@@ -98,37 +115,58 @@ def remarks_of(rows: dict[int, dict[str, Any]], settings: Settings, features: in
 
 
 def describe(
-    source: Source, settings: Settings, layers: list[int], there: int, folder: Path, tell: Callable[[str], None]
+    source: Source,
+    members: dict[str, Settings],
+    layers: list[int],
+    there: int,
+    folder: Path,
+    tell: Callable[[str], None],
 ) -> None:
     """Say what will be trained, on how much text (`there` tokens), with how much memory, and where it goes."""
-    width, features = source.model_dim, settings.expansion * source.model_dim
-    tell(
-        f"{source.name}: {len(layers)} of {source.num_layers} layers, width {width}, {features:,} features each ({settings.arch})"
-    )
-    passes = settings.tokens / there
+    first = next(iter(members.values()))
+    what, buffered, weights, codes = [], set(), 0, 0
+    for name, one in members.items():
+        width, out = (source.widths[site(0).place] for site in (one.reads, one.rebuilds))
+        features = one.expansion * width
+        place = "" if one.place == "resid" else f" ({one.place})"
+        what.append((name, f"width {width:,}{place}, {features:,} features each ({one.arch}{_sparsity(one)})"))
+        buffered |= {one.reads(0).place, one.rebuilds(0).place}
+        weights += 4 * features * (width + out) * len(layers)
+        codes = max(codes, 4 * CODES * one.batch_tokens * features)  # of one dictionary at a time
+    head = f"{source.name}: {len(layers)} of {source.num_layers} layers, "
+    if len(what) == 1:
+        tell(head + what[0][1])
+    else:
+        tell(head + f"{len(what)} dictionaries each:")
+        for name, one_line in what:
+            tell(f"  {name}: {one_line}")
+    passes = first.tokens / there
     again = f"; the text has {there:,}: {passes:.1f} passes" if passes > 1 else ""
-    tell(f"{settings.tokens:,} tokens, {settings.steps:,} steps{again}")
-    buffer_bytes = 4 * 2 * settings.half_buffer * width * len(layers)
-    weight_bytes = (
-        4 * 2 * features * width * len(layers)
-    )  # and as much again for gradients and each of Adam's two means
-    code_bytes = 4 * CODES * settings.batch_tokens * features  # of one layer at a time
+    tell(f"{first.tokens:,} tokens, {first.steps:,} steps{again}")
+    buffer_bytes = 4 * 2 * first.half_buffer * sum(source.widths[place] for place in buffered) * len(layers)
+    # as much again as the weights for gradients and for each of Adam's two means
     tell(
-        f"memory {(buffer_bytes + 4 * weight_bytes + code_bytes) / 2**20:,.0f} MiB (buffer {buffer_bytes / 2**20:,.0f}, "
-        f"codes {code_bytes / 2**20:,.0f}); into {folder}"
+        f"memory {(buffer_bytes + 4 * weights + codes) / 2**20:,.0f} MiB (buffer {buffer_bytes / 2**20:,.0f}, "
+        f"weights with gradients and Adam {4 * weights / 2**20:,.0f}, codes {codes / 2**20:,.0f}); into {folder}"
     )
+
+
+def _sparsity(settings: Settings) -> str:
+    """`, k 32`, `, L0 to 32`, `, penalty 0.0003`."""
+    if not settings.penalised:
+        return f", k {settings.k}"
+    return f", penalty {settings.l1:g}" if settings.target is None else f", L0 to {settings.target:g}"
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The config of a run; GolfError (10) where there is none to go on with."""
+    """The config of a run or a grid; GolfError (10) where there is none to go on with."""
+    path = folder / (GRID_NAME if (folder / GRID_NAME).is_file() else "config.json")
     try:
-        found = parse_json((folder / "config.json").read_text())
+        found = parse_json(path.read_text())
     except FileNotFoundError:
         raise GolfError(f"{folder} holds no run to go on with", "leave out `--resume`", Exit.REFUSED) from None
     except ValueError as fault:
-        raise GolfError(
-            f"{folder}/config.json is not JSON: {fault}", "restore it, or start anew elsewhere", Exit.REFUSED
-        ) from fault
+        raise GolfError(f"{path} is not JSON: {fault}", "restore it, or start anew elsewhere", Exit.REFUSED) from fault
     return found if isinstance(found, dict) else {}
 
 
@@ -146,9 +184,14 @@ def _text_before(config: dict[str, Any]) -> Path | None:
     return None if name == EMBEDDED else Path(name)
 
 
-def default_name(source: str, settings: Settings) -> str:
-    """`glassllm-en-x8-relu`."""
-    return f"{source}-x{settings.expansion}-{settings.arch}"
+def default_name(source: str, members: dict[str, Settings]) -> str:
+    """`glassllm-en-x8-relu`, `glassllm-en-x8-topk-mlp_out`, `glassllm-en-grid`."""
+    if len(members) > 1:
+        return f"{source}-grid"
+    (settings,) = members.values()
+    return f"{source}-x{settings.expansion}-{settings.arch}" + (
+        "" if settings.place == "resid" else f"-{settings.place}"
+    )
 
 
 def parse_layers(text: str, there: int) -> list[int]:
@@ -166,7 +209,7 @@ class _Shown:
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.tell, self.last = tell, 0.0
-        self.rows: dict[int, dict[str, Any]] = {}
+        self.rows: dict[tuple[str, int], dict[str, Any]] = {}
 
     def __call__(self, progress: Progress) -> None:
         self.rows = progress.rows
@@ -185,13 +228,14 @@ def line_of(progress: Progress) -> str:
         if progress.seconds_left >= 60
         else f"{progress.seconds_left:.0f} s left"
     )
+    what = "dictionaries" if len({member for member, _ in progress.rows}) > 1 else "layers"
     parts = [f"{progress.tokens:,} of {progress.total:,} tokens", f"{100 * progress.tokens / progress.total:.0f} %",
              f"{progress.tokens_per_second:,.0f} tok/s", left]  # fmt: skip
     if fvus:
-        some = f" (of {len(fvus)} of {len(rows)} layers)" if len(fvus) < len(rows) else ""
+        some = f" (of {len(fvus)} of {len(rows)} {what})" if len(fvus) < len(rows) else ""
         parts.append(f"FVU {sum(fvus) / len(fvus):.3f}{some}")
     parts.append(f"L0 {sum(row['l0'] for row in rows) / len(rows):.1f}")
-    parts.append(f"dead {sum(row['dead'] for row in rows):,} in {len(rows)} layers")
+    parts.append(f"dead {sum(row['dead'] for row in rows):,} in {len(rows)} {what}")
     return "  ".join(parts)
 
 
@@ -200,6 +244,8 @@ def dictionaries_in(place: Path, snapshot: str | None = None) -> list[Path]:
     if not place.exists():
         raise GolfError(f"no {place}", "name a folder of `golf sae train`, or the file of one dictionary")
     named = list(named_files(place))
+    if (members := members_in(place)) is not None:
+        return [path for name in members for path in dictionaries_in(place / name, snapshot)]
     found = sorted(
         (layer, label == FINAL, _order(label), path) for layer, label, path in named if snapshot in (None, label)
     )
@@ -227,7 +273,8 @@ def info_rows(place: Path, snapshot: str | None = None) -> list[dict[str, Any]]:
         made = load_dictionary(path)
         name, last = NAME.fullmatch(path.name), made.stats[-1] if made.stats else {}
         values = (
-            made.config.get("target_layer", int(name[1]) if name else None), name[2] if name else None,
+            made.config.get("target_layer", int(name[1]) if name else None),
+            made.config.get("place", "resid" if name else None), name[2] if name else None,
             made.config["layout"], made.arch, made.model_dim, made.features, made.k or None, made.config.get("tokens_seen"),
             made.config.get("l1_coeff"), last.get("l0"), last.get("fvu"), last.get("dead"),
         )  # fmt: skip

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from golf.errors import Exit, GolfError
 from golf.models.documents import Keys
+from golf.models.places import Site
 from golf.models.source import Ids, Source, Swap
 from golf.sae.measure import Snapshot
 from golf.sae.metrics import split_signs
@@ -62,16 +63,16 @@ class BuiltInSource:
         left_out = {} if without is None else {"without": without}
         return self.source.tokens(split, data, limit, **left_out)
 
-    def residuals(self, ids: Tensor, layers: Iterable[int]) -> dict[int, Tensor]:
-        """{layer: fp32 (B, T, d)}, what the built-in dictionaries of `layers` read, from one forward over ids (B, T)."""
-        found: dict[int, Tensor] = {}
+    def streams(self, ids: Tensor, sites: Iterable[Site]) -> dict[Site, Tensor]:
+        """{site: fp32 (B, T, d)}, what the built-in dictionaries of its layers read, from one forward over ids (B, T)."""
+        found: dict[Site, Tensor] = {}
         handles = []
-        for layer in layers:
+        for site in sites:
 
-            def hook(module: Any, args: Any, layer: int = layer) -> None:
-                found[layer] = args[0].detach().float()
+            def hook(module: Any, args: Any, site: Site = site) -> None:
+                found[site] = args[0].detach().float()
 
-            handles.append(self.modules[layer].register_forward_pre_hook(hook))
+            handles.append(self.modules[site.layer].register_forward_pre_hook(hook))
         try:
             self.source.logits(ids)
         finally:
@@ -79,7 +80,7 @@ class BuiltInSource:
                 handle.remove()
         return found
 
-    def logits(self, ids: Tensor, swap: Mapping[int, Swap] | None = None) -> Tensor:
+    def logits(self, ids: Tensor, swap: Mapping[Any, Swap] | None = None) -> Tensor:
         """The model's own: nothing can be swapped that it was not trained with."""
         assert not swap
         return self.source.logits(ids)

@@ -9,17 +9,22 @@ from golf.downstream.rows import STORIES, read_rows
 from golf.errors import Exit, GolfError
 from golf.files import json_text, parse_json, write_atomically
 from golf.models.open import open_source
+from golf.models.places import RESID, Site
 from golf.models.source import Source
 from golf.sae.builtin import BuiltInSource
 from golf.sae.cayley import diagnose
 from golf.sae.ce_bench import BASELINES, Baseline, Stories
+from golf.sae.dictionary import Dictionary
+from golf.sae.features import FORMAT, describe_features
 from golf.sae.files import NAME, load_dictionary, named_files
-from golf.sae.measure import Snapshot, measure_layer
+from golf.sae.grid import members_in
+from golf.sae.measure import Harvest, Snapshot, harvest, measure_all_losses, measure_layer
 from golf.sae.measured import write_table
-from golf.sae.settings import count_of, spans_of
-from golf.sae.streams import Coder, HeldOut, Streams, held_out
+from golf.sae.settings import TRANSCODER, count_of, spans_of
+from golf.sae.streams import Coder, HeldOut, Place, Streams, held_out
 from golf.sae.text import HeldOutText, held_out_text
 
+PART_BYTES = 1 << 30  # of dictionaries and activations that are measured together
 DIAGNOSED_TOKENS = 8192  # of which the use of a built-in dictionary's levels is told
 
 
@@ -38,6 +43,7 @@ class Wishes:
     pairs: int | None = None
     other_model: bool = False
     trust: bool = False
+    features: int = 0  # of each layer that are told with contexts, by importance
 
 
 def wishes_of(
@@ -52,6 +58,7 @@ def wishes_of(
     pairs: int | None,
     other_model: bool = False,
     trust: bool = False,
+    features: int = 0,
 ) -> Wishes:
     """The words of the command line, checked; GolfError for a count, a layer or a baseline that cannot be."""
     known = next((one for one in BASELINES if one == baseline), None)
@@ -64,7 +71,7 @@ def wishes_of(
         )
     chosen = tuple(spans_of(layers)) if layers and layers.strip() != "all" else None
     return Wishes(
-        count_of(tokens), count_of(ce_tokens), source, data, chosen, threshold, stories, known, pairs, other_model, trust
+        count_of(tokens), count_of(ce_tokens), source, data, chosen, threshold, stories, known, pairs, other_model, trust, features
     )  # fmt: skip
 
 
@@ -91,7 +98,13 @@ def load_snapshots(files: Mapping[str, Path], device: Any = "cpu") -> list[Snaps
                 f"{files[label]} has weights that are not finite", "its training diverged: lower the learning rate"
             )
     made = [
-        Snapshot(label, one.config.get("tokens_seen"), one, one.config, (one.encoder.weight, one.decoder.weight.T))
+        Snapshot(
+            label,
+            one.config.get("tokens_seen"),
+            one,
+            one.config,
+            None if one.transcodes else (one.encoder.weight, one.decoder.weight.T),
+        )
         for label, one in loaded
     ]
     return sorted(made, key=lambda one: (one.label == "final", one.tokens or 0))
@@ -100,20 +113,99 @@ def load_snapshots(files: Mapping[str, Path], device: Any = "cpu") -> list[Snaps
 def evaluate(
     folder: Path, wishes: Wishes, tell: Callable[[str], None] = lambda line: None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Measure layer by layer, writing `measurements_layer{LL}.json` and the table after each; yields (layer, measurements)."""
-    found = dictionaries_of(folder)
-    chosen = _chosen(wishes, list(found), folder)
-    home = folder.parent if folder.is_file() else folder
+    """Measure a run, writing `measurements_layer{LL}.json` and the table after each layer; yields (layer, measurements)."""
+    for _, layer, report in evaluate_all(folder, wishes, tell):
+        yield layer, report
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The dictionaries of one layer of one member."""
+
+    member: str
+    home: Path
+    layer: int
+    snapshots: list[Snapshot]
+    place: Place
+
+
+def evaluate_all(
+    folder: Path, wishes: Wishes, tell: Callable[[str], None] = lambda line: None
+) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """The same of a run or of every member of a grid, all on the same tokens; yields (member, layer, measurements), member "" of a run."""
+    names = members_in(folder) if folder.is_dir() else None
+    homes = {"": folder} if names is None else {name: folder / name for name in names}
+    found = {name: dictionaries_of(home) for name, home in homes.items()}
+    chosen = {name: _chosen(wishes, list(there), homes[name]) for name, there in found.items()}
+    first = next(iter(homes))
+    home = folder.parent if folder.is_file() else homes[first]
     config = _config(home)
-    source = open_source(wishes.source or _spec(home, config, found), trust=wishes.trust)
+    source = open_source(wishes.source or _spec(home, config, found[first]), trust=wishes.trust)
     _check(source, config, wishes)
     text = _text(source, wishes, held_out_text(home, config, wishes.data, tell), _window(config, source), tell)
-    for layer in chosen:
-        snapshots = load_snapshots(found[layer], source.device)
-        report = measure_layer(source, layer, snapshots, text, wishes.ce_tokens, wishes.threshold)
-        if wishes.stories:
-            report["ce_bench"] = ce_bench(source, layer, snapshots[-1].coder, wishes)
-        yield layer, _write(home, layer, report)
+    wanted = [(name, layer) for layer in sorted({at for one in chosen.values() for at in one}) for name in homes if layer in chosen[name]]  # fmt: skip
+    for part in _parts(wanted, found, text.tokens * source.model_dim):
+        jobs = []
+        for name, layer in part:
+            snapshots = load_snapshots(found[name][layer], source.device)
+            home = folder.parent if folder.is_file() else homes[name]
+            jobs.append(_Job(name, home, layer, snapshots, place_of(snapshots[-1].config, layer)))
+        streams = harvest(source, [job.place for job in jobs], text)
+        losses = measure_all_losses(source, [(job.place, job.snapshots[-1].coder) for job in jobs], text, wishes.ce_tokens) if wishes.ce_tokens else [None] * len(jobs)  # fmt: skip
+        for job, lost in zip(jobs, losses, strict=True):
+            report = measure_layer(
+                source, job.place, job.snapshots, text, wishes.ce_tokens, wishes.threshold, streams=streams, losses=lost
+            )
+            if wishes.stories:
+                report["ce_bench"] = ce_bench(source, job.place, job.snapshots[-1].coder, wishes)
+            _write_features(source, job, report, text, streams, wishes.features)
+            yield job.member, job.layer, _write(job.home, job.layer, report)
+
+
+def _write_features(
+    source: Source, job: _Job, report: Mapping[str, Any], text: HeldOut, streams: Harvest, count: int
+) -> None:
+    """`features_layer{LL}.json` of the most important features; an older one of other dictionaries goes."""
+    path, coder = job.home / f"features_layer{job.layer:02d}.json", job.snapshots[-1].coder
+    if not count or not isinstance(coder, Dictionary):
+        path.unlink(missing_ok=True)
+        return
+    chosen = dict(list(zip(report["ranked_features"], report["sorted_importance"], strict=True))[:count])
+    rows = describe_features(source, coder, streams[job.place.reads], text, chosen)
+    said = {
+        "format": FORMAT,
+        "layer": job.layer,
+        "place": report["config"].get("place", RESID),
+        "held_out": text.facts(),
+        "features": rows,
+    }
+    write_atomically(path, (json_text(said, 0) + "\n").encode())
+
+
+def place_of(config: Mapping[str, Any], layer: int) -> Place:
+    """Where a dictionary belongs, by what its file says; the residual stream where it says nothing."""
+    place = config.get("place", RESID)
+    if place == TRANSCODER:
+        return Place(Site(layer, "mlp_in"), Site(layer, "mlp_out"))
+    return Place(Site(layer, place), Site(layer, place))
+
+
+def _parts(
+    wanted: Sequence[tuple[str, int]], found: Mapping[str, Mapping[int, Mapping[str, Path]]], elements: int
+) -> Iterator[list[tuple[str, int]]]:
+    """Runs of (member, layer) whose dictionaries and activations (`elements` of a layer) fit into PART_BYTES together; at least one."""
+    part: list[tuple[str, int]] = []
+    weight = 0
+    for name, layer in wanted:
+        own = sum(path.stat().st_size for path in found[name][layer].values())
+        own += 0 if any(layer == other for _, other in part) else 4 * elements
+        if part and weight + own > PART_BYTES:
+            yield part
+            part, weight = [], 0
+        part.append((name, layer))
+        weight += own
+    if part:
+        yield part
 
 
 def evaluate_builtin(
@@ -198,20 +290,20 @@ def _window(config: Mapping[str, Any], source: Source) -> int:
     return int(config.get("settings", {}).get("seq_len", source.seq_len))
 
 
-def ce_bench(source: Source | BuiltInSource, layer: int, coder: Coder, wishes: Wishes) -> dict[str, Any]:
-    """CE-Bench's scores of one layer on the stories of a local file, in windows of the model's length, prefix not counted."""
+def ce_bench(source: Source | BuiltInSource, at: int | Place, coder: Coder, wishes: Wishes) -> dict[str, Any]:
+    """CE-Bench's scores of one place on the stories of a local file, in windows of the model's length, prefix not counted."""
     import torch
 
     assert wishes.stories is not None
     if source.encode is None:
         raise GolfError(f"{source.name} has no tokenizer, so it cannot read stories", "name a model that has one")
-    stories = Stories()
+    stories, place = Stories(), Place.of(at)
     room = source.seq_len - len(source.prefix)
     for row in read_rows(wishes.stories, STORIES, wishes.pairs):
         codes = []
         for ids in source.encode([str(row["story1"]), str(row["story2"])]):
             parts = [torch.tensor([[*source.prefix, *ids[at : at + room]]]) for at in range(0, len(ids), room)]
-            streams = [source.residuals(part, [layer])[layer][0, len(source.prefix) :] for part in parts]
+            streams = [source.streams(part, [place.reads])[place.reads][0, len(source.prefix) :] for part in parts]
             with torch.no_grad():
                 codes.append(coder.encode(torch.cat(streams)))
         stories.add(codes[0], codes[1], str(row["subject_title"]))

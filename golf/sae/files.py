@@ -2,10 +2,12 @@
 
     ours                 sae_layer{LL}_{SNAPSHOT}.pt: {"format", "model_state", "config", "stats"}
     published (COLM)     the same names, in `model_state` or at the top, with or without a second bias
-    dictionary_learning  ae.pt: bias or b_dec, encoder.*, decoder.weight; its config.json beside it
+    dictionary_learning  ae.pt: bias, b_dec or decoder_bias, encoder.*, decoder.weight, or W_enc …; its config.json beside it
     OpenAI               pre_bias, encoder.weight, latent_bias, decoder.weight
-    SAELens              cfg.json + sae_weights.safetensors: W_enc (d, F), b_enc, W_dec (F, d), b_dec
+    SAELens              cfg.json + sae_weights.safetensors: W_enc (d, F), b_enc or b_gate, W_dec (F, d), b_dec
     sparsify             cfg.json + sae.safetensors: encoder.weight (F, d), encoder.bias, W_dec (F, d), b_dec
+
+A transcoder's file of ours says `transcodes` and `d_out` in its config.
 
 Sources: SAELens 6.54 `saes/`, dictionary_learning 0.1 `dictionary.py` and `trainers/`, eai-sparsify 1.3 `sparse_coder.py`, OpenAI's
 `sparse_autoencoder/model.py`, and the published measurement code of arXiv 2604.04037.
@@ -27,6 +29,7 @@ import torch
 from golf.errors import Exit, GolfError
 from golf.files import parse_json, whole_file
 from golf.sae.dictionary import Dictionary
+from golf.sae.kinds import make
 from golf.sae.layouts import State, translated
 
 FORMAT = "golf-sae/1"
@@ -113,25 +116,37 @@ def load_dictionary(place: str | Path) -> Dictionary:
 
 
 def _assembled(path: Path, state: State, config: dict[str, Any], stats: list[dict[str, Any]]) -> Dictionary:
-    shape = state["encoder.weight"].shape
-    if len(shape) != 2 or any(tuple(state[name].shape) != wanted for name, wanted in _shapes(*shape).items()):
+    shape, decoder = state["encoder.weight"].shape, state["decoder.weight"].shape
+    transcodes = bool(config.get("transcodes")) and len(decoder) == 2
+    out = decoder[0] if transcodes else shape[-1]
+    if len(shape) != 2 or any(
+        tuple(state[name].shape) != wanted for name, wanted in _shapes(shape[0], shape[1], out).items()
+    ):
         found = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(state.items()))
         raise GolfError(f"the shapes in {path} are not those of one dictionary: {found}", "name another file")
-    arch, k = str(config.get("arch", "relu")), int(config.get("k") or 0)
-    made = Dictionary(shape[1], shape[0], arch=arch, k=k, two_biases="decoder.bias" in state)
+    arch, k, groups = str(config.get("arch", "relu")), int(config.get("k") or 0), int(config.get("groups") or 1)
+    made = make(
+        arch,
+        shape[1],
+        shape[0],
+        k=k,
+        groups=groups,
+        two_biases="decoder.bias" in state,
+        out_dim=out if transcodes else None,
+    )
     wanted = made.state_dict()
     if wanted.keys() != state.keys():
         raise GolfError(f"{path} is no `{arch}` dictionary: {', '.join(sorted(wanted.keys() ^ state.keys()))} too many or missing",
                         "name another file")  # fmt: skip
     made.load_state_dict({name: tensor.float().reshape(wanted[name].shape) for name, tensor in state.items()})
-    made.config = {**config, "d_model": shape[1], "d_sae": shape[0], "arch": arch, "k": k}
+    made.config = {**config, **made.config}
     made.stats = stats
     made.eval()
     return made
 
 
-def _shapes(features: int, width: int) -> dict[str, tuple[int, ...]]:
-    return {"b_pre": (width,), "encoder.bias": (features,), "decoder.weight": (width, features)}
+def _shapes(features: int, width: int, out: int) -> dict[str, tuple[int, ...]]:
+    return {"b_pre": (width,), "encoder.bias": (features,), "decoder.weight": (out, features)}
 
 
 def _file_in(place: Path) -> tuple[Path, dict[str, Any]]:

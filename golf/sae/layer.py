@@ -4,12 +4,13 @@ from typing import Any
 
 import torch
 
-from golf.sae.dictionary import seeded, tie, unscaled, with_unit_columns
+from golf.sae.dictionary import tie, unscaled, with_unit_columns
+from golf.sae.kinds import seeded
 from golf.sae.penalty import Penalty
 from golf.sae.settings import Settings, l1_sum
 
 BETAS = (0.9, 0.999)
-CLIP_NORM = 1.0
+CLIP_NORM = 1.0  # of the gradient, were the error summed over dimensions as in other libraries; here it is their mean
 FREE_NORM = 0.1  # of a free decoder's columns and the encoder's rows at the start
 TIED_SHARE = 0.25  # of decoderᵀ in the encoder at the start, where the columns have norm 1
 REVIVAL_SHARE = 0.7  # of the run in which dead features start again: later ones would not be ready
@@ -66,20 +67,26 @@ class Tally:
 
 
 class LayerTraining:
-    """A dictionary with optimizer, penalty and statistics. `begin` looks at the first activations, `step` learns from a batch."""
+    """A dictionary with optimizer, penalty and statistics. `begin` looks at the first activations, `step` learns from a batch.
 
-    def __init__(self, settings: Settings, model_dim: int, device: torch.device) -> None:
+    out_dim: width of what a transcoder rebuilds; None for a dictionary of one place, which rebuilds what it reads.
+    """
+
+    def __init__(self, settings: Settings, model_dim: int, device: torch.device, *, out_dim: int | None = None) -> None:
         self.settings, self.scale, self.tokens = settings, 1.0, 0
+        self.out_scale = 1.0  # of what is rebuilt
         features = settings.expansion * model_dim
         self.rate = settings.rate(features)
-        self.sae = seeded(settings.seed, model_dim, features, settings.arch, settings.k)
+        self.sae = seeded(
+            settings.seed, model_dim, features, settings.arch, settings.k, groups=settings.groups, out_dim=out_dim
+        )
         if settings.init == "tied":
             norms = (FREE_NORM, FREE_NORM) if settings.free_decoder else (1.0, TIED_SHARE)
             tie(self.sae, *norms)
         self.sae.to(device).train()
         self.optimizer = torch.optim.Adam(self.sae.parameters(), lr=self.rate, betas=BETAS)
-        start = 0.0 if settings.arch != "relu" else l1_sum(
-            settings.l1_init if settings.l1 is None else settings.l1, settings.l1_form, features, model_dim
+        start = 0.0 if not settings.penalised else l1_sum(
+            settings.l1_init if settings.l1 is None else settings.l1, settings.l1_form, features, self.sae.out_dim
         )  # fmt: skip
         self.penalty = Penalty(
             start,
@@ -90,42 +97,48 @@ class LayerTraining:
             steps=settings.steps,
         )
         self.silent = torch.zeros(features, dtype=torch.int64, device=device)  # tokens since a feature last fired
-        self.tally = Tally(model_dim, features, device)
+        self.tally = Tally(self.sae.out_dim, features, device)
         self.stats: list[dict[str, Any]] = []
         self.bf16 = settings.dtype == "bf16" or (settings.dtype == "auto" and device.type == "cuda")
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def begin(self, x: torch.Tensor) -> None:
-        """Set the scale and b_pre (the mean) from the first activations (N, d)."""
+    def begin(self, x: torch.Tensor, target: torch.Tensor | None = None) -> None:
+        """Set the scales and the biases (the means) from the first activations (N, d), of a transcoder also (N, d_out) of its target."""
         if self.settings.norm == "sqrt_d":
-            norm = float(x.norm(dim=-1).double().mean())
-            self.scale = x.shape[-1] ** 0.5 / norm if norm > 0 else 1.0
+            self.scale = _scale(x)
+            self.out_scale = self.scale if target is None else _scale(target)
         self.sae.b_pre.copy_((x.double().mean(0) * self.scale).float())
+        if target is not None:
+            self.sae.decoder.bias.copy_((target.double().mean(0) * self.out_scale).float())
 
-    def step(self, x: torch.Tensor) -> float:
-        """Learn from x (N, d), activations as the model made them. Returns the loss (scaled units)."""
+    def step(self, x: torch.Tensor, target: torch.Tensor | None = None) -> float:
+        """Learn from x (N, d), activations as the model made them; target (N, d_out): of a transcoder. Returns the loss (scaled units)."""
         x = x * self.scale
+        wanted = x if target is None else target * self.out_scale
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             codes = self.sae.before_selection(x)
             z = self.sae.select(codes)
-            error = (self.sae.decode(z) - x).float()
+            loss, error = self.sae.loss(codes, z, wanted)
             extra = self._dead_share(codes, error)
         weight = self.penalty.at(self.tokens)
         norms = self.sae.decoder.weight.norm(dim=0) if self.settings.free_decoder else None
-        sizes = z.float() if norms is None else z.float() * norms  # of what each feature adds to x̂
-        loss = error.square().mean() + weight * sizes.sum(-1).mean() + extra
+        if weight:
+            loss = loss + weight * self.sae.sparsity(codes, z, 1.0 if norms is None else norms).mean()
+        loss = loss + extra
         loss.backward()
         if norms is None:
             self.sae.project_gradient()
-        torch.nn.utils.clip_grad_norm_(self.sae.parameters(), CLIP_NORM)
+        torch.nn.utils.clip_grad_norm_(self.sae.parameters(), CLIP_NORM / self.sae.out_dim)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if norms is None:
             self.sae.normalize_decoder()
-        self._count(x, error.detach(), sizes.detach())
-        self._revive(error.detach())
+        self.sae.constrain()
+        sizes = z.detach().float() if norms is None else z.detach().float() * norms.detach()  # of what each adds to x̂
+        self._count(wanted, error.detach(), sizes)
+        self._revive(x, wanted, error.detach())
         return float(loss.detach())
 
     def _count(self, x: torch.Tensor, error: torch.Tensor, sizes: torch.Tensor) -> None:
@@ -136,14 +149,15 @@ class LayerTraining:
         self.tokens += len(x)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def _revive(self, error: torch.Tensor) -> None:
-        """Let dead features of a ReLU dictionary start again in the direction of what some inputs lack, drawn by their squared error.
+    def _revive(self, x: torch.Tensor, wanted: torch.Tensor, error: torch.Tensor) -> None:
+        """Let dead features of a penalised dictionary start again in the direction of what some inputs lack, drawn by squared error.
 
-        After the resampling of Bricken et al. 2023: the decoder's column takes that direction, the encoder's row a fifth of the
-        others' norm, the bias and Adam's means become 0. A feature that never fires has no gradient of its own.
+        After the resampling of Bricken et al. 2023: the decoder's column takes that direction, the encoder's row (a fifth of the
+        others' norm) too, or in a transcoder the input's own; bias, own parameters and Adam's means start anew. A feature that never
+        fires has no gradient of its own.
         """
         s, total = self.settings, self.settings.steps * self.settings.batch_tokens
-        if s.arch != "relu" or not s.revive or self.tokens > REVIVAL_SHARE * total:
+        if not s.penalised or not s.revive or self.tokens > REVIVAL_SHARE * total:
             return
         dead = (self.silent >= s.dead_after).nonzero().flatten()[: len(error)]
         if not len(dead):
@@ -152,26 +166,34 @@ class LayerTraining:
         rng = torch.Generator().manual_seed(s.seed * 1_000_003 + self.tokens)  # the same after a resume
         picked = torch.multinomial(squares, len(dead), generator=rng).to(error.device)
         lacking = torch.nn.functional.normalize(-error[picked], dim=-1)  # error is x̂ − x
-        encoder, decoder = self.sae.encoder.weight, self.sae.decoder.weight
+        read = torch.nn.functional.normalize(x[picked] - self.sae.b_pre, dim=-1) if self.sae.transcodes else lacking
+        encoder, decoder, bias = self.sae.encoder.weight, self.sae.decoder.weight, self.sae.encoder.bias
         alive = self.silent < s.dead_after
         decoder[:, dead] = lacking.T * (decoder.norm(dim=0)[alive].mean() if alive.any() else 1.0)
-        encoder[dead] = lacking * (0.2 * encoder.norm(dim=1)[alive].mean() if alive.any() else 1.0)
-        self.sae.encoder.bias[dead] = 0.0
-        for weight, index in ((encoder, dead), (self.sae.encoder.bias, dead), (decoder, (slice(None), dead))):
+        encoder[dead] = read * (0.2 * encoder.norm(dim=1)[alive].mean() if alive.any() else 1.0)
+        bias[dead] = 0.0
+        touched: list[tuple[torch.Tensor, Any]] = [(encoder, dead), (bias, dead), (decoder, (slice(None), dead))]
+        for name, start in self.sae.starts.items():
+            own = self.sae.get_parameter(name)
+            own[dead] = start
+            touched.append((own, dead))
+        for weight, index in touched:
             for name in ("exp_avg", "exp_avg_sq"):
                 self.optimizer.state[weight][name][index] = 0.0
         self.silent[dead] = 0
 
     def _dead_share(self, codes: torch.Tensor, error: torch.Tensor) -> torch.Tensor | float:
         """The auxiliary loss of arXiv 2406.04093: the d/2 best dead features should explain what the others left over."""
-        if self.settings.arch == "relu" or not self.settings.aux:
+        if self.settings.penalised or not self.settings.aux:
             return 0.0
         dead = self.silent >= self.settings.dead_after
         count = min(int(dead.sum()), self.sae.model_dim // 2)
         if count == 0:
             return 0.0
         best = codes.masked_fill(~dead, 0.0).topk(count, dim=-1, sorted=False)
-        guess = self.sae.decoder(torch.zeros_like(codes).scatter(-1, best.indices, best.values))
+        guess = torch.nn.functional.linear(
+            torch.zeros_like(codes).scatter(-1, best.indices, best.values), self.sae.decoder.weight
+        )
         return self.settings.aux * (guess.float() + error.detach()).square().mean()  # error is x̂ − x
 
     def lr(self) -> float:
@@ -185,7 +207,7 @@ class LayerTraining:
     def row(self) -> dict[str, Any]:
         """Close a row of the statistics."""
         dead = int((self.silent >= self.settings.dead_after).sum())
-        row = {"tokens": self.tokens, **self.tally.row(self.scale), "dead": dead,
+        row = {"tokens": self.tokens, **self.tally.row(self.out_scale), "dead": dead,
                "l1_coeff": self.penalty.at(self.tokens), "lr": self.lr()}  # fmt: skip
         self.stats.append(row)
         return row
@@ -194,7 +216,7 @@ class LayerTraining:
         """The dictionary in the units of the stream."""
         state = self.sae.state_dict()
         weights: dict[str, torch.Tensor] = unscaled(
-            with_unit_columns(state) if self.settings.free_decoder else state, self.scale
+            with_unit_columns(state) if self.settings.free_decoder else state, self.scale, self.out_scale
         )
         return weights
 
@@ -202,7 +224,7 @@ class LayerTraining:
         """What resuming needs."""
         return {"sae": self.sae.state_dict(), "optimizer": self.optimizer.state_dict(), "penalty": self.penalty.state(),
                 "silent": self.silent, "tally": self.tally.state(), "stats": self.stats, "scale": self.scale,
-                "tokens": self.tokens}  # fmt: skip
+                "out_scale": self.out_scale, "tokens": self.tokens}  # fmt: skip
 
     def load(self, state: dict[str, Any]) -> None:
         """The reverse of `state`."""
@@ -211,4 +233,11 @@ class LayerTraining:
         self.penalty.load(state["penalty"])
         self.silent.copy_(state["silent"])
         self.tally.load(state["tally"])
-        self.stats, self.scale, self.tokens = list(state["stats"]), state["scale"], state["tokens"]
+        self.stats, self.tokens = list(state["stats"]), state["tokens"]
+        self.scale, self.out_scale = state["scale"], state["out_scale"]
+
+
+def _scale(x: torch.Tensor) -> float:
+    """What brings activations (N, d) to a mean norm of √d; 1 for nothing but zeros."""
+    norm = float(x.norm(dim=-1).double().mean())
+    return float(x.shape[-1] ** 0.5) / norm if norm > 0 else 1.0

@@ -20,7 +20,8 @@ def translated(raw: Mapping[str, Any], config: Mapping[str, Any], path: Path) ->
         ({"b_pre", "encoder.weight", "encoder.bias", "decoder.weight"}, _ours),
         ({"pre_bias", "encoder.weight", "latent_bias", "decoder.weight"}, _openai),
         ({"encoder.weight", "encoder.bias", "decoder.weight"}, _dictionary_learning),
-        ({"W_enc", "b_enc", "W_dec", "b_dec"}, _saelens),
+        ({"encoder.weight", "gate_bias", "mag_bias", "r_mag", "decoder.weight", "decoder_bias"}, _gated),
+        ({"W_enc", "W_dec", "b_dec"}, _saelens if "architecture" in config or "threshold" not in tensors else _wide),
         ({"encoder.weight", "encoder.bias", "W_dec", "b_dec"}, _sparsify),
     ):
         if needed <= tensors.keys():
@@ -30,7 +31,7 @@ def translated(raw: Mapping[str, Any], config: Mapping[str, Any], path: Path) ->
 
 
 def _ours(tensors: State, config: Mapping[str, Any], raw: Any, path: Path) -> tuple[State, Said]:
-    names = ("b_pre", "encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias", "threshold")
+    names = ("b_pre", "encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias", "threshold", "r_mag", "b_mag")
     return {n: tensors[n] for n in names if n in tensors}, {
         "layout": "golf" if raw.get("format") or "arch" in config else "colm"
     }
@@ -47,8 +48,7 @@ def _openai(tensors: State, config: Mapping[str, Any], raw: Any, path: Path) -> 
 
 
 def _dictionary_learning(tensors: State, config: Mapping[str, Any], raw: Any, path: Path) -> tuple[State, Said]:
-    trainer = config.get("trainer") if isinstance(config.get("trainer"), dict) else {}
-    assert isinstance(trainer, dict)
+    """AutoEncoder, AutoEncoderTopK, BatchTopKSAE."""
     bias = tensors.get("b_dec", tensors.get("bias"))
     if bias is None:
         raise GolfError(
@@ -56,12 +56,46 @@ def _dictionary_learning(tensors: State, config: Mapping[str, Any], raw: Any, pa
         )
     state = {"b_pre": bias, **{n: tensors[n] for n in ("encoder.weight", "encoder.bias", "decoder.weight")}}
     k = int(tensors["k"]) if "k" in tensors else 0
-    arch = "relu" if not k else "batchtopk" if trainer.get("dict_class") == "BatchTopKSAE" else "topk"
+    arch = "relu" if not k else "batchtopk" if _trainer(config).get("dict_class") == "BatchTopKSAE" else "topk"
     if arch == "batchtopk":
         state["threshold"] = tensors["threshold"]
-    said = {"layout": "dictionary_learning", "arch": arch, "k": k}
+    return state, {"arch": arch, "k": k, **_trained_by(config)}
+
+
+def _gated(tensors: State, config: Mapping[str, Any], raw: Any, path: Path) -> tuple[State, Said]:
+    """dictionary_learning's GatedAutoEncoder."""
+    state = {"b_pre": tensors["decoder_bias"], "encoder.bias": tensors["gate_bias"], "b_mag": tensors["mag_bias"],
+             **{name: tensors[name] for name in ("encoder.weight", "decoder.weight", "r_mag")}}  # fmt: skip
+    return state, {"arch": "gated", "k": 0, **_trained_by(config)}
+
+
+def _wide(tensors: State, config: Mapping[str, Any], raw: Any, path: Path) -> tuple[State, Said]:
+    """dictionary_learning's JumpReluAutoEncoder and MatryoshkaBatchTopKSAE: (d, F) and (F, d), as SAELens has them."""
+    state = {"encoder.weight": tensors["W_enc"].T, "encoder.bias": tensors["b_enc"], "decoder.weight": tensors["W_dec"].T,
+             "threshold": tensors["threshold"]}  # fmt: skip
+    if "group_sizes" in tensors:
+        state["b_pre"] = tensors["b_dec"]
+        said = {"arch": "matryoshka", "k": int(tensors["k"]), "groups": len(tensors["group_sizes"])}
+        return state, said | _trained_by(config)
+    return state | {"b_pre": torch.zeros_like(tensors["b_dec"]), "decoder.bias": tensors["b_dec"]}, {
+        "arch": "jumprelu", "k": 0, **_trained_by(config),
+    }  # fmt: skip
+
+
+def _trainer(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = config.get("trainer")
+    return found if isinstance(found, dict) else {}
+
+
+def _trained_by(config: Mapping[str, Any]) -> Said:
+    """What a dictionary_learning config says of the training."""
+    trainer = _trainer(config)
     known = {"model_name": trainer.get("lm_name"), "target_layer": trainer.get("layer"), "lr": trainer.get("lr")}
-    return state, said | {name: value for name, value in known.items() if value is not None}
+    return {"layout": "dictionary_learning", **{name: value for name, value in known.items() if value is not None}}
+
+
+SAELENS = {"standard": "relu", "topk": "topk", "jumprelu": "jumprelu", "gated": "gated", "transcoder": "relu",
+           "jumprelu_transcoder": "jumprelu"}  # fmt: skip
 
 
 def _saelens(tensors: State, config: Mapping[str, Any], raw: Any, path: Path) -> tuple[State, Said]:
@@ -69,34 +103,34 @@ def _saelens(tensors: State, config: Mapping[str, Any], raw: Any, path: Path) ->
         raise GolfError(
             f"{path} rescales activations at run time", "fold that into its weights before you export it", Exit.REFUSED
         )
-    arch = str(config.get("architecture", "standard"))
-    if arch not in ("standard", "topk", "jumprelu"):
-        raise GolfError(
-            f"the architecture of {path} is `{arch}`", "golf reads standard, topk and jumprelu", Exit.REFUSED
-        )
-    norms = torch.ones_like(tensors["b_enc"])
+    theirs = str(config.get("architecture", "standard"))
+    if theirs not in SAELENS:
+        raise GolfError(f"the architecture of {path} is `{theirs}`", f"golf reads {', '.join(SAELENS)}", Exit.REFUSED)
+    arch, transcodes = SAELENS[theirs], theirs.endswith("transcoder")
+    first = tensors["b_gate" if arch == "gated" else "b_enc"]
+    norms = torch.ones_like(first)
     if config.get(
         "rescale_acts_by_decoder_norm"
     ):  # codes times the decoder's norms, and a decoder over them: the same by weights
         norms = tensors["W_dec"].norm(dim=1).clamp_min(1e-12)
     state = {
         "encoder.weight": tensors["W_enc"].T * norms[:, None],
-        "encoder.bias": tensors["b_enc"] * norms,
+        "encoder.bias": first * norms,
         "decoder.weight": tensors["W_dec"].T / norms,
     }
-    if config.get("apply_b_dec_to_input", True):
+    if config.get("apply_b_dec_to_input", not transcodes):
         state["b_pre"] = tensors["b_dec"]
     else:
-        state |= {"b_pre": torch.zeros_like(tensors["b_dec"]), "decoder.bias": tensors["b_dec"]}
+        state |= {"b_pre": torch.zeros_like(tensors["W_enc"][:, 0]), "decoder.bias": tensors["b_dec"]}
     if arch == "jumprelu":
         state["threshold"] = tensors["threshold"]
+    if arch == "gated":
+        state |= {"r_mag": tensors["r_mag"], "b_mag": tensors["b_mag"]}
     named = config.get("metadata") if isinstance(config.get("metadata"), dict) else {}
     assert isinstance(named, dict)
-    said: dict[str, Any] = {
-        "layout": "saelens",
-        "arch": "relu" if arch == "standard" else arch,
-        "k": int(config.get("k") or 0),
-    }
+    said: dict[str, Any] = {"layout": "saelens", "arch": arch, "k": int(config.get("k") or 0)}
+    if transcodes:
+        said["transcodes"] = True
     if named.get("model_name"):
         said["model_name"] = named["model_name"]
     if layer := re.search(r"blocks\.(\d+)\.", str(named.get("hook_name"))):
@@ -105,20 +139,24 @@ def _saelens(tensors: State, config: Mapping[str, Any], raw: Any, path: Path) ->
 
 
 def _sparsify(tensors: State, config: Mapping[str, Any], raw: Any, path: Path) -> tuple[State, Said]:
-    if config.get("activation", "topk") != "topk" or config.get("transcode") or "W_skip" in tensors:
+    if config.get("activation", "topk") != "topk" or "W_skip" in tensors:
         raise GolfError(
-            f"{path} is a transcoder or has another activation than topk",
-            "golf reads sparsify's autoencoders",
+            f"{path} has a skip connection or another activation than topk",
+            "golf reads sparsify's autoencoders and transcoders without one",
             Exit.REFUSED,
         )
     state = {"b_pre": tensors["b_dec"], "encoder.weight": tensors["encoder.weight"],
              "encoder.bias": tensors["encoder.bias"], "decoder.weight": tensors["W_dec"].T}  # fmt: skip
+    if config.get("transcode"):  # nothing is taken off before the encoder
+        state |= {"b_pre": torch.zeros(tensors["encoder.weight"].shape[1]), "decoder.bias": tensors["b_dec"]}
     features, k = len(tensors["encoder.bias"]), int(config.get("k", 32))
     said: dict[str, Any] = {
         "layout": "sparsify",
         "arch": "relu" if k >= features else "topk",
         "k": 0 if k >= features else k,
     }
+    if config.get("transcode"):
+        said["transcodes"] = True
     if layer := re.search(r"layers\.(\d+)", str(path.parent)):
         said["target_layer"] = int(layer[1])
     return state, said

@@ -1,7 +1,8 @@
 """Measuring dictionaries on fixed held-out text: one file of numbers per layer, one table for the run.
 
 The held-out tokens are the first ones of the validation split (or of the text that is named), cut into windows side by side, the
-same for every layer and snapshot: two snapshots differ by what they learned, not by what they were shown.
+same for every layer and snapshot: two snapshots differ by what they learned, not by what they were shown. One forward serves all places
+that are measured together, for activations as for the model's own predictions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,56 +12,77 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from golf.models.source import Swap
+from golf.models.places import Site
 from golf.sae.buffer import check_activations
 from golf.sae.fits import forecast
 from golf.sae.floors import floors_of, student_widths
 from golf.sae.metrics import DEAD_THRESHOLD, Losses, Quality, density_histogram, divergence, weight_cosines
-from golf.sae.streams import Coder, HeldOut, Streams, rebuilt
+from golf.sae.streams import Coder, HeldOut, Place, Streams, swaps
 
 FORMAT = "golf-sae-measurements/1"
-CODE_ELEMENTS = 1 << 24  # of a code in memory at once
+CODE_ELEMENTS = 1 << 22  # of a code in memory at once
+Harvest = Mapping[Site, Tensor]  # {site: (N, d)}, all held-out tokens
 
 
-def measure_quality(source: Streams, layer: int, coders: Mapping[str, Coder], text: HeldOut) -> dict[str, Quality]:
-    """Sums of every coder over all held-out tokens of one layer, from one forward."""
-    found: dict[str, Quality] = {}
+def harvest(source: Streams, places: Sequence[Place], text: HeldOut) -> dict[Site, Tensor]:
+    """The streams of every site of `places` over all held-out tokens, from one forward; GolfError (10) where they are not finite."""
+    sites = list(dict.fromkeys(site for place in places for site in (place.reads, place.rebuilds)))
+    found: dict[Site, list[Tensor]] = {site: [] for site in sites}
     rows = max(1, 8192 // (text.ids.shape[1] - 1))
+    for batch in text.ids[:, :-1].split(rows):
+        for site, x in source.streams(batch, sites).items():
+            check_activations(x, site)
+            found[site].append(x.flatten(0, 1))
+    return {site: torch.cat(parts) for site, parts in found.items()}
+
+
+def measure_quality(
+    source: Streams, at: int | Place, coders: Mapping[str, Coder], text: HeldOut, streams: Harvest | None = None
+) -> dict[str, Quality]:
+    """Sums of every coder over all held-out tokens at one place (a number: the residual stream after that layer)."""
+    place = Place.of(at)
+    streams = streams or harvest(source, [place], text)
+    x, target = streams[place.reads], streams[place.rebuilds]
+    found: dict[str, Quality] = {}
     with torch.no_grad():
-        for batch in text.ids[:, :-1].split(rows):
-            x = source.residuals(batch, [layer])[layer]
-            check_activations(x, layer)
-            x = x.flatten(0, 1)
-            for name, coder in coders.items():
-                for part in _chunks(x, found[name].features if name in found else 0):
-                    code = coder.encode(part)
-                    if name not in found:
-                        found[name] = Quality(code.shape[1], part.shape[1])
-                    found[name].add(part, code, coder.decode(code))
+        for name, coder in coders.items():
+            features = coder.encode(x[:1]).shape[1]
+            found[name] = Quality(features, target.shape[1])
+            rows = max(1, CODE_ELEMENTS // features)
+            for part, wanted in zip(x.split(rows), target.split(rows), strict=True):
+                code = coder.encode(part)
+                found[name].add(wanted, code, coder.decode(code))
     return found
 
 
-def _chunks(x: Tensor, features: int) -> Sequence[Tensor]:
-    """Parts of (N, d) whose codes fit into memory; one row first where the width of the code is not known yet."""
-    return x.split(max(1, CODE_ELEMENTS // features)) if features else [x[:1], *x[1:].split(256)]
+def measure_losses(source: Streams, at: int | Place, coder: Coder, text: HeldOut, tokens: int) -> Losses:
+    """What replacing one stream costs on the first `tokens` held-out tokens, with the divergence of the predictions."""
+    return measure_all_losses(source, [(Place.of(at), coder)], text, tokens)[0]
 
 
-def measure_losses(source: Streams, layer: int, coder: Coder, text: HeldOut, tokens: int) -> Losses:
-    """What replacing one layer's stream costs on the first `tokens` held-out tokens, with the divergence of the predictions."""
-    losses = Losses()
+def measure_all_losses(
+    source: Streams, jobs: Sequence[tuple[Place, Coder]], text: HeldOut, tokens: int
+) -> list[Losses]:
+    """`measure_losses` of several; the untouched model, and a place set to zero, run once for all."""
+    found = [Losses() for _ in jobs]
     width = text.ids.shape[1] - 1
     windows = text.ids[: max(1, tokens // width)]
-    swaps: list[dict[int, Swap]] = [{}, {layer: lambda x: rebuilt(coder, x)}, {layer: torch.zeros_like}]
     with torch.no_grad():
         for batch in windows.split(max(1, 2048 // width)):
-            targets = batch[:, 1:].to(source.device)
-            logits = [source.logits(batch[:, :-1], swap) for swap in swaps]
-            nats = [
-                torch.nn.functional.cross_entropy(one.float().flatten(0, 1), targets.flatten(), reduction="none")
-                for one in logits
-            ]
-            losses.add(nats[0], nats[1], nats[2], divergence(logits[0], logits[1]))
-    return losses
+            ids, targets = batch[:, :-1], batch[:, 1:].to(source.device).flatten()
+            clean = source.logits(ids)
+            clean_nats = _nats(clean, targets)
+            ablated: dict[Site, Tensor] = {}
+            for losses, (place, coder) in zip(found, jobs, strict=True):
+                other = source.logits(ids, swaps(place, coder))
+                if place.rebuilds not in ablated:
+                    ablated[place.rebuilds] = _nats(source.logits(ids, {place.rebuilds: torch.zeros_like}), targets)
+                losses.add(clean_nats, _nats(other, targets), ablated[place.rebuilds], divergence(clean, other))
+    return found
+
+
+def _nats(logits: Tensor, targets: Tensor) -> Tensor:
+    return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), targets, reduction="none")
 
 
 @dataclass(frozen=True)
@@ -76,18 +98,23 @@ class Snapshot:
 
 def measure_layer(
     source: Streams,
-    layer: int,
+    at: int | Place,
     snapshots: Sequence[Snapshot],
     text: HeldOut,
     ce_tokens: int,
     threshold: float | None = None,
+    *,
+    streams: Harvest | None = None,
+    losses: Losses | None = None,
 ) -> dict[str, Any]:
     """Everything that is known of one layer; the last snapshot is the one that floors, density and losses are of.
 
-    threshold: of a dead feature; default the published one.
+    threshold: of a dead feature; default the published one. streams, losses: where they were measured for many places together.
     """
+    place = Place.of(at)
     limit = DEAD_THRESHOLD if threshold is None else threshold
-    quality = measure_quality(source, layer, {one.label: one.coder for one in snapshots}, text)
+    streams = streams or harvest(source, [place], text)
+    quality = measure_quality(source, place, {one.label: one.coder for one in snapshots}, text, streams)
     rows = [
         {
             "snapshot": one.label,
@@ -100,26 +127,32 @@ def measure_layer(
     last, final = snapshots[-1], quality[snapshots[-1].label]
     alive = final.frequency > limit
     floors = floors_of(rows[-1]["l0"], final.importance[alive].numpy())
-    ranked = sorted(final.importance[alive].tolist(), reverse=True)
+    order = [feature for feature in final.importance.argsort(descending=True).tolist() if alive[feature]]
+    ranked = final.importance[order].tolist()
     known = [(row["tokens_seen"], row["mse"]) for row in rows if row["tokens_seen"]]
     geometry: dict[str, Any] = floors.report(student_widths(source.model_dim)) if floors else {"F_alive": len(ranked)}
     cut = None
     if floors and ce_tokens:
         from golf.sae.truncate import truncations
 
-        cut = truncations(source, layer, last.coder, final.importance, geometry["predictions"], text, ce_tokens)
+        cut = truncations(
+            source, place, last.coder, final.importance, geometry["predictions"], text, ce_tokens, streams
+        )
+    if losses is None and ce_tokens:
+        losses = measure_losses(source, place, last.coder, text, ce_tokens)
     return {
         "format": FORMAT,
-        "layer": layer,
+        "layer": place.reads.layer,
         "source": {"name": source.name, "spec": source.spec, "model_dim": source.model_dim, **source.facts},
         "held_out": text.facts(),
         "config": {name: value for name, value in last.config.items() if isinstance(value, str | int | float | bool)},
         "snapshots": rows,
-        "losses": measure_losses(source, layer, last.coder, text, ce_tokens).report() if ce_tokens else None,
+        "losses": losses.report() if losses else None,
         "weights": weight_cosines(*last.weights) if last.weights else None,
         "density": density_histogram(final.frequency),
         "fit_over_tokens": forecast([at for at, _ in known], [mse for _, mse in known]) if known else None,
         **geometry,
         "truncations": cut,
+        "ranked_features": order,
         "sorted_importance": [float(f"{value:.7g}") for value in ranked],
     }

@@ -59,7 +59,7 @@ def write_table(folder: Path) -> Path:
 
 def without_lists(report: Mapping[str, Any]) -> dict[str, Any]:
     """Measurements without what has an entry per feature."""
-    return {name: value for name, value in report.items() if name != "sorted_importance"}
+    return {name: value for name, value in report.items() if name not in ("sorted_importance", "ranked_features")}
 
 
 def summary(measured: Mapping[int, Mapping[str, Any]]) -> tuple[Sequence[str], list[list[str]]]:

@@ -11,6 +11,7 @@ Definitions (the standard ones; one public tool differs, see below), over all to
 SAELens 6.54 means the same by EV and L0 (6.18 did not); dictionary_learning 0.1 takes the variance of each batch, so its EV is another.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 NO_VARIANCE = 1e-12  # of a stream's squares: less is rounding
 NO_SPAN_NATS = 1e-5  # what zeroing a stream must cost before a share of it means anything
+SPAN_ERRORS = 3.0  # and by how many of its standard errors (tokens taken as independent) that must be above nothing
 DEAD_THRESHOLD = 1e-5  # firing frequency; the published measurements call a feature alive above it
 
 
@@ -146,6 +148,7 @@ class Losses:
     clean: float = 0.0
     rebuilt: float = 0.0
     ablated: float = 0.0
+    span_square: float = 0.0  # sum of (ablated − clean)², by which the mean's standard error is known
     divergence: float = 0.0  # sum of KL(clean ‖ rebuilt) in nats
     divergence_tokens: int = 0
 
@@ -155,21 +158,23 @@ class Losses:
         self.clean += float(clean.double().sum())
         self.rebuilt += float(rebuilt.double().sum())
         self.ablated += float(ablated.double().sum())
+        self.span_square += float((ablated.double() - clean.double()).square().sum())
         if divergence is not None:
             self.divergence += float(divergence.double().sum())
             self.divergence_tokens += divergence.numel()
 
     def report(self) -> dict[str, float | int | None]:
-        """CE recovered = (ablated − rebuilt) / (ablated − clean); None where zeroing the stream costs nothing."""
+        """CE recovered = (ablated − rebuilt) / (ablated − clean); None where zeroing costs nothing that stands out of its noise."""
         clean, rebuilt, ablated = (value / self.tokens for value in (self.clean, self.rebuilt, self.ablated))
         span = ablated - clean
+        error = math.sqrt(max(self.span_square / self.tokens - span**2, 0.0) / self.tokens)
         return {
             "ce_tokens": self.tokens,
             "ce_clean_nats": clean,
             "ce_sae_nats": rebuilt,
             "ce_ablated_nats": ablated,
             "ce_difference_nats": rebuilt - clean,
-            "ce_recovered": (ablated - rebuilt) / span if abs(span) > NO_SPAN_NATS else None,
+            "ce_recovered": (ablated - rebuilt) / span if span > max(NO_SPAN_NATS, SPAN_ERRORS * error) else None,
             "kl_nats": self.divergence / self.divergence_tokens if self.divergence_tokens else None,
         }
 

@@ -8,6 +8,7 @@ from golf import __version__
 from golf.figures.charts import Figure
 from golf.figures.page import document, sortable
 from golf.figures.svg import draw
+from golf.sae.grid_report import GRID_REMARK, GRID_TITLE, Point, grid_table
 from golf.sae.measured import COLUMNS, table_rows
 from golf.sae.tables import Table, sections
 
@@ -25,8 +26,10 @@ ORDER = (
 )
 
 
-def page(report: "Report", figures: Mapping[str, Figure]) -> str:
-    """The whole page."""
+def page(report: "Report", figures: Mapping[str, Figure], links: Mapping[str, str] | None = None) -> str:
+    """The whole page. links: {file beside it: what it is}, pages of features."""
+    features = ", ".join(f'<a href="{escape(file)}">{escape(what)}</a>' for file, what in (links or {}).items())
+    features = f"<dt>features</dt><dd>{features}</dd>" if features else ""
     facts = "".join(f"<dt>{escape(name)}</dt><dd>{_inline(text)}</dd>" for name, text in report.facts())
     rows = [[_figure(figures[name]) for name in names if name in figures] for names in ORDER]
     pictures = [f'<div class="pair">{"".join(row)}</div>' if len(row) > 1 else "".join(row) for row in rows]
@@ -36,10 +39,21 @@ def page(report: "Report", figures: Mapping[str, Figure]) -> str:
     ]
     return document(
         report.title,
-        f'<dl>{facts}</dl><p class="dim">Written by golf {__version__}. Click a column to sort; hover a point for its numbers.</p>'
+        f'<dl>{facts}{features}</dl><p class="dim">Written by golf {__version__}. Click a column to sort; hover a point for its numbers.</p>'
         f"{tables[0]}<section><h2>Pictures</h2>{''.join(pictures)}</section>{''.join(tables[1:])}"
         '<section><h2>Every snapshot</h2><p><input id="filter" type="search" placeholder="filter all rows: final, 50K …" '
         f'aria-label="filter rows"></p>{table(_everything(report))}</section>',
+    )
+
+
+def grid_page(points: Sequence[Point], figures: Mapping[str, Figure]) -> str:
+    """The whole page of a grid."""
+    drawn = "".join(_figure(figure) for figure in figures.values())
+    return document(
+        GRID_TITLE,
+        f"<p>{escape(GRID_REMARK)}</p>{drawn}<section><h2>Every dictionary</h2>"
+        '<p><input id="filter" type="search" placeholder="filter: layer 3, topk, CE …" aria-label="filter rows"></p>'
+        f"{table(grid_table(points))}</section>",
     )
 
 

@@ -15,7 +15,7 @@ SWEEP, FASTEST = (
     15.0,
     0.05,
 )  # in a run too short for that, I may still grow by so much in all, and at most so much a step
-DESCENT = 0.5  # of the run
+DESCENT = 0.7  # of the run: the rate falls only after it
 L0_MOMENTUM = 0.9
 SAECO_RATE = 3e-4
 BOUNDS = (1e-9, 1e4)

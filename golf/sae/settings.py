@@ -6,8 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from golf.errors import GolfError
-from golf.sae.dictionary import ARCHITECTURES
+from golf.models.places import RESID, Site
+from golf.sae.kinds import ARCHITECTURES, KINDS
 
+TRANSCODER = "transcoder"  # reads what the MLP reads, rebuilds what it gives
+PLACES = (RESID, "attn_out", "mlp_in", "mlp_out", "mlp_hidden", TRANSCODER)
+HOOKS = {RESID: "hook_resid_post", "attn_out": "hook_attn_out", "mlp_in": "ln2.hook_normalized", "mlp_out": "hook_mlp_out",
+         "mlp_hidden": "mlp.hook_post", TRANSCODER: "ln2.hook_normalized"}  # TransformerLens' names  # fmt: skip
 FORMS = ("sum", "mean", "saelens")
 RULES = ("golf", "saeco")
 MOST_TOKENS = 10**15
@@ -19,15 +24,17 @@ SNAPSHOTS = 6  # with the final one, as the published runs have
 class Settings:
     """Choices of one run; token counts are tokens of text, and every layer sees each of them.
 
-    The penalty is `l1` (fixed), or moves towards `target_l0` active features from `l1_init`; topk and batchtopk have none. Without
-    either, relu aims at 32. The published Pythia runs are expansion 32, l1 3e-4, norm none, init independent, decoder unit, no revival,
+    The penalty is `l1` (fixed), or moves towards `target_l0` active features from `l1_init`; what is sparse by `k` has none. Without
+    either, the target is 32. The published Pythia runs are expansion 32, l1 3e-4, norm none, init independent, decoder unit, no revival,
     batch_tokens 32768, lr 3e-4. What the defaults do against other libraries on planted data: `benchmarks/dictionaries.md`.
     """
 
     tokens: int = 2_000_000
     expansion: int = 8  # features / width of the stream
     arch: str = "relu"
-    k: int = 32  # active features of topk and batchtopk
+    place: str = RESID  # of a block (`golf.models.places`), or "transcoder": from mlp_in to mlp_out
+    k: int = 32  # active features of topk, batchtopk and matryoshka
+    groups: int = 5  # nested dictionaries of matryoshka, each twice the one before
     l1: float | None = None
     l1_form: str = "sum"  # of the code: sum over features, mean over features, or sum beside a squared error summed over dimensions
     l1_warmup: int = 0  # tokens over which the penalty grows from 0
@@ -42,7 +49,7 @@ class Settings:
     init: str = (
         "tied"  # the encoder starts as a multiple of decoderᵀ; or "independent", PyTorch's own, as the published runs
     )
-    decoder: str = "auto"  # columns of norm "unit" after every step; "free" ones, whose norms weigh the penalty; auto: free for relu
+    decoder: str = "auto"  # columns of norm "unit" after every step; "free" ones, whose norms weigh the penalty; auto: the architecture's
     norm: str = "sqrt_d"  # scale activations to a mean norm of √d while training (undone in the files), or "none"
     dtype: str = "auto"  # of the products: fp32, bf16 (autocast), auto = bf16 on a GPU
     seq_len: int = 128
@@ -51,17 +58,17 @@ class Settings:
     dead_tokens: int = (
         10_000_000  # a feature is dead that did not fire for so many tokens (at most a twentieth of the run)
     )
-    aux: float = 1.0  # weight of the dead features' share in the error, topk and batchtopk only
-    revive: bool = True  # relu: a dead feature starts again at an input that is rebuilt badly
+    aux: float = 1.0  # weight of the dead features' share in the error, of what is sparse by k only
+    revive: bool = True  # with a penalty: a dead feature starts again at an input that is rebuilt badly
     stats_every: int = 0  # steps between rows of the statistics; 0: about 200 rows
 
     def __post_init__(self) -> None:
-        for name, allowed in (("arch", ARCHITECTURES), ("l1_form", FORMS), ("adaptive_rule", RULES),
+        for name, allowed in (("arch", ARCHITECTURES), ("place", PLACES), ("l1_form", FORMS), ("adaptive_rule", RULES),
                               ("init", ("tied", "independent")), ("decoder", ("auto", "free", "unit")),
                               ("norm", ("none", "sqrt_d")), ("dtype", ("auto", "fp32", "bf16"))):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise GolfError(f"{name} is `{getattr(self, name)}`", f"choose one of {', '.join(allowed)}")
-        for name in ("tokens", "expansion", "k", "batch_tokens", "buffer_tokens", "seq_len"):
+        for name in ("tokens", "expansion", "k", "groups", "batch_tokens", "buffer_tokens", "seq_len"):
             if getattr(self, name) < 1:
                 raise GolfError(f"{name} is {getattr(self, name)}", "it must be at least 1")
         for name in ("l1", "target_l0", "l1_init", "lr", "lr_warmup", "l1_warmup", "aux", "stats_every"):
@@ -72,12 +79,12 @@ class Settings:
             raise GolfError(f"lr_decay_frac is {self.lr_decay_frac}", "it is a share of the run: 0 to 1")
         if self.l1 is not None and self.target_l0 is not None:
             raise GolfError("both a fixed penalty and a target L0 are named", "either `--l1` or `--target-l0`")
-        if self.arch != "relu" and (self.l1 is not None or self.target_l0 is not None):
+        if not self.penalised and (self.l1 is not None or self.target_l0 is not None):
             raise GolfError(
                 f"a {self.arch} dictionary has no penalty: `--k` says how many features are active",
                 "leave out `--l1` and `--target-l0`",
             )
-        if self.arch != "relu" and self.decoder == "free":
+        if self.decoder == "free" and not KINDS[self.arch].free:
             raise GolfError(
                 f"{self.arch} compares codes, so its decoder's columns have norm 1", "leave out `--decoder`"
             )
@@ -93,9 +100,22 @@ class Settings:
         snapshot_points(self.snapshots, self.tokens)
 
     @property
+    def penalised(self) -> bool:
+        """Whether a penalty makes codes sparse, and not a number of active features."""
+        return KINDS[self.arch].sparse_by == "penalty"
+
+    @property
     def free_decoder(self) -> bool:
         """Whether the decoder's norms are learned while training (files always hold columns of norm 1)."""
-        return self.decoder == "free" or (self.decoder == "auto" and self.arch == "relu")
+        return self.decoder == "free" or (self.decoder == "auto" and KINDS[self.arch].free)
+
+    def reads(self, layer: int) -> Site:
+        """Where a layer's dictionary reads."""
+        return Site(layer, "mlp_in" if self.place == TRANSCODER else self.place)
+
+    def rebuilds(self, layer: int) -> Site:
+        """What it rebuilds."""
+        return Site(layer, "mlp_out" if self.place == TRANSCODER else self.place)
 
     @property
     def steps(self) -> int:
@@ -109,7 +129,7 @@ class Settings:
     @property
     def target(self) -> float | None:
         """The L0 that the penalty aims at; None where it is fixed or there is none."""
-        if self.arch != "relu" or self.l1 is not None:
+        if not self.penalised or self.l1 is not None:
             return None
         return 32.0 if self.target_l0 is None else self.target_l0
 
@@ -143,6 +163,11 @@ def l1_sum(value: float, form: str, features: int, model_dim: int) -> float:
     form: "sum" that itself; "mean" beside the mean over features too; "saelens" beside an error summed over dimensions.
     """
     return value / {"sum": 1, "mean": features, "saelens": model_dim}[form]
+
+
+def hook_name(layer: int, place: str = RESID) -> str:
+    """What TransformerLens calls the place that a dictionary reads."""
+    return f"blocks.{layer}.{HOOKS[place]}"
 
 
 def count_of(text: str) -> int:

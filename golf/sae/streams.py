@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, Union
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from golf.errors import GolfError
 from golf.files import sha256_of
 from golf.models.documents import Keys
+from golf.models.places import Site
 from golf.models.source import Ids, Swap
 from golf.sae.text import VALIDATION, HeldOutText
 
@@ -40,11 +41,23 @@ class Streams(Protocol):
     ) -> Ids:
         """Ids (N,) of a split, without some documents."""
 
-    def residuals(self, ids: Tensor, layers: Iterable[int]) -> dict[int, Tensor]:
-        """{layer: (B, T, d)}."""
+    def streams(self, ids: Tensor, sites: Iterable[Site]) -> dict[Site, Tensor]:
+        """{site: (B, T, d)}."""
 
-    def logits(self, ids: Tensor, swap: Mapping[int, Swap] | None = None) -> Tensor:
+    def logits(self, ids: Tensor, swap: Mapping[Any, Swap] | None = None) -> Tensor:
         """(B, T, V)."""
+
+
+class Place(NamedTuple):
+    """What a dictionary reads and what it rebuilds: the same, but for a transcoder."""
+
+    reads: Site
+    rebuilds: Site
+
+    @classmethod
+    def of(cls, at: Union[int, "Place"]) -> "Place":
+        """A place, or the residual stream after a layer."""
+        return at if isinstance(at, Place) else cls(Site(at), Site(at))
 
 
 @dataclass(frozen=True)
@@ -78,5 +91,17 @@ def held_out(source: Streams, tokens: int, text: HeldOutText = VALIDATION, seq_l
 
 
 def rebuilt(coder: Coder, x: Tensor) -> Tensor:
-    """(B, T, d) through the dictionary and back."""
-    return torch.cat([coder.decode(coder.encode(part)) for part in x.flatten(0, 1).split(512)]).view_as(x)
+    """(B, T, d) through the dictionary and back, or to (B, T, d_out)."""
+    return torch.cat([coder.decode(coder.encode(part)) for part in x.flatten(0, 1).split(512)]).view(*x.shape[:-1], -1)
+
+
+def swaps(place: Place, coder: Coder) -> dict[Site, Swap]:
+    """What a source's `logits` takes to have a place rebuilt by the dictionary: a transcoder looks at one site and fills another."""
+    if place.reads == place.rebuilds:
+        return {place.reads: lambda x: rebuilt(coder, x)}
+    seen: list[Tensor] = []
+
+    def look(x: Tensor) -> None:
+        seen[:] = [x]
+
+    return {place.reads: look, place.rebuilds: lambda _: rebuilt(coder, seen[0])}

@@ -11,7 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from golf.sae.streams import Coder, HeldOut, Streams, rebuilt
+from golf.models.places import Site
+from golf.sae.streams import Coder, HeldOut, Place, Streams, swaps
+
+MOST_TOKENS = 4096  # that the model reads again for every width
 
 
 class Truncated:
@@ -31,54 +34,62 @@ class Truncated:
 
 def truncations(
     source: Streams,
-    layer: int,
+    at: int | Place,
     coder: Coder,
     importance: Tensor,
     predictions: Mapping[str, Mapping[str, Any]],
     text: HeldOut,
     tokens: int,
+    streams: Mapping[Site, Tensor] | None = None,
 ) -> list[dict[str, Any]]:
     """For each predicted width: the squared change of the reconstruction, and the nats lost against the whole dictionary.
 
-    importance: (F) E[z²] of every feature; measured on the first `tokens` held-out tokens.
+    importance: (F) E[z²] of every feature; measured on the first `tokens` held-out tokens, MOST_TOKENS at most. streams: the places'
+    activations over the held-out text where they are at hand.
     """
+    place = Place.of(at)
     order = importance.argsort(descending=True)
     width = text.ids.shape[1] - 1
-    windows = text.ids[: max(1, tokens // width)]
-    whole = _nats(source, layer, coder, windows)
-    rows = []
+    windows = text.ids[: max(1, min(tokens, MOST_TOKENS) // width)]
+    if streams is None:
+        streams = {site: x.flatten(0, 1) for site, x in source.streams(windows[:, :-1], [place.reads]).items()}
+    x = streams[place.reads][: windows[:, 1:].numel()]
+    kept = {}
     for row in predictions.values():
-        mask = torch.zeros(len(importance))
-        mask[order[: row["features_kept"]]] = 1.0
-        part = Truncated(coder, mask.to(source.device))
-        rows.append(
-            {
-                "d_S": row["d_S"],
-                "features_kept": row["features_kept"],
-                "predicted_floor": row["predicted_floor"],
-                "measured_error": _change(source, layer, coder, part, windows),
-                "lost_nats": _nats(source, layer, part, windows) - whole,
-            }
-        )
-    return rows
+        kept[row["d_S"]] = torch.zeros(len(importance), device=x.device)
+        kept[row["d_S"]][order[: row["features_kept"]].to(x.device)] = 1.0
+    changes = _changes(coder, x, kept)
+    whole = _nats(source, place, coder, windows)
+    return [
+        {
+            "d_S": row["d_S"],
+            "features_kept": row["features_kept"],
+            "predicted_floor": row["predicted_floor"],
+            "measured_error": changes[row["d_S"]],
+            "lost_nats": _nats(source, place, Truncated(coder, kept[row["d_S"]]), windows) - whole,
+        }
+        for row in predictions.values()
+    ]
 
 
-def _nats(source: Streams, layer: int, coder: Coder, windows: Tensor) -> float:
-    """Mean nats with the layer's stream rebuilt."""
+def _nats(source: Streams, place: Place, coder: Coder, windows: Tensor) -> float:
+    """Mean nats with the place rebuilt."""
     total = 0.0
     with torch.no_grad():
         for batch in windows.split(max(1, 4096 // windows.shape[1])):
-            logits = source.logits(batch[:, :-1], {layer: lambda x: rebuilt(coder, x)})
+            logits = source.logits(batch[:, :-1], swaps(place, coder))
             targets = batch[:, 1:].flatten().to(logits.device)
             total += float(torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), targets, reduction="sum"))
     return total / int(windows[:, 1:].numel())
 
 
-def _change(source: Streams, layer: int, whole: Coder, part: Coder, windows: Tensor) -> float:
-    """Mean ‖x̂ − x̂_S‖² per token."""
-    total = 0.0
+def _changes(coder: Coder, x: Tensor, kept: Mapping[int, Tensor]) -> dict[int, float]:
+    """Mean ‖x̂ − x̂_S‖² per token of (N, d), for every mask (F)."""
+    totals = dict.fromkeys(kept, 0.0)
     with torch.no_grad():
-        for batch in windows[:, :-1].split(max(1, 4096 // windows.shape[1])):
-            x = source.residuals(batch, [layer])[layer]
-            total += float((rebuilt(whole, x) - rebuilt(part, x)).double().square().sum())
-    return total / int(windows[:, 1:].numel())
+        for part in x.split(512):
+            code = coder.encode(part)
+            whole = coder.decode(code)
+            for name, mask in kept.items():
+                totals[name] += float((whole - coder.decode(code * mask)).double().square().sum())
+    return {name: total / len(x) for name, total in totals.items()}

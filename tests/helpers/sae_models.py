@@ -49,3 +49,65 @@ def planted(width: int, atoms: int, share: float, tokens: int, seed: int):
     directions = torch.nn.functional.normalize(torch.randn(atoms, width, generator=rng), dim=-1)
     there = (torch.rand(tokens, atoms, generator=rng) < share).float()
     return directions, (there * (1 + 0.1 * torch.randn(tokens, atoms, generator=rng))) @ directions
+
+
+class Perceptron(nn.Module):
+    """Up, ReLU, down, by the names that model code gives them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.fc, self.proj = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+
+    def forward(self, x):
+        return self.proj(torch.relu(self.fc(x)))
+
+
+class PlacedBlock(nn.Module):
+    """A block with an `attn` (a running mean, answering with a tuple) and an `mlp`."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.attn, self.mlp = Mean(width), Perceptron(width)
+
+    def forward(self, x):
+        x = x + self.attn(x)[0]
+        return x + self.mlp(torch.nn.functional.rms_norm(x, x.shape[-1:]))
+
+
+class Mean(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x):
+        return self.out(x.cumsum(1) / torch.arange(1, x.shape[1] + 1)[:, None]), "cache"
+
+
+def placed_source(vocab: int = 40, width: int = 8, layers: int = 2, runs: int = 1) -> Source:
+    """A model whose blocks have every place; each block runs `runs` times. Half of its text is what it finds likely."""
+    torch.manual_seed(6)
+    model = nn.Module()
+    model.embed, model.head = nn.Embedding(vocab, width), nn.Linear(width, vocab, bias=False)
+    model.blocks = nn.ModuleList(PlacedBlock(width) for _ in range(layers))
+    model.requires_grad_(False)
+
+    def logits(ids):
+        x = model.embed(ids)
+        for _ in range(runs):
+            for block in model.blocks:
+                x = block(x)
+        return model.head(x)
+
+    likely = logits(torch.arange(vocab)[:, None])[:, 0].argmax(-1).numpy()
+
+    def tokens(split, data=None, limit=None, without=None):
+        rng = np.random.default_rng(len(split))
+        ids = rng.integers(0, vocab, 4000)
+        for at in np.flatnonzero(rng.random(3999) < 0.5) + 1:
+            ids[at] = likely[ids[at - 1]]
+        return ids[:limit]
+
+    return Source(
+        model, model.blocks, logits, tokens, spec="placed", name="placed", vocab_size=vocab, seq_len=8,
+        decode=lambda id: f"<{id}>", head=model.head.weight,
+    )  # fmt: skip

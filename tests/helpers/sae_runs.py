@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from golf.models.source import Source
-from golf.sae.dictionary import seeded
 from golf.sae.files import file_name, save_dictionary
+from golf.sae.kinds import seeded
 
 VOCABULARY, WIDTH, WINDOW = 32, 8, 16
 
@@ -35,8 +35,16 @@ class Tiny(nn.Module):
 def tiny_source() -> Source:
     model = Tiny()
 
+    with torch.no_grad():
+        likely = model(torch.arange(VOCABULARY)[None])[0].argmax(-1).numpy()
+
     def tokens(split: str, data: Path | None = None, limit: int | None = None) -> Any:
-        return np.random.default_rng(len(split)).integers(0, VOCABULARY, 4001)[:limit]
+        """Half of the tokens are what the model thinks likely after the one before, so that its stream is worth something."""
+        rng = np.random.default_rng(len(split))
+        ids = rng.integers(0, VOCABULARY, 4001)
+        for at in np.flatnonzero(rng.random(4000) < 0.5) + 1:
+            ids[at] = likely[ids[at - 1]]
+        return ids[:limit]
 
     return Source(
         model, model.blocks, model, tokens, spec="tiny", name="tiny", vocab_size=VOCABULARY, seq_len=WINDOW,

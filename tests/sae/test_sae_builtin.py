@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from golf.errors import GolfError
+from golf.models.places import Site
 from golf.models.source import Source
 from golf.sae import evaluate as evaluate_module
 from golf.sae.builtin import BuiltInCoder, BuiltInSource
@@ -79,10 +80,10 @@ def test_taking_signs_apart_changes_no_reconstruction() -> None:
 
 def test_streams_are_what_the_modules_read() -> None:
     one = source()
-    streams = BuiltInSource(one).residuals(torch.arange(16)[None], [0, 1])
+    streams = BuiltInSource(one).streams(torch.arange(16)[None], [Site(0), Site(1)])
     embedded = one.model.embedding(torch.arange(16)[None])
-    assert torch.equal(streams[0], embedded)
-    assert torch.equal(streams[1], embedded + one.model.blocks[0](embedded))
+    assert torch.equal(streams[Site(0)], embedded)
+    assert torch.equal(streams[Site(1)], embedded + one.model.blocks[0](embedded))
 
 
 def test_a_model_with_built_in_dictionaries_is_measured_and_reported(

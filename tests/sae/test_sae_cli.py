@@ -31,7 +31,7 @@ def test_a_run_gets_a_name_a_folder_and_says_what_it_takes(project):
     assert [path.name for path in dictionaries_in(made.folder)] == [
         "sae_layer01_510.pt", "sae_layer01_final.pt", "sae_layer02_510.pt", "sae_layer02_final.pt"
     ]  # fmt: skip
-    assert lines[0] == "tiny: 2 of 3 layers, width 16, 32 features each (relu)"
+    assert lines[0] == "tiny: 2 of 3 layers, width 16, 32 features each (relu, L0 to 4)"
     last = next(line for line in reversed(lines) if "tok/s" in line)
     assert "dead" in last and "1,024 of 1,024 tokens" in last
     assert lines[-1] == "layers 1, 2: more than a quarter off the target of 4 active features: train longer"
@@ -92,7 +92,7 @@ def test_one_model_at_a_time_and_layers_that_exist():
 
 def test_a_progress_line_has_speed_time_left_and_dead_features():
     row = {"fvu": 0.25, "l0": 31.5, "dead": 3}
-    line = line_of(Progress(1_000_000, 4_000_000, 5000.0, 600.0, {0: row, 1: row}))
+    line = line_of(Progress(1_000_000, 4_000_000, 5000.0, 600.0, {("", 0): row, ("", 1): row}))
     assert (
         line
         == "1,000,000 of 4,000,000 tokens  25 %  5,000 tok/s  10.0 min left  FVU 0.250  L0 31.5  dead 6 in 2 layers"

@@ -313,7 +313,7 @@ def test_ratios_without_a_meaning_are_none():
 
 
 def test_progress_says_of_how_many_layers_its_mean_is():
-    rows = {0: {"fvu": 0.25, "l0": 4.0, "dead": 0}, 1: {"fvu": None, "l0": 4.0, "dead": 0}}
+    rows = {("", 0): {"fvu": 0.25, "l0": 4.0, "dead": 0}, ("", 1): {"fvu": None, "l0": 4.0, "dead": 0}}
     assert "FVU 0.250 (of 1 of 2 layers)" in line_of(Progress(1, 2, 1.0, 1.0, rows))
 
 

@@ -9,9 +9,10 @@ import torch
 
 from golf.cli.sae import info
 from golf.errors import Exit, GolfError
-from golf.sae.dictionary import Dictionary, seeded, unscaled
+from golf.sae.dictionary import Dictionary, unscaled
 from golf.sae.export import export
 from golf.sae.files import file_name, load_dictionary, save_dictionary
+from golf.sae.kinds import make, seeded
 
 D, F = 6, 20
 ARCHS = {"relu": {}, "topk": {"k": 3}, "batchtopk": {"k": 3}}
@@ -19,7 +20,7 @@ ARCHS = {"relu": {}, "topk": {"k": 3}, "batchtopk": {"k": 3}}
 
 def made(arch="relu", two_biases=False, seed=1) -> Dictionary:
     torch.manual_seed(seed)
-    one = Dictionary(D, F, arch=arch, two_biases=two_biases, **ARCHS.get(arch, {}))
+    one = make(arch, D, F, two_biases=two_biases, **ARCHS.get(arch, {}))
     with torch.no_grad():
         for param in one.parameters():
             if param.ndim == 1:

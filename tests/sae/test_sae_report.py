@@ -19,10 +19,10 @@ from golf.figures.charts import Chart, Column, Heatmap, Panel, colours, decades,
 from golf.figures.svg import draw
 from golf.sae import evaluate as evaluate_module
 from golf.sae.ce_bench import Stories
-from golf.sae.dictionary import seeded
 from golf.sae.evaluate import Wishes, ce_bench, dictionaries_of, evaluate, load_snapshots, wishes_of
 from golf.sae.files import file_name, save_dictionary
 from golf.sae.floors import floors_of
+from golf.sae.kinds import seeded
 from golf.sae.measure import Snapshot, measure_layer, measure_losses, measure_quality
 from golf.sae.measured import read_measurements, table_rows
 from golf.sae.plots import figures, training_curves
