@@ -94,7 +94,7 @@ class Device(TorchDispatchMode):
             self.note("a number is read")
         elif func in SHAPE_OF_DATA or packet in SHAPE_OF_DATA:
             self.note("a shape of data")
-        elif packet is aten._to_copy and onto != bool(there) or packet is aten.copy_ and len(there) == 1:
+        elif (packet is aten._to_copy and onto != bool(there)) or (packet is aten.copy_ and len(there) == 1):
             if blocking:
                 self.note(
                     "a copy from the device"

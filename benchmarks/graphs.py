@@ -193,12 +193,12 @@ def flops_table(names: list[str]) -> None:
             print("| " + " | ".join(row) + " |", flush=True)
 
 
-def made_data(folder: Path) -> Path:
-    """A tokenizer of 384 pieces and two shards of training tokens and one of validation, of the text that golf has with it."""
+def made_data(folder: Path, pieces: int = 384) -> Path:
+    """A tokenizer of so many pieces and two shards of training tokens and one of validation, of the text that golf has with it."""
     folder.mkdir()
     lines = [line for document in load_documents()[:12] for line in document.lines]
-    (folder / "tokenizer.model").write_bytes(train_tokenizer(lines, 384))
-    sp = load_tokenizer(folder / "tokenizer.model", 384)
+    (folder / "tokenizer.model").write_bytes(train_tokenizer(lines, pieces))
+    sp = load_tokenizer(folder / "tokenizer.model", pieces)
     tokens = [token for line in lines for token in (1, *sp.encode(line))]
     for name, start, end in (("train_000000", 0, 3000), ("train_000001", 3000, 5000), ("val_000000", 5000, 7000)):
         write_shard(folder / f"fineweb_{name}.bin", tokens[start:end])
