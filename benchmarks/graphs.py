@@ -164,17 +164,28 @@ def graphs_of(recipe: Recipe, folder: Path, monkeypatch: Any, data: Path, backen
 
 
 def expected(values: Any, *, loop: bool) -> tuple[float, float]:
-    """(matrices, attention) FLOPs of a token's forward by the specification's sizes: projections, MLP and head; the whole square of scores.
+    """(matrices, attention) FLOPs of a token's forward by the specification's sizes: projections, MLP and head, layers that run again, the
+    projections of hashed tables; the whole square of scores.
 
-    Gates, recycled layers, hashed tables' projections and adapters are left out: that is what the count has more.
+    Gates, value embeddings and adapters are left out: that is what the count has more.
     """
     width, kv = values["model_dim"], values["model_dim"] // values["num_heads"] * values["num_kv_heads"]
     layers = values["num_layers"]
     if loop and "looped" in str(values["order"]):
         layers += values["loop_extra"] * (values["loop_last"] - values["loop_first"] + 1)
+    if loop and values["core"]:
+        layers += values["recycle_repeats"] * len(values["recycle_layers"])
+    chains = f"{values['embed_pre']} {values['embed_post']}"
+    tables = sum(
+        values[size]
+        for name, size in (("bigram_740", "bigram_740_dim"), ("bigram_xor", "bigram_dim"))
+        if name in chains
+    )
     hidden = int(values["mlp_mult"] * width)
     block = 2 * width * width + 2 * width * kv + 2 * width * hidden
-    return 2.0 * (layers * block + width * values["vocab_size"]), 4.0 * layers * width * values["train_seq_len"]
+    return 2.0 * (layers * block + width * (values["vocab_size"] + tables)), 4.0 * layers * width * values[
+        "train_seq_len"
+    ]
 
 
 def flops_table(names: list[str]) -> None:

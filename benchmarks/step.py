@@ -3,7 +3,7 @@
     python benchmarks/step.py --what waits|kernels [--recipes baseline,pr740,…]
     python benchmarks/step.py --what time --before FOLDER [--recipes …] [--rounds 12]
 
-waits: the small twin trains with its tensors on a device that is not there (benchmarks/device.py): every line at which the host would wait
+waits: the small twin trains with its tensors on a device that is not there (tests/helpers/device.py): every line at which the host would wait
 for a GPU in a step, the logged loss aside; what ranks agree on by the clock (`time_is_up`, once a step) is for several ranks only and not
 seen. kernels: a step of one micro-batch under `torch.profiler`, its matrix products and attentions beside what the specification's sizes
 give, loop off and on, and all kernels where nothing is fused. time: CPU seconds of a step of the scripts of an older commit (`git worktree
