@@ -122,6 +122,17 @@ class Watch:
         return wrapped
 
 
+def one_micro_batch(names: dict[str, Any]) -> None:
+    """A step of the script takes one micro-batch of the eight: they are all of one shape."""
+    build = names["build"]
+
+    def built(*args: Any) -> Any:
+        next(arg for arg in args if isinstance(arg, names["Env"])).grad_accum_steps = 1
+        return build(*args)
+
+    names["build"] = built
+
+
 def kernel_count() -> int:
     """Kernels that inductor has written in this process; 0 with another backend."""
     return int(metrics.generated_kernel_count)
@@ -139,6 +150,7 @@ def graphs_of(recipe: Recipe, folder: Path, monkeypatch: Any, data: Path, backen
         module = execute(text, folder / "train_gpt.py")
         names = vars(module)
         names["graph_watch"] = watch
+        one_micro_batch(names)
         if "warm_up" in names:
             names["warm_up"] = watch.around(names["warm_up"], "warm-up", "training")
         for name in ("validate", "score_average"):
@@ -152,17 +164,28 @@ def graphs_of(recipe: Recipe, folder: Path, monkeypatch: Any, data: Path, backen
 
 
 def expected(values: Any, *, loop: bool) -> tuple[float, float]:
-    """(matrices, attention) FLOPs of a token's forward by the specification's sizes: projections, MLP and head; the whole square of scores.
+    """(matrices, attention) FLOPs of a token's forward by the specification's sizes: projections, MLP and head, layers that run again, the
+    projections of hashed tables; the whole square of scores.
 
-    Gates, recycled layers, hashed tables' projections and adapters are left out: that is what the count has more.
+    Gates, value embeddings and adapters are left out: that is what the count has more.
     """
     width, kv = values["model_dim"], values["model_dim"] // values["num_heads"] * values["num_kv_heads"]
     layers = values["num_layers"]
     if loop and "looped" in str(values["order"]):
         layers += values["loop_extra"] * (values["loop_last"] - values["loop_first"] + 1)
+    if loop and values["core"]:
+        layers += values["recycle_repeats"] * len(values["recycle_layers"])
+    chains = f"{values['embed_pre']} {values['embed_post']}"
+    tables = sum(
+        values[size]
+        for name, size in (("bigram_740", "bigram_740_dim"), ("bigram_xor", "bigram_dim"))
+        if name in chains
+    )
     hidden = int(values["mlp_mult"] * width)
     block = 2 * width * width + 2 * width * kv + 2 * width * hidden
-    return 2.0 * (layers * block + width * values["vocab_size"]), 4.0 * layers * width * values["train_seq_len"]
+    return 2.0 * (layers * block + width * (values["vocab_size"] + tables)), 4.0 * layers * width * values[
+        "train_seq_len"
+    ]
 
 
 def flops_table(names: list[str]) -> None:
@@ -181,6 +204,18 @@ def flops_table(names: list[str]) -> None:
             print("| " + " | ".join(row) + " |", flush=True)
 
 
+def made_data(folder: Path, pieces: int = 384) -> Path:
+    """A tokenizer of so many pieces and two shards of training tokens and one of validation, of the text that golf has with it."""
+    folder.mkdir()
+    lines = [line for document in load_documents()[:12] for line in document.lines]
+    (folder / "tokenizer.model").write_bytes(train_tokenizer(lines, pieces))
+    sp = load_tokenizer(folder / "tokenizer.model", pieces)
+    tokens = [token for line in lines for token in (1, *sp.encode(line))]
+    for name, start, end in (("train_000000", 0, 3000), ("train_000001", 3000, 5000), ("val_000000", 5000, 7000)):
+        write_shard(folder / f"fineweb_{name}.bin", tokens[start:end])
+    return folder
+
+
 def main() -> None:
     """Print a table, a row a recipe."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -194,14 +229,7 @@ def main() -> None:
         "| recipe | graphs: warm-up, training, validation, evaluation | breaks | recompiled | calls | kernels | CPU s |\n|---|---|---|---|---|---|---|"
     )
     with tempfile.TemporaryDirectory() as scratch:
-        data = Path(scratch) / "data"
-        data.mkdir()
-        lines = [line for document in load_documents()[:12] for line in document.lines]
-        (data / "tokenizer.model").write_bytes(train_tokenizer(lines, 384))
-        sp = load_tokenizer(data / "tokenizer.model", 384)
-        tokens = [token for line in lines for token in (1, *sp.encode(line))]
-        for name, start, end in (("train_000000", 0, 3000), ("train_000001", 3000, 5000), ("val_000000", 5000, 7000)):
-            write_shard(data / f"fineweb_{name}.bin", tokens[start:end])
+        data = made_data(Path(scratch) / "data")
         for name in args.recipes.split(","):
             begun = time.process_time()
             try:

@@ -15,7 +15,9 @@ from golf.parts.knobs import Slot
 
 
 class Knobs:
-    loader: Slot = "SequentialStream"  # class (h, env): next_batch() gives ids, targets of a micro-batch
+    loader: Slot = (
+        "SequentialStream"  # class (h, env): next_batch() gives ids, targets of a micro-batch, int64, by the host
+    )
     target_bytes: Slot = "table_bytes"  # (h, env, tokens) -> bytes of text that every target stands for
     train_seq_len: "2 <= int <= 1048576" = 1024  # tokens
     train_batch_tokens: "8 <= int <= 1073741824" = 524_288  # per step, over all ranks and micro-batches
@@ -81,12 +83,7 @@ class SequentialStream:
         span = self.h.train_batch_tokens // 8 + 1
         tokens = self.take(span * self.env.world_size)[self.env.rank * span :][:span].astype(np.int64)
         rows = (-1, self.h.train_seq_len)
-        return to_device(self.env, tokens[:-1].reshape(rows)), to_device(self.env, tokens[1:].reshape(rows))
-
-
-def to_device(env, tokens):
-    """An int64 array of token ids as a tensor on the device."""
-    return torch.from_numpy(tokens).to(env.device, non_blocking=True)
+        return torch.from_numpy(tokens[:-1].reshape(rows)), torch.from_numpy(tokens[1:].reshape(rows))
 
 
 def byte_tables(sp, vocab_size):

@@ -9,6 +9,7 @@ from golf.parts.knobs import Chain, Slot
 class Knobs:
     orthogonalize: Slot = "newton_schulz"  # (g, steps) -> g
     ns_steps: "1 <= int <= 50" = 5
+    in_parts: Slot = ""  # (h, p, g, orthogonalize) -> g of parameter p, where some matrices are orthogonalised in parts
     grad: Chain = ()  # members change the update before it is orthogonalised: (g) -> g
     muon_wd: "0 <= float < 10" = 0.0  # decoupled weight decay
     muon_wd_after: bool = False  # decay after the step, and so what it just added, too (PR #60, #86) | off: before it
@@ -38,8 +39,8 @@ def newton_schulz(g, steps):
 class Muon(torch.optim.Optimizer):
     """Rank r of `world_size` orthogonalises every world_size-th matrix; one all-reduce hands the updates to everybody."""
 
-    def __init__(self, h, params, lr, momentum, env):
-        super().__init__([{"params": params}], {"lr": lr, "base_lr": lr, "momentum": momentum})
+    def __init__(self, h, params, lr, env):
+        super().__init__([{"params": params}], {"lr": lr, "base_lr": lr, "momentum": 0.0})
         self.h = h
         self.env = env
         self.orthogonalize = torch.compile(h.orthogonalize) if env.cuda else h.orthogonalize
@@ -79,5 +80,8 @@ class Muon(torch.optim.Optimizer):
         if self.h.grad:
             for hook in self.h.grad:
                 g = hook(g)
-        g = self.orthogonalize(g, self.h.ns_steps)
+        if self.h.in_parts:
+            g = self.h.in_parts(self.h, p, g, self.orthogonalize)
+        else:
+            g = self.orthogonalize(g, self.h.ns_steps)
         return g * max(1, g.size(0) / g.size(1)) ** 0.5

@@ -3,7 +3,6 @@
 import torch
 
 from golf.parts.muon import Muon
-from golf.parts.tags import has_group
 
 
 class Knobs:
@@ -20,9 +19,11 @@ class Knobs:
 
 def build_optimizers(h, tagged, env):
     """[Adam, Muon] over every tagged parameter, each exactly once."""
-    groups = {"embed": (h.tied_embed_lr, h.embed_wd), "scalar": (h.scalar_lr, h.adam_wd)}
-    if has_group(tagged, "bias"):
-        groups["bias"] = (h.scalar_lr, 0.0)  # never decayed
+    groups = {
+        "embed": (h.tied_embed_lr, h.embed_wd),
+        "scalar": (h.scalar_lr, h.adam_wd),
+        "bias": (h.scalar_lr, 0.0),  # never decayed
+    }
     params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
     assert {entry.tag.group for entry in tagged} <= {*params, "measured", "untrained"}, (
         "a parameter's group has no optimizer"
@@ -37,4 +38,4 @@ def build_optimizers(h, tagged, env):
         eps=h.adam_eps,
         fused=env.cuda,
     )
-    return [adam, Muon(h, params["matrix"], h.matrix_lr, 0.0, env)]
+    return [adam, Muon(h, params["matrix"], h.matrix_lr, env)]

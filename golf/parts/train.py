@@ -31,7 +31,9 @@ class Knobs:
         False  # while training, validations multiply as training does | off: as evaluation does
     )
     average_gradients: Slot = ""  # (env, model) does so after clipping, where `parallel` leaves it
-    documents: Slot = ""  # (h, ids, clock) -> bounds of the documents that attention keeps apart in training
+    documents: Slot = (
+        ""  # (h, ids, clock) -> Documents of the host's ids: bounds between which attention stays in training
+    )
     validation: Slot = "plain"  # the evaluator of the float model, during training and at its end
     checkpoint: Slot = (
         ""  # class (h, env, log, model, optimizers, loader, clock): keeps the training's state to go on from
@@ -66,11 +68,15 @@ def take_step(h, env, model, loader, optimizers, clock, loop=True):
     loss_sum = torch.zeros((), device=env.device)
     for micro in range(env.grad_accum_steps):
         ids, targets = loader.next_batch()
+        if h.documents:
+            docs = h.documents(h, ids, clock)  # counted by the host, so that it need not wait for the device
+            docs = docs._replace(bounds=docs.bounds.to(env.device, non_blocking=True))
+        ids, targets = ids.to(env.device, non_blocking=True), targets.to(env.device, non_blocking=True)
         if not h.average_gradients and env.distributed:
             model.require_backward_grad_sync = micro == env.grad_accum_steps - 1
         with env.autocast():
             if h.documents:
-                loss = model(ids, targets, docs=h.documents(h, ids, clock), loop=loop).mean()
+                loss = model(ids, targets, docs=docs, loop=loop).mean()
             else:
                 loss = model(ids, targets, loop=loop).mean()
         loss_sum += loss.detach()
@@ -114,10 +120,10 @@ def warm_up(h, env, log, model, trained, optimizers):
 
 
 def time_is_up(env, clock):
-    """Whether any rank's clock has reached the cap. The device is waited for only where ranks must agree."""
+    """Whether any rank's clock has reached the cap. The device is waited for only where ranks must agree, once."""
     reached = 0 < clock.cap_seconds <= clock.elapsed_seconds
     if clock.cap_seconds > 0 and env.distributed:
-        flag = torch.tensor(float(reached), device=env.device)
+        flag = torch.full((), float(reached), device=env.device)
         dist.all_reduce(flag, dist.ReduceOp.MAX)
         reached = bool(flag)
     return reached

@@ -721,12 +721,7 @@ class SequentialStream:
         span = h.train_batch_tokens // 8 + 1
         tokens = self.take(span * self.env.world_size)[self.env.rank * span :][:span].astype(np.int64)
         rows = (-1, h.train_seq_len)
-        return to_device(self.env, tokens[:-1].reshape(rows)), to_device(self.env, tokens[1:].reshape(rows))
-
-
-def to_device(env, tokens):
-    """An int64 array of token ids as a tensor on the device."""
-    return torch.from_numpy(tokens).to(env.device, non_blocking=True)
+        return torch.from_numpy(tokens[:-1].reshape(rows)), torch.from_numpy(tokens[1:].reshape(rows))
 
 
 def byte_tables(sp, vocab_size):
@@ -797,8 +792,8 @@ def banked_newton_schulz(g, steps):
 class Muon(torch.optim.Optimizer):
     """Rank r of `world_size` orthogonalises every world_size-th matrix; one all-reduce hands the updates to everybody."""
 
-    def __init__(self, params, lr, momentum, env):
-        super().__init__([{"params": params}], {"lr": lr, "base_lr": lr, "momentum": momentum})
+    def __init__(self, params, lr, env):
+        super().__init__([{"params": params}], {"lr": lr, "base_lr": lr, "momentum": 0.0})
         self.env = env
         self.orthogonalize = torch.compile(banked_newton_schulz) if env.cuda else banked_newton_schulz
 
@@ -834,7 +829,11 @@ class Muon(torch.optim.Optimizer):
 # Optimizers from tags: Muon for the matrices, Adam for tables and scalars. Every group keeps its base learning rate.
 def build_optimizers(tagged, env):
     """[Adam, Muon] over every tagged parameter, each exactly once."""
-    groups = {"embed": (h.tied_embed_lr, h.embed_wd), "scalar": (h.scalar_lr, h.adam_wd)}
+    groups = {
+        "embed": (h.tied_embed_lr, h.embed_wd),
+        "scalar": (h.scalar_lr, h.adam_wd),
+        "bias": (h.scalar_lr, 0.0),  # never decayed
+    }
     params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
     assert {entry.tag.group for entry in tagged} <= {*params, "measured", "untrained"}, (
         "a parameter's group has no optimizer"
@@ -849,7 +848,7 @@ def build_optimizers(tagged, env):
         eps=h.adam_eps,
         fused=env.cuda,
     )
-    return [adam, Muon(params["matrix"], h.matrix_lr, 0.0, env)]
+    return [adam, Muon(params["matrix"], h.matrix_lr, env)]
 
 
 # -----------------------------------------------------------------------------
@@ -940,6 +939,7 @@ def take_step(env, model, loader, optimizers, clock):
     loss_sum = torch.zeros((), device=env.device)
     for micro in range(env.grad_accum_steps):
         ids, targets = loader.next_batch()
+        ids, targets = ids.to(env.device, non_blocking=True), targets.to(env.device, non_blocking=True)
         with env.autocast():
             loss = model(ids, targets).mean()
         loss_sum += loss.detach()
@@ -972,10 +972,10 @@ def warm_up(env, log, model, trained, optimizers):
 
 
 def time_is_up(env, clock):
-    """Whether any rank's clock has reached the cap. The device is waited for only where ranks must agree."""
+    """Whether any rank's clock has reached the cap. The device is waited for only where ranks must agree, once."""
     reached = 0 < clock.cap_seconds <= clock.elapsed_seconds
     if clock.cap_seconds > 0 and env.distributed:
-        flag = torch.tensor(float(reached), device=env.device)
+        flag = torch.full((), float(reached), device=env.device)
         dist.all_reduce(flag, dist.ReduceOp.MAX)
         reached = bool(flag)
     return reached

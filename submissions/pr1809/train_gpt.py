@@ -571,11 +571,6 @@ def load_shard(path):
     return np.memmap(path, dtype="<u2", mode="r", offset=1024)
 
 
-def to_device(env, tokens):
-    """An int64 array of token ids as a tensor on the device."""
-    return torch.from_numpy(tokens).to(env.device, non_blocking=True)
-
-
 def byte_tables(sp, vocab_size):
     """Per token id: bytes of its text without the leading space, whether it has one, whether it is a boundary.
 
@@ -650,7 +645,7 @@ class ShuffledSequences:
             start = self.starts[i].pop()
             rows.append(self.shards[i][start : start + seq_len + 1].astype(np.int64))
         windows = np.stack(rows)
-        return to_device(self.env, windows[:, :-1]), to_device(self.env, windows[:, 1:])
+        return torch.from_numpy(windows[:, :-1]), torch.from_numpy(windows[:, 1:])
 
 
 # -----------------------------------------------------------------------------
@@ -736,8 +731,8 @@ def row_norm(g):
 class Muon(torch.optim.Optimizer):
     """Rank r of `world_size` orthogonalises every world_size-th matrix; one all-reduce hands the updates to everybody."""
 
-    def __init__(self, params, lr, momentum, env):
-        super().__init__([{"params": params}], {"lr": lr, "base_lr": lr, "momentum": momentum})
+    def __init__(self, params, lr, env):
+        super().__init__([{"params": params}], {"lr": lr, "base_lr": lr, "momentum": 0.0})
         self.env = env
         self.orthogonalize = torch.compile(gram_ns) if env.cuda else gram_ns
 
@@ -773,7 +768,11 @@ class Muon(torch.optim.Optimizer):
 # Optimizers from tags: Muon for the matrices, Adam for tables and scalars. Every group keeps its base learning rate.
 def build_optimizers(tagged, env):
     """[Adam, Muon] over every tagged parameter, each exactly once."""
-    groups = {"embed": (h.tied_embed_lr, h.embed_wd), "scalar": (h.scalar_lr, h.adam_wd)}
+    groups = {
+        "embed": (h.tied_embed_lr, h.embed_wd),
+        "scalar": (h.scalar_lr, h.adam_wd),
+        "bias": (h.scalar_lr, 0.0),  # never decayed
+    }
     params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
     assert {entry.tag.group for entry in tagged} <= {*params, "measured", "untrained"}, (
         "a parameter's group has no optimizer"
@@ -788,7 +787,7 @@ def build_optimizers(tagged, env):
         eps=h.adam_eps,
         fused=env.cuda,
     )
-    return [adam, Muon(params["matrix"], h.matrix_lr, 0.0, env)]
+    return [adam, Muon(params["matrix"], h.matrix_lr, env)]
 
 
 # -----------------------------------------------------------------------------
@@ -865,6 +864,7 @@ def take_step(env, model, loader, optimizers, clock, loop=True):
     loss_sum = torch.zeros((), device=env.device)
     for micro in range(env.grad_accum_steps):
         ids, targets = loader.next_batch()
+        ids, targets = ids.to(env.device, non_blocking=True), targets.to(env.device, non_blocking=True)
         if env.distributed:
             model.require_backward_grad_sync = micro == env.grad_accum_steps - 1
         with env.autocast():
@@ -901,10 +901,10 @@ def warm_up(env, log, model, trained, optimizers):
 
 
 def time_is_up(env, clock):
-    """Whether any rank's clock has reached the cap. The device is waited for only where ranks must agree."""
+    """Whether any rank's clock has reached the cap. The device is waited for only where ranks must agree, once."""
     reached = 0 < clock.cap_seconds <= clock.elapsed_seconds
     if clock.cap_seconds > 0 and env.distributed:
-        flag = torch.tensor(float(reached), device=env.device)
+        flag = torch.full((), float(reached), device=env.device)
         dist.all_reduce(flag, dist.ReduceOp.MAX)
         reached = bool(flag)
     return reached
@@ -977,7 +977,9 @@ def ema_weights(averages):
 def from_training_text(env, log, model, loader):
     """Calibrate on the batches that training would have seen next (the public scripts go back to the first ones)."""
     begun = time.perf_counter()
-    collect_hessians(env, log, model, (loader.next_batch()[0] for _ in range(h.calibration_batches)), begun)
+    collect_hessians(
+        env, log, model, (loader.next_batch()[0].to(env.device) for _ in range(h.calibration_batches)), begun
+    )
 
 
 class InputGram:

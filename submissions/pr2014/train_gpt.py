@@ -969,11 +969,6 @@ def load_shard(path):
     return np.memmap(path, dtype="<u2", mode="r", offset=1024)
 
 
-def to_device(env, tokens):
-    """An int64 array of token ids as a tensor on the device."""
-    return torch.from_numpy(tokens).to(env.device, non_blocking=True)
-
-
 # Side-car: the bytes of every token are read from a file beside the validation shards, as CaseOps needs (PR #1729,
 # @romeerp).
 #
@@ -1027,7 +1022,7 @@ class PackedDocuments:
             )
         tokens = self.tokens[self.at + self.env.rank * span :][:span].astype(np.int64)
         self.at += span * self.env.world_size
-        return to_device(self.env, tokens[None, :-1]), to_device(self.env, tokens[None, 1:])
+        return torch.from_numpy(tokens[None, :-1]), torch.from_numpy(tokens[None, 1:])
 
 
 # -----------------------------------------------------------------------------
@@ -1075,8 +1070,8 @@ def row_norm(g):
 class Muon(torch.optim.Optimizer):
     """Rank r of `world_size` orthogonalises every world_size-th matrix; one all-reduce hands the updates to everybody."""
 
-    def __init__(self, params, lr, momentum, env):
-        super().__init__([{"params": params}], {"lr": lr, "base_lr": lr, "momentum": momentum})
+    def __init__(self, params, lr, env):
+        super().__init__([{"params": params}], {"lr": lr, "base_lr": lr, "momentum": 0.0})
         self.env = env
         self.orthogonalize = torch.compile(polar_express) if env.cuda else polar_express
 
@@ -1113,9 +1108,11 @@ class Muon(torch.optim.Optimizer):
 # Optimizers from tags: Muon for the matrices, Adam for tables and scalars. Every group keeps its base learning rate.
 def build_optimizers(tagged, env):
     """[Adam, Muon] over every tagged parameter, each exactly once."""
-    groups = {"embed": (h.tied_embed_lr, h.embed_wd), "scalar": (h.scalar_lr, h.adam_wd)}
-    if has_group(tagged, "bias"):
-        groups["bias"] = (h.scalar_lr, 0.0)  # never decayed
+    groups = {
+        "embed": (h.tied_embed_lr, h.embed_wd),
+        "scalar": (h.scalar_lr, h.adam_wd),
+        "bias": (h.scalar_lr, 0.0),  # never decayed
+    }
     params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
     assert {entry.tag.group for entry in tagged} <= {*params, "measured", "untrained"}, (
         "a parameter's group has no optimizer"
@@ -1130,7 +1127,7 @@ def build_optimizers(tagged, env):
         eps=h.adam_eps,
         fused=env.cuda,
     )
-    return [adam, Muon(params["matrix"], h.matrix_lr, 0.0, env)]
+    return [adam, Muon(params["matrix"], h.matrix_lr, env)]
 
 
 # -----------------------------------------------------------------------------
@@ -1294,8 +1291,11 @@ def take_step(env, model, loader, optimizers, clock, loop=True):
     loss_sum = torch.zeros((), device=env.device)
     for micro in range(env.grad_accum_steps):
         ids, targets = loader.next_batch()
+        docs = growing_bounds(ids, clock)  # counted by the host, so that it need not wait for the device
+        docs = docs._replace(bounds=docs.bounds.to(env.device, non_blocking=True))
+        ids, targets = ids.to(env.device, non_blocking=True), targets.to(env.device, non_blocking=True)
         with env.autocast():
-            loss = model(ids, targets, docs=growing_bounds(ids, clock), loop=loop).mean()
+            loss = model(ids, targets, docs=docs, loop=loop).mean()
         loss_sum += loss.detach()
         (loss / env.grad_accum_steps).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), h.grad_clip_norm)
@@ -1329,10 +1329,10 @@ def warm_up(env, log, model, trained, optimizers):
 
 
 def time_is_up(env, clock):
-    """Whether any rank's clock has reached the cap. The device is waited for only where ranks must agree."""
+    """Whether any rank's clock has reached the cap. The device is waited for only where ranks must agree, once."""
     reached = 0 < clock.cap_seconds <= clock.elapsed_seconds
     if clock.cap_seconds > 0 and env.distributed:
-        flag = torch.tensor(float(reached), device=env.device)
+        flag = torch.full((), float(reached), device=env.device)
         dist.all_reduce(flag, dist.ReduceOp.MAX)
         reached = bool(flag)
     return reached
@@ -1423,7 +1423,7 @@ class ShuffledSequences:
             start = self.starts[i].pop()
             rows.append(self.shards[i][start : start + seq_len + 1].astype(np.int64))
         windows = np.stack(rows)
-        return to_device(self.env, windows[:, :-1]), to_device(self.env, windows[:, 1:])
+        return torch.from_numpy(windows[:, :-1]), torch.from_numpy(windows[:, 1:])
 
 
 # Calibration: what GPTQ must know of every matrix's inputs, H = Σ xᵀx.
@@ -1434,7 +1434,9 @@ class ShuffledSequences:
 def from_training_text(env, log, model, loader):
     """Calibrate on the batches that training would have seen next (the public scripts go back to the first ones)."""
     begun = time.perf_counter()
-    collect_hessians(env, log, model, (loader.next_batch()[0] for _ in range(h.calibration_batches)), begun)
+    collect_hessians(
+        env, log, model, (loader.next_batch()[0].to(env.device) for _ in range(h.calibration_batches)), begun
+    )
 
 
 def from_training_rows(env, log, model):

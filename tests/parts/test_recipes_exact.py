@@ -188,7 +188,8 @@ def test_muon_keeps_its_momentum_in_bf16_where_the_banked_scripts_do(name: str) 
     h = namespace(changed(load_recipe(name), {"muon_wd": 0.0, "grad": ()}))
     rng = torch.Generator().manual_seed(0)
     p = torch.nn.Parameter(torch.zeros(16, 24))
-    muon = Muon(h, [p], 1.0, 0.9, SimpleNamespace(cuda=False, world_size=1, rank=0))
+    muon = Muon(h, [p], 1.0, SimpleNamespace(cuda=False, world_size=1, rank=0))
+    muon.param_groups[0]["momentum"] = 0.9
     muon.orthogonalize = lambda g, steps: g
     gradients = torch.randn(3, 16, 24, generator=rng) / 7
     buffer = torch.zeros(16, 24, dtype=torch.bfloat16 if name in BANKED else torch.float32)

@@ -35,7 +35,9 @@ class Smoke:
 def from_training_text(h, env, log, model, loader):
     """Calibrate on the batches that training would have seen next (the public scripts go back to the first ones)."""
     begun = time.perf_counter()
-    collect_hessians(h, env, log, model, (loader.next_batch()[0] for _ in range(h.calibration_batches)), begun)
+    collect_hessians(
+        h, env, log, model, (loader.next_batch()[0].to(env.device) for _ in range(h.calibration_batches)), begun
+    )
 
 
 def from_training_rows(h, env, log, model, loader):

@@ -9,8 +9,9 @@ are taken more often, less strongly with time. A window that ends a shard's walk
 import math
 
 import numpy as np
+import torch
 
-from golf.parts.data import load_shard, shard_paths, to_device
+from golf.parts.data import load_shard, shard_paths
 
 MIXING_BATCHES = 1800  # micro-batches until the mix is as wide as it gets
 
@@ -107,4 +108,4 @@ class CoprimeShards:
         sequences = self.h.train_batch_tokens // 8 // seq_len
         mine = self.windows(sequences * self.env.world_size)[self.env.rank :: self.env.world_size]
         rows = np.stack([self.shards[i][start : start + seq_len + 1].astype(np.int64) for i, start in mine])
-        return to_device(self.env, rows[:, :-1]), to_device(self.env, rows[:, 1:])
+        return torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])

@@ -7,8 +7,9 @@ A rank stays on a shard for `walk_hold` micro-batches. The order depends on the 
 import math
 
 import numpy as np
+import torch
 
-from golf.parts.data import load_shard, shard_paths, to_device
+from golf.parts.data import load_shard, shard_paths
 
 
 class Knobs:
@@ -66,4 +67,4 @@ class CoprimeWalk:
         seq_len = self.h.train_seq_len
         at, starts = self.windows(self.h.train_batch_tokens // 8 // seq_len)
         rows = np.stack([self.shards[at][0][start : start + seq_len + 1].astype(np.int64) for start in starts])
-        return to_device(self.env, rows[:, :-1]), to_device(self.env, rows[:, 1:])
+        return torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])

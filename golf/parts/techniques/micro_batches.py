@@ -1,8 +1,9 @@
 """Micro-batches: the stream in as many pieces a step as fit the memory, for batches larger than the contest's (gradient accumulation)."""
 
 import numpy as np
+import torch
 
-from golf.parts.data import SequentialStream, to_device
+from golf.parts.data import SequentialStream
 
 
 class MicroBatches(SequentialStream):
@@ -17,4 +18,4 @@ class MicroBatches(SequentialStream):
         span = self.h.train_batch_tokens // self.h.micro_batches + 1
         tokens = self.take(span * self.env.world_size)[self.env.rank * span :][:span].astype(np.int64)
         rows = (-1, self.h.train_seq_len)
-        return to_device(self.env, tokens[:-1].reshape(rows)), to_device(self.env, tokens[1:].reshape(rows))
+        return torch.from_numpy(tokens[:-1].reshape(rows)), torch.from_numpy(tokens[1:].reshape(rows))

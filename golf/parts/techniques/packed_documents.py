@@ -6,8 +6,9 @@ next document's BOS too. The seed changes nothing.
 """
 
 import numpy as np
+import torch
 
-from golf.parts.data import load_shard, shard_paths, to_device
+from golf.parts.data import load_shard, shard_paths
 
 
 class PackedDocuments:
@@ -39,4 +40,4 @@ class PackedDocuments:
             )
         tokens = self.tokens[self.at + self.env.rank * span :][:span].astype(np.int64)
         self.at += span * self.env.world_size
-        return to_device(self.env, tokens[None, :-1]), to_device(self.env, tokens[None, 1:])
+        return torch.from_numpy(tokens[None, :-1]), torch.from_numpy(tokens[None, 1:])

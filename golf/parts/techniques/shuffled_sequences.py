@@ -5,8 +5,9 @@ A rank without a shard of its own is an error.
 """
 
 import numpy as np
+import torch
 
-from golf.parts.data import load_shard, shard_paths, to_device
+from golf.parts.data import load_shard, shard_paths
 
 
 class ShuffledSequences:
@@ -48,4 +49,4 @@ class ShuffledSequences:
             start = self.starts[i].pop()
             rows.append(self.shards[i][start : start + seq_len + 1].astype(np.int64))
         windows = np.stack(rows)
-        return to_device(self.env, windows[:, :-1]), to_device(self.env, windows[:, 1:])
+        return torch.from_numpy(windows[:, :-1]), torch.from_numpy(windows[:, 1:])

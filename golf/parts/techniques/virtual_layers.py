@@ -2,7 +2,8 @@
 Sisovic).
 
 Gains, mixes, scales, norm factor, XSA and value embeddings go by the place in the order of 13: from a step on layers 4 and 5 run again, and
-the scales behind them serve other matrices. The second passes have MLPs of their own: zero, then copies, from that step on. Two lanes
+the scales behind them serve other matrices. The second passes have MLPs of their own: zero, then copies, from that step on; `eighths`
+orthogonalises their updates as the public script's eight ranks did. Two lanes
 from a physical layer on: attention reads the first, then the MLP the second, each adds to both by learned factors; a skip goes into
 both. The first layer has no attention; its four matrices stay zero and untrained.
 """
@@ -120,7 +121,7 @@ class VirtualLayers(UNet):
         self.places = nn.ModuleList(Place(h, layer) for layer in range(h.num_layers + len(h.recur_layers)))
         self.repeat = nn.ModuleList(h.mlp(h, layer) for layer in h.recur_layers)
         for param in self.repeat.parameters():
-            param.tag = param.tag._replace(init=None)
+            param.tag, param.in_eighths = param.tag._replace(init=None), True
         self.lane_keep = tag(nn.Parameter(torch.full((h.num_layers, 2), 1.1**0.5)), group="scalar", role="control")
         self.lane_add = tag(nn.Parameter(torch.ones(h.num_layers, 2, 2)), group="scalar", role="control")
 
@@ -172,3 +173,9 @@ def average_with_idle(env, model):
         if param.grad is None and param.tag.group == "matrix":
             param.grad = torch.zeros_like(param)
     average_all(env, model)
+
+
+def eighths(h, p, g, orthogonalize):
+    """The MLPs of second passes, each eighth of their rows by itself, however many ranks there are: a slot for `in_parts`."""
+    parts = g.chunk(8) if hasattr(p, "in_eighths") else (g,)
+    return torch.cat([orthogonalize(part, h.ns_steps) for part in parts])
