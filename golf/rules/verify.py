@@ -98,9 +98,11 @@ def judge(rule: Rule, subject: Subject, asked: frozenset[str]) -> Finding:
             continue
         needs.append(NEEDS[kind_of(name)])
         results += run_detector(name, subject)
-    if subject.source is not None and subject.source.readable and len(set(needs)) > 1:  # it was read, and did not tell
-        needs = [need for need in needs if need != NEEDS["static"]]
-    missing = "nothing here tells; it takes " + " or ".join(dict.fromkeys(needs))
+    missing = "nothing here tells"
+    if subject.source is not None and subject.source.readable and NEEDS["static"] in needs:
+        needs = [NEEDS[kind_of(name)] for name in rule.detectors if kind_of(name) != "static"]
+        missing = "the code was read and does not tell"
+    missing += "; it takes " + " or ".join(dict.fromkeys(needs)) if needs else ""
     return settle(rule, subject.track, results, missing=missing, rate=measured_rate(rule.code))
 
 
