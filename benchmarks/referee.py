@@ -2,8 +2,9 @@
 
     python benchmarks/referee.py --seeds 20 [--first SEED] [--targets 256] [pr1493 pr740 …]        (default: every distinct evaluator)
 
-Recipes whose reports and knobs of evaluation are the same at the size of the small twin are one evaluator, run once, by the first of them. Every
-case draws its own text and its own untrained model by a seed; what every report scores is tested, not the last one alone. Amplified: the
+Recipes whose reports and knobs of evaluation are the same at the size of the small twin are one evaluator, run once, by the first of them, on an
+untrained model of two plain layers (`--own-model`: on the recipe's own). Every case draws its own text and its own model by a seed; what every
+report scores is tested, not the last one alone. Amplified: the
 rates of what adapts 30 times as large, at most 1; the bound holds at every setting and every size. Runs on the CPU; nothing of it is a
 challenge result. Rows are printed as they are done, seeds evenly over the evaluators, so that a run that is cut short is even too.
 """
@@ -34,6 +35,8 @@ SIZES = {
 }  # fmt: skip
 RATES = ("ttt_lr", "lora_lr")
 AMPLIFIED = 30.0
+PLAIN = {"num_layers": 2}
+CHOICES = frozenset(("reports", "tilt", "reader", "windows", "two_log_probs", "adapters", "embed_adapter", "eval_tail", "attend"))  # read elsewhere too
 PARTS = "golf.parts"
 NOT_EVALUATION = ("model", "layers", "attention", "knobs", "data", "env", "tags", "quant", "artifact", "kernels", "optim", "muon")
 
@@ -45,9 +48,9 @@ class Process(OneProcess):
         self.seed, self.grad_accum_steps = seed, 8
 
 
-def evaluation(h: object) -> tuple[object, ...]:
-    """What makes an evaluator: its reports, and the knobs of the parts that they are written in or call."""
-    todo = [*h.reports, *(each for each in (h.tilt, h.reader, h.windows) if each)]
+def evaluation(h: object) -> tuple[tuple[str, ...], frozenset[str]]:
+    """What makes an evaluator: the names of what it runs, and the knobs of the parts that these are written in or call."""
+    todo = [*h.reports, *(each for each in (h.tilt, h.reader, h.windows, h.two_log_probs) if each)]
     names = tuple(f"{each.__module__.removeprefix(PARTS)}.{each.__name__}" for each in todo)
     modules: dict[str, None] = {}
     while todo:
@@ -59,14 +62,18 @@ def evaluation(h: object) -> tuple[object, ...]:
                 if str(getattr(each, "__module__", "")).startswith(PARTS) and each.__module__.rpartition(".")[2] not in NOT_EVALUATION
             ]  # fmt: skip
     knobs = {name for each in modules for name in vars(getattr(sys.modules[each], "Knobs", object)).get("__annotations__", ())}
-    return (*names, *sorted((name, str(getattr(h, name))) for name in knobs - {"reports", "tilt", "reader", "windows"}))
+    return names, frozenset(knobs) | CHOICES
 
 
-def twin(recipe: Recipe, size: int, factor: float) -> object:
-    """`h` of the small twin of a recipe with a vocabulary of `size`, what adapts sped up by a factor."""
+def twin(recipe: Recipe, size: int, factor: float, *, own_model: bool = False) -> object:
+    """`h` of an evaluator at the size of the small twin with a vocabulary of `size`, what adapts sped up by a factor."""
     small = smoke_recipe(recipe, size)
     values = {name: min(value, small.values[name]) for name, value in SIZES.items()}
     values |= {name: min(small.values[name] * factor, 1.0) for name in RATES}
+    if not own_model:
+        knobs = evaluation(namespace(small))[1]
+        values = {name: small.values[name] for name in knobs} | PLAIN | {name: values[name] for name in values if name not in PLAIN}
+        small = smoke_recipe(load_recipe("baseline"), size)
     return namespace(changed(small, values))
 
 
@@ -75,7 +82,9 @@ def evaluators(names: list[str]) -> dict[str, list[str]]:
     recipes = sorted((load_recipe(name) for name in names), key=lambda each: bool(each.ruling))
     found: dict[tuple[object, ...], list[str]] = {}
     for recipe in recipes:
-        found.setdefault(evaluation(twin(recipe, VOCABULARIES[0], 1.0)), []).append(recipe.name)
+        small = smoke_recipe(recipe, VOCABULARIES[0])
+        names, knobs = evaluation(namespace(small))
+        found.setdefault((names, *sorted((knob, str(small.values[knob])) for knob in knobs)), []).append(recipe.name)
     return {same[0]: same for same in found.values()}
 
 
@@ -102,6 +111,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, help="the first seed; drawn where it is not given")
     parser.add_argument("--targets", type=int, default=256)
+    parser.add_argument("--own-model", action="store_true", help="the recipe's own model instead of two plain layers")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long, with the seeds done till then")
     wanted = parser.parse_args()
     torch.set_num_threads(1)
@@ -118,7 +128,7 @@ def main() -> None:
             for size in VOCABULARIES:
                 for factor in (1.0, AMPLIFIED):
                     began = time.process_time()
-                    found = list(gains(twin(recipe, size, factor), size, wanted.targets, seed))
+                    found = list(gains(twin(recipe, size, factor, own_model=wanted.own_model), size, wanted.targets, seed))
                     seconds[name] += time.process_time() - began
                     cells.setdefault((name, size, factor), []).append(max(gain for _, gain, _ in found))
         worst = max((max(values), cell) for cell, values in cells.items() if not load_recipe(cell[0]).ruling)

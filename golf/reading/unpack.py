@@ -18,7 +18,7 @@ from golf.errors import GolfError
 from golf.files import is_own
 from golf.reading import seven_bits
 from golf.reading.decompress import DECODERS, DECOMPRESSORS, bounded, lzma_constant
-from golf.reading.module import MOST_TOKENS, is_too_long
+from golf.reading.module import MOST_TOKENS, is_too_long, walk
 
 MAX_PACKED_BYTES = 32_000_000
 MAX_LAYERS = 5
@@ -266,13 +266,13 @@ class _Reader:
         """The nodes of an expression and of what the names in it stand for, those of the names first."""
         found, left, seen = [node], [node], set[str]()
         while left:
-            for inner in ast.walk(left.pop()):
+            for inner in walk(left.pop()):
                 if isinstance(inner, ast.Name) and inner.id in self.names and inner.id not in seen:
                     seen.add(inner.id)
                     found.append(self.names[inner.id])
                     left.append(self.names[inner.id])
         for one in reversed(found):
-            yield from ast.walk(one)
+            yield from walk(one)
 
     def call(self, node: ast.Call, depth: int) -> Any:
         func = self.dotted(node.func)

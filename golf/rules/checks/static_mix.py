@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterable
 
+from golf.reading.module import walk
 from golf.rules.checks.static_cache import TARGET, absent, found_at, hashed_target
 from golf.rules.code import Code, Piece, leaf, mentions
 from golf.rules.findings import Result, State
@@ -77,8 +78,8 @@ def _class_of_target(piece: Piece) -> Iterable[tuple[ast.AST, int]]:
     def is_class(node: ast.AST) -> bool:
         return any(
             isinstance(each, ast.Subscript) and CLASS_TABLE.search(leaf(each.value))
-            and any(isinstance(inner, ast.Name) and inner.id in targets for inner in ast.walk(each.slice))
-            for each in ast.walk(node)
+            and any(isinstance(inner, ast.Name) and inner.id in targets for inner in walk(each.slice))
+            for each in walk(node)
         )  # fmt: skip
 
     classes = {
@@ -90,11 +91,11 @@ def _class_of_target(piece: Piece) -> Iterable[tuple[ast.AST, int]]:
             isinstance(node, ast.Call) and leaf(node.func) == "where" and len(node.args) == 3
         ):
             test = node.test if isinstance(node, ast.IfExp) else node.args[0]
-            if is_class(test) or any(isinstance(each, ast.Name) and each.id in classes for each in ast.walk(test)):
+            if is_class(test) or any(isinstance(each, ast.Name) and each.id in classes for each in walk(test)):
                 yield node, node.lineno
         elif isinstance(node, ast.If) and not BYTES.search(ast.unparse(node)):
             if is_class(node.test) or any(
-                isinstance(each, ast.Name) and each.id in classes for each in ast.walk(node.test)
+                isinstance(each, ast.Name) and each.id in classes for each in walk(node.test)
             ):
                 yield node.test, node.lineno
 
@@ -130,7 +131,7 @@ def target_gate(subject: Subject) -> Iterable[Result]:
                 continue
             if re.search(r"(?i)byte", ast.unparse(node.targets[0])):
                 continue
-            for inner in ast.walk(node.value):
+            for inner in walk(node.value):
                 if (
                     isinstance(inner, ast.Subscript)
                     and CLASS_TABLE.search(leaf(inner.value))
@@ -152,7 +153,7 @@ def target_gate(subject: Subject) -> Iterable[Result]:
                         each
                         for each in piece.nodes
                         if isinstance(each, ast.Assign | ast.AugAssign | ast.Return)
-                        and any(inner is condition for inner in ast.walk(each))
+                        and any(inner is condition for inner in walk(each))
                     ),
                     None,
                 )
@@ -234,7 +235,7 @@ def _mixes(piece: Piece) -> bool:
 def _shares_of_one(node: ast.BinOp) -> bool:
     """Whether constants on both sides of a sum are shares of one."""
     shares: list[list[float]] = [
-        [each.value for each in ast.walk(side) if isinstance(each, ast.Constant) and type(each.value) is float]
+        [each.value for each in walk(side) if isinstance(each, ast.Constant) and type(each.value) is float]
         for side in (node.left, node.right)
     ]
     return any(abs(one + other - 1.0) < 1e-9 for one in shares[0] for other in shares[1])
@@ -254,7 +255,7 @@ def _spreads(node: ast.AST) -> bool:
         return any(
             isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Div) and mentions(inner.right, counts)
             and (mentions(inner.left, re.compile(r"(?i)log_?p|nll|lp|nats|loss")) or isinstance(inner.left, ast.Constant))
-            for argument in node.args for inner in ast.walk(argument)
+            for argument in node.args for inner in walk(argument)
         )  # fmt: skip
     return False
 
@@ -317,7 +318,7 @@ def _look_backs(piece: Piece) -> list[ast.expr]:
     shifted: dict[str, str] = {}  # name → what it holds one token back, copied or masked since
     for node in piece.nodes:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            if not any(isinstance(each, ast.Add) for each in ast.walk(node.value)) and (base := _shift_in(node.value, shifted)):
+            if not any(isinstance(each, ast.Add) for each in walk(node.value)) and (base := _shift_in(node.value, shifted)):
                 shifted.setdefault(node.targets[0].id, base)
     found = []
     for node in piece.nodes:
@@ -329,7 +330,7 @@ def _look_backs(piece: Piece) -> list[ast.expr]:
             sides = (ast.copy_location(node.target, node), node.value)
         else:
             continue
-        if any(isinstance(each, ast.Mod | ast.BitXor) for each in ast.walk(node)):
+        if any(isinstance(each, ast.Mod | ast.BitXor) for each in walk(node)):
             continue  # a hash of neighbours, not a sum of states
         backs = [_shift_in(side, shifted) for side in sides]
         owns = [_states(side, shifted) for side in sides]
@@ -340,7 +341,7 @@ def _look_backs(piece: Piece) -> list[ast.expr]:
 
 def _shift_in(node: ast.expr, shifted: dict[str, str]) -> str:
     """The name of what an expression takes one token back, itself or by a name that holds it; empty for nothing."""
-    for each in ast.walk(node):
+    for each in walk(node):
         if isinstance(each, ast.Name) and each.id in shifted:
             return shifted[each.id]
         if isinstance(each, ast.expr) and (base := _shifted(each)):
@@ -350,9 +351,9 @@ def _shift_in(node: ast.expr, shifted: dict[str, str]) -> str:
 
 def _states(node: ast.expr, shifted: dict[str, str]) -> set[str]:
     """The names that an expression takes as they are, not one token back."""
-    inside = {id(inner) for each in ast.walk(node) if isinstance(each, ast.expr) and _shifted(each) for inner in ast.walk(each)}
+    inside = {id(inner) for each in walk(node) if isinstance(each, ast.expr) and _shifted(each) for inner in walk(each)}
     return {
-        each.id for each in ast.walk(node) if isinstance(each, ast.Name) and id(each) not in inside and each.id not in shifted
+        each.id for each in walk(node) if isinstance(each, ast.Name) and id(each) not in inside and each.id not in shifted
     }  # fmt: skip
 
 
@@ -412,7 +413,7 @@ def _is_masked(piece: Piece, node: ast.expr) -> bool:
 
 
 def _tells_starts(node: ast.expr, known: set[str]) -> bool:
-    for each in ast.walk(node):
+    for each in walk(node):
         if isinstance(each, ast.Compare) and any(isinstance(op, ast.NotEq | ast.Eq) for op in each.ops):
             sides = [leaf(side.value if isinstance(side, ast.Subscript) else side) for side in (each.left, *each.comparators)]
             if any(IDS.search(side) or STARTS.search(side) for side in sides if side):

@@ -3,13 +3,14 @@
 A recipe can accuse its own script, never clear it: whoever edits the script leaves the recipe as it was. Nothing of it is run.
 """
 
-from collections.abc import Iterable
-from functools import partial
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from golf.errors import GolfError
-from golf.recipe import Recipe, load_recipe
+from golf.recipe import Recipe, load_recipe, shipped_recipes
 from golf.rules.findings import Result, State
 from golf.rules.subject import Subject
 
@@ -59,14 +60,18 @@ def _fact(code: str, subject: Subject) -> Iterable[Result]:
 
 def _unsaid(recipe: Recipe, code: str) -> Iterable[str]:
     """What the recipe, or one that it extends, tells of the row's script on a rule."""
-    for name in recipe.chain if recipe.chain else ():
-        try:
-            rows = recipe.unsaid if name == recipe.name else load_recipe(name).unsaid
-        except GolfError:
-            continue
+    shipped = shipped_recipes()
+    for name in recipe.chain:
+        rows = recipe.unsaid if name == recipe.name else _rows_of(shipped[name]) if name in shipped else ()
         for row in rows:
             if row.get("kind") in ("missing mask", "order") and any(word in row.get("says", "") for word in RULE_WORDS[code]):
                 yield f"recipe {name}: {row['says']} ({row['evidence']})"
+
+
+@cache
+def _rows_of(path: Path) -> tuple[Mapping[str, str], ...]:
+    """What a shipped recipe's own file says that its row leaves out."""
+    return tuple(tomllib.loads(path.read_text(encoding="utf-8")).get("unsaid", ()))
 
 
 def _last_report(values: Any) -> str:

@@ -8,6 +8,7 @@ import ast
 import re
 from collections.abc import Iterable
 
+from golf.reading.module import walk
 from golf.rules.checks.adapting import (
     DRIVERS,
     EVALUATES,
@@ -292,14 +293,14 @@ def _told(piece: Piece, call: ast.Call) -> str:
     if isinstance(call.func, ast.Attribute):
         given.append(call.func.value)
     texts, done = [ast.unparse(each) for each in given], set[str]()
-    todo = {inner.id for each in given for inner in ast.walk(each) if isinstance(inner, ast.Name)}
+    todo = {inner.id for each in given for inner in walk(each) if isinstance(inner, ast.Name)}
     for _ in range(2):
         for node in piece.nodes:
             if isinstance(node, ast.Assign) and not isinstance(node.value, ast.Constant):
-                names = {leaf(inner) for target in node.targets for inner in ast.walk(target) if isinstance(inner, ast.Name)}
-                if names & todo and call not in ast.walk(node.value):
+                names = {leaf(inner) for target in node.targets for inner in walk(target) if isinstance(inner, ast.Name)}
+                if names & todo and call not in walk(node.value):
                     texts.append(ast.unparse(node.value))
-                    done |= {inner.id for inner in ast.walk(node.value) if isinstance(inner, ast.Name)}
+                    done |= {inner.id for inner in walk(node.value) if isinstance(inner, ast.Name)}
         todo = done
     return " ".join(texts)
 
