@@ -149,9 +149,9 @@ def _tree(text: str) -> tuple[ast.Module, str]:
     try:
         return ast.parse(text), ""
     except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:
-        from golf.reading.newer_syntax import needed_python, tree_of_newer
+        from golf.reading.newer_syntax import may_be_newer, needed_python, tree_of_newer
 
-        tree = tree_of_newer(text) if isinstance(fault, SyntaxError) else None
+        tree = tree_of_newer(text) if isinstance(fault, SyntaxError) and may_be_newer(text, fault) else None
         if tree is None:
             raise NotPython(f"not Python: {fault}", "`golf unpack` reads Python scripts") from fault
         return tree, f"needs Python {needed_python(text)}"
