@@ -12,6 +12,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from golf.harness.inside import flex
+
 
 class Plain(contextlib.ContextDecorator):
     """Stands in for autocast, streams and profilers: a context and a decorator that does nothing."""
@@ -93,6 +95,8 @@ def patch_torch() -> None:
         setattr(torch.compiler, name, _identity)
     torch.compiler.cudagraph_mark_step_begin = torch.compiler.reset = _nothing
     sys.modules["torch.nn.attention.varlen"] = _module("torch.nn.attention.varlen", varlen_attn=attention_varlen)
+    flexible = _module("torch.nn.attention.flex_attention", **flex.CONTENT)
+    torch.nn.attention.flex_attention = sys.modules["torch.nn.attention.flex_attention"] = flexible
     for name in ("flash_attn_interface", "flash_attn", "flash_attn.flash_attn_interface", "kernels"):
         sys.modules[name] = _module(
             name, flash_attn_func=attention, flash_attn_varlen_func=attention_varlen, flash_attn_with_kvcache=attention,
