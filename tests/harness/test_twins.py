@@ -140,11 +140,13 @@ if TENSOR: kernel[(SIZE.value,)](net.table)
 """
 
 
-def test_a_kernel_gives_way_to_the_twin_that_a_script_has_for_the_cpu(play, tmp_path):
+def test_a_kernel_runs_by_its_own_text_or_gives_way_to_the_twin_that_a_script_has_for_the_cpu(play, tmp_path):
     assert play({"READ": KERNEL.replace("TENSOR", "False")}).ran, "defined and not launched"
+    assert play({"READ": KERNEL.replace("TENSOR", "net.table.is_cuda")}).ran
+    unknown = KERNEL.replace("tl.load(x)", "tl.warp_shuffle(x)").replace("TENSOR", "net.table.is_cuda")
     with pytest.raises(AssertionError, match="the Triton kernel kernel has no twin here"):
-        play({"READ": KERNEL.replace("TENSOR", "net.table.is_cuda")})
-    assert play({"READ": KERNEL.replace("TENSOR", "net.table.is_cuda")}, way=Way(is_cuda=False)).ran
+        play({"READ": unknown})
+    assert play({"READ": unknown}, way=Way(is_cuda=False)).ran
     ways = Whole.ways(SimpleNamespace(texts=["x.half() if x.is_cuda else x"]))
     assert ways == [Way(), Way(half=True), Way(is_cuda=False)]
 
