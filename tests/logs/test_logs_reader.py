@@ -471,6 +471,26 @@ def test_more_runs_than_a_log_holds_are_refused_in_one_sentence():
         read_text(many(2001))
 
 
+@pytest.mark.parametrize(
+    ("line", "most", "what"),
+    [
+        ("final_int8_zlib_roundtrip_exact val_loss:1.0 val_bpb:1.0", 10_000, "evaluations"),
+        ("ttt_final val_loss:1.0 val_bpb:1.0", 10_000, "evaluations"),
+        ("step:7/9 train_loss:3.1 train_time:7ms step_avg:1.0ms", 50_000, "measured lines"),
+        ("step:7/9 val_loss:3.1 val_bpb:1.2 train_time:7ms step_avg:1.0ms", 50_000, "measured lines"),
+        ('golf_result {"seed": 1}', 50_000, "measured lines"),
+    ],
+)
+def test_endless_logs_are_refused_in_one_sentence_within_a_second(line, most, what):
+    """A log of 300,000 evaluations was read for 17 seconds."""
+
+    def refused():
+        with pytest.raises(GolfError, match=f"holds more than {most:,} {what}, no log of a run"):
+            read_text(f"{line}\n" * 300_000)
+
+    assert seconds_of(refused) < 2
+
+
 def test_a_print_is_found_among_runs_of_its_seed_and_among_those_without():
     printed = [replace(run, index=0) for run in read_text(many(3)).runs]
     nameless = [replace(run, seed=None) for run in printed]
