@@ -36,9 +36,24 @@ SIZES = {
 RATES = ("ttt_lr", "lora_lr")
 AMPLIFIED = 30.0
 PLAIN = {"num_layers": 2}
-CHOICES = frozenset(("reports", "tilt", "reader", "windows", "two_log_probs", "adapters", "embed_adapter", "eval_tail", "attend"))  # read elsewhere too
+CHOICES = frozenset(
+    ("reports", "tilt", "reader", "windows", "two_log_probs", "adapters", "embed_adapter", "eval_tail", "attend")
+)  # read elsewhere too
 PARTS = "golf.parts"
-NOT_EVALUATION = ("model", "layers", "attention", "knobs", "data", "env", "tags", "quant", "artifact", "kernels", "optim", "muon")
+NOT_EVALUATION = (
+    "model",
+    "layers",
+    "attention",
+    "knobs",
+    "data",
+    "env",
+    "tags",
+    "quant",
+    "artifact",
+    "kernels",
+    "optim",
+    "muon",
+)
 
 
 class Process(OneProcess):
@@ -61,7 +76,11 @@ def evaluation(h: object) -> tuple[tuple[str, ...], frozenset[str]]:
                 each for each in vars(sys.modules[module]).values()
                 if str(getattr(each, "__module__", "")).startswith(PARTS) and each.__module__.rpartition(".")[2] not in NOT_EVALUATION
             ]  # fmt: skip
-    knobs = {name for each in modules for name in vars(getattr(sys.modules[each], "Knobs", object)).get("__annotations__", ())}
+    knobs = {
+        name
+        for each in modules
+        for name in vars(getattr(sys.modules[each], "Knobs", object)).get("__annotations__", ())
+    }
     return names, frozenset(knobs) | CHOICES
 
 
@@ -72,7 +91,11 @@ def twin(recipe: Recipe, size: int, factor: float, *, own_model: bool = False) -
     values |= {name: min(small.values[name] * factor, 1.0) for name in RATES}
     if not own_model:
         knobs = evaluation(namespace(small))[1]
-        values = {name: small.values[name] for name in knobs} | PLAIN | {name: values[name] for name in values if name not in PLAIN}
+        values = (
+            {name: small.values[name] for name in knobs}
+            | PLAIN
+            | {name: values[name] for name in values if name not in PLAIN}
+        )
         small = smoke_recipe(load_recipe("baseline"), size)
     return namespace(changed(small, values))
 
@@ -128,14 +151,18 @@ def main() -> None:
             for size in VOCABULARIES:
                 for factor in (1.0, AMPLIFIED):
                     began = time.process_time()
-                    found = list(gains(twin(recipe, size, factor, own_model=wanted.own_model), size, wanted.targets, seed))
+                    found = list(
+                        gains(twin(recipe, size, factor, own_model=wanted.own_model), size, wanted.targets, seed)
+                    )
                     seconds[name] += time.process_time() - began
                     cells.setdefault((name, size, factor), []).append(max(gain for _, gain, _ in found))
         worst = max((max(values), cell) for cell, values in cells.items() if not load_recipe(cell[0]).ruling)
         print(f"seed {seed}: largest gain of a lawful evaluator so far {worst[0]:.2f} nats, {worst[1]}", flush=True)
         if time.monotonic() > until:
             break
-    print("\n| evaluator of | and of | seeds | 1,024 | amplified | 64 | amplified | CPU s a run |\n|---|---|---:|---:|---:|---:|---:|---:|")
+    print(
+        "\n| evaluator of | and of | seeds | 1,024 | amplified | 64 | amplified | CPU s a run |\n|---|---|---:|---:|---:|---:|---:|---:|"
+    )
     for name, others in same.items():
         each = [cells[name, size, factor] for size in VOCABULARIES for factor in (1.0, AMPLIFIED)]
         told = " | ".join(f"{max(values):,.2f}" for values in each)

@@ -65,7 +65,10 @@ def has_bubblewrap() -> bool:
         return False
     try:
         done = subprocess.run(
-            [*BUBBLEWRAP, "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"], capture_output=True, timeout=10, check=False
+            [*BUBBLEWRAP, "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"],
+            capture_output=True,
+            timeout=10,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
@@ -79,7 +82,21 @@ def wrapping(place: Path) -> tuple[str, ...]:
         return namespaces()
     shown = [each for each in (*python_places(), *FACTS, str(GOLF)) if not each.startswith("/proc")]
     binds = [word for each in shown for word in ("--ro-bind-try", each, each)]
-    return (*BUBBLEWRAP, "--tmpfs", "/tmp", *binds, "--proc", "/proc", "--dev", "/dev", "--bind", str(place), str(place), "--chdir", str(place))
+    return (
+        *BUBBLEWRAP,
+        "--tmpfs",
+        "/tmp",
+        *binds,
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        "--bind",
+        str(place),
+        str(place),
+        "--chdir",
+        str(place),
+    )
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,5 @@ def _runs_text(call: ast.Call) -> bool:
 
 def _reads(argument: ast.expr, seen: Collection[str]) -> bool:
     """Whether it is the text of a file that is looked at anyway."""
-    texts = (
-        node.value for node in walk(argument) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    )
+    texts = (node.value for node in walk(argument) if isinstance(node, ast.Constant) and isinstance(node.value, str))
     return any(len(text) < 200 and text.rpartition("/")[2] in seen for text in texts)

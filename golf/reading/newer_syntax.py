@@ -11,7 +11,9 @@ from pathlib import Path
 PROGRAM = Path(__file__).with_name("newer_grammar.py")
 MOST_SECONDS = 60.0  # of the wall; the program itself stops after 10 of a processor
 MOST_BYTES = 2_000_000  # no script that is worth a second grammar is larger
-NEWER = re.compile(r"""(?i)(?<![a-z0-9_])(?:[ft]r?|r[ft])["']|\btype\s+\w|\b(?:def|class)\s+\w+\s*\[|\bexcept\b[^:(]*,""")
+NEWER = re.compile(
+    r"""(?i)(?<![a-z0-9_])(?:[ft]r?|r[ft])["']|\btype\s+\w|\b(?:def|class)\s+\w+\s*\[|\bexcept\b[^:(]*,"""
+)
 AROUND_LINES = 40  # before an error, in which what the running Python does not know must stand
 
 

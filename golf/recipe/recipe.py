@@ -136,7 +136,9 @@ def smoke_sizes(recipe: Recipe) -> dict[str, Any]:
             number = type(knob.smoke) in (int, float)
             sizes[name] = min(recipe.values[name], knob.smoke) if number else knob.smoke
     if "iterations" in sizes:
-        trains = recipe.values.get("adapters") or any("ttt" in str(report) for report in recipe.values.get("reports", ()))
+        trains = recipe.values.get("adapters") or any(
+            "ttt" in str(report) for report in recipe.values.get("reports", ())
+        )
         passes = TWIN_PASSES * (1 - TTT_SHARE * bool(trains))
         sizes["iterations"] = max(min(sizes["iterations"], round(passes / max(_passes(recipe.values), 1))), 1)
     return sizes

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from golf.reading.module import Module, dotted, children, walk
+from golf.reading.module import Module, children, dotted, walk
 from golf.rules.settings import Setting, compare, literal_of, setting_of
 
 __all__ = ["Code", "Piece", "dotted", "leaf", "mentions", "ordered"]

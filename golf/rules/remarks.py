@@ -4,8 +4,8 @@ import ast
 import re
 from collections.abc import Iterator
 
-from golf.reading.module import walk
 from golf.harness.settings import PAIR, names_read, published
+from golf.reading.module import walk
 from golf.rules.code import Code, leaf
 from golf.rules.subject import Subject, names
 

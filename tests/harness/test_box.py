@@ -242,5 +242,9 @@ def test_behind_bubblewrap_there_is_nothing_but_python_and_the_box(tmp_path):
         patched.setattr(box_module, "has_bubblewrap", WRAPS)
         patched.setattr(box_module.walls, "landlock_abi", lambda: 0)
         assert standing().files and not standing().missing
-        played = play(opened, tmp_path, f"import os\nprint(os.path.exists({str(secret)!r}), os.listdir('/tmp'), os.path.exists('/etc/passwd'))\n")
+        played = play(
+            opened,
+            tmp_path,
+            f"import os\nprint(os.path.exists({str(secret)!r}), os.listdir('/tmp'), os.path.exists('/etc/passwd'))\n",
+        )
     assert played.text.split()[0] == "False" and played.text.split()[-1] == "False" and SECRET not in played.text

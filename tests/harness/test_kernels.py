@@ -32,7 +32,9 @@ def part(monkeypatch):
 def test_the_fused_mlp_and_its_gradients(part):
     fused = part("fused_mlp")
     assert isinstance(fused.mlp_up_kernel, kernels.Kernel)
-    fused.all.update({"TILE_ROWS": kernels.Known(16), "TILE_COLUMNS": kernels.Known(32), "TILE_INPUTS": kernels.Known(8)})
+    fused.all.update(
+        {"TILE_ROWS": kernels.Known(16), "TILE_COLUMNS": kernels.Known(32), "TILE_INPUTS": kernels.Known(8)}
+    )
     u, up, down = (torch.randn(*shape, requires_grad=True) for shape in ((37, 30), (70, 30), (30, 70)))
     g = torch.randn(37, 30)
     fused.FusedMLP.apply(u, up, down, 0.5).backward(g)
@@ -107,5 +109,5 @@ def test_what_the_interpreter_does_not_know_is_told_by_the_kernels_name():
     def odd(x):
         tl.warp_shuffle(x)
 
-    with pytest.raises(NotImplementedError, match="the Triton kernel odd has no twin here: .*warp_shuffle"):
+    with pytest.raises(NotImplementedError, match=r"the Triton kernel odd has no twin here: .*warp_shuffle"):
         odd[(1,)](torch.zeros(1))

@@ -217,7 +217,9 @@ def test_a_twin_goes_on_alone_with_the_artifact_in_an_empty_folder(play):
     assert [each.loss for each in printed_scores(played.last_twin)] == [loss_of(played)], played.twin_text
     assert played.happened("alone")
     beside = "open('beside.txt', 'w').write('1'); " + WHOLE["KEEP"]
-    absolute = "assert open(os.path.abspath('beside.txt')).read(); assert open('beside.txt', 'rb').read(); " + WHOLE["READ"]
+    absolute = (
+        "assert open(os.path.abspath('beside.txt')).read(); assert open('beside.txt', 'rb').read(); " + WHOLE["READ"]
+    )
     leans = play({"KEEP": beside, "READ": WHOLE["READ"] + "; assert os.path.exists('beside.txt')"}, twin="alone")
     assert not printed_scores(leans.last_twin), "what lies beside is not there"
     assert loss_of(play({"KEEP": beside, "READ": absolute}, twin="alone"))
@@ -238,7 +240,10 @@ def dense(q, k, v, allowed, bias=0.0):
         (lambda b, h, q, kv: q >= kv, CAUSAL),
         (lambda b, h, q, kv: (q >= kv) & (DOCS[q] == DOCS[kv]), CAUSAL & (DOCS[:, None] == DOCS)),
         (flex.and_masks(lambda b, h, q, kv: q >= kv, lambda b, h, q, kv: q - kv < 3), CAUSAL & ~CAUSAL.tril(-3)),
-        (flex.or_masks(lambda b, h, q, kv: q == kv, lambda b, h, q, kv: kv == 0), torch.eye(12).bool() | (torch.arange(12) == 0)),
+        (
+            flex.or_masks(lambda b, h, q, kv: q == kv, lambda b, h, q, kv: kv == 0),
+            torch.eye(12).bool() | (torch.arange(12) == 0),
+        ),
     ],
     ids=["causal", "documents", "window", "sink"],
 )
@@ -259,7 +264,10 @@ def test_flexible_attention_changes_scores_and_takes_masks_by_blocks():
     torch.testing.assert_close(found, dense(q, k, v, torch.ones(12, 12).bool(), bias))
     # blocks of four: the own block by the mask, the one before in full
     counts, full = torch.ones(1, 1, 3, dtype=torch.int32), torch.tensor([[[0, 1, 1]]])
-    own, before = torch.tensor([[[[0, 1, 2], [1, 0, 2], [2, 0, 1]]]]), torch.tensor([[[[0, 1, 2], [0, 1, 2], [1, 0, 2]]]])
+    own, before = (
+        torch.tensor([[[[0, 1, 2], [1, 0, 2], [2, 0, 1]]]]),
+        torch.tensor([[[[0, 1, 2], [0, 1, 2], [1, 0, 2]]]]),
+    )
     mask = flex.BlockMask.from_kv_blocks(counts, own, full, before, BLOCK_SIZE=4, mask_mod=lambda b, h, q, kv: q >= kv)
     block = torch.arange(12) // 4
     allowed = CAUSAL & (block[:, None] - block <= 1)

@@ -155,7 +155,9 @@ def test_what_a_recipe_knows_of_its_script_reaches_the_verdict(recipe, more, tol
     (tmp_path / "recipe.toml").write_text(f'name = "mine"\nextends = "{recipe}"\n{more}')
     subject = SimpleNamespace(kind="script", path=tmp_path / "train_gpt.py", folder=tmp_path, acts={}, claims=None)
     found = {check: list(check(subject)) for check in (boundary, order, one_order)}
-    assert {check: results[0].message.rpartition("(")[2].split("`")[1] for check, results in found.items() if results} == told
+    assert {
+        check: results[0].message.rpartition("(")[2].split("`")[1] for check, results in found.items() if results
+    } == told
     assert all(result.strict is State.FAIL for results in found.values() for result in results)
 
 

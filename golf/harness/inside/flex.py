@@ -64,7 +64,9 @@ def _blocks(counts: Any, indices: Any) -> Any:
     columns = indices.shape[-1]
     taken = torch.arange(columns) < counts[..., None]
     found = torch.zeros(*indices.shape[:-1], columns + 1, dtype=torch.bool)
-    found.scatter_(-1, torch.where(taken, indices.long(), columns), True)  # what is not taken goes to a column that is cut off
+    found.scatter_(
+        -1, torch.where(taken, indices.long(), columns), True
+    )  # what is not taken goes to a column that is cut off
     return found[..., :columns]
 
 

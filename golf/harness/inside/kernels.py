@@ -172,7 +172,9 @@ class Kernel:
         for each in size:
             programs *= each
         if programs > MOST_PROGRAMS:
-            raise NotImplementedError(f"the Triton kernel {self.__name__} asks for {programs:,} programs, too many here")
+            raise NotImplementedError(
+                f"the Triton kernel {self.__name__} asks for {programs:,} programs, too many here"
+            )
         taken = {
             name: pointer_to(value) if isinstance(value, torch.Tensor) else value for name, value in given.items() if name in self.names
         }  # fmt: skip

@@ -271,7 +271,9 @@ class ReadBack:
         self.instead[""] = ""
         self.watch.count = MOST_EVENTS  # the twin's events are not the play's
         quiet = os.open(os.devnull, os.O_WRONLY)
-        for handle in range(3, MOST_HANDLES):  # the list of them in /proc is behind the walls for a process that was forked inside
+        for handle in range(
+            3, MOST_HANDLES
+        ):  # the list of them in /proc is behind the walls for a process that was forked inside
             if handle != self.output and _is_log(handle, self.here):
                 os.dup2(quiet, handle)  # what was opened before the fork is the play's
         sys.stdout = sys.stderr = os.fdopen(self.output, "w", encoding="utf-8", errors="replace", buffering=1)

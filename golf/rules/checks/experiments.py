@@ -189,7 +189,11 @@ def _artifact(trial: Trial, reading: Reading) -> Result:
                 State.UNKNOWN,
                 f"E3: alone with {reading.read[-1]} in an empty folder it comes to {what}; more of what it wrote is its artifact than that file",
             )
-        finite = [score for score in garbage if all(math.isfinite(each) for each in (score.loss, score.bpb) if each is not None)]
+        finite = [
+            score
+            for score in garbage
+            if all(math.isfinite(each) for each in (score.loss, score.bpb) if each is not None)
+        ]
         if disturbed and not finite:
             return Result(
                 State.PASS,

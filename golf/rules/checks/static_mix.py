@@ -292,7 +292,9 @@ def smear_boundary(subject: Subject) -> Iterable[Result]:
     yield found_at(State.PASS, "the look-back is masked where documents start", smears[0], None)
 
 
-ISOLATES = re.compile(r"(?i)cu_seqlens|varlen|block_mask|document_mask|doc_mask|same_doc|doc_ids|segment_ids|document_ids")
+ISOLATES = re.compile(
+    r"(?i)cu_seqlens|varlen|block_mask|document_mask|doc_mask|same_doc|doc_ids|segment_ids|document_ids"
+)
 STARTS = re.compile(r"(?i)bos|boundary|not_first|first_of|doc|segment|seg_id|starts?$|fresh|continues|same_")
 IDS = re.compile(r"(?i)^(?:\w*_)?(?:ids?|idx|tokens?|toks?|inputs?)(?:_\w*)?$")
 LOOKS = re.compile(r"(?i)smear|shift|prev|mix|lerp|blend|back|carry|neighbou?r")
@@ -300,7 +302,9 @@ LOOKS = re.compile(r"(?i)smear|shift|prev|mix|lerp|blend|back|carry|neighbou?r")
 
 def looks_over_starts(code: Code) -> list[Piece]:
     """Functions that look one token back where nothing of where documents start reaches what looks back."""
-    return [piece for piece in code if (found := look_backs(piece)) and not any(_is_masked(piece, node) for node in found)]
+    return [
+        piece for piece in code if (found := look_backs(piece)) and not any(_is_masked(piece, node) for node in found)
+    ]
 
 
 def look_backs(piece: Piece) -> list[ast.expr]:
@@ -318,7 +322,9 @@ def _look_backs(piece: Piece) -> list[ast.expr]:
     shifted: dict[str, str] = {}  # name → what it holds one token back, copied or masked since
     for node in piece.nodes:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            if not any(isinstance(each, ast.Add) for each in walk(node.value)) and (base := _shift_in(node.value, shifted)):
+            if not any(isinstance(each, ast.Add) for each in walk(node.value)) and (
+                base := _shift_in(node.value, shifted)
+            ):
                 shifted.setdefault(node.targets[0].id, base)
     found = []
     for node in piece.nodes:
@@ -334,7 +340,9 @@ def _look_backs(piece: Piece) -> list[ast.expr]:
             continue  # a hash of neighbours, not a sum of states
         backs = [_shift_in(side, shifted) for side in sides]
         owns = [_states(side, shifted) for side in sides]
-        if any(back and any(back in own for other, own in enumerate(owns) if other != at) for at, back in enumerate(backs)):
+        if any(
+            back and any(back in own for other, own in enumerate(owns) if other != at) for at, back in enumerate(backs)
+        ):
             found.append(node if isinstance(node, ast.expr) else node.value)
     return found
 
@@ -344,38 +352,48 @@ def _shift_in(node: ast.expr, shifted: dict[str, str]) -> str:
     for each in walk(node):
         if isinstance(each, ast.Name) and each.id in shifted:
             return shifted[each.id]
-        if isinstance(each, ast.expr) and (base := _shifted(each)):
+        if isinstance(each, ast.expr) and (base := _moved_back(each)):
             return base
     return ""
 
 
 def _states(node: ast.expr, shifted: dict[str, str]) -> set[str]:
     """The names that an expression takes as they are, not one token back."""
-    inside = {id(inner) for each in walk(node) if isinstance(each, ast.expr) and _shifted(each) for inner in walk(each)}
+    inside = {
+        id(inner) for each in walk(node) if isinstance(each, ast.expr) and _moved_back(each) for inner in walk(each)
+    }
     return {
         each.id for each in walk(node) if isinstance(each, ast.Name) and id(each) not in inside and each.id not in shifted
     }  # fmt: skip
 
 
-def _shifted(node: ast.expr) -> str:
+def _moved_back(node: ast.expr) -> str:
     """The name of what a slice, roll, pad or narrow moves by one token; empty where it moves nothing."""
     match node:
         case ast.Subscript(value=base, slice=ast.Tuple(elts=parts)) if len(parts) > 1:
-            return (leaf(base) or _shifted(base)) if isinstance(base, ast.Name | ast.Call) and any(map(_all_but_last, parts[1:])) else ""
+            return (
+                (leaf(base) or _moved_back(base))
+                if isinstance(base, ast.Name | ast.Call) and any(map(_all_but_last, parts[1:]))
+                else ""
+            )
         case ast.Call(func=func, args=args):
             name = leaf(func)
-            base = args[0] if args else None
-            if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id not in ("torch", "F", "nn"):
+            base: ast.expr | None = args[0] if args else None
+            if (
+                isinstance(func, ast.Attribute)
+                and isinstance(func.value, ast.Name)
+                and func.value.id not in ("torch", "F", "nn")
+            ):
                 base = func.value if name in ("roll", "narrow", "new_zeros") else base
             numbers = [_whole(each) for arg in (*args, *(each.value for each in node.keywords)) for each in _items(arg)]
             if name == "roll" and 1 in numbers:
                 return leaf(base) if isinstance(base, ast.Name) else ""
             if name == "pad" and numbers[-2:] in ([1, -1], [1, 0]):
-                return leaf(base) if isinstance(base, ast.Name) else _shifted(base) if base is not None else ""
+                return leaf(base) if isinstance(base, ast.Name) else _moved_back(base) if base is not None else ""
             if name == "narrow" and "- 1" in ast.unparse(node) and 0 in numbers:
                 return leaf(base) if isinstance(base, ast.Name) else ""
             if name in ("cat", "concat", "concatenate", "hstack"):
-                inner = [_shifted(each) for arg in args[:1] for each in _items(arg)]
+                inner = [_moved_back(each) for arg in args[:1] for each in _items(arg)]
                 return next((each for each in inner[1:] if each), "")
     return ""
 
@@ -400,7 +418,11 @@ def _whole(node: ast.expr | None) -> int | None:
 def _is_masked(piece: Piece, node: ast.expr) -> bool:
     """Whether something of where documents start reaches a sum: a comparison of ids, or a name that says so, by way of assignments."""
     known = {name for name in piece.params if STARTS.search(name)}
-    assigned = [each for each in piece.nodes if isinstance(each, ast.Assign | ast.AugAssign | ast.AnnAssign) and each.value is not None]
+    assigned = [
+        each
+        for each in piece.nodes
+        if isinstance(each, ast.Assign | ast.AugAssign | ast.AnnAssign) and each.value is not None
+    ]
     for _ in range(4):
         before = len(known)
         for each in assigned:
@@ -415,7 +437,9 @@ def _is_masked(piece: Piece, node: ast.expr) -> bool:
 def _tells_starts(node: ast.expr, known: set[str]) -> bool:
     for each in walk(node):
         if isinstance(each, ast.Compare) and any(isinstance(op, ast.NotEq | ast.Eq) for op in each.ops):
-            sides = [leaf(side.value if isinstance(side, ast.Subscript) else side) for side in (each.left, *each.comparators)]
+            sides = [
+                leaf(side.value if isinstance(side, ast.Subscript) else side) for side in (each.left, *each.comparators)
+            ]
             if any(IDS.search(side) or STARTS.search(side) for side in sides if side):
                 return True
         if isinstance(each, ast.Name | ast.Attribute) and (leaf(each) in known or STARTS.search(leaf(each))):

@@ -64,7 +64,9 @@ def _unsaid(recipe: Recipe, code: str) -> Iterable[str]:
     for name in recipe.chain:
         rows = recipe.unsaid if name == recipe.name else _rows_of(shipped[name]) if name in shipped else ()
         for row in rows:
-            if row.get("kind") in ("missing mask", "order") and any(word in row.get("says", "") for word in RULE_WORDS[code]):
+            if row.get("kind") in ("missing mask", "order") and any(
+                word in row.get("says", "") for word in RULE_WORDS[code]
+            ):
                 yield f"recipe {name}: {row['says']} ({row['evidence']})"
 
 
@@ -94,7 +96,10 @@ def _order(recipe: Recipe) -> Iterable[tuple[str, str]]:
 
 def _one_order(recipe: Recipe) -> Iterable[tuple[str, str]]:
     if recipe.values.get("tilt") and _last_report(recipe.values) in (PHASED, APART):
-        yield "tilt", "hints follow the stream, and scores the queue by length: no one order has every score depend on earlier ones only"
+        yield (
+            "tilt",
+            "hints follow the stream, and scores the queue by length: no one order has every score depend on earlier ones only",
+        )
 
 
 FACTS = {"R23": _order, "R42": _smear, "R47": _one_order}

@@ -226,8 +226,12 @@ def rescoring(subject: Subject) -> Iterable[Result]:
 
 
 ORDERS = frozenset(("sort", "sorted", "argsort", "lexsort", "topk", "nsmallest", "nlargest", "heapify", "heappush"))
-LENGTHS = re.compile(r"(?i)doc|len|length|span|n_?tok|numel|\bsizes?\b|\bends?\b\s*-\s*\w*(?:start|begin)|stop\w*\s*-\s*\w*start|\bdiff\(|stops?\b.*starts?\b|starts?\b.*\b(?:stops?|ends?)\b")
-NO_ORDER = re.compile(r"(?i)glob|listdir|iterdir|scandir|state_dict|named_param|\bpaths?\b|\bfiles?\b|\bshards?\b|\.items\(\)|\.keys\(\)|logits|probs|vocab")
+LENGTHS = re.compile(
+    r"(?i)doc|len|length|span|n_?tok|numel|\bsizes?\b|\bends?\b\s*-\s*\w*(?:start|begin)|stop\w*\s*-\s*\w*start|\bdiff\(|stops?\b.*starts?\b|starts?\b.*\b(?:stops?|ends?)\b"
+)
+NO_ORDER = re.compile(
+    r"(?i)glob|listdir|iterdir|scandir|state_dict|named_param|\bpaths?\b|\bfiles?\b|\bshards?\b|\.items\(\)|\.keys\(\)|logits|probs|vocab"
+)
 EVALUATION = re.compile(r"(?i)ttt|eval|score|valid|\bval\b|bpb")
 RESETS = re.compile(r"(?i)reset|fresh|deepcopy|clone\(|load_state_dict|zero_\(|snapshot|restore")
 
@@ -253,7 +257,10 @@ def reordering(subject: Subject) -> Iterable[Result]:
                 yield result_at(State.FAIL, what + "not allowed", piece, call.lineno, strict=State.FAIL)
             elif not (learning := _learners(code, piece, callers)):
                 yield result_at(
-                    State.CLEAN, what + "nothing learns from one document for another, so that the order decides nothing", piece, call.lineno
+                    State.CLEAN,
+                    what + "nothing learns from one document for another, so that the order decides nothing",
+                    piece,
+                    call.lineno,
                 )
             elif all(RESETS.search(each.text) for each in learning):
                 yield result_at(
@@ -261,7 +268,9 @@ def reordering(subject: Subject) -> Iterable[Result]:
                     piece, call.lineno,
                 )  # fmt: skip
             else:
-                yield result_at(State.UNKNOWN, what + "accepted precedent, contested", piece, call.lineno, strict=State.FAIL)
+                yield result_at(
+                    State.UNKNOWN, what + "accepted precedent, contested", piece, call.lineno, strict=State.FAIL
+                )
             return
     yield Result(State.PASS, "nothing orders the validation documents", weak=True)
 
@@ -297,7 +306,9 @@ def _told(piece: Piece, call: ast.Call) -> str:
     for _ in range(2):
         for node in piece.nodes:
             if isinstance(node, ast.Assign) and not isinstance(node.value, ast.Constant):
-                names = {leaf(inner) for target in node.targets for inner in walk(target) if isinstance(inner, ast.Name)}
+                names = {
+                    leaf(inner) for target in node.targets for inner in walk(target) if isinstance(inner, ast.Name)
+                }
                 if names & todo and call not in walk(node.value):
                     texts.append(ast.unparse(node.value))
                     done |= {inner.id for inner in walk(node.value) if isinstance(inner, ast.Name)}
