@@ -277,7 +277,7 @@ class ReadBack:
             if handle != self.output and _is_log(handle, self.here):
                 os.dup2(quiet, handle)  # what was opened before the fork is the play's
         sys.stdout = sys.stderr = os.fdopen(self.output, "w", encoding="utf-8", errors="replace", buffering=1)
-        print(TWIN_BEGUN)
+        sys.stdout.write(TWIN_BEGUN + "\n")
         return True
 
 

@@ -370,10 +370,10 @@ def _states(node: ast.expr, shifted: dict[str, str]) -> set[str]:
 def _moved_back(node: ast.expr) -> str:
     """The name of what a slice, roll, pad or narrow moves by one token; empty where it moves nothing."""
     match node:
-        case ast.Subscript(value=base, slice=ast.Tuple(elts=parts)) if len(parts) > 1:
+        case ast.Subscript(value=owner, slice=ast.Tuple(elts=parts)) if len(parts) > 1:
             return (
-                (leaf(base) or _moved_back(base))
-                if isinstance(base, ast.Name | ast.Call) and any(map(_all_but_last, parts[1:]))
+                (leaf(owner) or _moved_back(owner))
+                if isinstance(owner, ast.Name | ast.Call) and any(map(_all_but_last, parts[1:]))
                 else ""
             )
         case ast.Call(func=func, args=args):
