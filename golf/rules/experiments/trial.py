@@ -294,9 +294,9 @@ class _Course:
             ("E1 amplified", 1, self._amplified),
             ("E2 blind artifact", 3, self._blind),
             ("E3 with disturbed tensors", 1, self._disturbed),
-            ("E3 alone in an empty folder", 1.5, self._alone),
             ("E6 more text", 2, self._future),
             ("E5 one more token", 2, lambda: (self._kraft_of_bits if self._bits_are_another() else self._kraft)(cuts)),
+            ("E3 alone in an empty folder", 1.5, self._alone),
         ]
         if deep:
             steps += [("E1 hidden in a known text", 2, self._suffix), ("E1 four times as long", 4, self._longer)]
