@@ -91,7 +91,7 @@ def features(recipe: Recipe, live: Live, parts: Sequence[Part]) -> list[str]:
     told = []
     for part in sorted(parts, key=lambda part: part.stem != "model"):  # the whole before its pieces
         if part.stem in known or (part.knobs and part.stem in _skeleton(live)):
-            told.append(part.summary)
+            told.append(OF_SLOTS.sub("", part.summary))
         told += [row.summary for row in rows if homes[row.name] == part.stem]
     return [*told, *(row.summary for row in rows if homes[row.name] not in {part.stem for part in parts})]
 
