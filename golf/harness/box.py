@@ -1,4 +1,4 @@
-"""The box for strangers' scripts: namespaces, Landlock, seccomp and limits around one server process, supervised from outside.
+"""The box for strangers' scripts: bubblewrap or bare namespaces, Landlock, seccomp and limits around one server, supervised from outside.
 
 The server (`inside/server.py`) forks one process per play. Files can be read in Python's own folders and in the box, written in the
 box alone; there is no network; nothing can be executed; memory, processes, disk and time are limited for the box as a whole.
@@ -25,6 +25,8 @@ from golf.harness.inside import walls
 NAMESPACES = (
     "unshare", "--user", "--map-root-user", "--mount", "--mount-proc", "--net", "--pid", "--ipc", "--fork", "--kill-child",
 )  # fmt: skip
+BUBBLEWRAP = ("bwrap", "--unshare-all", "--die-with-parent", "--as-pid-1", "--cap-drop", "ALL")
+GOLF = Path(__file__).resolve().parents[1]
 PROCESS_BYTES = 12 << 30  # address space of a process: torch alone maps several GB
 FILE_BYTES = 256 << 20
 BOX_BYTES = 1 << 30  # on disk, in all
@@ -56,9 +58,50 @@ def namespaces() -> tuple[str, ...]:
     return NAMESPACES if done.returncode == 0 else ()
 
 
+@cache
+def has_bubblewrap() -> bool:
+    """Whether bubblewrap is installed and permitted to make its namespaces here."""
+    if shutil.which("bwrap") is None:
+        return False
+    try:
+        done = subprocess.run(
+            [*BUBBLEWRAP, "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"],
+            capture_output=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def wrapping(place: Path) -> tuple[str, ...]:
+    """The command that starts the server of the box at `place` behind the walls that programs raise: bubblewrap, where it is, shows it nothing
+    but Python's folders, golf's own code and the box; else namespaces; empty where neither is permitted."""
+    if not has_bubblewrap():
+        return namespaces()
+    shown = [each for each in (*python_places(), *FACTS, str(GOLF)) if not each.startswith("/proc")]
+    binds = [word for each in shown for word in ("--ro-bind-try", each, each)]
+    return (
+        *BUBBLEWRAP,
+        "--tmpfs",
+        "/tmp",
+        *binds,
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        "--bind",
+        str(place),
+        str(place),
+        "--chdir",
+        str(place),
+    )
+
+
 @dataclass(frozen=True)
 class Standing:
-    """Which walls this machine can raise. files: Landlock; sockets: a network namespace or seccomp; processes: a pid namespace."""
+    """Which walls this machine can raise. files: bubblewrap or Landlock; sockets: a network namespace or seccomp; processes: a pid namespace."""
 
     files: bool
     sockets: bool
@@ -68,7 +111,7 @@ class Standing:
     def missing(self) -> tuple[str, ...]:
         """What is not fenced here, in words."""
         words = {
-            "files": "files (no Landlock in this kernel)",
+            "files": "files (no Landlock in this kernel, no bubblewrap)",
             "sockets": "the network (no namespaces, no seccomp filter)",
             "processes": "processes (no namespaces)",
         }
@@ -77,8 +120,9 @@ class Standing:
 
 def standing() -> Standing:
     """The walls of this machine."""
-    spaces = bool(namespaces())
-    return Standing(walls.landlock_abi() > 0, spaces or walls.has_seccomp(), spaces)
+    wrapped = has_bubblewrap()
+    spaces = wrapped or bool(namespaces())
+    return Standing(wrapped or walls.landlock_abi() > 0, spaces or walls.has_seccomp(), spaces)
 
 
 class Stopped(Exception):
@@ -137,7 +181,7 @@ class Box:
         search = os.pathsep.join([root, *(entry for entry in sys.path if entry.endswith("site-packages"))])
         with (self.place / "seen" / "server.txt").open("wb") as errors:
             self._server = subprocess.Popen(
-                [*namespaces(), sys.executable, "-B", "-m", "golf.harness.inside.server"],
+                [*wrapping(self.place), sys.executable, "-B", "-m", "golf.harness.inside.server"],
                 cwd=self.place,
                 env={
                     "PATH": os.environ.get("PATH", ""), "PYTHONPATH": search, "HOME": str(self.place / "home"), "LANG": "C.UTF-8",
@@ -166,7 +210,7 @@ class Box:
             "seconds": seconds,
             "memory_bytes": PROCESS_BYTES,
             "file_bytes": FILE_BYTES,
-            "walls": {"files": self.standing.files, "sockets": walls.has_seccomp()},
+            "walls": {"files": walls.landlock_abi() > 0, "sockets": walls.has_seccomp()},
             "readable": [*python_places(), *FACTS, str(self.place / "data")],
             "writable": [str(self.place / "work"), str(self.place / "home"), *DEVICES],
         }

@@ -12,7 +12,7 @@ from golf.challenge import SCRIPT
 from golf.data.side_car import SPLIT
 from golf.files import files_below, sha256_of
 from golf.harness.box import Box, tail_of
-from golf.harness.inside.play import LOGS, TWIN_MARK, UNREAD_SECONDS
+from golf.harness.inside.play import LOGS, TWIN_BEGUN, TWIN_MARK, UNREAD_SECONDS
 from golf.harness.settings import SIZES, class_sizes, environment, names_read, published
 from golf.harness.texts import Ids, lay_data
 from golf.harness.vocabulary import Vocabulary
@@ -41,8 +41,8 @@ class Wish:
     """How to play. train_rate, late_rate: factors on the rates of optimizers made before and after the first step; quiet: a
     factor on the tables over the vocabulary at the start, so that the untrained model predicts almost uniformly.
 
-    twin: "garbage" forks a twin that reads garbage wherever the run reads back a file that it wrote; "disturbed" disturbs the tensors
-    that the run itself loads into its model after it wrote something. drawn: the text that a
+    twin: "garbage" forks a twin that reads garbage wherever the run reads back a file that it wrote; "alone" one that goes on from there in an
+    empty folder with what ships and that file; "disturbed" disturbs the tensors that the run itself loads into its model after it wrote something. drawn: the text that a
     script gets that draws its own by `torch.randint`. extra: variables on top of all others.
     """
 
@@ -94,9 +94,10 @@ class Played:
 
     @property
     def last_twin(self) -> str | None:
-        """What the twin printed that read garbage in the last file that was read back; None where there was none."""
+        """What the twin printed that was forked where the last file was read back; None where there
+        was none, or where it died before it went on."""
         parts = self.twin_text.split(f"\n{TWIN_MARK}")
-        return parts[-1] if len(parts) > 1 else None
+        return parts[-1] if len(parts) > 1 and TWIN_BEGUN in parts[-1] else None
 
     def happened(self, event: str) -> list[Mapping[str, Any]]:
         """The events of a name."""

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from golf.reading.module import dotted
+from golf.reading.module import dotted, walk
 
 if TYPE_CHECKING:
     from golf.reading.module import Module
@@ -50,13 +50,11 @@ def texts_run(module: "Module") -> Iterator[str]:
 
 def _runs_text(call: ast.Call) -> bool:
     name = dotted(call.func)
-    made = {dotted(inner.func).rpartition(".")[2] for inner in ast.walk(call.args[0]) if isinstance(inner, ast.Call)}
+    made = {dotted(inner.func).rpartition(".")[2] for inner in walk(call.args[0]) if isinstance(inner, ast.Call)}
     return name in RUNS or (name in EVALUATES and bool(made & MAKES))
 
 
 def _reads(argument: ast.expr, seen: Collection[str]) -> bool:
     """Whether it is the text of a file that is looked at anyway."""
-    texts = (
-        node.value for node in ast.walk(argument) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    )
+    texts = (node.value for node in walk(argument) if isinstance(node, ast.Constant) and isinstance(node.value, str))
     return any(len(text) < 200 and text.rpartition("/")[2] in seen for text in texts)

@@ -8,7 +8,7 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
-from golf.reading.module import Module, dotted
+from golf.reading.module import Module, dotted, walk
 from golf.reading.script import Source, read_source
 
 # modules of the data loader and the like that golf's own scripts bring, under the names of their imports
@@ -115,7 +115,7 @@ def _asks_for_cuda(test: ast.expr) -> bool:
         isinstance(node, ast.UnaryOp)
         and isinstance(node.op, ast.Not)
         and "cuda.is_available" in ast.unparse(node.operand)
-        for node in ast.walk(test)
+        for node in walk(test)
     )
 
 

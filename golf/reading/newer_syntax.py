@@ -1,6 +1,7 @@
 """Scripts that only a newer Python parses: their tree, and which Python they need."""
 
 import ast
+import re
 import subprocess
 import sys
 import warnings
@@ -10,6 +11,19 @@ from pathlib import Path
 PROGRAM = Path(__file__).with_name("newer_grammar.py")
 MOST_SECONDS = 60.0  # of the wall; the program itself stops after 10 of a processor
 MOST_BYTES = 2_000_000  # no script that is worth a second grammar is larger
+NEWER = re.compile(
+    r"""(?i)(?<![a-z0-9_])(?:[ft]r?|r[ft])["']|\btype\s+\w|\b(?:def|class)\s+\w+\s*\[|\bexcept\b[^:(]*,"""
+)
+AROUND_LINES = 40  # before an error, in which what the running Python does not know must stand
+
+
+def may_be_newer(text: str, fault: SyntaxError | ValueError) -> bool:
+    """Whether what the running Python refuses may be a newer one's: an f-string, a type alias, parameters of a type, two exceptions
+    without parentheses near the place of the error. Asking a newer grammar costs half a second."""
+    line, message = getattr(fault, "lineno", None), str(getattr(fault, "msg", ""))
+    if not line or message.startswith("f-string"):
+        return NEWER.search(text) is not None
+    return NEWER.search("\n".join(text.split("\n")[max(line - AROUND_LINES, 0) : line + 1])) is not None
 
 
 def tree_of_newer(text: str) -> ast.Module | None:

@@ -145,9 +145,9 @@ def parse(path: Path, text: str) -> Module:
     try:
         return Module(path, text, _tree(text))
     except (SyntaxError, ValueError) as fault:
-        from golf.reading.newer_syntax import tree_of_newer
+        from golf.reading.newer_syntax import may_be_newer, tree_of_newer
 
-        newer = tree_of_newer(text)
+        newer = tree_of_newer(text) if may_be_newer(text, fault) else None
         if newer is not None:
             return Module(path, text, newer, None, newer_syntax=True)
         line = getattr(fault, "lineno", None)

@@ -18,7 +18,7 @@ from golf.errors import GolfError
 from golf.files import is_own
 from golf.reading import seven_bits
 from golf.reading.decompress import DECODERS, DECOMPRESSORS, bounded, lzma_constant
-from golf.reading.module import MOST_TOKENS, is_too_long
+from golf.reading.module import MOST_TOKENS, is_too_long, walk
 
 MAX_PACKED_BYTES = 32_000_000
 MAX_LAYERS = 5
@@ -149,9 +149,9 @@ def _tree(text: str) -> tuple[ast.Module, str]:
     try:
         return ast.parse(text), ""
     except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:
-        from golf.reading.newer_syntax import needed_python, tree_of_newer
+        from golf.reading.newer_syntax import may_be_newer, needed_python, tree_of_newer
 
-        tree = tree_of_newer(text) if isinstance(fault, SyntaxError) else None
+        tree = tree_of_newer(text) if isinstance(fault, SyntaxError) and may_be_newer(text, fault) else None
         if tree is None:
             raise NotPython(f"not Python: {fault}", "`golf unpack` reads Python scripts") from fault
         return tree, f"needs Python {needed_python(text)}"
@@ -266,13 +266,13 @@ class _Reader:
         """The nodes of an expression and of what the names in it stand for, those of the names first."""
         found, left, seen = [node], [node], set[str]()
         while left:
-            for inner in ast.walk(left.pop()):
+            for inner in walk(left.pop()):
                 if isinstance(inner, ast.Name) and inner.id in self.names and inner.id not in seen:
                     seen.add(inner.id)
                     found.append(self.names[inner.id])
                     left.append(self.names[inner.id])
         for one in reversed(found):
-            yield from ast.walk(one)
+            yield from walk(one)
 
     def call(self, node: ast.Call, depth: int) -> Any:
         func = self.dotted(node.func)

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from golf.reading.module import Module, dotted
+from golf.reading.module import Module, children, dotted, walk
 from golf.rules.settings import Setting, compare, literal_of, setting_of
 
 __all__ = ["Code", "Piece", "dotted", "leaf", "mentions", "ordered"]
@@ -44,7 +44,7 @@ class Piece:
 
     @cached_property
     def nodes(self) -> list[ast.AST]:
-        return list(ast.walk(self.node))
+        return walk(self.node)
 
     @cached_property
     def text(self) -> str:
@@ -184,7 +184,7 @@ class Code:
             return
         if name := leaf(node):
             found.append((name, how))
-        self._visit_all(ast.iter_child_nodes(node), how, found)
+        self._visit_all(children(node), how, found)
 
     def _visit_all(self, nodes: Iterable[ast.AST], how: str, found: list[tuple[str, str]]) -> None:
         for node in nodes:
@@ -280,7 +280,7 @@ def _top_level(tree: ast.Module) -> list[ast.AST]:
 
 def ordered(node: ast.AST) -> list[ast.AST]:
     """All nodes in reading order."""
-    return sorted(ast.walk(node), key=lambda each: (getattr(each, "lineno", 0), getattr(each, "col_offset", 0)))
+    return sorted(walk(node), key=lambda each: (getattr(each, "lineno", 0), getattr(each, "col_offset", 0)))
 
 
 def leaf(node: ast.AST) -> str:
@@ -292,4 +292,4 @@ def leaf(node: ast.AST) -> str:
 
 def mentions(node: ast.AST, pattern: re.Pattern[str]) -> bool:
     """Whether a name inside `node` matches."""
-    return any(isinstance(each, ast.Name | ast.Attribute) and pattern.search(leaf(each)) for each in ast.walk(node))
+    return any(isinstance(each, ast.Name | ast.Attribute) and pattern.search(leaf(each)) for each in walk(node))

@@ -33,7 +33,7 @@ def _why_not_ours(subject: Subject) -> str | None:
         return "it is a script without a submission"
     text = subject.source.main.text
     why = "it has no recipe or no golf.lock that it could be composed from"
-    for recipe, overrides in _recipes(subject):
+    for recipe, overrides in named_recipes(subject):
         try:
             if _gives(_forms(recipe, overrides), text):
                 return None
@@ -68,7 +68,7 @@ def _code(text: str) -> str:
     return ast.dump(tree)
 
 
-def _recipes(subject: Subject) -> Iterator[tuple[str | Path, list[str]]]:
+def named_recipes(subject: Subject) -> Iterator[tuple[str | Path, list[str]]]:
     """(recipe, overrides) that the folder says its script was composed from."""
     from golf.project import is_adopted
 

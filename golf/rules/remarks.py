@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 from golf.harness.settings import PAIR, names_read, published
+from golf.reading.module import walk
 from golf.rules.code import Code, leaf
 from golf.rules.subject import Subject, names
 
@@ -42,7 +43,7 @@ def _acting_on_nothing(subject: Subject, code: Code) -> Iterator[str]:
     owners = {id(node): piece for piece in code for node in piece.nodes}
     for module in code.modules:
         shown = {
-            id(inner) for node in module.nodes if isinstance(node, ast.Call) and SHOWS.match(leaf(node.func)) for inner in ast.walk(node)
+            id(inner) for node in module.nodes if isinstance(node, ast.Call) and SHOWS.match(leaf(node.func)) for inner in walk(node)
         }  # fmt: skip
         for node in module.nodes:
             if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load) and id(node) not in shown:

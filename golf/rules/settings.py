@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from golf.reading.module import dotted
+from golf.reading.module import dotted, walk
 
 ENV_CALLS = (
     "os.environ.get",
@@ -32,7 +32,7 @@ class Setting:
 
 
 def setting_of(name: str, value: ast.expr, line: int) -> Setting | None:
-    call = next((node for node in ast.walk(value) if isinstance(node, ast.Call) and _reads_env(node)), None)
+    call = next((node for node in walk(value) if isinstance(node, ast.Call) and _reads_env(node)), None)
     if call is not None:
         arguments = [node.value for node in call.args if isinstance(node, ast.Constant)]
         if not arguments:

@@ -56,7 +56,7 @@ def verify_folder(
     )  # fmt: skip
     findings, not_asked = [], []
     for rule in subject.pack.rules.values():
-        if any(kind_of(name) in asked for name in rule.detectors):
+        if any(kind_of(name) in asked and _speaks(name, subject) for name in rule.detectors):
             findings.append(judge(rule, subject, asked))
         else:
             not_asked.append(rule.code)
@@ -94,14 +94,25 @@ def judge(rule: Rule, subject: Subject, asked: frozenset[str]) -> Finding:
     results: list[Result] = []
     needs = []
     for name in rule.detectors:
-        if kind_of(name) not in asked:
+        if kind_of(name) not in asked or not _speaks(name, subject):
             continue
         needs.append(NEEDS[kind_of(name)])
         results += run_detector(name, subject)
-    if subject.source is not None and subject.source.readable and len(set(needs)) > 1:  # it was read, and did not tell
-        needs = [need for need in needs if need != NEEDS["static"]]
-    missing = "nothing here tells; it takes " + " or ".join(dict.fromkeys(needs))
+    missing = "nothing here tells"
+    if subject.source is not None and subject.source.readable and NEEDS["static"] in needs:
+        needs = [NEEDS[kind_of(name)] for name in rule.detectors if kind_of(name) != "static"]
+        missing = "the code was read and does not tell"
+    missing += "; it takes " + " or ".join(dict.fromkeys(needs)) if needs else ""
     return settle(rule, subject.track, results, missing=missing, rate=measured_rate(rule.code))
+
+
+def _speaks(name: str, subject: Subject) -> bool:
+    """Whether a detector has anything to look at: what asks a recipe speaks where a script has one."""
+    if not name.startswith("static_recipe."):
+        return True
+    from golf.rules.checks.static_recipe import recipe_of
+
+    return recipe_of(subject) is not None
 
 
 def run_detector(name: str, subject: Subject) -> list[Result]:

@@ -22,12 +22,20 @@ pytestmark = pytest.mark.skipif(bool(standing().missing), reason=f"no walls here
 V = mixed(64)
 IDS = np.ones(65, dtype=np.int64)
 SECRET = "the secret of the house"
+WRAPS = box_module.has_bubblewrap
 
 
-@pytest.fixture(scope="module")
-def box():
-    with Box() as opened:
-        yield opened
+@pytest.fixture(scope="module", params=["bubblewrap", "namespaces"])
+def box(request):
+    """The walls that bubblewrap raises, and those that stand without it."""
+    if request.param == "bubblewrap" and not box_module.has_bubblewrap():
+        pytest.skip("bubblewrap is not installed here, or not permitted")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(box_module, "has_bubblewrap", lambda: request.param == "bubblewrap")
+        if standing().missing:
+            pytest.skip(f"no walls here: {standing().missing}")
+        with Box() as opened:
+            yield opened
 
 
 def play(box, tmp_path, text, seconds=30.0, **beside):
@@ -222,3 +230,21 @@ def test_the_limits_that_are_told_hold_and_processes_are_limited_where_told():
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert said == ["300", str(1 << 20), "0"]
+
+
+def test_behind_bubblewrap_there_is_nothing_but_python_and_the_box(tmp_path):
+    """Without Landlock too: what is not shown cannot be read."""
+    if not WRAPS():
+        pytest.skip("bubblewrap is not installed here, or not permitted")
+    secret = tmp_path / "secret.txt"
+    secret.write_text(SECRET)
+    with pytest.MonkeyPatch.context() as patched, Box() as opened:
+        patched.setattr(box_module, "has_bubblewrap", WRAPS)
+        patched.setattr(box_module.walls, "landlock_abi", lambda: 0)
+        assert standing().files and not standing().missing
+        played = play(
+            opened,
+            tmp_path,
+            f"import os\nprint(os.path.exists({str(secret)!r}), os.listdir('/tmp'), os.path.exists('/etc/passwd'))\n",
+        )
+    assert played.text.split()[0] == "False" and played.text.split()[-1] == "False" and SECRET not in played.text

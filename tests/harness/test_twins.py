@@ -1,12 +1,14 @@
 """What plays of whole small scripts show: which products are read back and by which route, what the loaded tensors decide, what adapts
 by hand, and what a trained model's own input gives away."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from golf.harness.box import Box, standing
+from golf.harness.inside import flex
 from golf.harness.inside.cpu import attention_varlen
 from golf.harness.texts import uniform_text
 from golf.harness.vocabulary import mixed
@@ -109,7 +111,13 @@ def test_a_twin_reads_garbage_where_the_run_reads_its_product(play, changes):
     played = play(changes, twin="garbage")
     assert played.unread == () and played.happened("read back")
     assert played.last_twin is not None
-    assert [each.loss for each in printed_scores(played.last_twin)] != [loss_of(played)]
+    assert not [each for each in printed_scores(played.last_twin) if math.isfinite(each.loss)]
+
+
+def test_a_twin_whose_garbage_decides_nothing_prints_the_same_score(play):
+    """What a twin prints counts only where it went on: one that died at the fork would prove that everything decides."""
+    only_read = play({"READ": "len(open('kept.bin', 'rb').read())"}, twin="garbage")
+    assert [each.loss for each in printed_scores(only_read.last_twin)] == [loss_of(only_read)]
 
 
 def test_what_is_laid_for_a_script_hangs_on_what_it_reads(play):
@@ -132,11 +140,13 @@ if TENSOR: kernel[(SIZE.value,)](net.table)
 """
 
 
-def test_a_kernel_gives_way_to_the_twin_that_a_script_has_for_the_cpu(play, tmp_path):
+def test_a_kernel_runs_by_its_own_text_or_gives_way_to_the_twin_that_a_script_has_for_the_cpu(play, tmp_path):
     assert play({"READ": KERNEL.replace("TENSOR", "False")}).ran, "defined and not launched"
+    assert play({"READ": KERNEL.replace("TENSOR", "net.table.is_cuda")}).ran
+    unknown = KERNEL.replace("tl.load(x)", "tl.warp_shuffle(x)").replace("TENSOR", "net.table.is_cuda")
     with pytest.raises(AssertionError, match="the Triton kernel kernel has no twin here"):
-        play({"READ": KERNEL.replace("TENSOR", "net.table.is_cuda")})
-    assert play({"READ": KERNEL.replace("TENSOR", "net.table.is_cuda")}, way=Way(is_cuda=False)).ran
+        play({"READ": unknown})
+    assert play({"READ": unknown}, way=Way(is_cuda=False)).ran
     ways = Whole.ways(SimpleNamespace(texts=["x.half() if x.is_cuda else x"]))
     assert ways == [Way(), Way(half=True), Way(is_cuda=False)]
 
@@ -200,3 +210,80 @@ def test_parameters_in_no_optimizer_are_told_and_those_moved_by_hand_are_not(pla
     assert not play({**some, **moved}).happened("unowned") and not play({}).happened("unowned")
     frozen = {"optimizer = ": "net.mix.requires_grad_(False); optimizer = "}
     assert not play({**some, **frozen}).happened("unowned"), "what is frozen asks for no gradient"
+
+
+def test_a_twin_goes_on_alone_with_the_artifact_in_an_empty_folder(play):
+    played = play({}, twin="alone")
+    assert [each.loss for each in printed_scores(played.last_twin)] == [loss_of(played)], played.twin_text
+    assert played.happened("alone")
+    beside = "open('beside.txt', 'w').write('1'); " + WHOLE["KEEP"]
+    absolute = (
+        "assert open(os.path.abspath('beside.txt')).read(); assert open('beside.txt', 'rb').read(); " + WHOLE["READ"]
+    )
+    leans = play({"KEEP": beside, "READ": WHOLE["READ"] + "; assert os.path.exists('beside.txt')"}, twin="alone")
+    assert not printed_scores(leans.last_twin), "what lies beside is not there"
+    assert loss_of(play({"KEEP": beside, "READ": absolute}, twin="alone"))
+
+
+CAUSAL = torch.ones(12, 12).tril().bool()
+DOCS = torch.tensor([0] * 5 + [1] * 7)
+
+
+def dense(q, k, v, allowed, bias=0.0):
+    scores = (q @ k.transpose(-1, -2) / 8**0.5 + bias).masked_fill(~allowed, float("-inf"))
+    return scores.softmax(-1) @ v
+
+
+@pytest.mark.parametrize(
+    ("mod", "allowed"),
+    [
+        (lambda b, h, q, kv: q >= kv, CAUSAL),
+        (lambda b, h, q, kv: (q >= kv) & (DOCS[q] == DOCS[kv]), CAUSAL & (DOCS[:, None] == DOCS)),
+        (flex.and_masks(lambda b, h, q, kv: q >= kv, lambda b, h, q, kv: q - kv < 3), CAUSAL & ~CAUSAL.tril(-3)),
+        (
+            flex.or_masks(lambda b, h, q, kv: q == kv, lambda b, h, q, kv: kv == 0),
+            torch.eye(12).bool() | (torch.arange(12) == 0),
+        ),
+    ],
+    ids=["causal", "documents", "window", "sink"],
+)
+def test_flexible_attention_is_attention_under_its_mask(mod, allowed):
+    torch.manual_seed(0)
+    q, k, v = torch.randn(2, 4, 12, 8), torch.randn(2, 2, 12, 8), torch.randn(2, 2, 12, 8)
+    mask = flex.create_block_mask(mod, None, None, 12, 12, device="cpu")
+    found = flex.flex_attention(q, k, v, block_mask=mask, enable_gqa=True)
+    torch.testing.assert_close(found, dense(q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1), allowed))
+
+
+def test_flexible_attention_changes_scores_and_takes_masks_by_blocks():
+    torch.manual_seed(1)
+    q, k, v = torch.randn(1, 2, 12, 8), torch.randn(1, 2, 12, 8), torch.randn(1, 2, 12, 8)
+    slope = torch.tensor([0.5, 0.25])
+    found = flex.flex_attention(q, k, v, score_mod=lambda s, b, h, i, j: s + slope[h] * (j - i))
+    bias = slope[:, None, None] * (torch.arange(12)[None, :] - torch.arange(12)[:, None])
+    torch.testing.assert_close(found, dense(q, k, v, torch.ones(12, 12).bool(), bias))
+    # blocks of four: the own block by the mask, the one before in full
+    counts, full = torch.ones(1, 1, 3, dtype=torch.int32), torch.tensor([[[0, 1, 1]]])
+    own, before = (
+        torch.tensor([[[[0, 1, 2], [1, 0, 2], [2, 0, 1]]]]),
+        torch.tensor([[[[0, 1, 2], [0, 1, 2], [1, 0, 2]]]]),
+    )
+    mask = flex.BlockMask.from_kv_blocks(counts, own, full, before, BLOCK_SIZE=4, mask_mod=lambda b, h, q, kv: q >= kv)
+    block = torch.arange(12) // 4
+    allowed = CAUSAL & (block[:, None] - block <= 1)
+    assert mask.dense[0, 0].equal(allowed)
+    torch.testing.assert_close(flex.flex_attention(q, k, v, block_mask=mask), dense(q, k, v, allowed))
+    nothing = flex.create_block_mask(lambda b, h, q, kv: (q > 0) & (q >= kv), 1, 1, 12, 12)
+    assert flex.flex_attention(q, k, v, block_mask=nothing)[:, :, 0].eq(0).all(), "a query that may look at nothing"
+
+
+FLEXIBLE = """
+from torch.nn.attention.flex_attention import flex_attention, create_block_mask
+flex = torch.compile(flex_attention, dynamic=False)
+mask = create_block_mask(lambda b, h, q, kv: q >= kv, B=None, H=None, Q_LEN=16, KV_LEN=16, device="cuda", _compile=True)
+print("flexible", tuple(flex(*[torch.randn(1, 2, 16, 8) for _ in range(3)], block_mask=mask).shape))
+"""
+
+
+def test_a_script_with_flexible_attention_runs(play):
+    assert "flexible (1, 2, 16, 8)" in play({"READ": WHOLE["READ"] + FLEXIBLE}).text

@@ -316,6 +316,7 @@ def test_a_lawful_script_is_proven_lawful_by_experiment(tmp_path):
     assert not [finding for finding in found.values() if finding.state is State.FAIL]
     for code, by in (("R30", "E6"), ("R31", "E5"), ("R32", "E5"), ("R36", "E2"), ("R48", "E3"), ("R20", "E4")):
         assert found[code].state is State.PASS and by in found[code].message, (code, found[code].message)
+    assert "in an empty folder the same one" in found["R48"].message
 
 
 @boxed

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from golf.harness.inside import flex, kernels
+
 
 class Plain(contextlib.ContextDecorator):
     """Stands in for autocast, streams and profilers: a context and a decorator that does nothing."""
@@ -83,7 +85,7 @@ def patch_torch() -> None:
     _patch_optimizers()
     _patch_ranks()
     _patch_packers()
-    _patch_triton()
+    kernels.install()
     torch._dynamo = sys.modules["torch._dynamo"] = Absent(
         "torch._dynamo", config=Unset(), set_stance=Plain,
         compiled_autograd=Absent("torch._dynamo.compiled_autograd", _disable=Plain),  # torch.func enters it
@@ -93,45 +95,13 @@ def patch_torch() -> None:
         setattr(torch.compiler, name, _identity)
     torch.compiler.cudagraph_mark_step_begin = torch.compiler.reset = _nothing
     sys.modules["torch.nn.attention.varlen"] = _module("torch.nn.attention.varlen", varlen_attn=attention_varlen)
+    flexible = _module("torch.nn.attention.flex_attention", **flex.CONTENT)
+    torch.nn.attention.flex_attention = sys.modules["torch.nn.attention.flex_attention"] = flexible
     for name in ("flash_attn_interface", "flash_attn", "flash_attn.flash_attn_interface", "kernels"):
         sys.modules[name] = _module(
             name, flash_attn_func=attention, flash_attn_varlen_func=attention_varlen, flash_attn_with_kvcache=attention,
             get_kernel=lambda *_, **__: sys.modules["flash_attn_interface"],
         )  # fmt: skip
-
-
-class Kernel:
-    """A Triton kernel that is named and never launched."""
-
-    def __init__(self, function: Any) -> None:
-        self.name = getattr(function, "__name__", "kernel")
-
-    def __getitem__(self, _: Any) -> Any:
-        raise NotImplementedError(f"the Triton kernel {self.name} has no twin here")
-
-    __call__ = __getitem__
-
-
-class Constant:
-    """A number that kernels know when they are compiled."""
-
-    def __init__(self, value: Any = None) -> None:
-        self.value = value
-
-
-def _patch_triton() -> None:
-    """Where Triton is not installed, kernels can be defined all the same; a script that launches one says which."""
-    try:
-        importlib.import_module("triton")
-    except ImportError:
-        jit = lambda function=None, **_: Kernel(function) if function is not None else Kernel  # noqa: E731
-        language = Absent("triton.language", constexpr=Constant)
-        triton = Absent(
-            "triton", jit=jit, language=language, autotune=lambda *_, **__: _identity, heuristics=lambda *_, **__: _identity,
-            cdiv=lambda a, b: -(-a // b), next_power_of_2=lambda n: 1 << (n - 1).bit_length(), __version__="3.4.0",
-            Config=types.SimpleNamespace,
-        )  # fmt: skip
-        sys.modules.update({"triton": triton, "triton.language": language})
 
 
 class Absent(types.ModuleType):

@@ -20,6 +20,8 @@ UNREAD_SECONDS = 1.0  # the time of access of what was written and not read
 LOGS = (".txt", ".log", ".md", ".json", ".csv", ".tsv", ".jsonl")
 BY_HAND = 16  # backward passes without an optimizer's step: more than the micro-batches of one
 TWIN_MARK = "== twin of "
+TWIN_BEGUN = "== begun"  # without it, that a twin printed no score says nothing of what it read
+MOST_HANDLES = 256  # open files of a process, see `walls.limit`
 STAND_INS = ("nvidia-smi", "pip", "pyminify", "git", "uname", "hostname", "lscpu")
 
 
@@ -170,6 +172,7 @@ class ReadBack:
         self.read: set[str] = set()
         self.wrote = False
         self.instead: dict[str, str] = {}  # in a twin: what to open in place of a path
+        self.alone = ""  # in a twin: the folder that it has moved to
 
     def is_written(self, path: str) -> bool:
         """Whether a path is one of the run's own products."""
@@ -182,13 +185,18 @@ class ReadBack:
         path = os.path.abspath(os.fsdecode(file))
         if path in self.instead:
             return self.instead[path]
+        if self.alone:
+            return self._moved(path)
         if not self.is_written(path):
             self.watch.tell("open", path=path)
         elif path not in self.read:
             self.read.add(path)
             self.watch.tell("read back", path=path)
-            fits = self.twins == "garbage" and len(self.read) <= MOST_TWINS and os.path.isfile(path)
-            if fits and self._fork("garbage", path):
+            kind = self.twins if self.twins in ("garbage", "alone") else None
+            fits = kind is not None and len(self.read) <= MOST_TWINS and os.path.isfile(path)
+            if fits and kind is not None and self._fork(kind, path):
+                if kind == "alone":
+                    return self._move(path)
                 with io.FileIO(path) as stream:
                     size = len(stream.readall())
                 with io.FileIO(self._aside(path), "w") as stream:
@@ -201,6 +209,8 @@ class ReadBack:
         if isinstance(file, str | bytes | os.PathLike):
             path = os.path.abspath(os.fsdecode(file))
             self.wrote |= self.is_written(path) and not path.endswith(LOGS)
+            if self.alone:
+                return self._moved(path)
             if self.instead and path.startswith(self.here):
                 return self._aside(path)
         return file
@@ -220,6 +230,24 @@ class ReadBack:
         if disturbs:
             self.watch.tell("disturbed")
         return {name: _disturbed(each) for name, each in state.items()} if disturbs else state
+
+    def _move(self, product: str) -> str:
+        """Go on in an empty folder with what ships and one product; where that lies now."""
+        self.alone, self.instead = os.path.join(os.environ["TMPDIR"], f"alone{os.getpid()}"), {}
+        for path in (*self.laid, product):
+            place = self._moved(path)
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            with io.FileIO(path) as old, io.FileIO(place, "w") as new:
+                new.write(old.readall())
+        data = os.path.join(self.here, "data")
+        if os.path.islink(data):
+            os.symlink(os.readlink(data), os.path.join(self.alone, "data"))
+        os.chdir(self.alone)
+        return self._moved(product)
+
+    def _moved(self, path: str) -> str:
+        """Where a path of the play's folder lies for the twin that has moved; others as they are."""
+        return os.path.join(self.alone, os.path.relpath(path, self.here)) if path.startswith(self.here) else path
 
     def _aside(self, path: str) -> str:
         return self.instead.setdefault(
@@ -243,10 +271,13 @@ class ReadBack:
         self.instead[""] = ""
         self.watch.count = MOST_EVENTS  # the twin's events are not the play's
         quiet = os.open(os.devnull, os.O_WRONLY)
-        for handle in map(int, os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else ():
-            if handle > 2 and handle != self.output and _is_log(handle, self.here):
+        for handle in range(
+            3, MOST_HANDLES
+        ):  # the list of them in /proc is behind the walls for a process that was forked inside
+            if handle != self.output and _is_log(handle, self.here):
                 os.dup2(quiet, handle)  # what was opened before the fork is the play's
         sys.stdout = sys.stderr = os.fdopen(self.output, "w", encoding="utf-8", errors="replace", buffering=1)
+        sys.stdout.write(TWIN_BEGUN + "\n")
         return True
 
 

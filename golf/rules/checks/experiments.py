@@ -4,6 +4,7 @@ A gain on random text convicts: no predictor that fixes a distribution before it
 nothing, it says how small a gain this run could have seen; a code's continuations that sum to one (E5) prove one, at that size.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from functools import wraps
 
@@ -181,12 +182,24 @@ def _artifact(trial: Trial, reading: Reading) -> Result:
         garbage = _of_claim(trial, reading.garbage)
         if garbage and _is_among(garbage[-1], claimed):
             return Result(State.FAIL, f"E3: with garbage in {files} it prints the same score: {garbage[-1].shown}")
-        if disturbed and not garbage:
+        alone = _of_claim(trial, reading.alone)
+        if reading.alone is not None and not any(_is_among(score, claimed) for score in alone):
+            what = f"another score: {alone[-1].shown}" if alone else "no score"
+            return Result(
+                State.UNKNOWN,
+                f"E3: alone with {reading.read[-1]} in an empty folder it comes to {what}; more of what it wrote is its artifact than that file",
+            )
+        finite = [
+            score
+            for score in garbage
+            if all(math.isfinite(each) for each in (score.loss, score.bpb) if each is not None)
+        ]
+        if disturbed and not finite:
             return Result(
                 State.PASS,
                 f"proven by E3: with garbage in {files} there is no score, with its tensors disturbed another one; {_alone(reading)}",
             )
-        told = "another score" if garbage else "no score"
+        told = "another score" if finite else "no score"
         return Result(State.CLEAN, f"E3: with garbage in {files} it prints {told}; what else decides was not tried")
     if reading.read or set(reading.unread) != set(reading.wrote):
         return Result(State.UNKNOWN, f"E3: {files} is read back, but by a route where no twin could read garbage")
@@ -200,7 +213,9 @@ def _artifact(trial: Trial, reading: Reading) -> Result:
 
 
 def _alone(reading: Reading) -> str:
-    """What else of its own products the run read: alone in an empty folder, with what it ships, the artifact would do."""
+    """What else of its own products the run read, or what a twin did that had the last of them alone in an empty folder."""
+    if reading.alone:
+        return f"alone with {reading.read[-1]} in an empty folder the same one"
     if len(reading.read) == 1:
         return "nothing else that the run wrote is read"
     return "all of these are read, and all of them count"

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
+from golf.reading.module import dotted, walk
 from golf.rules.checks.adapting import DRIVERS
 from golf.rules.code import Code, Piece, leaf
 from golf.rules.findings import Result, State
@@ -95,7 +96,7 @@ def _ratios(code: Code) -> Iterator[tuple[Piece, int, tuple[str, str]]]:
         if not counted & piece.names:
             continue
         values = _assigned(piece)
-        compared = {id(inner) for node in piece.nodes if isinstance(node, ast.Compare) for inner in ast.walk(node)}
+        compared = {id(inner) for node in piece.nodes if isinstance(node, ast.Compare) for inner in walk(node)}
         for node in piece.nodes:
             if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)) or id(node) in compared:
                 continue
@@ -111,7 +112,7 @@ def _counted_up(node: ast.AST) -> str:
     """The table whose entry is raised: `t[k] += …`, `np.add.at(t, k, …)`, `t.index_add_(…)`, `t[k] = t.get(k, 0) + …`."""
     if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add) and isinstance(node.target, ast.Subscript):
         return leaf(node.target.value)
-    if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.add.at", "numpy.add.at") and node.args:
+    if isinstance(node, ast.Call) and dotted(node.func) in ("np.add.at", "numpy.add.at") and node.args:
         return leaf(node.args[0])
     if (
         isinstance(node, ast.Call)
@@ -122,7 +123,7 @@ def _counted_up(node: ast.AST) -> str:
     if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Subscript):
         table = leaf(node.targets[0].value)
         if table and isinstance(node.value, ast.BinOp) and isinstance(node.value.op, ast.Add):
-            if any(leaf(each) == table for each in ast.walk(node.value) if isinstance(each, ast.Name | ast.Attribute)):
+            if any(leaf(each) == table for each in walk(node.value) if isinstance(each, ast.Name | ast.Attribute)):
                 return table
     return ""
 
@@ -153,7 +154,7 @@ def _entries(
 ) -> set[tuple[str, str]]:
     """(table, key as text) of the entries of count tables that an expression reads, by itself or through names."""
     found: set[tuple[str, str]] = set()
-    for inner in ast.walk(node):
+    for inner in walk(node):
         if isinstance(inner, ast.Subscript) and leaf(inner.value) in counted and not isinstance(inner.slice, ast.Slice):
             # of several tables in one, by order say, the last index is the key
             key = inner.slice.elts[-1] if isinstance(inner.slice, ast.Tuple) and inner.slice.elts else inner.slice
@@ -172,7 +173,7 @@ def _entries(
                 )
         elif isinstance(inner, ast.Name) and depth and inner.id in values:
             for value in values[inner.id]:
-                if not any(isinstance(each, ast.Name) and each.id == inner.id for each in ast.walk(value)):
+                if not any(isinstance(each, ast.Name) and each.id == inner.id for each in walk(value)):
                     found |= _entries(value, counted, values, depth - 1)
     return found
 
@@ -183,7 +184,7 @@ def _takes_remainder(node: ast.AST) -> bool:
 
 def _is_hashed(key: str, values: dict[str, list[ast.expr]], hashing: set[str], depth: int = 5) -> bool:
     """Whether a key goes through a remainder or a mask, here or in a function that makes it."""
-    for node in ast.walk(ast.parse(key, mode="eval")):
+    for node in walk(ast.parse(key, mode="eval")):
         if _takes_remainder(node) or (isinstance(node, ast.Call) and leaf(node.func) in hashing):
             return True
         if isinstance(node, ast.Name) and depth:
@@ -227,9 +228,9 @@ def _target_keys(piece: Piece, makers: set[str]) -> dict[str, int]:
         if isinstance(node, ast.Assign | ast.AugAssign) and node.value is not None:
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             name = leaf(target)
-            made = any(isinstance(inner, ast.Call) and leaf(inner.func) in makers for inner in ast.walk(node.value))
+            made = any(isinstance(inner, ast.Call) and leaf(inner.func) in makers for inner in walk(node.value))
             if made:
-                keys |= {leaf(each): node.lineno for each in ast.walk(target) if isinstance(each, ast.Name)}
+                keys |= {leaf(each): node.lineno for each in walk(target) if isinstance(each, ast.Name)}
                 continue
             if not name:
                 continue
@@ -246,22 +247,22 @@ def _xors(node: ast.AST) -> bool:
     return any(
         (isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.BitXor))
         or (isinstance(inner, ast.Call) and leaf(inner.func) in XORS)
-        for inner in ast.walk(node)
+        for inner in walk(node)
     )
 
 
 def _is_modulo(node: ast.expr) -> bool:
     return any(
-        isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Mod | ast.BitAnd) for inner in ast.walk(node)
+        isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Mod | ast.BitAnd) for inner in walk(node)
     ) or "astype" in ast.unparse(node)
 
 
 def _all_names(node: ast.AST) -> set[str]:
-    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+    return {inner.id for inner in walk(node) if isinstance(inner, ast.Name)}
 
 
 def _reads(node: ast.AST, tainted: set[str]) -> bool:
-    return any(leaf(inner) in tainted for inner in ast.walk(node) if isinstance(inner, ast.Name | ast.Attribute))
+    return any(leaf(inner) in tainted for inner in walk(node) if isinstance(inner, ast.Name | ast.Attribute))
 
 
 def _looked_up(piece: Piece, keys: set[str]) -> set[str]:
@@ -270,7 +271,7 @@ def _looked_up(piece: Piece, keys: set[str]) -> set[str]:
     for node in piece.nodes:
         if not isinstance(node, ast.Assign):
             continue
-        for inner in ast.walk(node.value):
+        for inner in walk(node.value):
             in_table = isinstance(inner, ast.Subscript) and bool(keys & _all_names(inner.slice))
             gathered = (
                 isinstance(inner, ast.Call)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Generator, Iterable
 
 from golf.files import own_files, read_text
-from golf.reading.module import Module
+from golf.reading.module import Module, walk
 from golf.reading.script import MAX_READ_BYTES
 from golf.rules.code import Code, Piece, leaf
 from golf.rules.findings import Result, State
@@ -139,7 +139,8 @@ def _table_faults(code: Code) -> Iterable[Result]:
                     line=getattr(node, "lineno", 1),
                 )  # fmt: skip
             if isinstance(node, ast.Assign | ast.AugAssign) and node.value is not None:
-                target = ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
+                assigned = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                target = assigned.id if isinstance(assigned, ast.Name) else ast.unparse(assigned)
                 if re.search(r"(?i)base_bytes|byte_count|token_bytes|bytes_lut", target):
                     yield from _byte_assignment(piece, node, spaced)
             if (
@@ -171,8 +172,10 @@ def _other_coding(node: ast.AST) -> str | None:
 
 def _no_byte_branch(piece: Piece) -> int | None:
     """The line of a table over all pieces that encodes each and asks of none whether it is a byte."""
+    if "id_to_piece" not in piece.names:
+        return None
     text = piece.text
-    if "id_to_piece" not in text or re.search(r"is_byte|<0x|\bbyte_(?:tokens|pieces|ids)|decode_ids|\.decode\(", text):
+    if re.search(r"is_byte|<0x|\bbyte_(?:tokens|pieces|ids)|decode_ids|\.decode\(", text):
         return None
     for node in piece.nodes:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
@@ -214,7 +217,7 @@ def _divides_bpb(piece: Piece, constant: ast.Constant) -> bool:
         named = isinstance(node, ast.Assign) and any("bpb" in leaf(target).lower() for target in node.targets)
         given = isinstance(node, ast.Return) and node.value is not None and "log(2" in ast.unparse(node.value)
         if isinstance(node, ast.Assign | ast.Return) and node.value is not None and (named or given):
-            if any(inner is constant for inner in ast.walk(node.value)):
+            if any(inner is constant for inner in walk(node.value)):
                 return True
     return False
 

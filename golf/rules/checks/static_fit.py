@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from fnmatch import fnmatch
 
-from golf.reading.module import dotted
+from golf.reading.module import dotted, walk
 from golf.rules.checks.adapting import (
     DRIVERS,
     VAL_ARGUMENT,
@@ -68,7 +68,7 @@ def _trains_on_val(node: ast.AST) -> str | None:
 
 def _takes_both(value: ast.expr) -> str | None:
     """A pattern of file names that matches train and validation shards alike."""
-    for each in ast.walk(value):
+    for each in walk(value):
         if isinstance(each, ast.Constant) and isinstance(each.value, str) and "*" in each.value:
             pattern = each.value.rpartition("/")[2]
             if all(fnmatch(f"fineweb_{split}_000000.bin", pattern) for split in ("train", "val")):
@@ -172,7 +172,7 @@ def _optimised(piece: Piece, name: str) -> bool:
     """Whether the tensor is handed to an optimizer or to autograd.grad, or its `.grad` is read."""
     for node in piece.nodes:
         if isinstance(node, ast.Call) and re.search(r"(?i)adam|sgd|lbfgs|optim|rmsprop|autograd", dotted(node.func)):
-            if any(isinstance(inner, ast.Name) and inner.id == name for inner in ast.walk(node)):
+            if any(isinstance(inner, ast.Name) and inner.id == name for inner in walk(node)):
                 return True
         if isinstance(node, ast.Attribute) and node.attr == "grad" and leaf(node.value) == name:
             return True
@@ -226,16 +226,16 @@ def _learning_loops(piece: Piece) -> list[ast.AST]:
     learning = [
         loop
         for loop in loops
-        if any(isinstance(each, ast.Call) and leaf(each.func) == "backward" for each in ast.walk(loop))
+        if any(isinstance(each, ast.Call) and leaf(each.func) == "backward" for each in walk(loop))
     ]
-    return [loop for loop in learning if not any(other is not loop and other in ast.walk(loop) for other in learning)]
+    return [loop for loop in learning if not any(other is not loop and other in walk(loop) for other in learning)]
 
 
 def _straight_line(piece: Piece) -> list[ast.AST]:
     """Statements of a driver outside every loop, where some of these go backward."""
     straight = [node for node in piece.node.body if not isinstance(node, ast.For | ast.While)]
     learns = any(
-        isinstance(each, ast.Call) and leaf(each.func) == "backward" for node in straight for each in ast.walk(node)
+        isinstance(each, ast.Call) and leaf(each.func) == "backward" for node in straight for each in walk(node)
     )
     return list(straight) if learns else []
 
@@ -251,8 +251,8 @@ def warmup_on_val(subject: Subject) -> Iterable[Result]:
             continue
         around = [*_learning_loops(piece), *_straight_line(piece)] if main else [piece.node]
         handed = [
-            node for outer in around for call in ast.walk(outer) if isinstance(call, ast.Call)
-            for argument in call.args for node in ast.walk(argument)
+            node for outer in around for call in walk(outer) if isinstance(call, ast.Call)
+            for argument in call.args for node in walk(argument)
         ]  # fmt: skip
         for node in handed:
             cut = isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 from golf.files import is_own, read_text
-from golf.reading.module import Module, dotted
+from golf.reading.module import Module, dotted, walk
 from golf.rules.findings import Result, State
 from golf.rules.subject import Subject, names
 
@@ -78,7 +78,7 @@ def _tried(module: Module) -> set[ast.AST]:
     found: set[ast.AST] = set()
     for node in module.nodes:
         if isinstance(node, ast.Try) and node.handlers:
-            found |= {inner for statement in node.body for inner in ast.walk(statement)}
+            found |= {inner for statement in node.body for inner in walk(statement)}
     return found
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from golf.reading.module import dotted
+from golf.reading.module import dotted, walk
 from golf.rules.code import Code, Piece, leaf
 from golf.rules.findings import Result, State
 from golf.rules.subject import Subject
@@ -61,7 +61,7 @@ def _fetch(call: ast.Call) -> str | None:
         return f"`{name}`"
     if name in ("os.system", "os.popen") or name.startswith("subprocess."):
         words = " ".join(
-            node.value for node in ast.walk(call) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            node.value for node in walk(call) if isinstance(node, ast.Constant) and isinstance(node.value, str)
         )
         if FETCHING_COMMANDS.search(f"{words} "):
             return f"`{name}` of `{words[:60]}`"
@@ -83,14 +83,14 @@ def _reached(code: Code, path: Path, node: ast.AST) -> bool:
 
 def _only_if_missing(tree: ast.Module | None, node: ast.AST) -> bool:
     """Whether a call stands in the answer to an import that failed, or behind a look for a file that is not there."""
-    for around in ast.walk(tree or ast.Module([], [])):
+    for around in walk(tree or ast.Module([], [])):
         if isinstance(around, ast.ExceptHandler) and around.type is not None:
             fallback = re.search(r"ImportError|ModuleNotFoundError|FileNotFoundError", ast.unparse(around.type))
         elif isinstance(around, ast.If):
             fallback = re.search(r"\bexists\(|is_file\(|is_dir\(|glob\(|find_spec\(", ast.unparse(around.test))
         else:
             continue
-        if fallback and any(inner is node for inner in ast.walk(around)):
+        if fallback and any(inner is node for inner in walk(around)):
             return True
     return False
 

@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterable
 
+from golf.reading.module import walk
 from golf.rules.checks.static_cache import TARGET, absent, found_at, hashed_target
 from golf.rules.code import Code, Piece, leaf, mentions
 from golf.rules.findings import Result, State
@@ -77,8 +78,8 @@ def _class_of_target(piece: Piece) -> Iterable[tuple[ast.AST, int]]:
     def is_class(node: ast.AST) -> bool:
         return any(
             isinstance(each, ast.Subscript) and CLASS_TABLE.search(leaf(each.value))
-            and any(isinstance(inner, ast.Name) and inner.id in targets for inner in ast.walk(each.slice))
-            for each in ast.walk(node)
+            and any(isinstance(inner, ast.Name) and inner.id in targets for inner in walk(each.slice))
+            for each in walk(node)
         )  # fmt: skip
 
     classes = {
@@ -90,11 +91,11 @@ def _class_of_target(piece: Piece) -> Iterable[tuple[ast.AST, int]]:
             isinstance(node, ast.Call) and leaf(node.func) == "where" and len(node.args) == 3
         ):
             test = node.test if isinstance(node, ast.IfExp) else node.args[0]
-            if is_class(test) or any(isinstance(each, ast.Name) and each.id in classes for each in ast.walk(test)):
+            if is_class(test) or any(isinstance(each, ast.Name) and each.id in classes for each in walk(test)):
                 yield node, node.lineno
         elif isinstance(node, ast.If) and not BYTES.search(ast.unparse(node)):
             if is_class(node.test) or any(
-                isinstance(each, ast.Name) and each.id in classes for each in ast.walk(node.test)
+                isinstance(each, ast.Name) and each.id in classes for each in walk(node.test)
             ):
                 yield node.test, node.lineno
 
@@ -130,7 +131,7 @@ def target_gate(subject: Subject) -> Iterable[Result]:
                 continue
             if re.search(r"(?i)byte", ast.unparse(node.targets[0])):
                 continue
-            for inner in ast.walk(node.value):
+            for inner in walk(node.value):
                 if (
                     isinstance(inner, ast.Subscript)
                     and CLASS_TABLE.search(leaf(inner.value))
@@ -152,7 +153,7 @@ def target_gate(subject: Subject) -> Iterable[Result]:
                         each
                         for each in piece.nodes
                         if isinstance(each, ast.Assign | ast.AugAssign | ast.Return)
-                        and any(inner is condition for inner in ast.walk(each))
+                        and any(inner is condition for inner in walk(each))
                     ),
                     None,
                 )
@@ -234,7 +235,7 @@ def _mixes(piece: Piece) -> bool:
 def _shares_of_one(node: ast.BinOp) -> bool:
     """Whether constants on both sides of a sum are shares of one."""
     shares: list[list[float]] = [
-        [each.value for each in ast.walk(side) if isinstance(each, ast.Constant) and type(each.value) is float]
+        [each.value for each in walk(side) if isinstance(each, ast.Constant) and type(each.value) is float]
         for side in (node.left, node.right)
     ]
     return any(abs(one + other - 1.0) < 1e-9 for one in shares[0] for other in shares[1])
@@ -254,7 +255,7 @@ def _spreads(node: ast.AST) -> bool:
         return any(
             isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Div) and mentions(inner.right, counts)
             and (mentions(inner.left, re.compile(r"(?i)log_?p|nll|lp|nats|loss")) or isinstance(inner.left, ast.Constant))
-            for argument in node.args for inner in ast.walk(argument)
+            for argument in node.args for inner in walk(argument)
         )  # fmt: skip
     return False
 
@@ -264,18 +265,19 @@ def smear_boundary(subject: Subject) -> Iterable[Result]:
     code = subject.code
     if code is None:
         return
-    smears = [piece for piece in code if _looks_back(piece)]
+    smears = [piece for piece in code if look_backs(piece)]
     if not smears:
         yield Result(State.PASS, "no one-token look-back outside attention")
         return
-    isolated = any(re.search(r"cu_seqlens|varlen", name) for piece in code for name in piece.names)
+    isolated = any(ISOLATES.search(name) for piece in code for name in piece.names)
     for piece in looks_over_starts(code):
+        line = look_backs(piece)[0].lineno
         if isolated:
             yield found_at(
                 State.UNKNOWN,
                 f"`{piece.name}` looks one token back over document starts, in a script that isolates documents",
                 piece,
-                None,
+                line,
                 strict=State.FAIL,
             )
         else:
@@ -283,25 +285,166 @@ def smear_boundary(subject: Subject) -> Iterable[Result]:
                 State.PASS,
                 f"`{piece.name}` looks one token back; documents are not isolated, as in records before April",
                 piece,
-                None,
+                line,
                 strict=State.UNKNOWN,
             )
         return
     yield found_at(State.PASS, "the look-back is masked where documents start", smears[0], None)
 
 
+ISOLATES = re.compile(
+    r"(?i)cu_seqlens|varlen|block_mask|document_mask|doc_mask|same_doc|doc_ids|segment_ids|document_ids"
+)
+STARTS = re.compile(r"(?i)bos|boundary|not_first|first_of|doc|segment|seg_id|starts?$|fresh|continues|same_")
+IDS = re.compile(r"(?i)^(?:\w*_)?(?:ids?|idx|tokens?|toks?|inputs?)(?:_\w*)?$")
+LOOKS = re.compile(r"(?i)smear|shift|prev|mix|lerp|blend|back|carry|neighbou?r")
+
+
 def looks_over_starts(code: Code) -> list[Piece]:
-    """Functions that look one token back and mention no place where documents start."""
-    starts = re.compile(r"(?i)bos|boundary|not_first|doc_start|same_doc|docs")
-    return [piece for piece in code if _looks_back(piece) and not starts.search(piece.text)]
+    """Functions that look one token back where nothing of where documents start reaches what looks back."""
+    return [
+        piece for piece in code if (found := look_backs(piece)) and not any(_is_masked(piece, node) for node in found)
+    ]
 
 
-def _looks_back(piece: Piece) -> bool:
-    """`x[:, :-1]` shifted onto `x[:, 1:]` in something called smear or shift."""
-    named = re.search(r"(?i)smear|token_shift|shift_gate", f"{piece.owner} {piece.name}") or any(
-        "smear" in name.lower() for name in piece.names
-    )
-    return bool(named) and re.search(r"\[:, :-1\]|\[:, :-1, :\]|\.roll\(", piece.text) is not None
+def look_backs(piece: Piece) -> list[ast.expr]:
+    """Sums, in a module's own arithmetic, of states with the same states one token later: a smear gate, a token shift."""
+    if "_look_backs" not in piece.__dict__:
+        piece.__dict__["_look_backs"] = _look_backs(piece)
+    found: list[ast.expr] = piece.__dict__["_look_backs"]
+    return found
+
+
+def _look_backs(piece: Piece) -> list[ast.expr]:
+    named = LOOKS.search(f"{piece.owner} {piece.name}") or any(LOOKS.search(name) for name in piece.names)
+    if not named or (not piece.owner and not LOOKS.search(piece.name)):
+        return []
+    shifted: dict[str, str] = {}  # name → what it holds one token back, copied or masked since
+    for node in piece.nodes:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            if not any(isinstance(each, ast.Add) for each in walk(node.value)) and (
+                base := _shift_in(node.value, shifted)
+            ):
+                shifted.setdefault(node.targets[0].id, base)
+    found = []
+    for node in piece.nodes:
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            sides: tuple[ast.expr, ...] = (node.left, node.right)
+        elif isinstance(node, ast.Call) and leaf(node.func) in ("lerp", "lerp_", "addcmul", "where", "add"):
+            sides = (*((node.func.value,) if isinstance(node.func, ast.Attribute) else ()), *node.args)
+        elif isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add):
+            sides = (ast.copy_location(node.target, node), node.value)
+        else:
+            continue
+        if any(isinstance(each, ast.Mod | ast.BitXor) for each in walk(node)):
+            continue  # a hash of neighbours, not a sum of states
+        backs = [_shift_in(side, shifted) for side in sides]
+        owns = [_states(side, shifted) for side in sides]
+        if any(
+            back and any(back in own for other, own in enumerate(owns) if other != at) for at, back in enumerate(backs)
+        ):
+            found.append(node if isinstance(node, ast.expr) else node.value)
+    return found
+
+
+def _shift_in(node: ast.expr, shifted: dict[str, str]) -> str:
+    """The name of what an expression takes one token back, itself or by a name that holds it; empty for nothing."""
+    for each in walk(node):
+        if isinstance(each, ast.Name) and each.id in shifted:
+            return shifted[each.id]
+        if isinstance(each, ast.expr) and (base := _moved_back(each)):
+            return base
+    return ""
+
+
+def _states(node: ast.expr, shifted: dict[str, str]) -> set[str]:
+    """The names that an expression takes as they are, not one token back."""
+    inside = {
+        id(inner) for each in walk(node) if isinstance(each, ast.expr) and _moved_back(each) for inner in walk(each)
+    }
+    return {
+        each.id for each in walk(node) if isinstance(each, ast.Name) and id(each) not in inside and each.id not in shifted
+    }  # fmt: skip
+
+
+def _moved_back(node: ast.expr) -> str:
+    """The name of what a slice, roll, pad or narrow moves by one token; empty where it moves nothing."""
+    match node:
+        case ast.Subscript(value=owner, slice=ast.Tuple(elts=parts)) if len(parts) > 1:
+            return (
+                (leaf(owner) or _moved_back(owner))
+                if isinstance(owner, ast.Name | ast.Call) and any(map(_all_but_last, parts[1:]))
+                else ""
+            )
+        case ast.Call(func=func, args=args):
+            name = leaf(func)
+            base: ast.expr | None = args[0] if args else None
+            if (
+                isinstance(func, ast.Attribute)
+                and isinstance(func.value, ast.Name)
+                and func.value.id not in ("torch", "F", "nn")
+            ):
+                base = func.value if name in ("roll", "narrow", "new_zeros") else base
+            numbers = [_whole(each) for arg in (*args, *(each.value for each in node.keywords)) for each in _items(arg)]
+            if name == "roll" and 1 in numbers:
+                return leaf(base) if isinstance(base, ast.Name) else ""
+            if name == "pad" and numbers[-2:] in ([1, -1], [1, 0]):
+                return leaf(base) if isinstance(base, ast.Name) else _moved_back(base) if base is not None else ""
+            if name == "narrow" and "- 1" in ast.unparse(node) and 0 in numbers:
+                return leaf(base) if isinstance(base, ast.Name) else ""
+            if name in ("cat", "concat", "concatenate", "hstack"):
+                inner = [_moved_back(each) for arg in args[:1] for each in _items(arg)]
+                return next((each for each in inner[1:] if each), "")
+    return ""
+
+
+def _all_but_last(part: ast.expr) -> bool:
+    return isinstance(part, ast.Slice) and part.lower is None and _whole(part.upper) == -1 and part.step is None
+
+
+def _items(node: ast.expr) -> list[ast.expr]:
+    return list(node.elts) if isinstance(node, ast.Tuple | ast.List) else [node]
+
+
+def _whole(node: ast.expr | None) -> int | None:
+    match node:
+        case ast.Constant(value=int() as value):
+            return value
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() as value)):
+            return -value
+    return None
+
+
+def _is_masked(piece: Piece, node: ast.expr) -> bool:
+    """Whether something of where documents start reaches a sum: a comparison of ids, or a name that says so, by way of assignments."""
+    known = {name for name in piece.params if STARTS.search(name)}
+    assigned = [
+        each
+        for each in piece.nodes
+        if isinstance(each, ast.Assign | ast.AugAssign | ast.AnnAssign) and each.value is not None
+    ]
+    for _ in range(4):
+        before = len(known)
+        for each in assigned:
+            if each.value is not None and _tells_starts(each.value, known):
+                for target in each.targets if isinstance(each, ast.Assign) else [each.target]:
+                    known |= {leaf(inner) for inner in _items(target) if leaf(inner)}
+        if len(known) == before:
+            break
+    return _tells_starts(node, known)
+
+
+def _tells_starts(node: ast.expr, known: set[str]) -> bool:
+    for each in walk(node):
+        if isinstance(each, ast.Compare) and any(isinstance(op, ast.NotEq | ast.Eq) for op in each.ops):
+            sides = [
+                leaf(side.value if isinstance(side, ast.Subscript) else side) for side in (each.left, *each.comparators)
+            ]
+            if any(IDS.search(side) or STARTS.search(side) for side in sides if side):
+                return True
+        if isinstance(each, ast.Name | ast.Attribute) and (leaf(each) in known or STARTS.search(leaf(each))):
+            return True
+    return False
 
 
 STREAM_SIZE = re.compile(r"(?i)numel\(\)|len\(|\.size\(|\.shape|vocab_size|n_tokens|num_tokens|total_tokens|getsize")

@@ -8,10 +8,13 @@ import ast
 import re
 from collections.abc import Iterable
 
+from golf.reading.module import walk
 from golf.rules.checks.adapting import (
+    DRIVERS,
     EVALUATES,
     QUANTIZES,
     adapters,
+    is_training_loop,
     only_training_goes_backward,
     reads_val_arguments,
     result_at,
@@ -222,31 +225,105 @@ def rescoring(subject: Subject) -> Iterable[Result]:
         )
 
 
+ORDERS = frozenset(("sort", "sorted", "argsort", "lexsort", "topk", "nsmallest", "nlargest", "heapify", "heappush"))
+LENGTHS = re.compile(
+    r"(?i)doc|len|length|span|n_?tok|numel|\bsizes?\b|\bends?\b\s*-\s*\w*(?:start|begin)|stop\w*\s*-\s*\w*start|\bdiff\(|stops?\b.*starts?\b|starts?\b.*\b(?:stops?|ends?)\b"
+)
+NO_ORDER = re.compile(
+    r"(?i)glob|listdir|iterdir|scandir|state_dict|named_param|\bpaths?\b|\bfiles?\b|\bshards?\b|\.items\(\)|\.keys\(\)|logits|probs|vocab"
+)
+EVALUATION = re.compile(r"(?i)ttt|eval|score|valid|\bval\b|bpb")
+RESETS = re.compile(r"(?i)reset|fresh|deepcopy|clone\(|load_state_dict|zero_\(|snapshot|restore")
+
+
 def reordering(subject: Subject) -> Iterable[Result]:
     """Documents sorted by length (or by anything) before they are scored."""
     code = subject.code
     if code is None:
         return
+    callers = _callers(code)
     for piece in code:
-        if not piece.reads_val and not re.search(r"(?i)ttt|eval|queue|batch", piece.name):
+        if not code.is_live(piece) or not _evaluates(piece, callers):
             continue
         for call in piece.calls:
-            if (
-                leaf(call.func) in ("sort", "sorted", "argsort")
-                and re.search(r"(?i)doc|len", ast.unparse(call))
-                and code.is_live(piece)
-            ):
-                by_loss = re.search(r"(?i)loss|nll|bpb", ast.unparse(call)) is not None
-                state = State.FAIL if by_loss else State.PASS
+            if leaf(call.func) not in ORDERS or NO_ORDER.search(ast.unparse(call)):
+                continue
+            told = _told(piece, call)
+            by_loss = re.search(r"(?i)loss|nll|bpb", told) is not None
+            if not by_loss and not LENGTHS.search(told):
+                continue
+            what = f"`{piece.name}` orders documents by {'loss' if by_loss else 'length'}: "
+            if by_loss:
+                yield result_at(State.FAIL, what + "not allowed", piece, call.lineno, strict=State.FAIL)
+            elif not (learning := _learners(code, piece, callers)):
                 yield result_at(
-                    state,
-                    f"`{piece.name}` orders documents by {'loss' if by_loss else 'length'}: {'not allowed' if by_loss else 'accepted precedent, contested'}",
+                    State.CLEAN,
+                    what + "nothing learns from one document for another, so that the order decides nothing",
                     piece,
                     call.lineno,
-                    strict=State.FAIL,
                 )
-                return
+            elif all(RESETS.search(each.text) for each in learning):
+                yield result_at(
+                    State.UNKNOWN, what + f"whether `{learning[0].name}` carries anything from one document to the next is not told by the code",
+                    piece, call.lineno,
+                )  # fmt: skip
+            else:
+                yield result_at(
+                    State.UNKNOWN, what + "accepted precedent, contested", piece, call.lineno, strict=State.FAIL
+                )
+            return
     yield Result(State.PASS, "nothing orders the validation documents", weak=True)
+
+
+def _callers(code: Code) -> dict[str, list[Piece]]:
+    """Function name → the functions that name it."""
+    found: dict[str, list[Piece]] = {}
+    for piece in code:
+        for name in piece.names:
+            if name in code.pieces and name != piece.name:
+                found.setdefault(name, []).append(piece)
+    return found
+
+
+def _users(piece: Piece, callers: dict[str, list[Piece]]) -> list[Piece]:
+    """A function, those that name it, and theirs."""
+    found = [piece, *callers.get(piece.name, ())]
+    return found + [each for one in found[1:] for each in callers.get(one.name, ())]
+
+
+def _evaluates(piece: Piece, callers: dict[str, list[Piece]]) -> bool:
+    """Whether a function prepares or does an evaluation: it handles validation tokens, or who calls it says so by its name."""
+    return piece.reads_val or any(EVALUATION.search(each.name) for each in _users(piece, callers))
+
+
+def _told(piece: Piece, call: ast.Call) -> str:
+    """The text of what a call sorts, and of how, the names that are assigned in the function spelled out."""
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
+    if isinstance(call.func, ast.Attribute):
+        given.append(call.func.value)
+    texts, done = [ast.unparse(each) for each in given], set[str]()
+    todo = {inner.id for each in given for inner in walk(each) if isinstance(inner, ast.Name)}
+    for _ in range(2):
+        for node in piece.nodes:
+            if isinstance(node, ast.Assign) and not isinstance(node.value, ast.Constant):
+                names = {
+                    leaf(inner) for target in node.targets for inner in walk(target) if isinstance(inner, ast.Name)
+                }
+                if names & todo and call not in walk(node.value):
+                    texts.append(ast.unparse(node.value))
+                    done |= {inner.id for inner in walk(node.value) if isinstance(inner, ast.Name)}
+        todo = done
+    return " ".join(texts)
+
+
+def _learners(code: Code, piece: Piece, callers: dict[str, list[Piece]]) -> list[Piece]:
+    """Live functions that go backward and are the users of an order, or are called by them."""
+    around = {each.name for each in _users(piece, callers)}
+    return [
+        each for each in code
+        if each.backward and code.is_live(each) and not is_training_loop(each) and each.name not in DRIVERS
+        and (each.name in around or any(user.name in around for user in _users(each, callers)))
+    ]  # fmt: skip
 
 
 def epochs(subject: Subject) -> Iterable[Result]:

@@ -23,7 +23,7 @@ BATCH = re.compile(r"(?i)batch")
 LOSSES = re.compile(r"(?i)nll|loss|(?:^|_)ce$|nats|logp|logit|score|ptl")
 MASKS = re.compile(r"(?i)mask|keep")
 SIZES = (1024, 64)  # of a window and a stride where the settings say neither
-MOST_STEPS = 200_000  # statements, after which nothing is claimed
+MOST_STEPS = 120_000  # statements, after which nothing is claimed
 OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
@@ -49,9 +49,12 @@ def left_out_windows(subject: Subject) -> Iterable[Result]:
             continue
         window, stride = sizes_of(code)
         counts = window * 4 + stride // 2 + 3, window * 8 + stride // 2 + 3
-        walks = [Walk(piece, count, window, stride) for count in counts]
+        walks = [Walk(piece, counts[0], window, stride)]
+        if walks[0].holes() is None:
+            continue
+        walks.append(Walk(piece, counts[1], window, stride))
         holes = [walk.holes() for walk in walks]
-        if holes[0] is None or holes[1] is None or not holes[1]:
+        if not holes[1]:
             continue
         sizes = [sum(stop - start for start, stop in found) for found in holes if found is not None]
         grows = sizes[1] > sizes[0] + stride
@@ -122,9 +125,10 @@ class Walk:
     def __init__(self, piece: Piece, count: int, window: int, stride: int) -> None:
         self.count, self.window, self.stride = count, window, stride
         self.names: dict[str, Any] = {}
+        self.meanings: dict[str, Any] = {}  # of names that are not assigned
         self.batch: list[int] = []  # starts of the windows that were cut from the stream since something was scored
         self.scored, self.covered, self.steps, self.line = True, bytearray(count), 0, piece.node.lineno
-        self.events = 0
+        self.events, self.lost = 0, False
         for name in piece.params:
             self.names[name] = self.meant(name)
         try:
@@ -132,17 +136,22 @@ class Walk:
         except _Leave:
             pass
         except (_Lost, RecursionError):
-            self.events = 0
+            self.lost = True
 
     def holes(self) -> list[tuple[int, int]] | None:
         """Stretches (start, stop) of targets that were never scored; None where too little was understood to say."""
-        if self.events < 3 or not any(self.covered):
+        if self.lost or self.events < 3 or not any(self.covered):
             return None
         edges = [-1, *(i for i, done in enumerate(self.covered) if done), self.count]
         return [(a + 1, b) for a, b in pairwise(edges) if b - a > 1]
 
     def meant(self, name: str) -> Any:
         """What a parameter or setting of that name stands for."""
+        if name not in self.meanings:
+            self.meanings[name] = self._meant(name)
+        return self.meanings[name]
+
+    def _meant(self, name: str) -> Any:
         if STRIDE.search(name):
             return self.stride
         if VAL_WORD.search(name) and "loss" not in name:
@@ -246,7 +255,7 @@ class Walk:
             case ast.Constant(value=value):
                 return value
             case ast.Name(id=name):
-                return self.names.get(name, self.meant(name))
+                return self.names[name] if name in self.names else self.meant(name)
             case ast.Attribute(attr=name, value=base):
                 inner = self.value(base)
                 if name == "shape" and isinstance(inner, Tokens):

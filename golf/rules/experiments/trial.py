@@ -77,7 +77,8 @@ class Reading:
     """E3: whether the run read back what it wrote, and what its twins printed that read garbage there or loaded disturbed tensors.
 
     wrote: files; read: of these, read back; unread: of these, read by nothing, by their times of access; used: whether tensors were
-    unpacked or loaded at all; garbage, disturbed: the scores of that twin, None where there was none.
+    unpacked or loaded at all; garbage, disturbed: the scores of that twin, None where there was none; alone: of the twin that went on in an
+    empty folder with what ships and the last file that was read back.
     """
 
     wrote: tuple[str, ...]
@@ -86,6 +87,7 @@ class Reading:
     used: bool = False
     garbage: tuple[Printed, ...] | None = None
     disturbed: tuple[Printed, ...] | None = None
+    alone: tuple[Printed, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -294,6 +296,7 @@ class _Course:
             ("E3 with disturbed tensors", 1, self._disturbed),
             ("E6 more text", 2, self._future),
             ("E5 one more token", 2, lambda: (self._kraft_of_bits if self._bits_are_another() else self._kraft)(cuts)),
+            ("E3 alone in an empty folder", 1.5, self._alone),
         ]
         if deep:
             steps += [("E1 hidden in a known text", 2, self._suffix), ("E1 four times as long", 4, self._longer)]
@@ -371,6 +374,16 @@ class _Course:
         played = self._play(self.large, self.first_text.ids, Wish(seed=trial.seed, twin="disturbed"))
         if played.happened("disturbed"):
             trial.reading = replace(reading, disturbed=tuple(printed_scores(played.text)) if played.ran else ())
+
+    def _alone(self) -> None:
+        """E3 in an empty folder: a twin that has what ships and one product must come to the same score, of the same text and seed."""
+        trial, reading = self.trial, self.trial.reading
+        assert reading is not None
+        if not reading.read:
+            return
+        played = self._play(self.large, self.first_text.ids, Wish(seed=trial.seed, twin="alone"))
+        if played.ran and played.happened("alone"):
+            trial.reading = replace(reading, alone=tuple(printed_scores(played.last_twin or "")))
 
     def _gains(self, setting: str, text: Text, scores: Sequence[Printed]) -> list[Gain]:
         known = text.targets if self.trial.own_text else None
