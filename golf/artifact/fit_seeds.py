@@ -87,8 +87,8 @@ class _Search:
         slack_bytes: int,
     ) -> None:
         self.own = load_recipe(plan.source.folder / "recipe.toml", words)
-        self.smoke = plan.source.smoke
-        self.recipe = smoke_recipe(self.own, plan.source.vocab_size) if self.smoke else self.own
+        self.smoke, self.vocab_size = plan.source.smoke, plan.source.vocab_size
+        self.recipe = smoke_recipe(self.own, self.vocab_size) if self.smoke else self.own
         self.runs, self.wish, self.say = {run.seed: run for run in runs}, wish, say
         files = sum(path.stat().st_size for path in local_files(plan.set_folder / SCRIPT))
         self.most_bytes = wish.total_bytes - slack_bytes - files
@@ -113,14 +113,14 @@ class _Search:
         return self.room(first, margin_bytes) - DIGITS_BYTES
 
     def code(self, values: Mapping[str, Any]) -> int:
-        """Bytes of the script with these settings: composed, scaled to the small twin where that runs, packed."""
+        """Bytes of the script with these settings: composed, scaled to the small twin of the shards' vocabulary where that runs, packed."""
         from golf.compose import compose
 
         key = repr(sorted(values.items()))
         if key not in self.code_bytes:
             after = changed(self.own, values)
             own = compose(after).encode()
-            self.code_bytes[key] = len(packed(small_twin(after, own) if self.smoke else own))
+            self.code_bytes[key] = len(packed(small_twin(after, own, self.vocab_size) if self.smoke else own))
         return self.code_bytes[key]
 
     def fit(self, seed: int, margin_bytes: int) -> Fit:

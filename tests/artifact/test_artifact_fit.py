@@ -14,7 +14,7 @@ from run_fakes import CPU, make_project, plan_of, run_fake, source_of
 
 from golf.artifact import api
 from golf.artifact.fit import Fit, Tried
-from golf.artifact.fit_seeds import ONE_SEED_SHARE, fit_seeds, margin_of
+from golf.artifact.fit_seeds import ONE_SEED_SHARE, _Search, fit_seeds, margin_of
 from golf.artifact.fit_show import remarks_of, rows_of, to_json
 from golf.artifact.fitted import Fitted, Wish
 from golf.artifact.full_ledger import file_rows, full_ledger, tensor_rows
@@ -34,6 +34,7 @@ from golf.recipe import load_recipe, smoke_recipe, smoke_sizes
 from golf.recipe.namespace import namespace
 from golf.run.plan import Data, make_plan
 from golf.run.plan import Wishes as RunWishes
+from golf.run.source import vocabulary_of
 from golf.run.store import open_store
 
 SEEDS = (1337, 42)
@@ -99,6 +100,19 @@ def exported(script: bytes, checkpoint: Path, plan: object) -> int:
     }
     subprocess.run([sys.executable, "train_gpt.py", "export"], cwd=where, env=env, check=True, capture_output=True)
     return (where / "model.golf").stat().st_size
+
+
+@pytest.mark.parametrize("vocab_size", [1024, 512, 4096])
+def test_a_small_twin_is_weighed_with_the_vocabulary_of_its_shards(
+    kept: tuple, monkeypatch: pytest.MonkeyPatch, vocab_size: int
+) -> None:
+    plan, runs = kept
+    plan = dataclasses.replace(plan, source=dataclasses.replace(plan.source, vocab_size=vocab_size))
+    weighed = []
+    monkeypatch.setattr("golf.artifact.fit_seeds.packed", lambda script: weighed.append(script) or bytes(7))
+    search = _Search(plan, runs, Wish(60_000, tokens=600), [], lambda sentence: None, 0)
+    assert search.code({"embed_bits": 7}) == 7
+    assert vocabulary_of(weighed[0], {}) == vocab_size == search.recipe.values["vocab_size"]
 
 
 def test_no_training_text_and_no_checkpoint_are_refused(kept: tuple) -> None:
