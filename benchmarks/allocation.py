@@ -198,6 +198,9 @@ def main() -> None:
     options.add_argument("--tokens", type=int, default=16_384)
     options.add_argument("--batches", type=int, default=16)
     options.add_argument("--methods", nargs="*", default=list(METHODS))
+    options.add_argument(
+        "--dials", nargs="*", type=float, default=DIALS, help="steps of the methods; GPTQ's curve has all"
+    )
     options.add_argument("--tensors", action="store_true")
     given = options.parse_args()
     torch.set_num_threads(1)
@@ -210,7 +213,7 @@ def main() -> None:
             continue
         curve: list[tuple[int, float]] = []
         for method in given.methods:
-            for dial in DIALS:
+            for dial in DIALS if method == "gptq" else given.dials:
                 size, kl, gap = run.point(dial, method)
                 print(f"{run.seed},{method},{dial},{size},{kl:.6f},{gap:.6f}", flush=True)
                 if method == "gptq":
