@@ -21,6 +21,7 @@ COLON_PAIR: Pattern[str] = regex(r"(\w+):(\S+)")
 AFTER_HYPER = ("train_shards", "val_tokens", "model_params")
 MAX_BYTES = 500_000_000
 MOST_RUNS = 2_000  # in one file: half a second's work
+MOST_STEPS = 100_000  # step lines of one run that are held at once, 60 MB; five times a whole run that logs each step
 DICT_ITEM: Pattern[str] = regex(r"'(\w{1,60})':\s*([^,]{1,200})")
 MEASURES = frozenset(("train", "val", "stop", "score", "launch"))
 
@@ -68,6 +69,8 @@ def read_bytes(raw: bytes, name: str) -> LogFile:
             "give every run a file of its own, or cut it: `csplit`",
             Exit.UNKNOWN,
         )
+    for draft in drafts:
+        draft.close()
     drafts = merge_resumed(drafts)
     runs: tuple[RunResult, ...] = tuple(build(index, draft) for index, draft in enumerate(drafts))
     notes = list(text.notes)
@@ -94,7 +97,7 @@ def split_runs(text: Text, rules: Grammar, most: int) -> list[Draft]:
 
     most: where there are more the rest is left unread.
     """
-    draft = Draft(text.lines[0][0] if text.lines else 1)
+    draft = Draft(text.first_line)
     drafts = [draft]
     dumps = [number for number in text.dumps if number > draft.first_line]
     hyper = ""
@@ -143,7 +146,10 @@ def split_runs(text: Text, rules: Grammar, most: int) -> list[Draft]:
             draft.phases.append(groups["phase"])
         else:
             draft.measured = draft.measured or kind in MEASURES
-            draft.matches.append((number, rule, groups))
+            if kind == "train":
+                draft.add_step((number, rule, groups), MOST_STEPS)
+            else:
+                draft.matches.append((number, rule, groups))
             if kind == "launch":
                 draft.hyperparameters = {**launched.get(groups["run"], {}), **draft.hyperparameters}
             if not draft.measured and COLON_PAIRS.match(line):

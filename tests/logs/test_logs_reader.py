@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -307,7 +308,7 @@ def test_every_line_form_that_the_field_is_known_to_use_is_recognised(shared: Pa
     }
     unknown = set()
     for form in json.loads((shared / "line_grammar.json").read_text())["patterns"]:
-        lines = clean(form["example"].encode()).lines
+        lines = list(clean(form["example"].encode()).lines)
         if not lines or grammar().match(lines[0][1]) is None:
             unknown.add(form["id"])
     assert unknown == silent
@@ -478,3 +479,39 @@ def test_a_print_is_found_among_runs_of_its_seed_and_among_those_without():
     assert distinct(printed + nameless) == printed
     assert distinct(nameless + printed) == nameless
     assert distinct([replace(run, seed=run.seed + 3) for run in printed] + printed)[3:] == printed
+
+
+def step_lines(count: int, every: int = 1) -> str:
+    steps = range(1, count + 1, every)
+    return "model_params:1000\nseed:7\n" + "".join(
+        f"step:{step}/{count} train_loss:3.{step % 1000:04d} train_time:{step * 130}ms step_avg:130.00ms\n"
+        for step in steps
+    )
+
+
+def test_of_very_many_step_lines_one_in_so_many_is_kept_with_the_last_and_it_is_said(monkeypatch) -> None:
+    text = step_lines(1030) + f"step:1030/1030 val_loss:3.1 val_bpb:1.2 train_time:{1030 * 130}ms step_avg:130.00ms\n"
+    whole = read_text(text).runs[0]
+    assert len(whole.curve) == 1031 and not any("step lines" in note for note in whole.notes)
+    monkeypatch.setattr("golf.logs.read.MOST_STEPS", 100)
+    part = read_text(text).runs[0]
+    assert 50 <= len(part.curve) <= 103
+    assert "of 1,030 step lines one in 16 was kept, and the last" in part.notes
+    assert [point.line for point in part.curve] == sorted(point.line for point in part.curve)
+    assert (part.steps, part.train_seconds, part.step_ms) == (whole.steps, whole.train_seconds, whole.step_ms)
+    assert {part.curve[0], part.curve[-1], part.curve[-2]} <= set(whole.curve) and part.curve[-2].step == 1030
+    assert part.curve[0].step == 1 and part.curve[1].step - 1 == 16
+
+
+def test_a_logs_memory_is_a_few_times_its_bytes(monkeypatch) -> None:
+    monkeypatch.setattr("golf.logs.read.MOST_STEPS", 1000)
+    raw = step_lines(15_000)
+    read_text(step_lines(10))  # the grammar
+    tracemalloc.start()
+    try:
+        run = read_text(raw).runs[0]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert run.curve[-1].step == 15_000
+    assert peak < 6 * len(raw)  # 11 where every line was held as a match and a point
