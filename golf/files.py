@@ -31,8 +31,10 @@ _POLL_SECONDS = 0.05
 def is_own(path: Path, folder: Path) -> bool:
     """Whether `path` is a regular file, itself or through a link, that lies in `folder`."""
     try:
+        if not stat.S_ISLNK(mode := path.lstat().st_mode):
+            return stat.S_ISREG(mode)
         real = path.resolve(strict=True)
-        return stat.S_ISREG(real.stat().st_mode) and (not path.is_symlink() or real.is_relative_to(folder.resolve()))
+        return stat.S_ISREG(real.stat().st_mode) and real.is_relative_to(folder.resolve())
     except (OSError, RuntimeError, ValueError):
         return False
 

@@ -45,9 +45,17 @@ def find_submission(name: str | None = None, root: Path | None = None) -> Path:
         if (candidate / "recipe.toml").is_file():
             return candidate.resolve()
     near = get_close_matches(name, submission_names(root), n=1)
+    recipe = (
+        name if name.isidentifier() and Path(__file__).with_name("recipes").joinpath(f"{name}.toml").is_file() else ""
+    )
+    make = (
+        f"make one of the recipe: `golf new mine --from {name}`"
+        if recipe
+        else f"make it: `golf new {name} --from baseline`"
+    )
     raise GolfError(
         f"no submission `{name}` in {root or find_root()}",
-        f"did you mean `{near[0]}`?" if near else f"make it: `golf new {name} --from baseline`",
+        f"did you mean `{near[0]}`?" if near and not recipe else make,
     )
 
 

@@ -16,7 +16,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from golf.errors import GolfError
-from golf.reading.seven_bits import expression
+from golf.reading.seven_bits import expression, expression_bytes
 from golf.reading.unpack import unpack
 
 __all__ = ["latin1_literal", "minify", "pack", "unpack", "wrap"]
@@ -77,8 +77,10 @@ def pack(text: str, *, dense: bool = False) -> bytes:
 def wrap(source: str, *, dense: bool = False) -> bytes:
     """`source` as it is, compressed and wrapped."""
     forms = _compressed(source.encode())
-    form = _dense if dense else _plain
-    return min((form(*way) for way in forms), key=len)
+    if dense:
+        return min((_dense(*way) for way in forms), key=len)
+    # what each would weigh is known before it is written
+    return _plain(*min(forms, key=lambda way: len(way[0]) + len(way[1]) + expression_bytes(len(way[2]))))
 
 
 def _plain(module: str, arguments: str, compressed: bytes) -> bytes:

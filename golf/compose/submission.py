@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from golf.challenge import SCRIPT
-from golf.compose.composition import Composition, composition
+from golf.compose.composition import Composition
 from golf.compose.kept import kept_composition
 from golf.compose.lock import Lock, lock_of, lock_text, read_lock
 from golf.compose.pack import pack
@@ -84,7 +84,7 @@ def check_submission(folder: Path) -> Drift:
         same = sha256_of(script) == lock.script_sha256
         what = "as it came; its script is its authors' own and is not composed" if same else "edited since"
         return Drift(name, "same" if same else "edited", f"{name}: imported, {what}")
-    composed = composition(load_recipe(folder / "recipe.toml"))
+    composed = kept_composition(load_recipe(folder / "recipe.toml"))
     fresh = script_of(composed, lock.form)
     now = lock_of(composed, fresh, lock.form)
     if script == fresh and lock.script_sha256 == now.script_sha256:

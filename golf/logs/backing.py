@@ -35,7 +35,7 @@ NOT_A_SCORE = re.compile(
 )
 PLAUSIBLE_BPB = (0.01, 12.0)
 LATE = ("sliding", "ttt")  # stages whose value a later label may repeat
-MOST_LATE = 1000  # of them that a label is held against; real logs have a few
+MOST_LATE = 100  # of them that a label is held against; real logs have a few
 MOST_NAMED = 3  # later lines that a reason lists one by one
 
 

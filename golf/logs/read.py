@@ -20,9 +20,12 @@ COLON_PAIRS: Pattern[str] = regex(r"(?:\w+:\S+\s*){2,}$")
 COLON_PAIR: Pattern[str] = regex(r"(\w+):(\S+)")
 AFTER_HYPER = ("train_shards", "val_tokens", "model_params")
 MAX_BYTES = 500_000_000
-MOST_RUNS = 2_000  # in one file: half a second's work
-MOST_STEPS = 100_000  # step lines of one run that are held at once, 60 MB; five times a whole run that logs each step
+# in one file, each less than a second's work: what holds more is refused in a sentence
+MOST_RUNS = 2_000
+MOST_EVALUATIONS = 10_000  # official logs have up to 8
+MOST_LINES = 50_000  # that say something of a run; the longest official log has 1,724
 DICT_ITEM: Pattern[str] = regex(r"'(\w{1,60})':\s*([^,]{1,200})")
+EVALUATES = frozenset(("score", "loose", "footer", "recap"))
 MEASURES = frozenset(("train", "val", "stop", "score", "launch"))
 
 
@@ -62,16 +65,7 @@ def read_text(text: str, name: str = "<text>") -> LogFile:
 def read_bytes(raw: bytes, name: str) -> LogFile:
     """The same for the bytes of a log."""
     text = clean(raw)
-    drafts = split_runs(text, grammar(), MOST_RUNS)
-    if len(drafts) > MOST_RUNS:
-        raise GolfError(
-            f"`{name}` holds more than {MOST_RUNS:,} runs, no log of a run",
-            "give every run a file of its own, or cut it: `csplit`",
-            Exit.UNKNOWN,
-        )
-    for draft in drafts:
-        draft.close()
-    drafts = merge_resumed(drafts)
+    drafts = merge_resumed(split_runs(text, grammar(), name))
     runs: tuple[RunResult, ...] = tuple(build(index, draft) for index, draft in enumerate(drafts))
     notes = list(text.notes)
     printed = len(runs)
@@ -92,10 +86,10 @@ def _which_count(runs: tuple[RunResult, ...]) -> str:
     return "the last complete one counts where only one can"
 
 
-def split_runs(text: Text, rules: Grammar, most: int) -> list[Draft]:
+def split_runs(text: Text, rules: Grammar, name: str) -> list[Draft]:
     """The runs of a log: a header line that a run already had begins the next one, once something was measured or code was dumped.
 
-    most: where there are more the rest is left unread.
+    GolfError: more runs, evaluations or measured lines than any log of a run has.
     """
     draft = Draft(text.first_line)
     drafts = [draft]
@@ -103,8 +97,9 @@ def split_runs(text: Text, rules: Grammar, most: int) -> list[Draft]:
     hyper = ""
     launched: dict[str, dict[str, str]] = {}
     match = rules.match
+    lines = evaluations = 0
     for number, line in text.lines:
-        if len(drafts) > most:
+        if len(drafts) > MOST_RUNS:
             break
         if dumps and number >= dumps[0]:
             dumps.pop(0)
@@ -114,12 +109,22 @@ def split_runs(text: Text, rules: Grammar, most: int) -> list[Draft]:
             hyper = _take_hyper(draft, line, hyper)
             if hyper:
                 draft.last_line = number
+                if len(draft.hyperparameters) > MOST_LINES:
+                    raise _too_many(name, MOST_LINES, "hyper-parameters", "name the log itself, not a table")
                 continue
         found = match(line)
         if found is None:
             continue
         rule, groups = found
         kind = rule.kind
+        lines += 1
+        evaluations += kind in EVALUATES
+        if evaluations > MOST_EVALUATIONS:
+            raise _too_many(name, MOST_EVALUATIONS, "evaluations", "keep those that count: `tail`")
+        if lines > MOST_LINES:
+            raise _too_many(
+                name, MOST_LINES, "measured lines", "keep every hundredth training step and the rest: `awk`"
+            )
         if kind == "quiet" and draft.measured:
             continue
         if kind == "launched":
@@ -146,17 +151,20 @@ def split_runs(text: Text, rules: Grammar, most: int) -> list[Draft]:
             draft.phases.append(groups["phase"])
         else:
             draft.measured = draft.measured or kind in MEASURES
-            if kind == "train":
-                draft.add_step((number, rule, groups), MOST_STEPS)
-            else:
-                draft.matches.append((number, rule, groups))
+            draft.matches.append((number, rule, groups))
             if kind == "launch":
                 draft.hyperparameters = {**launched.get(groups["run"], {}), **draft.hyperparameters}
             if not draft.measured and COLON_PAIRS.match(line):
                 draft.hyperparameters.update(COLON_PAIR.findall(line))
+    if len(drafts) > MOST_RUNS:
+        raise _too_many(name, MOST_RUNS, "runs", "give every run a file of its own: `csplit`")
     if not any(one.measured for one in drafts):
         drafts = _recaps(drafts) or drafts
     return [draft for draft in drafts if draft.matches or draft.results or draft.hyperparameters]
+
+
+def _too_many(name: str, most: int, what: str, way_out: str) -> GolfError:
+    return GolfError(f"`{name}` holds more than {most:,} {what}, no log of a run", way_out, Exit.UNKNOWN)
 
 
 def _recaps(drafts: list[Draft]) -> list[Draft]:

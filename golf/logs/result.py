@@ -198,39 +198,6 @@ class Draft:
     results: list[tuple[int, dict[str, object]]] = field(default_factory=list)
     phases: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    steps: int = 0  # step lines that were read
-    every: int = 1  # of them one in so many is held
-    held: int = 0
-    last_step: tuple[int, Rule, Match[str]] | None = None  # read and not held
-
-    def add_step(self, match: tuple[int, Rule, Match[str]], most: int) -> None:
-        """Hold a step line; of more than `most` every second one held so far is let go, so that a log's memory has a bound."""
-        if self.held >= most:
-            self._halve()
-        if self.steps % self.every == 0:
-            self.matches.append(match)
-            self.held, self.last_step = self.held + 1, None
-        else:
-            self.last_step = match
-        self.steps += 1
-
-    def _halve(self) -> None:
-        kept, count = [], 0
-        for match in self.matches:
-            if match[1].kind != "train" or count % 2 == 0:
-                kept.append(match)
-            count += match[1].kind == "train"
-        self.matches[:] = kept
-        self.held, self.every = (self.held + 1) // 2, 2 * self.every
-
-    def close(self) -> None:
-        """The last step counts, and what was left out is said."""
-        if self.last_step is not None:
-            self.matches.append(self.last_step)
-            self.matches.sort(key=lambda match: match[0])
-            self.last_step = None
-        if self.every > 1:
-            self.notes.append(f"of {self.steps:,} step lines one in {self.every} was kept, and the last")
 
 
 def as_result(run: RunResult, seed: int) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeGuard
 
+MOST_SEEDS = 200
 PER_SEED = ("seed_results", "per_seed", "seeds", "val_bpb_seeds")
 HEADLINE = (
     *("val_bpb", "mean_val_bpb", "val_bpb_mean", "mean_bpb", "bpb_mean", "val_bpb_3seed_mean"),
@@ -28,7 +30,12 @@ class SeedClaim:
 
 def seed_claims(claims: Mapping[str, Any] | None) -> dict[str, SeedClaim]:
     """Seed → claim: a table or a list of rows under any name in use, a table of bare scores, or two lists side by side."""
-    return {str(seed): _claim(entry) for seed, entry in _entries(claims or {})}
+    return {str(seed): _claim(entry) for seed, entry in islice(_entries(claims or {}), MOST_SEEDS)}
+
+
+def seeds_left_out(claims: Mapping[str, Any] | None) -> int:
+    """How many seeds a record claims beyond the `MOST_SEEDS` that are read."""
+    return max(sum(1 for _ in _entries(claims or {})) - MOST_SEEDS, 0)
 
 
 def headline(claims: Mapping[str, Any] | None) -> float | None:

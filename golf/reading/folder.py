@@ -13,9 +13,20 @@ from golf.logs import RunResult, Score, counting, read_log
 from golf.logs.backing import as_claimed
 from golf.logs.result import LogFile
 from golf.logs.runs import configuration
-from golf.reading.claims import SeedClaim, claimed_scores, claimed_track, headline, number, seed_claims
+from golf.reading.claims import (
+    MOST_SEEDS,
+    SeedClaim,
+    claimed_scores,
+    claimed_track,
+    headline,
+    number,
+    seed_claims,
+    seeds_left_out,
+)
 
 MOST_TEXT_BYTES = 4_000_000
+MOST_LOGS = 200
+NO_LOGS = ("requirements.txt", "readme.txt", "license.txt", "notes.txt")
 SEED_IN_NAME = re.compile(r"seed[_-]?(\d+)", re.I)
 NUMBER_IN_NAME = re.compile(r"(?:^|[_-])s(\d{1,9})(?=[_.-]|$)|(?:log|run|train)[_-](\d{1,9})(?=\.|$)", re.I)
 DOCUMENTS = (".md", ".json", ".log", ".svg", ".png", ".toml", ".lock", ".tsv", ".csv")
@@ -125,7 +136,7 @@ class Folder:
     def _read(self) -> Mapping[str, "tuple[SeedLog, ...] | str"]:
         found: dict[str, tuple[SeedLog, ...] | str] = {}
         claimed = claimed_scores(self.claims)
-        for path in log_files(self.path):
+        for path in log_files(self.path)[:MOST_LOGS]:
             name = path.relative_to(self.path).as_posix()
             try:
                 file = read_log(path)
@@ -181,6 +192,15 @@ def open_folder(path: Path) -> Folder:
 
 
 def log_files(folder: Path) -> list[Path]:
-    """The logs of a record folder, sorted: *.log and *.txt in it and in its sub-folders, without requirements.txt."""
-    found = [path for path in files_below(folder) if path.suffix in (".log", ".txt")]
-    return sorted(path for path in found if path.name != "requirements.txt")
+    """The logs of a record folder, sorted: *.log and *.txt in it and in its sub-folders, without requirements.txt and its like."""
+    found = [path for path in files_below(folder) if path.suffix.lower() in (".log", ".txt")]
+    return sorted(path for path in found if path.name.lower() not in NO_LOGS)
+
+
+def left_out(folder: Path, claims: Mapping[str, Any] | None) -> list[str]:
+    """What of a record folder is more than any record has, and so is not read."""
+    logs, seeds = len(log_files(folder)) - MOST_LOGS, seeds_left_out(claims)
+    return [
+        *([f"{logs + MOST_LOGS:,} logs, of which the first {MOST_LOGS} by name are read"] if logs > 0 else []),
+        *([f"{seeds + MOST_SEEDS:,} claimed seeds, of which the first {MOST_SEEDS} are read"] if seeds else []),
+    ]

@@ -20,6 +20,11 @@ def expression(data: bytes) -> str:
     return head + characters(data) + tail.removesuffix("0)") + f"{len(data)})"
 
 
+def expression_bytes(data_bytes: int) -> int:
+    """The bytes of `expression` in UTF-8, for any data of `data_bytes`: a character of two bytes holds two times seven bits."""
+    return len(EXPRESSION) - len("BITS") - len("0") + len(str(data_bytes)) - (-(8 * data_bytes + 1) // 7)
+
+
 def characters(data: bytes) -> str:
     """`data`, seven bits a byte, and one bit more at the end."""
     bits = f"{int.from_bytes(data):0{8 * len(data)}b}" if data else ""

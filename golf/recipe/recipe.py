@@ -16,7 +16,7 @@ from golf.recipe.knobs import checked, refuse_out_of_bounds
 
 # blocks that a small twin's training runs through: 178 steps of the baseline's 9, a minute on two cores
 TWIN_PASSES = 1600
-ADAPTERS_SHARE = 0.4  # of them are left to an evaluation that trains adapters, which takes as long as training
+TTT_SHARE = 0.4  # of them are left to an evaluation that trains (TTT), which takes nearly as long as training
 DEFAULT_ENTRY = "golf.parts.entry:main"
 OVERRIDE = "command line"
 NO_PARTS = Catalogue("", MappingProxyType({}), MappingProxyType({}), MappingProxyType({}))
@@ -136,7 +136,10 @@ def smoke_sizes(recipe: Recipe) -> dict[str, Any]:
             number = type(knob.smoke) in (int, float)
             sizes[name] = min(recipe.values[name], knob.smoke) if number else knob.smoke
     if "iterations" in sizes:
-        passes = TWIN_PASSES * (1 - ADAPTERS_SHARE * bool(recipe.values.get("adapters")))
+        trains = recipe.values.get("adapters") or any(
+            "ttt" in str(report) for report in recipe.values.get("reports", ())
+        )
+        passes = TWIN_PASSES * (1 - TTT_SHARE * bool(trains))
         sizes["iterations"] = max(min(sizes["iterations"], round(passes / max(_passes(recipe.values), 1))), 1)
     return sizes
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from golf.files import own_files, sha256_of_file
 from golf.reading.claims import HEADLINE
-from golf.reading.folder import Folder
+from golf.reading.folder import Folder, left_out
 from golf.record.findings import Check, Finding
 
 REQUIRED = ("author", "github_id", "name", "date", "val_bpb")
@@ -34,6 +34,8 @@ def files(folder: Folder) -> Iterator[Finding]:
         yield Finding("missing", "high", "no train*.py")
     if not folder.logs:
         yield Finding("missing", "high", "no train log")
+    for what in left_out(folder.path, folder.claims):
+        yield Finding("too-many", "high", f"more than a record has: {what}")
     empty = [path.name for path in own_files(folder.path, "*") if path.stat().st_size == 0]
     if empty:
         yield Finding("stub", "medium", f"empty: {', '.join(empty)}")
@@ -99,7 +101,8 @@ def copies(folder: Folder) -> Iterator[Finding]:
         if len(same) > 1:
             yield Finding("duplicate-log", "info", f"{' and '.join(same)} are one file")
     seeds: dict[int, list[str]] = {}
-    for log in {same[0]: log for log in folder.logs for same in by_hash.values() if same[0] == log.name}.values():
+    first = {same[0] for same in by_hash.values()}
+    for log in {log.name: log for log in folder.logs if log.name in first}.values():
         if log.seed_in_name is not None:
             seeds.setdefault(log.seed_in_name, []).append(log.name)
     variants = {seed: logs for seed, logs in seeds.items() if len(logs) > 1}

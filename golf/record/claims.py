@@ -1,11 +1,14 @@
 """submission.json: the field set that reviewers know, from measured values only."""
 
+import re
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
 from golf import __version__
 from golf.challenge import CAP_BYTES
+from golf.project import is_adopted
+from golf.reading.folder import Folder
 from golf.record.evidence import Evidence, Seed
 
 CANONICAL_VAL_BYTES = 151.08e6  # of the official validation split
@@ -40,7 +43,7 @@ def claims_of(
         "train_steps_mean": _mean([seed.run.steps for seed in evidence.seeds]),
         "step_avg_ms_mean": _mean([seed.run.step_ms for seed in evidence.seeds]),
         "hardware": hardware(evidence),
-        "pytorch_version": _one([(seed.run.result or {}).get("torch") or seed.run.torch for seed in evidence.seeds]),
+        "pytorch_version": torch_of(evidence)[0],
         "technique_summary": ", ".join(techniques) or None,
         "techniques": list(techniques) or None,
         "attribution": attribution(evidence) or None,
@@ -108,6 +111,18 @@ def hardware(evidence: Evidence) -> str:
         else:
             names.append(f"{world}x {device}" if world else device)
     return " and ".join(dict.fromkeys(names))
+
+
+def torch_of(evidence: Evidence) -> tuple[str | None, str]:
+    """(the version of torch that the runs used, "" as they printed it or who claims it); (None, "") where nobody says one."""
+    printed = {(seed.run.result or {}).get("torch") or seed.run.torch for seed in evidence.seeds}
+    if printed != {None}:
+        return _one(list(printed)), ""
+    if is_adopted(evidence.submission):
+        claimed = (Folder(evidence.submission / "original").claims or {}).get("pytorch_version")
+        if isinstance(claimed, str) and re.match(r"\d+\.\d+", claimed):
+            return claimed, "its authors' submission.json; no log names one"
+    return None, ""
 
 
 def attribution(evidence: Evidence) -> dict[str, str]:

@@ -12,7 +12,7 @@ from golf.figures.png import can_draw
 from golf.project import is_adopted
 from golf.reading.needs import needs_of
 from golf.record.changed import section
-from golf.record.claims import NOT_A_RESULT, blurb, derived_changes, hardware, why_local
+from golf.record.claims import NOT_A_RESULT, blurb, derived_changes, hardware, torch_of, why_local
 from golf.record.evidence import Evidence, Seed
 from golf.record.method import credits_of, method
 from golf.stats import bpb_of, bytes_per_token_of, confidence, p_text
@@ -197,9 +197,10 @@ def _attention(evidence: Evidence) -> str:
 def _environment(evidence: Evidence) -> str:
     run = evidence.seeds[0].run
     result: Mapping[str, Any] = run.result or {}
+    torch, claimed = torch_of(evidence)
     rows = [
-        ("hardware", hardware(evidence)), ("torch", result.get("torch") or run.torch), ("attention", result.get("attention")),
-        ("CUDA", _cuda(str(result.get("torch") or run.torch or ""))), ("Python", run.python), ("dtype", result.get("dtype")), ("parameters", _whole(run.params)), ("vocabulary", run.vocab_size),
+        ("hardware", hardware(evidence)), ("torch", f"{torch} ({claimed})" if claimed else torch), ("attention", result.get("attention")),
+        ("CUDA", _cuda(torch or "")), ("Python", run.python), ("dtype", result.get("dtype")), ("parameters", _whole(run.params)), ("vocabulary", run.vocab_size),
         ("validation tokens", _whole(run.val_tokens)), ("training shards", run.train_shards),
         ("data", run.dataset or run.val_files), ("data, locked", _data(evidence)),
         ("tokenizer sha256", evidence.tokenizer_sha256), ("train_gpt.py", f"{len(evidence.script):,} bytes, sha256 {evidence.script_sha256}"),

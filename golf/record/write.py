@@ -16,7 +16,7 @@ from golf.files import json_text
 from golf.project import author as who
 from golf.project import find_root, is_adopted
 from golf.recipe import Recipe
-from golf.record.claims import claims_of
+from golf.record.claims import claims_of, torch_of
 from golf.record.evidence import Evidence, gather
 from golf.record.imported import Imported
 from golf.record.pictures import charts, draw_all
@@ -161,12 +161,12 @@ def fill(folder: Path, plan: Plan, *, verify: bool) -> None:
 
 
 def _requirements(evidence: Evidence) -> str:
-    """The authors' own list for an imported script, else what the script imports."""
+    """The authors' own list for an imported script, else what the script imports; pinned where it ran on this machine's torch."""
     own = evidence.submission / "original" / "requirements.txt"
     if is_adopted(evidence.submission) and own.is_file():
         return own.read_text(encoding="utf-8", errors="replace")
     beside = {Path(name).stem for name in (*evidence.shipped.files, *evidence.shipped.beside)}
-    return requirements(evidence.script, local=beside)
+    return requirements(evidence.script, local=beside, torch=torch_of(evidence)[0])
 
 
 def _verify(folder: Path, evidence: Evidence) -> Any:

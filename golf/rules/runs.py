@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from golf.errors import GolfError
-from golf.files import files_below, sha256_of_file
+from golf.files import sha256_of_file
+from golf.reading.folder import MOST_LOGS, log_files
 
 if TYPE_CHECKING:
     from golf.logs import RunResult, Score
 
-LOG_SUFFIXES = (".log", ".txt")
 MAX_LOG_BYTES = 128_000_000
-MAX_LOGS = 200
-NO_LOGS = ("requirements.txt", "readme.txt", "license.txt", "notes.txt")
 GATES = re.compile(r"\b(within_gate|word_gate|agree2plus)\s*[=:]\s*([\d,]+)")
 SELF_GENERATED = re.compile(r"(?i)AR self-gen|autoregressive calibration|self-?generated calib")
 CALIBRATION_STARTED = re.compile(r"(?i)^.*gptq:\s*(?:collecting|calibrating|generating)", re.MULTILINE)
@@ -127,12 +125,7 @@ def read_runs(base: Path, kind: str, claims: Sequence[tuple[float, int]] = ()) -
 def _log_files(base: Path, kind: str) -> list[Path]:
     if kind == "submission":
         return sorted(base.glob("seed_*/train_seed*.log"))
-    found = [path for path in files_below(base, depth=4) if path.suffix.lower() in LOG_SUFFIXES and _is_log(path)]
-    return sorted(found)[:MAX_LOGS]
-
-
-def _is_log(path: Path) -> bool:
-    return path.name.lower() not in NO_LOGS and 0 < path.stat().st_size <= MAX_LOG_BYTES
+    return [path for path in log_files(base)[:MOST_LOGS] if 0 < path.stat().st_size <= MAX_LOG_BYTES]
 
 
 def _read(path: Path, name: str, digest: str, claims: Sequence[tuple[float, int]]) -> list[Run]:

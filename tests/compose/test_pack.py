@@ -127,6 +127,7 @@ def test_any_bytes_survive_the_latin1_literal(data):
 def test_any_bytes_survive_seven_bits_a_byte(data):
     """Run by Python and read without running; valid UTF-8 without what ends a line or a string for some tool."""
     text = seven_bits.expression(data)
+    assert len(text.encode()) == seven_bits.expression_bytes(len(data))
     node = ast.parse(text, mode="eval").body
     assert eval(text) == data == seven_bits.value(node) and seven_bits.is_expression(node)
     held = seven_bits.characters(data)

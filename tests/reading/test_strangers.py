@@ -125,6 +125,30 @@ CASES |= {f"code: {what}": lambda folder, text=text: put(folder, SCRIPT, text) f
 CASES |= {f"claims: {what}": lambda folder, text=text: put(folder, CLAIMS, text) for what, text in NESTED.items()}
 CASES |= {f"log: {what}": lambda folder, text=text: put(folder, LOG, text) for what, text in LOGS.items()}
 CASES["log: 100 MB in a line"] = lambda folder: put(folder, LOG, b"step:1/2 " * 11_000_000)
+CASES["claims of 100,000 seeds"] = lambda folder: put(
+    folder, CLAIMS, '{"seed_results":{' + ",".join(f'"{seed}":{{"val_bpb":1.1}}' for seed in range(100_000)) + "}}"
+)
+CASES["code: a table of 200,000 entries"] = lambda folder: put(
+    folder, SCRIPT, "x={" + ",".join(f"{key}:'a'" for key in range(200_000)) + "}"
+)
+CASES["log: hyper-parameters without end"] = lambda folder: put(
+    folder, LOG, "Hyperparameters:\n" + "".join(f"  a{key}: {key}\n" for key in range(200_000))
+)
+CASES["log: steps without end"] = lambda folder: put(folder, LOG, "step:7/9 train_loss:3.1 train_time:7ms\n" * 300_000)
+
+
+@case
+def files_without_end(folder: Path) -> None:
+    for number in range(6000):
+        put(folder, f"f{number}.dat", "")
+
+
+@case
+def logs_without_end(folder: Path) -> None:
+    for seed in range(1000):
+        put(folder, f"train_seed{seed}.log", f"seed:{seed}\nfinal_int8_zlib_roundtrip_exact val_loss:1.0 val_bpb:1.0\n")
+
+
 LONG = pytest.mark.slow
 
 
@@ -148,6 +172,18 @@ def test_a_hostile_folder_is_answered_within_seconds(
         assert fault.hint is not None or fault.message
     assert time.perf_counter() - started < 30
     assert not list(tmp_path.glob("submissions/.adopt*"))
+
+
+def test_what_is_more_than_a_record_has_is_said_and_not_left_out_in_silence(tmp_path: Path) -> None:
+    folder = write_specimen(tmp_path)
+    verdict, checked = verify_folder(folder), check_folder(folder)
+    assert not [one for one in verdict.findings if "more than a record has" in one.message]
+    assert not [one for one in checked.findings if one.kind == "too-many"]
+    CASES["logs without end"](folder)
+    CASES["claims of 100,000 seeds"](folder)
+    said = [one.message for one in verify_folder(folder).findings if one.message.startswith("more than a record has")]
+    assert len(said) == 1 and "1,000 logs" in said[0] and "100,000 claimed seeds" in said[0]
+    assert [one.severity for one in check_folder(folder).findings if one.kind == "too-many"] == ["high", "high"]
 
 
 def test_only_what_lies_in_a_folder_is_its_own(tmp_path: Path) -> None:

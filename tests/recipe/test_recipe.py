@@ -333,7 +333,8 @@ def test_a_deep_twin_takes_fewer_steps():
     assert all(60 <= count <= 178 for count in steps.values()), steps
     assert steps["baseline"] == steps["pr740"] == steps["cayley_512"] == 178  # 9 layers
     assert steps["pr414"] == 145  # 11 layers
-    assert steps["pr1809"] == 107  # 3 of 11 run twice more in the last 65 % of the steps
+    assert steps["pr1394"] == 123  # 2 of 11 run twice more in the last half of the steps
+    assert steps["pr1809"] == 64  # 3 of them in the last 65 %: 107; its evaluation trains as well
     assert steps["pr1573"] == 114  # 2 of 12 run once more
     assert steps["cayley_large_2L"] == 67  # 24 layers
     assert smoke_sizes(load_recipe("baseline", ["iterations=50", "num_layers=24"]))["iterations"] == 50

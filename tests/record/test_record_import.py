@@ -18,7 +18,7 @@ from golf.recipe import load_recipe
 from golf.record.adopt import adopt_folder
 from golf.record.claims import hardware, why_local
 from golf.record.elsewhere import Stated, adopt_results, hardware_of, seeds_given
-from golf.record.write import Wishes, plan_record
+from golf.record.write import Wishes, plan_record, write_record
 from golf.run.store import Store, open_store
 
 SOURCE = '"""Somebody\'s script."""\nimport os\n\nSEED = int(os.environ.get("SEED", "1337"))\nprint(SEED)\n'
@@ -370,3 +370,18 @@ def test_hardware_that_only_the_claim_names_is_quoted(record: Path, tmp_path: Pa
     claims = json.loads((record / "submission.json").read_text())
     (record / "submission.json").write_text(json.dumps({**claims, "hardware": "8xH100 80GB SXM"}))
     assert any("(submission.json says '8xH100 80GB SXM')" in note for note in adopt_folder(record, root=tmp_path).notes)
+
+
+def test_the_torch_that_only_the_claim_names_is_quoted_as_a_claim(record: Path, tmp_path: Path) -> None:
+    """The table of the environment left it out, and requirements.txt pinned this machine's."""
+    claims = json.loads((record / "submission.json").read_text())
+    (record / "submission.json").write_text(json.dumps({**claims, "pytorch_version": "2.9.1+cu128"}))
+    (record / "train_gpt.py").write_bytes(
+        pack(SOURCE.replace("import os", "import os\nimport torch") + "print(torch)\n")
+    )
+    folder = write_record(adopt_folder(record, root=tmp_path).folder, Wishes(verify=False))
+    assert (
+        "| torch | 2.9.1+cu128 (its authors' submission.json; no log names one) |" in (folder / "README.md").read_text()
+    )
+    assert (folder / "requirements.txt").read_text() == "torch==2.9.1\n"
+    assert json.loads((folder / "submission.json").read_text())["pytorch_version"] == "2.9.1+cu128"

@@ -19,6 +19,7 @@ from golf.record.check import check_folder
 from golf.record.evidence import gather
 from golf.record.pr import title_and_body
 from golf.record.readme import readme_of
+from golf.record.requirements import requirements
 
 SCORES = {1337: 3.1012345, 42: 3.1198765, 7: 3.0923456}
 WISHES = Wishes(author=("A. Person", "aperson"), date="2026-04-20", verify=False)
@@ -193,12 +194,20 @@ def test_the_record_track_needs_the_hardware_whatever_the_store_says(tmp_path: P
 
 def test_requirements_are_read_from_the_unpacked_script() -> None:
     from golf.compose.pack import pack
-    from golf.record.requirements import requirements
+    from golf.record.requirements import installed
 
     source = "import os\nimport torch\n\ntry:\n    import no_such_kernel\nexcept ImportError:\n    no_such_kernel = None\nprint(os, torch, no_such_kernel)\n"
-    lines = requirements(source.encode()).splitlines()
+    here = installed("torch")
+    lines = requirements(source.encode(), torch=here).splitlines()
     assert lines[0].startswith("torch==") and lines[1].startswith("# no_such_kernel") and len(lines) == 2
-    assert requirements(pack(source * 30)).splitlines() == lines
+    assert requirements(pack(source * 30), torch=here).splitlines() == lines
+
+
+def test_versions_of_this_machine_are_no_requirement_of_runs_made_elsewhere() -> None:
+    source = b"import numpy\nimport torch\nimport no_such_kernel\nprint(numpy, torch, no_such_kernel)\n"
+    for torch, pin in (("2.9.1+cu128", "torch==2.9.1"), ("2.9+", "torch"), ("nightly", "torch"), (None, "torch")):
+        kernel, *others = sorted(requirements(source, torch=torch).splitlines())
+        assert others == ["numpy", pin] and kernel.startswith("# no_such_kernel: of a package that is not installed")
 
 
 def golf(root: Path, *arguments: str, config: Path) -> subprocess.CompletedProcess[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from golf.challenge import TRACK_FOLDERS
 from golf.files import own_files
+from golf.reading.folder import left_out
 from golf.rules.findings import Result, State
 from golf.rules.subject import Subject, names
 
@@ -58,6 +59,8 @@ def files(subject: Subject) -> Iterable[Result]:
         yield Result(State.UNKNOWN, f"not looked for: {names(absent)}" if absent else "not asked")
     elif absent:
         yield Result(State.FAIL, f"missing: {names(absent)}")
+    elif beyond := left_out(subject.folder, subject.claims):
+        yield Result(State.UNKNOWN, f"more than a record has: {names(beyond)}")
     else:
         yield Result(State.PASS, "README.md, submission.json, script and logs are there")
 

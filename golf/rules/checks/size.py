@@ -1,6 +1,6 @@
 """R01 and R02: what the submission weighs, per seed, in three readings of the code."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from golf.rules.findings import Result, State
@@ -9,6 +9,9 @@ from golf.rules.subject import Subject, names
 
 WRAPPER_SLACK_BYTES = 200
 WRAPPER_BYTES = 120  # of the import and the call
+# seconds of work: what is larger is not minified, or not weighed by LZMA
+MOST_MINIFIED_BYTES = 250_000
+MOST_WEIGHED_BYTES = 500_000
 CODE_SUFFIXES = (".py", ".cpp", ".cc", ".c", ".cu", ".h")
 
 
@@ -125,11 +128,18 @@ def _weigh(
         return
     code = [script, *(script.parent / name for name in helpers if name.endswith(CODE_SUFFIXES))]
     data = sum((script.parent / name).stat().st_size for name in helpers if not name.endswith(CODE_SUFFIXES))
-    wrapped = wrapped_bytes(code, minified=False) + data
-    if wrapped + model > limit:
-        wrapped = min(wrapped, wrapped_bytes(code, minified=True) + data)
+    texts = [path.read_bytes() for path in code if path.is_file()]
+    code_bytes = sum(map(len, texts))
+    wrapped = wrapped_bytes(texts) + data
+    if wrapped + model > limit and code_bytes <= MOST_MINIFIED_BYTES:
+        wrapped = min(wrapped, wrapped_bytes([_minified(path) for path in code if path.is_file()]) + data)
     lines = (*readings, f"wrapped (minified, compressed): about {wrapped + model:,}")
-    if wrapped + model > limit:
+    if wrapped + model > limit and code_bytes > MOST_WEIGHED_BYTES:
+        yield Result(
+            State.UNKNOWN, f"{code_bytes:,} bytes of code, more than any script: not weighed as a wrapper would",
+            readings, script.name, strict=State.FAIL,
+        )  # fmt: skip
+    elif wrapped + model > limit:
         yield Result(
             State.FAIL, f"{wrapped + model:,} bytes even with the code compressed, over {limit:,}", lines, script.name
         )
@@ -148,15 +158,20 @@ def _weigh(
         )  # fmt: skip
 
 
-def wrapped_bytes(paths: list[Path], *, minified: bool) -> int:
-    """About what the code weighs LZMA-compressed and in base85, as merged records count it; minified first, which takes seconds."""
-    import lzma
+def wrapped_bytes(texts: Sequence[bytes]) -> int:
+    """About what code weighs LZMA-compressed and in base85, as merged records count it.
 
-    texts = [
-        _minified(path) if minified and path.suffix == ".py" else path.read_bytes() for path in paths if path.is_file()
-    ]
-    filters = [{"id": lzma.FILTER_LZMA2}]
-    return len(lzma.compress(b"".join(texts), format=lzma.FORMAT_RAW, filters=filters)) * 5 // 4 + WRAPPER_BYTES
+    At most that where there is more than `MOST_WEIGHED_BYTES` of it: DEFLATE in its place, since LZMA would take seconds.
+    """
+    import lzma
+    import zlib
+
+    whole = b"".join(texts)
+    if len(whole) > MOST_WEIGHED_BYTES:
+        small = len(zlib.compress(whole, 1))
+    else:
+        small = len(lzma.compress(whole, format=lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2}]))
+    return small * 5 // 4 + WRAPPER_BYTES
 
 
 def _minified(path: Path) -> bytes:
