@@ -159,6 +159,25 @@ def test_the_head_reads_a_stride_of_each_window_and_the_scores_stay(report, rule
     )  # a stride is a quarter of a window; batches with a first window ask for all
 
 
+@pytest.mark.parametrize("stride", [8, 20, 32, 64])
+def test_windows_that_score_other_columns_than_a_stride_are_read_where_they_score(stride):
+    h = evaluation.knobs(**{**evaluation.SMALL, "eval_stride": stride})
+    stream, starts = evaluation.stream_of(evaluation.tokens_of(200)), torch.arange(0, 168, 16)
+    for first in (16, 20, 28):  # the last columns, and 4 or 12 fewer than the windows lie apart
+        firsts, ends, visits = torch.full_like(starts, first), (starts + 32).clamp(max=190), torch.zeros(200)
+        for ids, columns, targets, mask, at in window_batches(
+            h, evaluation.OneProcess(), stream, starts, firsts, ends
+        ):
+            assert 0 <= int(columns.min()) and int(columns.max()) < ids.size(1)
+            assert (stream.tokens[at] == ids.take_along_dim(columns, 1)[mask]).all()
+            assert (stream.tokens[at + 1] == targets[mask]).all()
+            visits[at] += 1
+        wanted = torch.zeros(200)
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            wanted[start + first : end] += 1
+        assert (visits == wanted).all()
+
+
 def test_a_batch_with_a_first_window_is_read_whole():
     h = evaluation.knobs(**evaluation.SMALL)
     stream, (starts, first) = evaluation.stream_of(evaluation.tokens_of(161)), full_windows(h, 160)

@@ -67,8 +67,8 @@ def window_batches(h, env, stream, starts, first, ends):
         columns, last = torch.arange(h.eval_seq_len), ends[rows, None] - 1
         ids = stream.tokens[torch.minimum(starts[rows, None] + columns, last)]
         if int(scored[rows].max()) <= h.eval_stride:
-            columns = first[rows, None] + columns[: h.eval_stride]
-        columns = columns.expand(len(rows), -1)
+            columns = columns[: h.eval_stride]
+        columns = first[rows, None].clamp(max=h.eval_seq_len - len(columns)) + columns
         at = starts[rows, None] + columns
         mask = mask & (columns >= first[rows, None]) & (at <= last)
         targets = stream.tokens[torch.minimum(at, last) + 1]
