@@ -6,8 +6,9 @@ import re
 from golf.compose.edits import Edit, source, span
 from golf.compose.program import Function, Tree, tree_of
 
-# what only the author of a technique needs: "A slot for `route`.", "Sequential blocks first: a slot for `block`."
-OF_SLOTS = re.compile(r"(:|,)? *\ba slot for `\w+`[^.:;]*?(?=\.(\s|$)|:)|\bA slot for `\w+`[^.:]*(\.|: (?=\w))\s*")
+# what only the author of a technique needs: "A slot for `route`.", "Sequential blocks first: a slot for `block`.", "Belongs into `value`."
+_PLACE = r"(?:slot for|elongs into(?: the chain)?) `\w+`"
+OF_SLOTS = re.compile(rf"(:|,)? *\b(?:a |b){_PLACE}[^.:;]*?(?=\.(\s|$)|:)|\b(?:A |B){_PLACE}[^.:]*(\.|: (?=\w))\s*")
 
 
 def docstring_of(node: ast.AST) -> ast.Expr | None:

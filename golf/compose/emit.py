@@ -6,10 +6,12 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from golf import __version__
 from golf.compose.chapters import CHAPTERS, Chapter, parts_in_order
+from golf.compose.docstrings import OF_SLOTS
 from golf.compose.program import tree_of
 from golf.compose.shake import Live
 from golf.errors import GolfError
@@ -30,6 +32,9 @@ try:
 except (ImportError, OSError):
     RUFF = (sys.executable, "-m", "ruff")
 WIDTH = 120
+WITH = re.compile(r"With `(\w+)` ")
+TICKS = re.compile(r"`([^`]+)`")
+OF_SLOT = re.compile(r"(It g|G)oes into the (chain|slot) ")  # for who writes a recipe
 STYLE = ("--isolated", "--line-length", str(WIDTH), "--target-version", "py311")
 
 
@@ -37,7 +42,8 @@ def render(recipe: Recipe, live: Live, found: Sequence[Chapter]) -> str:
     """The composed file, formatted. Raises GolfError when ruff finds an undefined or unused name in it."""
     parts = parts_in_order(recipe, live, found)
     told = set[str]()
-    bodies = {chapter.name: body(recipe, live, chapter, told) for chapter in found}
+    names = names_in(recipe, live)
+    bodies = {chapter.name: body(recipe, live, chapter, told, names) for chapter in found}
     settings = scalars(recipe, live, parts)
     if settings:
         bodies["settings"] = "\n\n".join((settings, bodies.get("settings", "")))
@@ -185,7 +191,18 @@ def heading(name: str) -> str:
     return f"# {'-' * 77}\n# {name}\n"
 
 
-def body(recipe: Recipe, live: Live, chapter: Chapter, told: set[str]) -> str:
+def names_in(recipe: Recipe, live: Live) -> frozenset[str]:
+    """Every name that the file's code has, and every word of its strings: what a comment in it may speak of."""
+    found = {*live.knobs, *live.definitions}
+    for name in live.definitions:
+        for node in tree_of(live.text_of(name)).nodes:
+            for word in (getattr(node, field, None) for field in ("id", "attr", "arg", "name", "value")):
+                if isinstance(word, str):
+                    found.update([word] if word.isidentifier() else re.findall(r"\w+", word))
+    return frozenset(found)
+
+
+def body(recipe: Recipe, live: Live, chapter: Chapter, told: set[str], names: frozenset[str]) -> str:
     """A chapter's definitions; where a part begins, what its docstring says of it. Constants stand together. told: the parts so far."""
     text, before = "", ""
     for name in chapter.definitions:
@@ -194,23 +211,61 @@ def body(recipe: Recipe, live: Live, chapter: Chapter, told: set[str]) -> str:
         told.add(definition.part)
         together = (before, definition.kind) == ("constant", "constant") and not opens
         text += "" if together or not text else "\n\n"
-        text += comment(recipe.catalogue.parts[definition.part]) if opens else ""
+        part = recipe.catalogue.parts[definition.part]
+        text += comment(part, names, recipe.values) if opens and not _is_helper(recipe, live, part) else ""
         text += live.text_of(name).strip("\n") + "\n"
         before = definition.kind
     return text
 
 
-def comment(part: Part) -> str:
-    """The first two paragraphs of a part's docstring as a comment: what it is, and why."""
+def _is_helper(recipe: Recipe, live: Live, part: Part) -> bool:
+    """Whether a part is a technique that is not in play, of which others use a piece: the piece says itself what it is."""
+    technique = techniques(recipe.catalogue).get(part.stem)
+    if technique is None or technique.used_in(recipe):
+        return False
+    own = [d.names[0] for d in recipe.catalogue.definitions.values() if d.part == part.stem]
+    return 2 * sum(name in live.definitions for name in own) < len(own)
+
+
+def comment(part: Part, names: frozenset[str], values: Mapping[str, Any]) -> str:
+    """The first two paragraphs of a part's docstring as a comment: what it is, and why, as far as it speaks of `names`."""
     lines: list[str] = []
     for paragraph in part.doc.split("\n\n")[:2]:
-        whole = (
-            paragraph.splitlines()
-            if paragraph.startswith(" ")
-            else textwrap.wrap(" ".join(paragraph.split()), WIDTH - 2)
-        )
-        lines += [*([""] if lines else []), *whole]
+        if paragraph.startswith(" "):
+            whole = paragraph.splitlines()
+        else:
+            whole = textwrap.wrap(speaking_of(names, " ".join(paragraph.split()), values), WIDTH - 2)
+        lines += [*([""] if lines and whole else []), *whole]
     return "".join(f"# {line}".rstrip() + "\n" for line in lines)
+
+
+def speaking_of(names: frozenset[str], text: str, values: Mapping[str, Any]) -> str:
+    """`text` without the sentences, and what stands between semicolons, that name in backticks what is not in the file.
+
+    "With `knob` it …" is "It …" where the knob is on for good, and so is no name of the file.
+    """
+    kept: list[str] = []
+    headless = False  # the beginning of this sentence went
+
+    def settled(piece: str) -> str:
+        on = WITH.match(piece)
+        return _capital(piece[on.end() :]) if on and on[1] not in names and values.get(on[1]) else piece
+
+    for piece in map(settled, re.split(r"(?<=[.;])\s+", OF_SLOTS.sub("", text))):
+        ends = piece.endswith(".")
+        spoken = " ".join(words for words in TICKS.findall(piece) if not words.startswith(("golf ", "python ")))
+        if OF_SLOT.match(piece) or not set(re.findall(r"[A-Za-z_]\w*", spoken)) <= names:
+            if ends and kept and kept[-1].endswith(";"):
+                kept[-1] = f"{kept[-1][:-1]}."
+            headless = not ends and (headless or not kept or kept[-1].endswith("."))
+        else:
+            kept.append(_capital(piece) if headless else piece)
+            headless = False
+    return " ".join(kept)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:] if text[:1].isascii() else text
 
 
 def formatted(text: str) -> str:

@@ -178,7 +178,7 @@ class GPT(nn.Module):
     def forward(self, ids, targets=None, *, docs=None, loop=True, lora=None, head_at=None):
         """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
 
-        docs: bounds for `attend`. loop: True for the looped order, False for the plain one, a number for so many extra passes.
+        docs: bounds for attention. loop: True for the looped order, False for the plain one, a number for so many extra passes.
         head_at: (B, S) columns of each row that the head reads, targets are theirs; all T without.
         """
         x = self.tok_emb(ids)

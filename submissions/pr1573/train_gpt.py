@@ -342,7 +342,7 @@ def small_normal(weight, rng):
 
 
 class ValueTable(nn.Module):
-    """(B, T) ids -> (B, T, Hkv · D), once for all layers: belongs into the chain `lookups`."""
+    """(B, T) ids -> (B, T, Hkv · D), once for all layers."""
 
     def __init__(self):
         super().__init__()
@@ -362,8 +362,6 @@ class ValueTable(nn.Module):
 
 
 class ValueEmbed(nn.Module):
-    """Belongs into the chain `value`, with ValueTable in `lookups`."""
-
     def __init__(self, layer):
         super().__init__()
         self.scale = tag(nn.Parameter(torch.ones(1)), group="scalar", role="control")
@@ -626,8 +624,8 @@ class BigramXor(nn.Module):
 # SmearGate after the embedding norm: blend every token with the one before it, a learned share per channel (PR #162,
 # Raahil Shah).
 #
-# σ(gate) is the share of the token before, ½ at the start; the sign is the opposite of `smear_pre`. Runs across
-# document boundaries (R42).
+# σ(gate) is the share of the token before, ½ at the start; the sign is the opposite of the gate's before the norm. Runs
+# across document boundaries (R42).
 class SmearPost(nn.Module):
     def __init__(self):
         super().__init__()
@@ -919,8 +917,8 @@ def compiled(env, model):
 # PR #549).
 #
 # No DDP, so a parameter that a forward leaves out is no fault. Not here: the banks themselves and the overlap of their
-# communication with Newton–Schulz; weights are per layer and the updates travel as in `Muon`, whose `bf16_momentum`
-# rounds the gradients after they are averaged (the banked scripts before).
+# communication with Newton–Schulz; weights are per layer and the updates travel as in `Muon`, which rounds the
+# gradients after they are averaged (the banked scripts before).
 def unwrapped(model):
     """The model as it is."""
     return model
@@ -1270,10 +1268,6 @@ def from_planes(data, specs):
     return tensors
 
 
-# LZMA2 without a header and tuned to one-byte codes: no literal, position or pair context (PR #549's coder, 1.4 %
-# smaller).
-#
-# Bytes that are no codes want the contexts back: bit-packed ones grow by 3 to 5 % without them (`bitpack`).
 def unlzma(data, unpacked_bytes, filters):
     """The text of exactly `unpacked_bytes`; never unpacks more than one byte beyond them."""
     stream = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters)
@@ -1475,7 +1469,7 @@ def plain(env, model, stream, keep=False):
 # Only the first window's targets have less. Published effect at 1,024 / 64: 1.2244 → 1.1925 BPB, for sixteen times the
 # work.
 def legacy_windows(total):
-    """As PR #50 had them: a window from every stride on, cut at the end and scoring its last `stride` columns there too."""
+    """As PR #50 had them: a window from every stride on, cut at the end and scoring its last stride of columns there too."""
     starts = torch.arange(0, total, h.eval_stride)
     lengths = (total - starts).clamp(max=h.eval_seq_len)
     return starts, torch.where(starts > 0, (lengths - h.eval_stride).clamp(min=0), 0)
@@ -1497,8 +1491,8 @@ def window_batches(env, stream, starts, first, ends):
         columns, last = torch.arange(h.eval_seq_len), ends[rows, None] - 1
         ids = stream.tokens[torch.minimum(starts[rows, None] + columns, last)]
         if int(scored[rows].max()) <= h.eval_stride:
-            columns = first[rows, None] + columns[: h.eval_stride]
-        columns = columns.expand(len(rows), -1)
+            columns = columns[: h.eval_stride]
+        columns = first[rows, None].clamp(max=h.eval_seq_len - len(columns)) + columns
         at = starts[rows, None] + columns
         mask = mask & (columns >= first[rows, None]) & (at <= last)
         targets = stream.tokens[torch.minimum(at, last) + 1]

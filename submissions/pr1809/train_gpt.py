@@ -393,8 +393,8 @@ def halves():
 # from PR #1493, @bigbag).
 #
 # Two extra passes over layers 3 to 5 make 17 virtual layers of 11. Off until `loop_from` of the training budget is
-# used, on in evaluation and calibration; with `loop_whole_from` one extra pass runs first (PR #1412, Robby Sneiderman).
-# Skips are sized for the looped order. Published effect: about −0.003 BPB (PR #1285).
+# used, on in evaluation and calibration. Skips are sized for the looped order. Published effect: about −0.003 BPB (PR
+# #1285).
 def looped(loop):
     if not loop:
         return halves()
@@ -1111,12 +1111,8 @@ def finish(env, log, model, clock, stop_reason, loss, compile_seconds):
 # export
 
 
-# SDClip: a row's scale is k standard deviations over the largest code (PR #1394, @clarkkev). No search.
-#
-# Only k / limit matters: a Gaussian row costs 2.047 - log2(k / limit) bits a weight behind an entropy coder, so k is
-# the knob that trades bytes for error.
 def sdclip_scale(w, bits, role):
-    """(rows,) fp32 as the decoder will read it."""
+    """SDClip, k standard deviations over the largest code: (rows,) fp32 as the decoder will read it."""
     sigmas = {"attn": h.attn_clip_sigmas, "mlp": h.mlp_clip_sigmas}
     scale = sigmas.get(role, h.embed_clip_sigmas) * w.std(dim=1) / (2 ** (bits - 1) - 1)
     return readable_scale(scale.clamp_min(1e-10))
@@ -1454,8 +1450,8 @@ def window_batches(env, stream, starts, first, ends):
         columns, last = torch.arange(h.eval_seq_len), ends[rows, None] - 1
         ids = stream.tokens[torch.minimum(starts[rows, None] + columns, last)]
         if int(scored[rows].max()) <= h.eval_stride:
-            columns = first[rows, None] + columns[: h.eval_stride]
-        columns = columns.expand(len(rows), -1)
+            columns = columns[: h.eval_stride]
+        columns = first[rows, None].clamp(max=h.eval_seq_len - len(columns)) + columns
         at = starts[rows, None] + columns
         mask = mask & (columns >= first[rows, None]) & (at <= last)
         targets = stream.tokens[torch.minimum(at, last) + 1]

@@ -408,8 +408,7 @@ class XSA(nn.Module):
 
 # Sparse attention gate: scale each head by a sigmoid of the block input's first channels (PR #1787, @nprime06).
 #
-# Starts at ½ for every head; attn_scale takes up the slack. 96 parameters a layer, fp16 or what `gate_quantizer` makes
-# of them.
+# Starts at ½ for every head; attn_scale takes up the slack. 96 parameters a layer, fp16.
 class SparseGate(nn.Module):
     def __init__(self):
         super().__init__()
@@ -507,8 +506,8 @@ def halves():
 # from PR #1493, @bigbag).
 #
 # Two extra passes over layers 3 to 5 make 17 virtual layers of 11. Off until `loop_from` of the training budget is
-# used, on in evaluation and calibration; with `loop_whole_from` one extra pass runs first (PR #1412, Robby Sneiderman).
-# Skips are sized for the looped order. Published effect: about −0.003 BPB (PR #1285).
+# used, on in evaluation and calibration. Skips are sized for the looped order. Published effect: about −0.003 BPB (PR
+# #1285).
 def looped(loop):
     if not loop:
         return halves()
@@ -754,9 +753,9 @@ class Block(nn.Module):
 # SmearGate that reads its input: add a share of the token before, decided by the token's first channels (PR #1667,
 # @MarioPaerle; the BOS mask PR #1851, @aquariouseworkman).
 #
-# The identity at the start (λ = 0). Nothing flows from one document into the next, unless `smear_bos_mask` is off, as
-# in PR #1667, #2130 and #2135 (R42). In PR #1667 no optimizer has its 13 parameters, so that it stays the identity;
-# their gradients add up untouched and count in the norm that the others are clipped by.
+# The identity at the start (λ = 0). Without a mask on the gate it runs across document boundaries, as in PR #1667,
+# #2130 and #2135 (R42). In PR #1667 no optimizer has its 13 parameters, so that it stays the identity; their gradients
+# add up untouched and count in the norm that the others are clipped by.
 class SmearInput(nn.Module):
     def __init__(self):
         super().__init__()
@@ -776,7 +775,7 @@ class SmearInput(nn.Module):
 # #1529 by @msisovic, #1530 by @samacqua. Both lanes start as the stream; attention reads the first (mixed with x0), the
 # MLP the second, and each block rescales the lanes and adds both outputs to both by learned scalars: six a layer, for
 # all layers. Their mean is what the head reads. `Lanes` (#1530) merges the skip of the first such layer into the first
-# lane alone, `MergedLanes` (#1529) before the lanes part; later skips go into the first lane in both.
+# lane alone. Later skips go into the first lane in both.
 class Lanes(UNet):
     def __init__(self):
         super().__init__()
@@ -911,7 +910,7 @@ class GPT(nn.Module):
     def forward(self, ids, targets=None, *, docs=None, loop=True, lora=None):
         """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
 
-        docs: bounds for `attend`. loop: True for the looped order, False for the plain one, a number for so many extra passes.
+        docs: bounds for attention. loop: True for the looped order, False for the plain one, a number for so many extra passes.
         """
         x = self.tok_emb(ids)
         for hook in self.embed_pre.values():
@@ -1036,8 +1035,8 @@ def bf16_product(a, b):
 # PR #1787, @nprime06).
 #
 # The published table was made for g / 1.02‖g‖; the ports leave the 1.02 out, and so does this. Fewer than five steps
-# take the first. Products in the order of the banked scripts, as in `banked_ns`. The one isolated ablation (PR #1831)
-# found it no better than five fixed steps.
+# take the first. Products in the order of the banked scripts. The one isolated ablation (PR #1831) found it no better
+# than five fixed steps.
 def polar_express(g, steps):
     table = (
         (8.156554524902461, -22.48329292557795, 15.878769915207462),
@@ -1200,7 +1199,7 @@ def document_bounds(ids):
 
 
 def varlen(env, model, stream, keep=False):
-    """The stream in rows of many windows' tokens, attention within documents; needs `attend = "varlen.varlen_attention"`."""
+    """The stream in rows of many windows' tokens, attention within documents; needs `varlen_attention`."""
     trace = Trace(env, stream, "roundtrip_varlen", f"final_int{h.mlp_bits}_varlen_roundtrip", keep)
     total = scored_targets(stream)
     windows = share(env, total // h.eval_seq_len)
@@ -1219,8 +1218,8 @@ def varlen(env, model, stream, keep=False):
 # PR #549).
 #
 # No DDP, so a parameter that a forward leaves out is no fault. Not here: the banks themselves and the overlap of their
-# communication with Newton–Schulz; weights are per layer and the updates travel as in `Muon`, whose `bf16_momentum`
-# rounds the gradients after they are averaged (the banked scripts before).
+# communication with Newton–Schulz; weights are per layer and the updates travel as in `Muon`, which rounds the
+# gradients after they are averaged (the banked scripts before).
 def unwrapped(model):
     """The model as it is."""
     return model
@@ -1535,12 +1534,8 @@ def finish(env, log, model, clock, stop_reason, loss, compile_seconds):
 # export
 
 
-# SDClip: a row's scale is k standard deviations over the largest code (PR #1394, @clarkkev). No search.
-#
-# Only k / limit matters: a Gaussian row costs 2.047 - log2(k / limit) bits a weight behind an entropy coder, so k is
-# the knob that trades bytes for error.
 def sdclip_scale(w, bits, role):
-    """(rows,) fp32 as the decoder will read it."""
+    """SDClip, k standard deviations over the largest code: (rows,) fp32 as the decoder will read it."""
     sigmas = {"attn": h.attn_clip_sigmas, "mlp": h.mlp_clip_sigmas}
     scale = sigmas.get(role, h.embed_clip_sigmas) * w.std(dim=1) / (2 ** (bits - 1) - 1)
     return readable_scale(scale.clamp_min(1e-10))
@@ -1731,7 +1726,7 @@ def load_weights(model, weights):
 # LZMA2 without a header and tuned to one-byte codes: no literal, position or pair context (PR #549's coder, 1.4 %
 # smaller).
 #
-# Bytes that are no codes want the contexts back: bit-packed ones grow by 3 to 5 % without them (`bitpack`).
+# Bytes that are no codes want the contexts back: bit-packed ones grow by 3 to 5 % without them.
 LZMA_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 0, "pb": 0}]
 
 
@@ -2354,12 +2349,6 @@ def grams(context, tokens, vocab_size):
     return Groups(torch.argsort(keys, stable=True), keys)
 
 
-# Token-only tilt: raise one hinted token's probability and renormalise exactly (PR #1514, @dexhunter; lawful since
-# #1420's fix).
-#
-# The hint is the most frequent token after the longest context known well enough, from the tokens before the target
-# alone; never gated by the target (R39). p'(v) = p(v) · exp(β · 1[v = hint]) / Z with Z = 1 + p(hint) · (exp(β) − 1)
-# sums to 1. Contexts are compared whole, where the PR had tables of 64-bit hashes. Published effect: −0.00014 BPB.
 def leaders(context, tokens, gram):
     """Per position the token that most often followed its context before (the first to reach that count), and how often."""
     place = torch.arange(len(tokens), device=tokens.device)
@@ -2423,10 +2412,6 @@ def token_hints(tokens):
     return torch.where((keys >= 0) & (clear >= h.tilt_share), best, -1)[1:]
 
 
-# Document-isolated sliding windows: every target is scored with context from its own document only (PR #77, @samacqua).
-#
-# A document runs from its BOS to the next one, which is its last target; so every target of the stream is scored once,
-# in order. Published effect at SP1024: −0.0110 BPB for the isolation, −0.0337 together with the stride.
 def documents(stream, total):
     """First prediction index of every document, and the index before which it ends."""
     starts = torch.nonzero(stream.tokens[:total] == h.bos_id).flatten()
@@ -2440,10 +2425,10 @@ def documents(stream, total):
 # A document is scored chunk by chunk; the gradient of a chunk's own scores then moves its adapters before the next
 # chunk, so a score never depends on what it scores. All documents start from the same adapters (B = 0), which makes the
 # result independent of their order and batching (R23); the public scripts draw A anew for each. Windows end where a
-# whole chunk would, not at the document's end: nothing looks ahead. With `lora_windows_from_end` the last one reaches
-# back from the end, as in the public scripts. Published effect: about −0.003 BPB (#1530); alpha 144, warm A and decay 1
-# another −0.0004 (PR #1767, @renqianluo); no adapters on queries and values, longer windows −0.0006 (PR #1953,
-# @andrewbaggio1); short chunks for short documents (PR #2014, @simonbissonnette).
+# whole chunk would, not at the document's end: nothing looks ahead. The last one reaches back from the end, as in the
+# public scripts. Published effect: about −0.003 BPB (#1530); alpha 144, warm A and decay 1 another −0.0004 (PR #1767,
+# @renqianluo); no adapters on queries and values, longer windows −0.0006 (PR #1953, @andrewbaggio1); short chunks for
+# short documents (PR #2014, @simonbissonnette).
 class Shapes:
     """Stands in for the adapters once, to learn which matrices the model has: {(name, layer): (inputs, outputs)}."""
 
@@ -2546,11 +2531,6 @@ def chunk_batch(stream, starts, lengths, chunk, size):
     return stream.tokens[at], stream.tokens[at + 1], mask, at
 
 
-# Score-first test-time training by SGD: score a chunk in sliding windows, then train every weight on it (PR #549).
-#
-# By @abaybektursun; in PR #1413 by @dexhunter, in PR #1493 by @bigbag. A chunk's scores come from weights that saw
-# earlier chunks only; the last chunk is never trained on. The learning rate falls as a cosine over the chunks; momentum
-# is kept throughout. Published effect: −0.0025 BPB on sliding windows (#549), −0.0021 (#1493).
 def trainable(model):
     return [param for param in model.parameters() if param.requires_grad]
 
@@ -2586,13 +2566,12 @@ def learn_chunk(env, model, tokens, params, optimizer, chunk, chunks):
 # Phased test-time training: adapters per document, and SGD on the documents scored so far (PR #1610, @romeerp).
 #
 # In several phases: PR #1626, @dexhunter. The queue runs from the longest documents to the shortest. After each of the
-# first boundaries every weight is trained on the documents scored up to there, the shortest of them first, by the
-# chunks of `ttt_sgd`; documents after it are scored by what that left. Accepted, contested: the order is not the
-# stream's (R23), so nothing may be added that follows the stream's (R47). Boundaries are counted in batches, not by who
-# is first, so ranks do not change the result. Published effect on PR #1530: −0.00056 BPB in one phase (#1610), −0.0008
-# more in three.
+# first boundaries every weight is trained on the documents scored up to there, the shortest of them first, by SGD in
+# chunks; documents after it are scored by what that left. Accepted, contested: the order is not the stream's (R23), so
+# nothing may be added that follows the stream's (R47). Boundaries are counted in batches, not by who is first, so ranks
+# do not change the result. Published effect on PR #1530: −0.00056 BPB in one phase (#1610), −0.0008 more in three.
 def ttt_phased(env, model, stream, keep=False):
-    """As `ttt_lora`, on weights that learn from the longest documents once these are scored."""
+    """Adapters per document, on weights that learn from the longest documents once these are scored."""
     trace = Trace(env, stream, "ttt_phased", "quantized_ttt_phased", keep)
     trace.tilt = TokenTilt(env, stream)
     queue, params, done = document_queue(stream), trainable(model), 0

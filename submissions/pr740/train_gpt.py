@@ -462,7 +462,7 @@ class Bigram740(nn.Module):
 # @aquariouseworkman).
 #
 # σ(gate) is the share of the token itself; PR #65 starts at gate 3, PR #740 (@resouer) at 0, an even blend. The sign is
-# the opposite of `smear_post`. Runs across document boundaries (R42).
+# the opposite of the gate's behind the norm. Runs across document boundaries (R42).
 class SmearPre(nn.Module):
     def __init__(self):
         super().__init__()
@@ -1145,7 +1145,7 @@ def plain(env, model, stream, keep=False):
 # Only the first window's targets have less. Published effect at 1,024 / 64: 1.2244 → 1.1925 BPB, for sixteen times the
 # work.
 def legacy_windows(total):
-    """As PR #50 had them: a window from every stride on, cut at the end and scoring its last `stride` columns there too."""
+    """As PR #50 had them: a window from every stride on, cut at the end and scoring its last stride of columns there too."""
     starts = torch.arange(0, total, h.eval_stride)
     lengths = (total - starts).clamp(max=h.eval_seq_len)
     return starts, torch.where(starts > 0, (lengths - h.eval_stride).clamp(min=0), 0)
@@ -1167,8 +1167,8 @@ def window_batches(env, stream, starts, first, ends):
         columns, last = torch.arange(h.eval_seq_len), ends[rows, None] - 1
         ids = stream.tokens[torch.minimum(starts[rows, None] + columns, last)]
         if int(scored[rows].max()) <= h.eval_stride:
-            columns = first[rows, None] + columns[: h.eval_stride]
-        columns = columns.expand(len(rows), -1)
+            columns = columns[: h.eval_stride]
+        columns = first[rows, None].clamp(max=h.eval_seq_len - len(columns)) + columns
         at = starts[rows, None] + columns
         mask = mask & (columns >= first[rows, None]) & (at <= last)
         targets = stream.tokens[torch.minimum(at, last) + 1]
@@ -1217,9 +1217,9 @@ def windows_740(env, model, stream):
 # 2026-03-27).
 #
 # The formula is PR #727's. Orders 7 to 2 each with tables of their own; the longest context seen often enough is mixed
-# in, the more the less certain the model is. That weight is lawful; the mixture is not: as in `ngram_hash_740` it is no
-# distribution, and sums to far more than 1. It claimed 1.1700 → 1.0238 BPB; with 4,096 buckets a random model "scores"
-# 1.56. The tables are each rank's own.
+# in, the more the less certain the model is. That weight is lawful; the mixture is not: as in the PR's hashed mixture
+# it is no distribution, and sums to far more than 1. It claimed 1.1700 → 1.0238 BPB; with 4,096 buckets a random model
+# "scores" 1.56. The tables are each rank's own.
 def ngram_backoff_740(env, model, stream, keep=False):
     """Sliding windows whose targets are mixed with what the longest known context says of them."""
     trace = Trace(env, stream, "ngram_backoff_740", "final_ngram_backoff_740", keep)

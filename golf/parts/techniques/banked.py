@@ -1,7 +1,7 @@
 """Gradients reduced as in the banked scripts: each rank clips its own, then one all-reduce averages them (PR #399 line, PR #549).
 
 No DDP, so a parameter that a forward leaves out is no fault. Not here: the banks themselves and the overlap of their
-communication with Newton–Schulz; weights are per layer and the updates travel as in `Muon`, whose `bf16_momentum` rounds the
+communication with Newton–Schulz; weights are per layer and the updates travel as in `Muon`, which rounds the
 gradients after they are averaged (the banked scripts before).
 """
 

@@ -1,7 +1,7 @@
 """Dense attention gate: scale each head by a sigmoid of the whole block input (PR #1736, @dexhunter).
 
-Starts near ½ for every head; attn_scale takes up the slack. 4,096 parameters a layer at 512 × 8, coded in 8 bits where
-`gate_quantizer` says so. It goes into the slot `head_gate`.
+Starts near ½ for every head; attn_scale takes up the slack. 4,096 parameters a layer at 512 × 8. With
+`gate_quantizer` they are coded in 8 bits. It goes into the slot `head_gate`.
 """
 
 import torch

@@ -23,7 +23,7 @@ class Smoke:
 
 
 class HashEmbed:
-    """Takes the place of adapters: `embed_adapter` asks it what to add to the embedding."""
+    """Takes the place of adapters: the embedding asks it what to add."""
 
     def __init__(self, h, env):
         self.h = h
@@ -38,7 +38,7 @@ class HashEmbed:
 
 
 def ttt_hash(h, env, model, stream, keep=False):
-    """As `ttt_sgd`, with the table beside the weights."""
+    """TTT by SGD, with the table beside the weights."""
     trace = Trace(env, stream, "ttt_hash", "legal_ttt", keep)
     table = HashEmbed(h, env)
     learning, params = partial(model, lora=table), [*trainable(h, model), table.table]

@@ -3,8 +3,8 @@ and PR #1530).
 
 #1529 by @msisovic, #1530 by @samacqua. Both lanes start as the stream; attention reads the first (mixed with x0), the MLP the
 second, and each block rescales the lanes and adds both outputs to both by learned scalars: six a layer, for all layers. Their
-mean is what the head reads. `Lanes` (#1530) merges the skip of the first such layer into the first lane alone, `MergedLanes`
-(#1529) before the lanes part; later skips go into the first lane in both.
+mean is what the head reads. `Lanes` (#1530) merges the skip of the first such layer into the first lane alone.
+`MergedLanes` (#1529) merges it before the lanes part. Later skips go into the first lane in both.
 """
 
 import torch

@@ -2,7 +2,7 @@
 PR #1493, @bigbag).
 
 Two extra passes over layers 3 to 5 make 17 virtual layers of 11. Off until `loop_from` of the training budget is used, on in
-evaluation and calibration; with `loop_whole_from` one extra pass runs first (PR #1412, Robby Sneiderman). Skips are sized for
+evaluation and calibration. With `loop_whole_from` one extra pass runs first (PR #1412, Robby Sneiderman). Skips are sized for
 the looped order. Published effect: about −0.003 BPB (PR #1285).
 """
 

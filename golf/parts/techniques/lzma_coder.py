@@ -1,6 +1,6 @@
 """LZMA2 without a header and tuned to one-byte codes: no literal, position or pair context (PR #549's coder, 1.4 % smaller).
 
-Bytes that are no codes want the contexts back: bit-packed ones grow by 3 to 5 % without them (`bitpack`).
+Bytes that are no codes want the contexts back: bit-packed ones grow by 3 to 5 % without them.
 """
 
 import lzma

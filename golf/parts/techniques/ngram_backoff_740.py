@@ -1,7 +1,7 @@
 """The backoff cache of PR #740's second version (@resouer), for reproduction only: ruled out (R38, @valerio-oai, 2026-03-27).
 
 The formula is PR #727's. Orders 7 to 2 each with tables of their own; the longest context seen often enough is mixed in, the more the less certain the
-model is. That weight is lawful; the mixture is not: as in `ngram_hash_740` it is no distribution, and sums to far more than 1.
+model is. That weight is lawful; the mixture is not: as in the PR's hashed mixture it is no distribution, and sums to far more than 1.
 It claimed 1.1700 → 1.0238 BPB; with 4,096 buckets a random model "scores" 1.56. The tables are each rank's own.
 """
 

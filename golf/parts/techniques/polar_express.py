@@ -2,7 +2,7 @@
 @nprime06).
 
 The published table was made for g / 1.02‖g‖; the ports leave the 1.02 out, and so does this. Fewer than five steps take the
-first. Products in the order of the banked scripts, as in `banked_ns`. The one isolated ablation (PR #1831) found it no better than five fixed steps.
+first. Products in the order of the banked scripts. The one isolated ablation (PR #1831) found it no better than five fixed steps.
 """
 
 from golf.parts.muon import bf16_product

@@ -18,7 +18,7 @@ class Knobs:
 
 
 def sdclip_scale(h, w, hessian, bits, role):
-    """(rows,) fp32 as the decoder will read it. hessian: (columns, columns) or None."""
+    """SDClip, k standard deviations over the largest code: (rows,) fp32 as the decoder will read it. hessian: (columns, columns) or None."""
     sigmas = {"attn": h.attn_clip_sigmas, "mlp": h.mlp_clip_sigmas}
     if h.table_quantizer or h.gate_quantizer:
         sigmas |= {"table": h.table_clip_sigmas, "gate": h.table_clip_sigmas}

@@ -35,7 +35,7 @@ def full_windows(h, total):
 
 
 def legacy_windows(h, total):
-    """As PR #50 had them: a window from every stride on, cut at the end and scoring its last `stride` columns there too."""
+    """As PR #50 had them: a window from every stride on, cut at the end and scoring its last stride of columns there too."""
     assert h.eval_stride <= h.eval_seq_len, (
         f"eval_stride = {h.eval_stride} is longer than a window of eval_seq_len = {h.eval_seq_len}: targets would be left out"
     )

@@ -1,8 +1,8 @@
 """SmearGate that reads its input: add a share of the token before, decided by the token's first channels (PR #1667,
 @MarioPaerle; the BOS mask PR #1851, @aquariouseworkman).
 
-The identity at the start (λ = 0). Nothing flows from one document into the next, unless `smear_bos_mask` is off, as in PR #1667,
-#2130 and #2135 (R42). In PR #1667 no optimizer has its 13 parameters, so that it stays the identity; their gradients add up
+The identity at the start (λ = 0). Without a mask on
+the gate it runs across document boundaries, as in PR #1667, #2130 and #2135 (R42). In PR #1667 no optimizer has its 13 parameters, so that it stays the identity; their gradients add up
 untouched and count in the norm that the others are clipped by.
 """
 

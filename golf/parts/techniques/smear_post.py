@@ -1,7 +1,7 @@
 """SmearGate after the embedding norm: blend every token with the one before it, a learned share per channel (PR #162, Raahil
 Shah).
 
-σ(gate) is the share of the token before, ½ at the start; the sign is the opposite of `smear_pre`. Runs across document
+σ(gate) is the share of the token before, ½ at the start; the sign is the opposite of the gate's before the norm. Runs across document
 boundaries (R42).
 """
 

@@ -2,7 +2,7 @@
 @aquariouseworkman).
 
 σ(gate) is the share of the token itself; PR #65 starts at gate 3, PR #740 (@resouer) at 0, an even blend. The sign is the
-opposite of `smear_post`. Runs across document boundaries (R42).
+opposite of the gate's behind the norm. Runs across document boundaries (R42).
 """
 
 import torch

@@ -80,7 +80,7 @@ def trellis_levels(codes):
 
 
 def gptq_trellis(h, w, hessian, bits, role):
-    """At the bytes of `gptq_sdclip` with the same bits and clip: half its step, codes uint8. Needs levels = "trellis_levels"."""
+    """At the bytes of GPTQ with SDClip, with the same bits and clip: half its step, codes uint8. Needs levels = "trellis_levels"."""
     assert h.levels, "`gptq_trellis` stores indices: set `levels` to `trellis_levels`"
     if hessian is None:  # of a table, whose rows meet no other's inputs
         assert h.calibrate, (

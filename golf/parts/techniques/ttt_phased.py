@@ -1,7 +1,7 @@
 """Phased test-time training: adapters per document, and SGD on the documents scored so far (PR #1610, @romeerp).
 
 In several phases: PR #1626, @dexhunter. The queue runs from the longest documents to the shortest. After each of the first
-boundaries every weight is trained on the documents scored up to there, the shortest of them first, by the chunks of `ttt_sgd`;
+boundaries every weight is trained on the documents scored up to there, the shortest of them first, by SGD in chunks;
 documents after it are scored by what that left. Accepted, contested: the order is not the stream's (R23), so nothing may be added
 that follows the stream's (R47). Boundaries are counted in batches, not by who is first, so ranks do not change the result.
 Published effect on PR #1530: −0.00056 BPB in one phase (#1610), −0.0008 more in three.
@@ -27,7 +27,7 @@ class Smoke:
 
 
 def ttt_phased(h, env, model, stream, keep=False):
-    """As `ttt_lora`, on weights that learn from the longest documents once these are scored."""
+    """Adapters per document, on weights that learn from the longest documents once these are scored."""
     assert h.phased_phases <= h.phased_docs, (
         f"phased_docs = {h.phased_docs} documents are fewer than phased_phases = {h.phased_phases}"
     )

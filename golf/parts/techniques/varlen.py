@@ -85,7 +85,7 @@ def varlen_attention(q, k, v, docs):
 
 
 def varlen(h, env, model, stream, keep=False):
-    """The stream in rows of many windows' tokens, attention within documents; needs `attend = "varlen.varlen_attention"`."""
+    """The stream in rows of many windows' tokens, attention within documents; needs `varlen_attention`."""
     assert "varlen_attention" in str(h.attend), "`attend` is not varlen_attention, so documents would not be kept apart"
     trace = Trace(env, stream, "roundtrip_varlen", f"final_int{h.mlp_bits}_varlen_roundtrip", keep)
     total = scored_targets(h, stream)
