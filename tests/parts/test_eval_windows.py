@@ -165,9 +165,7 @@ def test_windows_that_score_other_columns_than_a_stride_are_read_where_they_scor
     stream, starts = evaluation.stream_of(evaluation.tokens_of(200)), torch.arange(0, 168, 16)
     for first in (16, 20, 28):  # the last columns, and 4 or 12 fewer than the windows lie apart
         firsts, ends, visits = torch.full_like(starts, first), (starts + 32).clamp(max=190), torch.zeros(200)
-        for ids, columns, targets, mask, at in window_batches(
-            h, evaluation.OneProcess(), stream, starts, firsts, ends
-        ):
+        for ids, columns, targets, mask, at in window_batches(h, evaluation.OneProcess(), stream, starts, firsts, ends):
             assert 0 <= int(columns.min()) and int(columns.max()) < ids.size(1)
             assert (stream.tokens[at] == ids.take_along_dim(columns, 1)[mask]).all()
             assert (stream.tokens[at + 1] == targets[mask]).all()
