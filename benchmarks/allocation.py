@@ -141,8 +141,8 @@ class Folder:
                 h, weights[name].float(), hessians[name], hessians[f"{name}:fisher"], bits, role
             )
             sizes[role] += weights[name].numel()
-        octaves = {role: math.log2(sizes[role] / costs[role]) / 2 for role in ROLES}
-        mean = sum(sizes[role] * octaves[role] for role in ROLES) / sum(sizes.values())
+        octaves = {role: math.log2(sizes[role] / costs[role]) / 2 for role in ROLES if costs[role]}
+        mean = sum(sizes[role] * octaves[role] for role in octaves) / sum(sizes.values())
         return {
             name: min(1 + math.log2(1 + (2 ** (getattr(h, f"{role}_bits") - 1) - 1) / 2 ** (octaves[role] - mean)), 8.0)
             for name, role in coded
@@ -198,6 +198,8 @@ def main() -> None:
     options.add_argument("--tokens", type=int, default=16_384)
     options.add_argument("--batches", type=int, default=16)
     options.add_argument("--methods", nargs="*", default=list(METHODS))
+    options.add_argument("--dials", nargs="*", type=float, default=DIALS, help="steps of the methods")
+    options.add_argument("--curve", nargs="*", type=float, default=DIALS, help="steps of GPTQ's curve")
     options.add_argument("--tensors", action="store_true")
     given = options.parse_args()
     torch.set_num_threads(1)
@@ -210,7 +212,7 @@ def main() -> None:
             continue
         curve: list[tuple[int, float]] = []
         for method in given.methods:
-            for dial in DIALS:
+            for dial in given.curve if method == "gptq" else given.dials:
                 size, kl, gap = run.point(dial, method)
                 print(f"{run.seed},{method},{dial},{size},{kl:.6f},{gap:.6f}", flush=True)
                 if method == "gptq":

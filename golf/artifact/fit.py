@@ -10,7 +10,7 @@ which needs none, was seen to mislead between plans (it prefers a coarse embeddi
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from golf.artifact.dials import (
@@ -18,6 +18,7 @@ from golf.artifact.dials import (
     Checkpoint,
     Dial,
     Plan,
+    StepDial,
     container_bytes,
     dial_of,
     is_stepped,
@@ -26,7 +27,8 @@ from golf.artifact.dials import (
 )
 from golf.artifact.tensors import divergence_from_gradients, output_errors
 from golf.errors import Exit, GolfError
-from golf.recipe import Recipe
+from golf.recipe import Recipe, changed
+from golf.recipe.namespace import namespace
 
 MAX_TRIES = 10  # artifacts made for one plan
 MEASURED_PLANS = 3  # where gradients rank them
@@ -60,14 +62,40 @@ class Tried:
 
 
 @dataclass(frozen=True)
+class Coded:
+    """The recipe's own artifact by one coder, and the bytes that the coder's script leaves for it."""
+
+    coder: str
+    values: Mapping[str, Any]
+    model_bytes: int
+    target_bytes: int
+
+    @property
+    def left_bytes(self) -> int:
+        """What stays below the target, net of the decoder: the more, the better the coder."""
+        return self.target_bytes - self.model_bytes
+
+
+@dataclass(frozen=True)
 class Fit:
-    """The winner: knobs to set, its bytes, and everything that was tried."""
+    """The winner: knobs to set, its bytes, and everything that was tried.
+
+    curves: plan → (bytes predicted, square of the step over the landed one's) along its dial; a rounding error goes with that square.
+    """
 
     plan: str
     values: Mapping[str, Any]
     model_bytes: int
     target_bytes: int
     tried: tuple[Tried, ...]
+    coders: tuple[Coded, ...] = ()
+    curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+
+    def landed(self, plan: str) -> Tried | None:
+        """The largest artifact of a plan that fits."""
+        return max(
+            (one for one in self.tried if one.plan == plan and one.fits), key=lambda one: one.model_bytes, default=None
+        )
 
 
 LOW_RANK = {"corrections": ("lqer.LQER",)}
@@ -78,6 +106,10 @@ PLANS = (
     Plan("attention coarser", steps={"attn": 1.15}),
     Plan("mlp coarser", steps={"mlp": 1.1}),
     Plan("low-rank corrections", changes=LOW_RANK),
+)
+EMBEDDING_PLANS = (
+    Plan("embedding finer by a bit", steps={"embed": 0.5}),
+    Plan("embedding coarser by a bit", steps={"embed": 2.0}),
 )
 PRUNED = Plan("cheapest codes pruned", prunes=True)
 TRELLIS_PLANS = (
@@ -90,6 +122,8 @@ TENSOR_PLANS = (
     Plan("a step for every tensor, low-rank corrections", changes={**TENSORS, **LOW_RANK}),
 )
 BOTH_PLANS = (Plan("a step for every tensor, trellis", changes={**TENSORS, **TRELLIS}),)
+CODERS = ("rans.RansCoder", "rans_context.ContextRansCoder")  # tried beside the recipe's own
+CURVE_STEPS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.12, 1.25, 1.4, 1.6)  # over the landed one, for the picture
 LOG_SCALES = Plan("logarithmic scales", changes={"log_scales": True})
 
 
@@ -99,8 +133,10 @@ def plans_for(recipe: Recipe, checkpoint: Checkpoint, *, keep_public: bool = Fal
     A trellis where there are Hessians for all that it codes, a step for every tensor where there are gradients too. keep_public: only
     what does not change how the artifact is read.
     """
+    stepped = stepped_roles(recipe)
+    plain = tuple(plan for plan in (*PLANS, *EMBEDDING_PLANS) if set(plan.steps) <= set(stepped))
     if keep_public:
-        return tuple(plan for plan in (*PLANS, PRUNED) if not plan.changes)
+        return tuple(plan for plan in (*(plain if stepped else PLANS[:1]), PRUNED) if not plan.changes)
     if is_stepped(recipe):
         trellis = bool(checkpoint.hessians) and not recipe.values["wide_groups"] and not recipe.values["assign_bits"]
         tensors = any(name.endswith(":fisher") for name in checkpoint.hessians)
@@ -108,7 +144,10 @@ def plans_for(recipe: Recipe, checkpoint: Checkpoint, *, keep_public: bool = Fal
         more += TRELLIS_PLANS if trellis else ()
         more += BOTH_PLANS if trellis and tensors else ()
         more = tuple(replace(plan, changes=_of_steps(recipe, plan.changes)) for plan in more)
-        return (*PLANS, LOG_SCALES, *more, PRUNED)
+        every = (*plain, LOG_SCALES, *more, PRUNED)
+        return tuple(
+            plan for plan in every if plan.prunes or plan.steps or not plan.changes or _differs(recipe, plan.changes)
+        )
     grid = "gptq.gptq_sdclip" if checkpoint.hessians else "sdclip.sdclip_rtn"
     grids = {f"{role}_quantizer": grid for role in ROLES if recipe.values.get(f"{role}_quantizer")}
     return (
@@ -117,6 +156,22 @@ def plans_for(recipe: Recipe, checkpoint: Checkpoint, *, keep_public: bool = Fal
         Plan("SDClip grids, embedding finer", changes=grids, steps={"embed": 0.8}),
         Plan("SDClip grids, low-rank corrections", changes={**grids, **LOW_RANK}),
     )
+
+
+def _differs(recipe: Recipe, changes: Mapping[str, Any]) -> bool:
+    """Whether a plan's knobs are not the recipe's own already."""
+    return changed(recipe, changes).values != recipe.values
+
+
+def weigh_coders(recipe: Recipe, checkpoint: Checkpoint, target: Target) -> tuple[Coded, ...]:
+    """The recipe's artifact at its own settings by its coder and by rANS with and without contexts, the best net of its script first."""
+    _, tensors = make_tensors(recipe, {}, checkpoint)
+    weighed: dict[str, Coded] = {}
+    for values in ({}, *({"coder": coder} for coder in CODERS)):
+        h = namespace(changed(recipe, values))
+        coded = Coded(h.coder.name, values, container_bytes(h, tensors), target(values))
+        weighed.setdefault(coded.coder, coded)
+    return tuple(sorted(weighed.values(), key=lambda one: -one.left_bytes))
 
 
 def _of_steps(recipe: Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,6 +199,7 @@ def fit(
     target = (lambda values: target_bytes) if isinstance(target_bytes, int) else target_bytes
     tried: list[Tried] = []
     landed: list[tuple[Tried, dict[str, Any]]] = []
+    curves: dict[str, Sequence[tuple[float, float]]] = {}
     for plan in plans:
         turning = _Turning(recipe, checkpoint, plan, dial_of(recipe, checkpoint, plan), target, tolerance_bytes)
         for one in turning.makes(_ratio(tried)):
@@ -151,6 +207,7 @@ def fit(
             on_tried(one)
         if turning.best is not None:
             landed.append((turning.best, turning.dial.settings(turning.best.dial)))
+            curves[plan.name] = turning.curve()
     if not landed:
         least = min(tried, key=lambda one: one.model_bytes - one.target_bytes)
         raise GolfError(
@@ -168,7 +225,7 @@ def fit(
             measured.append((scored, settings))
             on_tried(scored)
         winner, values = min(measured, key=lambda way: way[0].kl_nats if way[0].kl_nats is not None else math.inf)
-    return Fit(winner.plan, values, winner.model_bytes, winner.target_bytes, tuple(tried))
+    return Fit(winner.plan, values, winner.model_bytes, winner.target_bytes, tuple(tried), curves=curves)
 
 
 def _worth_measuring(landed: list[tuple[Tried, dict[str, Any]]]) -> list[tuple[Tried, dict[str, Any]]]:
@@ -196,6 +253,15 @@ class _Turning:
     def best(self) -> Tried | None:
         """The largest artifact that fits."""
         return max((one for one in self.all if one.fits), key=lambda one: one.model_bytes, default=None)
+
+    def curve(self) -> Sequence[tuple[float, float]]:
+        """(bytes predicted, square of the step over the landed one's) around what landed; a share of pruned codes is no step."""
+        best, dial = self.best, self.dial
+        if best is None or not isinstance(dial, StepDial):
+            return ()
+        ratio = best.model_bytes / max(dial.predicted_bytes(best.dial), 1)
+        steps = [step for step in CURVE_STEPS if dial.least <= best.dial * step <= dial.most]
+        return [(ratio * dial.predicted_bytes(best.dial * step), step**2) for step in steps]
 
     def makes(self, ratio: float) -> Iterator[Tried]:
         """Make artifacts at better and better dials. ratio: real / predicted bytes to start with."""

@@ -7,13 +7,16 @@ The margin is for seeds that nobody has seen: twice the spread (sd) of the kept 
 
 import math
 import statistics
+import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from golf.artifact.dials import Checkpoint, container_bytes, load_checkpoint, make_tensors
-from golf.artifact.fit import Fit, fit, plans_for
-from golf.artifact.fit_show import describe
+from golf.artifact.fit import Coded, Fit, fit, plans_for, weigh_coders
+from golf.artifact.fit_show import describe, describe_coder
 from golf.artifact.fitted import Fitted, Wish
 from golf.artifact.package import local_files, packed
 from golf.challenge import SCRIPT
@@ -55,6 +58,7 @@ def fit_seeds(
     words: `key=value` that are changed besides. slack_bytes: what an earlier fit was over by, once it was exported for real.
     GolfError: a checkpoint that is gone (10), no plan below the target (3).
     """
+    begun, begun_cpu = time.perf_counter(), time.process_time()
     search = _Search(plan, runs, wish, words, say, slack_bytes)
     sizes = {run.seed: (run.folder / ARTIFACT).stat().st_size for run in runs}
     margin, basis = search.margin(sizes)
@@ -71,7 +75,10 @@ def fit_seeds(
             f"with these settings the seeds weigh {', '.join(f'{size:,}' for size in sizes.values())}: too much for one"
         )
     changes = assignments({key: value for key, value in found.values.items() if search.recipe.values[key] != value})
-    return Fitted(found, seed, wish.total_bytes, margin, basis, (*words, *changes))
+    return Fitted(
+        found, seed, wish.total_bytes, margin, basis, (*words, *changes),
+        time.perf_counter() - begun, time.process_time() - begun_cpu, peak_bytes(),
+    )  # fmt: skip
 
 
 class _Search:
@@ -87,11 +94,14 @@ class _Search:
         slack_bytes: int,
     ) -> None:
         self.own = load_recipe(plan.source.folder / "recipe.toml", words)
-        self.smoke = plan.source.smoke
-        self.recipe = smoke_recipe(self.own, plan.source.vocab_size) if self.smoke else self.own
+        self.smoke, self.vocab_size = plan.source.smoke, plan.source.vocab_size
+        self.recipe = smoke_recipe(self.own, self.vocab_size) if self.smoke else self.own
         self.runs, self.wish, self.say = {run.seed: run for run in runs}, wish, say
         files = sum(path.stat().st_size for path in local_files(plan.set_folder / SCRIPT))
         self.most_bytes = wish.total_bytes - slack_bytes - files
+        # another coder is another reader; one that was asked for stays
+        asked = any(word.partition("=")[0] == "coder" for word in words)
+        self.any_coder = not (wish.keep_public or asked)
         self.code_bytes: dict[str, int] = {}
         self.first_of_kind: dict[str, Mapping[str, Any]] = {}
         self.scorer = scorer_of(self.recipe, plan, wish.tokens)
@@ -113,23 +123,33 @@ class _Search:
         return self.room(first, margin_bytes) - DIGITS_BYTES
 
     def code(self, values: Mapping[str, Any]) -> int:
-        """Bytes of the script with these settings: composed, scaled to the small twin where that runs, packed."""
+        """Bytes of the script with these settings: composed, scaled to the small twin of the shards' vocabulary where that runs, packed."""
         from golf.compose import compose
 
         key = repr(sorted(values.items()))
         if key not in self.code_bytes:
             after = changed(self.own, values)
             own = compose(after).encode()
-            self.code_bytes[key] = len(packed(small_twin(after, own) if self.smoke else own))
+            self.code_bytes[key] = len(packed(small_twin(after, own, self.vocab_size) if self.smoke else own))
         return self.code_bytes[key]
 
     def fit(self, seed: int, margin_bytes: int) -> Fit:
         """The best plan for one seed."""
-        start = self.checkpoint(seed)
-        return fit(
-            self.recipe, start, lambda values: self.roughly(values, margin_bytes), plans=plans_for(self.recipe, start, keep_public=self.wish.keep_public),
+        start, recipe = self.checkpoint(seed), self.recipe
+        coders: tuple[Coded, ...] = ()
+        kept: dict[str, Any] = {}
+        if self.any_coder:
+            coders = weigh_coders(recipe, start, lambda values: self.room(values, margin_bytes))
+            for one in coders:
+                self.say(describe_coder(one))
+            kept = dict(coders[0].values)
+            recipe = changed(recipe, kept)
+        found = fit(
+            recipe, start, lambda values: self.roughly({**kept, **values}, margin_bytes),
+            plans=plans_for(recipe, start, keep_public=self.wish.keep_public),
             evaluate=self.scorer.against(start.weights), on_tried=lambda one: self.say(describe(one)),
         )  # fmt: skip
+        return replace(found, values={**kept, **found.values}, coders=coders)
 
     def sizes(self, values: Mapping[str, Any]) -> dict[int, int]:
         """seed → bytes of its model with these settings."""
@@ -142,6 +162,16 @@ class _Search:
             raise GolfError(f"the checkpoint of seed {seed} of {run.submission} is gone or damaged",
                             f"train it again: `golf run {run.submission} --again`", Exit.REFUSED)  # fmt: skip
         return load_checkpoint(self.recipe, run.folder)
+
+
+def peak_bytes() -> int | None:
+    """The most memory that this process has held so far; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    kib: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kib if sys.platform == "darwin" else 1024 * kib
 
 
 def scorer_of(recipe: Recipe, plan: Plan, tokens: int) -> Any:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from golf.artifact.fit import Tried
+    from golf.artifact.fit import Coded, Tried
     from golf.artifact.fitted import Fitted
 
 COLUMNS = ("plan", "dial", "predicted", "model", "room left", "output error", "KL", "seconds", "verdict")
@@ -15,6 +15,11 @@ def describe(one: "Tried") -> str:
     room = one.target_bytes - one.model_bytes
     nats = f", KL {one.kl_nats:.5f} nats" if one.kl_nats is not None else ""
     return f"{one.plan}: {one.model_bytes:,} bytes, {abs(room):,} {'left' if room >= 0 else 'too many'}{nats}"
+
+
+def describe_coder(one: "Coded") -> str:
+    """One line of a coder on the recipe's own artifact."""
+    return f"coder {one.coder}: {one.model_bytes:,} bytes, {one.left_bytes:,} below what its script leaves"
 
 
 def rows_of(fitted: "Fitted") -> list[list[str]]:
@@ -32,12 +37,21 @@ def rows_of(fitted: "Fitted") -> list[list[str]]:
 
 def remarks_of(fitted: "Fitted") -> list[str]:
     """What the fit was held to, and how to get it again."""
+    coders = fitted.fit.coders
+    peak = f", {fitted.peak_bytes / 1e6:,.0f} MB of memory at most" if fitted.peak_bytes else ""
+    first = (
+        [f"coders net of their scripts: {', '.join(f'{one.coder} {one.left_bytes:,}' for one in coders)} bytes left"]
+        if coders
+        else []
+    )
     return [
+        *first,
         f"fitted on seed {fitted.seed}: {fitted.winner.plan}, {fitted.fit.target_bytes - fitted.fit.model_bytes:,} bytes below "
         f"{fitted.total_bytes:,} − {fitted.margin_bytes:,} ({fitted.margin_basis})",
         f"the same again: `golf package {' '.join(fitted.overrides)} --pack`"
         if fitted.overrides
         else "as the recipe says",
+        f"found in {fitted.seconds:,.1f} s, {fitted.cpu_seconds:,.1f} s of processors{peak}",
     ]
 
 
@@ -49,6 +63,10 @@ def to_json(fitted: "Fitted") -> dict[str, Any]:
         "margin_basis": fitted.margin_basis,
         "seed": fitted.seed,
         "plan": fitted.fit.plan,
+        "coders": [{**asdict(one), "left_bytes": one.left_bytes} for one in fitted.fit.coders],
+        "seconds": fitted.seconds,
+        "cpu_seconds": fitted.cpu_seconds,
+        "peak_bytes": fitted.peak_bytes,
         "overrides": list(fitted.overrides),
         "tried": [{**asdict(one), "fits": one.fits, "chosen": one is fitted.winner} for one in fitted.fit.tried],
     }

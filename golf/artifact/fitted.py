@@ -21,7 +21,10 @@ class Wish:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fit and what it was held to. seed: the one that it was found on; overrides: `key=value` for `golf package`."""
+    """A fit and what it was held to. seed: the one that it was found on; overrides: `key=value` for `golf package`.
+
+    peak_bytes: the most memory that the process held, None where unknown.
+    """
 
     fit: Fit
     seed: int
@@ -29,6 +32,9 @@ class Fitted:
     margin_bytes: int
     margin_basis: str
     overrides: tuple[str, ...]
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int | None = None
 
     @property
     def winner(self) -> Tried:

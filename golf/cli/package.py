@@ -38,6 +38,12 @@ def package(
         bool,
         typer.Option("--keep-public", help="With --fit: only what the recipe's own reader reads: steps and pruning."),
     ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --fit: bytes against loss, predicted and measured, as .svg or .png.", show_default=False
+        ),
+    ] = None,
     ledger: Annotated[
         bool,
         typer.Option("--ledger", help="Every file under the three readings, and every tensor of the largest seed."),
@@ -66,6 +72,7 @@ def package(
     Exit codes: 3 over the cap, 1 a log's score is not its artifact's.
     """
     from golf.artifact.api import fit_submission, package_submission
+    from golf.artifact.fit_plot import refuse_name, save_picture
     from golf.artifact.fitted import Wish
     from golf.artifact.full_ledger import full_ledger
     from golf.artifact.show import all_remarks, tables_of, to_json
@@ -75,6 +82,10 @@ def package(
     names, changes = [w for w in words or [] if "=" not in w], [w for w in words or [] if "=" in w]
     changes += [f"bits={bits}"] if bits is not None else []
     changes += [f"coder={coder}"] if coder is not None else []
+    if plot is not None:
+        if not fit:
+            raise GolfError("--plot draws what --fit tried", "`golf package NAME --fit --plot FILE.svg`")
+        refuse_name(plot)
     if len(names) > 1:
         raise GolfError(f"one submission at a time, not {', '.join(names)}", "`golf package NAME key=value …`")
     name, wishes = (
@@ -94,6 +105,9 @@ def package(
     except KeyboardInterrupt:
         talk("stopped; nothing was packaged")
         raise typer.Exit(130) from None
+    if plot is not None and made.fitted is not None:
+        save_picture(made.fitted.fit, plot)
+        talk(f"drew {plot}")
     made = replace(made, full=full_ledger(plan, made)) if ledger else made
     if json:
         print_json(to_json(plan, made))

@@ -292,6 +292,12 @@ class Program:
         return frozenset(name for tree in self.trees.values() for name in _top_names(tree.node)) | self.trees.keys()
 
     @cached_property
+    def imported(self) -> frozenset[str]:
+        """Names that a definition imports if it can, and sets to None if not: what they call is not in the file."""
+        tries = [tree.node for tree in self.trees.values() if isinstance(tree.node, ast.Try)]
+        return frozenset(name for node in tries if _only_imports(node) for name in _top_names(node))
+
+    @cached_property
     def reads(self) -> dict[str, list[tuple[Tree, ast.Name]]]:
         """Global name → where it is read."""
         found: dict[str, list[tuple[Tree, ast.Name]]] = {}
@@ -404,7 +410,7 @@ class Program:
             if func.id in self.classes:
                 init = self.method_of(func.id, "__init__")
                 return [init] if init else []
-            return None if func.id in self.globals else []
+            return None if func.id in self.globals - self.imported else []
         if not isinstance(func, ast.Attribute):
             return None
         if is_super(func.value):
@@ -583,6 +589,15 @@ def _union(sets: object) -> frozenset[object] | None:
             return None
         found |= each
     return found
+
+
+def _only_imports(node: ast.Try) -> bool:
+    """Whether a `try` imports and its handlers set nothing but None."""
+    handled = [step for handler in node.handlers for step in handler.body]
+    return all(isinstance(step, ast.Import | ast.ImportFrom) for step in node.body) and all(
+        isinstance(step, ast.Assign) and isinstance(step.value, ast.Constant) and step.value.value is None
+        for step in handled
+    )
 
 
 def _top_names(node: ast.stmt) -> Iterator[str]:

@@ -91,7 +91,7 @@ def split_runs(text: Text, rules: Grammar, name: str) -> list[Draft]:
 
     GolfError: more runs, evaluations or measured lines than any log of a run has.
     """
-    draft = Draft(text.lines[0][0] if text.lines else 1)
+    draft = Draft(text.first_line)
     drafts = [draft]
     dumps = [number for number in text.dumps if number > draft.first_line]
     hyper = ""

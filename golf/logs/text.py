@@ -4,6 +4,7 @@ Nothing is dropped silently: what was repaired is named in `Text.notes`.
 """
 
 import re
+from array import array
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,16 +32,27 @@ MAX_LINE = 20_000  # characters: no log line is near it, a packed script in a lo
 class Text:
     """A log's lines without prefixes, and what had to be repaired to get them.
 
-    lines: (line number in the file from 1, text); lines of code dumps and blank lines are left out, of tables all but the rows that
-    name a GPU.
+    rows: every line of the file. kept: numbers, from 1, of those that are read: lines of code dumps and blank lines are left out, of
+    tables all but the rows that name a GPU.
     dumps: numbers of the first line of each code dump.
     """
 
-    lines: list[tuple[int, str]]
+    rows: list[str]
+    kept: "array[int]"
     dumps: tuple[int, ...]
     encoding: str
     notes: tuple[str, ...]
     total_lines: int
+
+    @property
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """(line number in the file from 1, text) of what is read; a list of all of them would weigh more than the log."""
+        return ((number, self.rows[number - 1]) for number in self.kept)
+
+    @property
+    def first_line(self) -> int:
+        """The number of the first line that is read; 1 where none is."""
+        return self.kept[0] if self.kept else 1
 
 
 def decode(raw: bytes) -> tuple[str, str, list[str]]:
@@ -78,8 +90,10 @@ def clean(raw: bytes) -> Text:
     """The lines of a log, see `Text`."""
     text, encoding, notes = decode(raw)
     rows = _rows(text, notes)
+    total_lines = len(rows) - (not text or text.endswith("\n"))
+    del text  # the rows are a second copy of it
     skipped, dumps = find_code(rows)
-    kept: list[tuple[int, str]] = []
+    kept = array("L")
     prefixed = 0
     strip = PREFIX.match
     for number, row in enumerate(rows, 1):
@@ -89,15 +103,15 @@ def clean(raw: bytes) -> Text:
             continue
         if row[0] in "0123456789[>" and (match := strip(row)):
             prefixed += 1
-            if match.end() < len(row):
-                kept.append((number, row[match.end() :]))
-        else:
-            kept.append((number, row))
+            rows[number - 1] = row[match.end() :]
+            if match.end() == len(row):
+                continue
+        kept.append(number)
     if prefixed:
         notes.append(f"{prefixed} lines carry a timestamp or launcher prefix; it was removed")
     if skipped:
         notes.append(f"{len(skipped)} lines of source code in the log were left out")
-    return Text(kept, dumps, encoding, tuple(notes), len(rows) - (not text or text.endswith("\n")))
+    return Text(rows, kept, dumps, encoding, tuple(notes), total_lines)
 
 
 def _speaks(row: str) -> bool:

@@ -175,10 +175,11 @@ class GPT(nn.Module):
         if h.eval_cap:
             self.eval_cap = h.eval_cap(h)
 
-    def forward(self, ids, targets=None, *, docs=None, loop=True, lora=None):
+    def forward(self, ids, targets=None, *, docs=None, loop=True, lora=None, head_at=None):
         """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
 
         docs: bounds for attention. loop: True for the looped order, False for the plain one, a number for so many extra passes.
+        head_at: (B, S) columns of each row that the head reads, targets are theirs; all T without.
         """
         x = self.tok_emb(ids)
         if self.h.embed_pre:
@@ -200,6 +201,8 @@ class GPT(nn.Module):
             x = self.output_norm(self.route(x, self.blocks, flow, loop))
         else:
             x = norm(self.route(x, self.blocks, flow, loop))
+        if head_at is not None:
+            x = x.take_along_dim(head_at[:, :, None], dim=1)
         logits = F.linear(x, self.tok_emb.weight.to(x.dtype))
         if self.h.adapters:
             logits = adapt(flow, "head", x, logits)

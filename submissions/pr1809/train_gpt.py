@@ -526,15 +526,18 @@ class GPT(nn.Module):
         self.blocks = nn.ModuleList(parallel_block(layer) for layer in range(h.num_layers))
         self.route = UNet()
 
-    def forward(self, ids, targets=None, *, loop=True):
+    def forward(self, ids, targets=None, *, loop=True, head_at=None):
         """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
 
         loop: True for the looped order, False for the plain one, a number for so many extra passes.
+        head_at: (B, S) columns of each row that the head reads, targets are theirs; all T without.
         """
         x = self.tok_emb(ids)
         x = norm(x)
         flow = Flow(x0=x, rope=rotary_tables(ids.size(1), ids.device))
         x = norm(self.route(x, self.blocks, flow, loop))
+        if head_at is not None:
+            x = x.take_along_dim(head_at[:, :, None], dim=1)
         logits = F.linear(x, self.tok_emb.weight.to(x.dtype))
         logits = h.softcap * torch.tanh(logits / h.softcap)
         if targets is None:
@@ -1434,20 +1437,27 @@ def full_windows(total):
 
 
 def window_batches(env, stream, starts, first, ends):
-    """ids, targets (batch, eval_seq_len) on the device; the mask of the scored columns and their prediction indices.
+    """ids (batch, eval_seq_len), the columns that the head reads and their targets (batch, S) on the device; the mask of those that
+    are scored, and their prediction indices.
 
     starts, first, ends: per window its start, the first column it scores, and the index before which it ends. What lies beyond
-    is padding, which causal attention never shows to a scored column; so every batch has one shape and one compiled graph.
+    is padding, which causal attention never shows to a scored column. S is a stride where no window of the batch scores more, else
+    the whole window: two shapes, two compiled graphs.
     """
-    columns = torch.arange(h.eval_seq_len)
+    scored = (ends - starts).clamp(max=h.eval_seq_len) - first
     for begin in range(0, len(starts), h.eval_batch_windows):
         rows = torch.arange(begin, begin + h.eval_batch_windows)
         mask = (rows < len(starts))[:, None]
         rows = rows.clamp(max=len(starts) - 1)
+        columns, last = torch.arange(h.eval_seq_len), ends[rows, None] - 1
+        ids = stream.tokens[torch.minimum(starts[rows, None] + columns, last)]
+        if int(scored[rows].max()) <= h.eval_stride:
+            columns = columns[: h.eval_stride]
+        columns = first[rows, None].clamp(max=h.eval_seq_len - len(columns)) + columns
         at = starts[rows, None] + columns
-        mask = mask & (columns >= first[rows, None]) & (at < ends[rows, None])
-        at = torch.minimum(at, ends[rows, None] - 1)
-        yield stream.tokens[at].to(env.device), stream.tokens[at + 1].to(env.device), mask.to(env.device), at[mask]
+        mask = mask & (columns >= first[rows, None]) & (at <= last)
+        targets = stream.tokens[torch.minimum(at, last) + 1]
+        yield *(part.to(env.device) for part in (ids, columns, targets, mask)), at[mask]
 
 
 def sliding_window(env, stream, total):
@@ -1462,8 +1472,8 @@ def sliding(env, model, stream, keep=False):
     """Score every target in overlapping windows of `eval_seq_len`, `eval_stride` apart."""
     trace = Trace(env, stream, "sliding", f"final_int{h.mlp_bits}_sliding_window", keep)
     with torch.no_grad(), env.autocast():
-        for ids, targets, mask, at in sliding_window(env, stream, scored_targets(stream)):
-            trace.add(model(ids, targets)[mask], at)
+        for ids, columns, targets, mask, at in sliding_window(env, stream, scored_targets(stream)):
+            trace.add(model(ids, targets, head_at=columns)[mask], at)
     return trace.reduce()
 
 
@@ -1496,9 +1506,9 @@ def learning_windows(env, model, stream, total, params):
 def ttt_sgd(env, model, stream, keep=False):
     """Sliding windows over a model that learns from each chunk once it is scored."""
     trace = Trace(env, stream, "ttt_sgd", "legal_ttt", keep)
-    for ids, targets, mask, at in ttt_window(env, model, stream, scored_targets(stream)):
+    for ids, columns, targets, mask, at in ttt_window(env, model, stream, scored_targets(stream)):
         with torch.no_grad(), env.autocast():
-            trace.add(model(ids, targets)[mask], at)
+            trace.add(model(ids, targets, head_at=columns)[mask], at)
     return trace.reduce()
 
 

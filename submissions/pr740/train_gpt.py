@@ -483,14 +483,18 @@ class GPT(nn.Module):
         self.blocks = nn.ModuleList(Block(layer) for layer in range(h.num_layers))
         self.route = UNet()
 
-    def forward(self, ids, targets=None):
-        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets."""
+    def forward(self, ids, targets=None, *, head_at=None):
+        """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
+        head_at: (B, S) columns of each row that the head reads, targets are theirs; all T without.
+        """
         x = self.tok_emb(ids)
         for hook in self.embed_pre.values():
             x = hook(x, ids)
         x = norm(x)
         flow = Flow(x0=x, rope=rotary_tables(ids.size(1), ids.device))
         x = norm(self.route(x, self.blocks, flow))
+        if head_at is not None:
+            x = x.take_along_dim(head_at[:, :, None], dim=1)
         logits = F.linear(x, self.tok_emb.weight.to(x.dtype))
         logits = h.softcap * torch.tanh(logits / h.softcap)
         if targets is None:
@@ -1148,20 +1152,27 @@ def legacy_windows(total):
 
 
 def window_batches(env, stream, starts, first, ends):
-    """ids, targets (batch, eval_seq_len) on the device; the mask of the scored columns and their prediction indices.
+    """ids (batch, eval_seq_len), the columns that the head reads and their targets (batch, S) on the device; the mask of those that
+    are scored, and their prediction indices.
 
     starts, first, ends: per window its start, the first column it scores, and the index before which it ends. What lies beyond
-    is padding, which causal attention never shows to a scored column; so every batch has one shape and one compiled graph.
+    is padding, which causal attention never shows to a scored column. S is a stride where no window of the batch scores more, else
+    the whole window: two shapes, two compiled graphs.
     """
-    columns = torch.arange(h.eval_seq_len)
+    scored = (ends - starts).clamp(max=h.eval_seq_len) - first
     for begin in range(0, len(starts), h.eval_batch_windows):
         rows = torch.arange(begin, begin + h.eval_batch_windows)
         mask = (rows < len(starts))[:, None]
         rows = rows.clamp(max=len(starts) - 1)
+        columns, last = torch.arange(h.eval_seq_len), ends[rows, None] - 1
+        ids = stream.tokens[torch.minimum(starts[rows, None] + columns, last)]
+        if int(scored[rows].max()) <= h.eval_stride:
+            columns = columns[: h.eval_stride]
+        columns = first[rows, None].clamp(max=h.eval_seq_len - len(columns)) + columns
         at = starts[rows, None] + columns
-        mask = mask & (columns >= first[rows, None]) & (at < ends[rows, None])
-        at = torch.minimum(at, ends[rows, None] - 1)
-        yield stream.tokens[at].to(env.device), stream.tokens[at + 1].to(env.device), mask.to(env.device), at[mask]
+        mask = mask & (columns >= first[rows, None]) & (at <= last)
+        targets = stream.tokens[torch.minimum(at, last) + 1]
+        yield *(part.to(env.device) for part in (ids, columns, targets, mask)), at[mask]
 
 
 def sliding_window(env, stream, total):
@@ -1194,8 +1205,8 @@ def buckets_740(tokens, targets, order):
 def windows_740(env, model, stream):
     """The PR's windows: logits (n, vocabulary) of the scored columns of one window after the other, and their indices."""
     total = scored_targets(stream)
-    for ids, _, mask, at in sliding_window(env, stream, total):
-        scored = model(ids)[mask].float()
+    for ids, columns, _, mask, at in sliding_window(env, stream, total):
+        scored = model(ids, head_at=columns)[mask].float()
         counts = mask.sum(1).tolist()
         for logits, indices in zip(scored.split(counts), at.split(counts)):
             if len(indices):

@@ -14,7 +14,7 @@ from run_fakes import CPU, make_project, plan_of, run_fake, source_of
 
 from golf.artifact import api
 from golf.artifact.fit import Fit, Tried
-from golf.artifact.fit_seeds import ONE_SEED_SHARE, fit_seeds, margin_of
+from golf.artifact.fit_seeds import ONE_SEED_SHARE, _Search, fit_seeds, margin_of
 from golf.artifact.fit_show import remarks_of, rows_of, to_json
 from golf.artifact.fitted import Fitted, Wish
 from golf.artifact.full_ledger import file_rows, full_ledger, tensor_rows
@@ -34,6 +34,7 @@ from golf.recipe import load_recipe, smoke_recipe, smoke_sizes
 from golf.recipe.namespace import namespace
 from golf.run.plan import Data, make_plan
 from golf.run.plan import Wishes as RunWishes
+from golf.run.source import vocabulary_of
 from golf.run.store import open_store
 
 SEEDS = (1337, 42)
@@ -71,10 +72,11 @@ def kept(tmp_path: Path) -> tuple:
 
 
 @pytest.mark.slow
-def test_what_the_script_really_writes_lands_just_below_the_target(kept: tuple) -> None:
+@pytest.mark.parametrize("words", [["coder=RansCoder"], []])
+def test_what_the_script_really_writes_lands_just_below_the_target(kept: tuple, words: list[str]) -> None:
     plan, runs = kept
     wish = Wish(total_bytes=60_000, tokens=600)
-    fitted = fit_seeds(plan, runs, wish, ["coder=RansCoder"], lambda sentence: None)
+    fitted = fit_seeds(plan, runs, wish, words, lambda sentence: None)
     assert fitted.goal_bytes == wish.total_bytes - fitted.margin_bytes and fitted.margin_basis.startswith("2 sd of 2")
     after = load_recipe(plan.source.folder / "recipe.toml", fitted.overrides)
     script = rescale(compose(after), smoke_sizes(after)).encode()
@@ -82,7 +84,13 @@ def test_what_the_script_really_writes_lands_just_below_the_target(kept: tuple) 
     assert fitted.goal_bytes - 5000 <= max(totals.values()) <= fitted.goal_bytes
     assert to_json(fitted)["overrides"] == list(fitted.overrides)
     assert sum(row[-1] == "chosen" for row in rows_of(fitted)) == 1
-    assert fitted.overrides[0] == "coder=RansCoder" and "golf package" in remarks_of(fitted)[1]
+    coders = [one.coder for one in fitted.fit.coders]
+    assert any(word.startswith("coder=") for word in fitted.overrides) == (coders[:1] != ["zlib"])
+    assert set(coders) == (set() if words else {"zlib", "rans", "ransctx"})  # one that is asked for is not weighed
+    said = remarks_of(fitted)
+    assert words or said[0].startswith(f"coders net of their scripts: {coders[0]} ")
+    assert "golf package" in said[-2]
+    assert fitted.cpu_seconds > 0 and (fitted.peak_bytes is None or f"{fitted.peak_bytes / 1e6:,.0f} MB" in said[-1])
 
 
 def exported(script: bytes, checkpoint: Path, plan: object) -> int:
@@ -99,6 +107,26 @@ def exported(script: bytes, checkpoint: Path, plan: object) -> int:
     }
     subprocess.run([sys.executable, "train_gpt.py", "export"], cwd=where, env=env, check=True, capture_output=True)
     return (where / "model.golf").stat().st_size
+
+
+@pytest.mark.parametrize("vocab_size", [1024, 512, 4096])
+def test_a_small_twin_is_weighed_with_the_vocabulary_of_its_shards(
+    kept: tuple, monkeypatch: pytest.MonkeyPatch, vocab_size: int
+) -> None:
+    plan, runs = kept
+    plan = dataclasses.replace(plan, source=dataclasses.replace(plan.source, vocab_size=vocab_size))
+    weighed = []
+    monkeypatch.setattr("golf.artifact.fit_seeds.packed", lambda script: weighed.append(script) or bytes(7))
+    search = _Search(plan, runs, Wish(60_000, tokens=600), [], lambda sentence: None, 0)
+    assert search.code({"embed_bits": 7}) == 7
+    assert vocabulary_of(weighed[0], {}) == vocab_size == search.recipe.values["vocab_size"]
+
+
+def test_what_is_asked_for_and_what_is_public_keep_their_coder(kept: tuple) -> None:
+    plan, runs = kept
+    for words, keep_public, weighs in (([], False, True), (["coder=ZlibCoder"], False, False), ([], True, False)):
+        wish = Wish(60_000, tokens=600, keep_public=keep_public)
+        assert _Search(plan, runs, wish, words, lambda sentence: None, 0).any_coder == weighs
 
 
 def test_no_training_text_and_no_checkpoint_are_refused(kept: tuple) -> None:

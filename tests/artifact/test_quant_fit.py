@@ -1,14 +1,27 @@
 """`--fit` lands just under its target on real bytes, whatever the checkpoint, quantizer, coder and cap."""
 
+import itertools
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from checkpoints import SDCLIP, checkpoint
 
-from golf.artifact.dials import Checkpoint, Plan, StepDial, container_bytes, make_tensors
-from golf.artifact.fit import MEASURED_PLANS, PLANS, TRELLIS_PLANS, fit, plans_for
+from golf.artifact.dials import Checkpoint, Plan, StepDial, container_bytes, dial_of, make_tensors
+from golf.artifact.fit import (
+    EMBEDDING_PLANS,
+    MEASURED_PLANS,
+    PLANS,
+    TRELLIS_PLANS,
+    Fit,
+    Tried,
+    fit,
+    plans_for,
+    weigh_coders,
+)
+from golf.artifact.fit_plot import FRONT, kl_factor, pareto_front, picture, predicted_points, save_picture
 from golf.errors import Exit, GolfError
 from golf.recipe import Recipe, load_recipe
 
@@ -130,3 +143,76 @@ def test_predicted_bytes_are_the_real_ones_within_two_percent_of_even_small_matr
             h, tensors = make_tensors(base, dial.settings(at), start)
             real = container_bytes(h, tensors)
             assert abs(dial.predicted_bytes(at) / real - 1) < 0.02, (overrides, at)
+
+
+def weighing(start: Checkpoint, base: Recipe, contexts_cost: int) -> tuple:
+    costs = {"rans.RansCoder": 2000, "rans_context.ContextRansCoder": contexts_cost}
+    return weigh_coders(base, start, lambda values: 70_000 - costs.get(str(values.get("coder")), 0))
+
+
+def test_the_coder_is_chosen_net_of_what_its_script_costs() -> None:
+    start, base = checkpoint(2), recipe("coder=ZlibCoder")
+    dear, free = weighing(start, base, 10**6), weighing(start, base, 0)
+    assert dear[0].coder == "rans" and {one.coder for one in dear} == {"zlib", "rans", "ransctx"}
+    sizes = {one.coder: one.model_bytes for one in dear}
+    assert sizes == {one.coder: one.model_bytes for one in free} and sizes["rans"] + 2000 < sizes["zlib"]
+    assert all(a.left_bytes >= b.left_bytes for found in (dear, free) for a, b in itertools.pairwise(found))
+    for one in free:
+        h, tensors = make_tensors(base, one.values, start)
+        assert container_bytes(h, tensors) == one.model_bytes
+    assert [one.coder for one in weighing(start, recipe("coder=RansCoder"), 0)].count("rans") == 1
+
+
+def test_embedding_bits_are_plans_where_the_embedding_has_steps_and_no_plan_is_what_the_recipe_does() -> None:
+    def names(*overrides: str, **more: bool) -> set[str]:
+        return {plan.name for plan in plans_for(recipe(*overrides), checkpoint(1), **more)}
+
+    by_a_bit = {"embedding finer by a bit", "embedding coarser by a bit"}
+    assert by_a_bit < names() and by_a_bit < names(keep_public=True)
+    assert not any(name.startswith("embedding") for name in names("embed_quantizer="))
+    assert "logarithmic scales" in names() and "logarithmic scales" not in names("log_scales=true")
+    finer = EMBEDDING_PLANS[0]
+    base, start = recipe("embed_bits=6", "embed_clip_sigmas=9.0"), checkpoint(1)
+    values, own = (dial_of(base, start, plan).settings(1.0) for plan in (finer, PLANS[0]))
+    assert (own["embed_bits"], values["embed_bits"]) == (6, 7)
+    assert values["embed_clip_sigmas"] / 63 == pytest.approx(own["embed_clip_sigmas"] / 31 / 2, rel=1e-4)
+
+
+def test_the_picture_has_every_plan_predicted_and_what_was_measured(tmp_path: Path) -> None:
+    start, base = checkpoint(2), recipe("coder=RansCoder")
+    found = fit(base, start, 60_000, plans=PLANS[:2], tolerance_bytes=500,
+                evaluate=lambda weights: float((weights["embed"] - start.weights["embed"]).square().sum()))  # fmt: skip
+    predicted = predicted_points(found)
+    assert predicted.keys() == {PLANS[0].name, PLANS[1].name}
+    for plan, line in predicted.items():
+        one = found.landed(plan)
+        assert one is not None and one.kl_nats is not None
+        assert min(abs(size - one.model_bytes) + abs(nats - one.kl_nats) for size, nats in line) < 1e-6
+        assert all(a[0] > b[0] and a[1] < b[1] for a, b in itertools.pairwise(line))
+    real = {
+        round(step, 2): size
+        for step, (size, _) in zip((0.8, 1.25), [predicted[PLANS[0].name][2], predicted[PLANS[0].name][6]], strict=True)
+    }
+    at = found.landed(PLANS[0].name)
+    for step, size in real.items():
+        made = container_bytes(*make_tensors(base, dial_of(base, start, PLANS[0]).settings(at.dial * step), start))
+        assert size == pytest.approx(made, rel=0.03)
+    panel = picture(found).panels[0]
+    assert pareto_front([(1, 5.0), (2, 6.0), (3, 4.0), (2, 4.5)]) == [(1, 5.0), (2, 4.5), (3, 4.0)]
+    assert {f"{plan}, measured" for plan in predicted} == panel.scatter.keys() and FRONT in panel.lines
+    save_picture(found, tmp_path / "fit.svg")
+    assert "What a byte buys" in (tmp_path / "fit.svg").read_text()
+    for name, why in (("fit.pdf", "no picture"), ("none/fit.svg", "no folder")):
+        with pytest.raises(GolfError, match=why):
+            save_picture(found, tmp_path / name)
+
+
+def test_gradients_are_scaled_to_the_measured_nats() -> None:
+    def tried(plan: str, gradients: float, kl: float | None) -> Tried:
+        return Tried(plan, 1.0, 10, 10, 12, None, gradients, kl, 0.1)
+
+    curves = {plan: [(9.0, 1.21), (10.0, 1.0)] for plan in "abc"}
+    found = Fit("a", {}, 10, 12, (tried("a", 0.5, 1.0), tried("b", 1.0, 2.2), tried("c", 4.0, None)), curves=curves)
+    assert kl_factor(found) == pytest.approx(2.1)
+    assert predicted_points(found)["c"] == [(9.0, pytest.approx(4.0 * 2.1 * 1.21)), (10.0, pytest.approx(8.4))]
+    assert predicted_points(Fit("c", {}, 10, 12, (tried("c", 4.0, None),), curves=curves)) == {}

@@ -64,7 +64,7 @@ class StubGPT(torch.nn.Module):
             torch.nn.init.normal_(param, std=0.3, generator=rng)
         self.head = torch.nn.Parameter(torch.randn(width, vocab_size, generator=rng, dtype=torch.float64))
 
-    def forward(self, ids, targets=None, docs=None, loop=True, lora=None):
+    def forward(self, ids, targets=None, docs=None, loop=True, lora=None, head_at=None):
         x = self.table[ids]
         for layer, block in enumerate(self.blocks):
             mean = x.cumsum(1) / torch.arange(1, x.size(1) + 1, dtype=x.dtype)[:, None]
@@ -72,6 +72,8 @@ class StubGPT(torch.nn.Module):
             if lora is not None:
                 y = y + lora("mlp", layer, mean, y)
             x = x + torch.tanh(y)
+        if head_at is not None:
+            x = x.take_along_dim(head_at[:, :, None], dim=1)
         logits = x @ self.head
         if lora is not None:
             logits = logits + lora("head", 0, x, logits)

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -307,7 +308,7 @@ def test_every_line_form_that_the_field_is_known_to_use_is_recognised(shared: Pa
     }
     unknown = set()
     for form in json.loads((shared / "line_grammar.json").read_text())["patterns"]:
-        lines = clean(form["example"].encode()).lines
+        lines = list(clean(form["example"].encode()).lines)
         if not lines or grammar().match(lines[0][1]) is None:
             unknown.add(form["id"])
     assert unknown == silent
@@ -498,3 +499,22 @@ def test_a_print_is_found_among_runs_of_its_seed_and_among_those_without():
     assert distinct(printed + nameless) == printed
     assert distinct(nameless + printed) == nameless
     assert distinct([replace(run, seed=run.seed + 3) for run in printed] + printed)[3:] == printed
+
+
+def test_a_logs_memory_is_a_few_times_its_bytes() -> None:
+    prefixed = "".join(
+        f"[2026-04-0{i % 9 + 1} 10:00:00] a line of another program, number {i}\n" for i in range(40_000)
+    )
+    steps = "".join(
+        f"step:{step}/900 train_loss:3.1 train_time:{step * 130}ms step_avg:130.00ms\n" for step in range(900)
+    )
+    raw = f"model_params:1000\nseed:7\n{steps}{prefixed}".encode()
+    read_text("seed:7\n")  # the grammar
+    tracemalloc.start()
+    try:
+        run = read_bytes(raw, "a log").runs[0]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert run.curve[-1].step == 899
+    assert peak < 4.5 * len(raw), peak / len(raw)

@@ -26,7 +26,7 @@ class Table(torch.nn.Module):
         super().__init__()
         self.nats = -log_p
 
-    def forward(self, ids, targets=None, docs=None, loop=True, lora=None):
+    def forward(self, ids, targets=None, docs=None, loop=True, lora=None, head_at=None):
         return self.nats[targets]
 
 

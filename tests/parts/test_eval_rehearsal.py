@@ -23,12 +23,13 @@ class Watched(torch.nn.Module):
         super().__init__()
         self.model, self.graphs = model, []
 
-    def forward(self, ids, targets=None, docs=None, lora=None):
+    def forward(self, ids, targets=None, docs=None, lora=None, head_at=None):
         bounds = None if docs is None else len(docs.bounds)
         graph = tuple(ids.shape), targets is None, bounds, lora is not None, torch.is_grad_enabled()
+        graph += (None if head_at is None else head_at.size(1),)
         if len(ids[0]) != 8:  # by which adapters learn the shapes of the matrices; never compiled
             self.graphs.append(graph)
-        return self.model(ids, targets, lora=lora)
+        return self.model(ids, targets, lora=lora, head_at=head_at)
 
 
 def evaluate(report, tokens, monkeypatch, rehearse=True):

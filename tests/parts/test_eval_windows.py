@@ -8,7 +8,12 @@ import pytest
 import torch
 
 from golf.parts.evaluate import plain, scored_targets, share
-from golf.parts.techniques.sliding import full_windows, legacy_ttt_windows, legacy_windows, sliding
+from golf.parts.techniques.doc_isolated import doc_isolated
+from golf.parts.techniques.ngram_hash_740 import ngram_hash_740
+from golf.parts.techniques.ngram_kneser_ney import ngram_kneser_ney
+from golf.parts.techniques.ngram_tilt import ngram_tilt
+from golf.parts.techniques.sliding import full_windows, legacy_ttt_windows, legacy_windows, sliding, window_batches
+from golf.parts.techniques.ttt_sgd import ttt_sgd
 
 
 def visits(h, rule, total):
@@ -120,3 +125,65 @@ def test_sliding_equals_the_public_script(golden_1809):
     trace = sliding(h, evaluation.OneProcess(), model, stream)
     assert abs(trace.loss / told["sliding"]["val_loss"] - 1) < 1e-7
     assert abs(trace.bpb / told["sliding"]["val_bpb"] - 1) < 1e-7
+
+
+class HeadPlaces(evaluation.StubGPT):
+    """Counts the places that scoring asks the head for; `whole` makes them all, and hands on those asked for."""
+
+    def __init__(self, whole=False):
+        super().__init__()
+        self.whole, self.asked, self.all = whole, 0, 0
+
+    def forward(self, ids, targets=None, *, head_at=None, **more):
+        if head_at is not None:
+            self.asked, self.all = self.asked + head_at.numel(), self.all + ids.numel()
+        if head_at is None or not self.whole:
+            return super().forward(ids, targets, head_at=head_at, **more)
+        logits = super().forward(ids, **more).take_along_dim(head_at[..., None], 1)
+        if targets is None:
+            return logits
+        return torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+
+
+@pytest.mark.parametrize("rule", ["full_windows", "legacy_windows"])
+@pytest.mark.parametrize("report", [sliding, doc_isolated, ttt_sgd, ngram_kneser_ney, ngram_tilt, ngram_hash_740])
+def test_the_head_reads_a_stride_of_each_window_and_the_scores_stay(report, rule):
+    tokens = evaluation.tokens_of(513, bos_every=90)
+    few, all_of_them = HeadPlaces(), HeadPlaces(whole=True)
+    values = {"windows": f"sliding.{rule}", "reader": "sliding.sliding_window"}
+    a = evaluation.scored(report, tokens, few, **values)
+    b = evaluation.scored(report, tokens, all_of_them, **values)
+    assert torch.allclose(a.nats, b.nats, rtol=0, atol=1e-12) and (a.visits == b.visits).all()
+    assert (
+        0.25 < few.asked / few.all < 0.4
+    )  # a stride is a quarter of a window; batches with a first window ask for all
+
+
+@pytest.mark.parametrize("stride", [8, 20, 32, 64])
+def test_windows_that_score_other_columns_than_a_stride_are_read_where_they_score(stride):
+    h = evaluation.knobs(**{**evaluation.SMALL, "eval_stride": stride})
+    stream, starts = evaluation.stream_of(evaluation.tokens_of(200)), torch.arange(0, 168, 16)
+    for first in (16, 20, 28):  # the last columns, and 4 or 12 fewer than the windows lie apart
+        firsts, ends, visits = torch.full_like(starts, first), (starts + 32).clamp(max=190), torch.zeros(200)
+        for ids, columns, targets, mask, at in window_batches(h, evaluation.OneProcess(), stream, starts, firsts, ends):
+            assert 0 <= int(columns.min()) and int(columns.max()) < ids.size(1)
+            assert (stream.tokens[at] == ids.take_along_dim(columns, 1)[mask]).all()
+            assert (stream.tokens[at + 1] == targets[mask]).all()
+            visits[at] += 1
+        wanted = torch.zeros(200)
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            wanted[start + first : end] += 1
+        assert (visits == wanted).all()
+
+
+def test_a_batch_with_a_first_window_is_read_whole():
+    h = evaluation.knobs(**evaluation.SMALL)
+    stream, (starts, first) = evaluation.stream_of(evaluation.tokens_of(161)), full_windows(h, 160)
+    shapes = [
+        tuple(columns.shape)
+        for _, columns, targets, mask, _ in window_batches(
+            h, evaluation.OneProcess(), stream, starts, first, torch.full_like(starts, 160)
+        )
+        if columns.shape == targets.shape == mask.shape
+    ]
+    assert shapes == [(4, 32)] + [(4, 8)] * 4

@@ -72,12 +72,13 @@ def test_own_text_reads_no_data_and_follows_the_seed(tiny_data: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_two_ranks_add_up_to_the_hessians_of_one(tiny_data: Path, tmp_path: Path) -> None:
+def test_two_ranks_add_up_to_the_hessians_and_gradients_of_one(tiny_data: Path, tmp_path: Path) -> None:
     found = []
     for ranks in (1, 2):
         recipe = tiny(
-            "baseline", num_layers=2, calibrate="calibrate.from_training_text", calibration_batches=4 // ranks
-        )
+            "baseline", num_layers=2, calibrate="calibrate.from_training_text", calibration_batches=4 // ranks,
+            steps="by_tensor.fisher", fisher_batches=4 // ranks, keep_float_numel=64,
+        )  # fmt: skip
         folder = tmp_path / str(ranks)
         folder.mkdir()
         (folder / "train_gpt.py").write_text(compose(recipe))
@@ -91,5 +92,11 @@ def test_two_ranks_add_up_to_the_hessians_of_one(tiny_data: Path, tmp_path: Path
         found.append(read_container(str(folder / "hessians.golf"), RawCoder))
     (one, about_one), (two, about_two) = found
     assert about_one["batches"] == about_two["batches"] == 4
+    assert one.keys() == two.keys() and sum(name.endswith(":fisher") for name in one) == len(one) // 2 == 13
+    felt = {name for name in one if name.endswith(":fisher") and float(one[name].max()) > 0}
+    assert {
+        "tok_emb.weight:fisher",
+        "blocks.1.mlp.proj.weight:fisher",
+    } <= felt  # the matrices before a zero one feel nothing yet
     for name, hessian in one.items():
         assert torch.allclose(two[name], hessian, rtol=1e-4, atol=1e-5 * float(hessian.abs().max())), name

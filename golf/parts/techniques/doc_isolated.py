@@ -37,6 +37,9 @@ def doc_isolated(h, env, model, stream, keep=False):
     mine = share(env, len(windows[0]))
     with torch.no_grad(), env.autocast():
         mine = [part[mine.start : mine.stop] for part in windows]
-        for ids, targets, mask, at in window_batches(h, env, stream, *mine):
-            trace.add(model(ids, targets)[mask], at)
+        order = mine[1].argsort(
+            stable=True
+        )  # first windows first: they score all their columns, the others their last ones
+        for ids, columns, targets, mask, at in window_batches(h, env, stream, *(part[order] for part in mine)):
+            trace.add(model(ids, targets, head_at=columns)[mask], at)
     return trace.reduce()

@@ -38,8 +38,8 @@ def buckets_740(h, tokens, targets, order):
 def windows_740(h, env, model, stream):
     """The PR's windows: logits (n, vocabulary) of the scored columns of one window after the other, and their indices."""
     total = scored_targets(h, stream)
-    for ids, _, mask, at in sliding_window(h, env, model, stream, total):
-        scored = model(ids)[mask].float()
+    for ids, columns, _, mask, at in sliding_window(h, env, model, stream, total):
+        scored = model(ids, head_at=columns)[mask].float()
         counts = mask.sum(1).tolist()
         for logits, indices in zip(scored.split(counts), at.split(counts)):
             if len(indices):

@@ -40,9 +40,9 @@ def ngram_kneser_ney(h, env, model, stream, keep=False):
 def reader_scores(h, env, model, stream, total):
     """Nats and the model's entropy of every target, on the CPU, all ranks' shares put together."""
     nats, entropy = torch.zeros(total, dtype=torch.float64), torch.zeros(total, dtype=torch.float64)
-    for ids, targets, mask, at in h.reader(h, env, model, stream, total):
+    for ids, columns, targets, mask, at in h.reader(h, env, model, stream, total):
         with torch.no_grad(), env.autocast():
-            log_p = torch.log_softmax(model(ids)[mask].double(), dim=-1)
+            log_p = torch.log_softmax(model(ids, head_at=columns)[mask].double(), dim=-1)
         nats[at] = -log_p.gather(-1, targets[mask][:, None])[:, 0].cpu()
         entropy[at] = -(log_p.exp() * log_p).sum(-1).cpu()
     return gather(env, nats), gather(env, entropy)

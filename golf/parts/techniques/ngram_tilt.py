@@ -24,9 +24,9 @@ def ngram_tilt(h, env, model, stream, keep=False):
     trace = Trace(env, stream, name, f"final_int{h.mlp_bits}_{name}", keep)
     total = scored_targets(h, stream)
     hint, beta = (table.cpu() for table in hints(h, stream.tokens[: total + 1].to(env.device)))
-    for ids, targets, mask, at in h.reader(h, env, model, stream, total):
+    for ids, columns, targets, mask, at in h.reader(h, env, model, stream, total):
         with torch.no_grad(), env.autocast():
-            log_p = torch.log_softmax(model(ids)[mask].double(), dim=-1)
+            log_p = torch.log_softmax(model(ids, head_at=columns)[mask].double(), dim=-1)
         target, hinted, tilt = targets[mask][:, None], hint[at].to(env.device)[:, None], beta[at].to(env.device)
         log_z = torch.log1p(log_p.gather(-1, hinted)[:, 0].exp() * torch.expm1(tilt))
         trace.add(log_z - tilt * (hinted == target)[:, 0] - log_p.gather(-1, target)[:, 0], at)

@@ -54,9 +54,9 @@ def learning_windows(h, env, model, stream, total, params):
 def ttt_sgd(h, env, model, stream, keep=False):
     """Sliding windows over a model that learns from each chunk once it is scored."""
     trace = Trace(env, stream, "ttt_sgd", "legal_ttt", keep)
-    for ids, targets, mask, at in ttt_window(h, env, model, stream, scored_targets(h, stream)):
+    for ids, columns, targets, mask, at in ttt_window(h, env, model, stream, scored_targets(h, stream)):
         with torch.no_grad(), env.autocast():
-            trace.add(model(ids, targets)[mask], at)
+            trace.add(model(ids, targets, head_at=columns)[mask], at)
     return trace.reduce()
 
 

@@ -28,7 +28,8 @@ class Block(nn.Module):  # type: ignore[misc]
 
 
 class StubGPT(nn.Module):  # type: ignore[misc]
-    """forward(ids, targets=None, docs=None, loop=True, lora=None): nats (B, T), or logits (B, T, V) without targets."""
+    """forward(ids, targets=None, docs=None, loop=True, lora=None, head_at=None): nats (B, T), or logits (B, T, V) without targets; of
+    the columns (B, S) only where they are given."""
 
     def __init__(self, vocab_size: int, seed: int = 0) -> None:
         super().__init__()
@@ -58,8 +59,12 @@ class StubGPT(nn.Module):  # type: ignore[misc]
             x = block(x, mask)
         return F.layer_norm(x, (WIDTH,))
 
-    def forward(self, ids: Any, targets: Any = None, docs: Any = None, loop: bool = True, lora: Any = None) -> Any:
+    def forward(
+        self, ids: Any, targets: Any = None, docs: Any = None, loop: bool = True, lora: Any = None, head_at: Any = None
+    ) -> Any:
         x = self.hidden(ids.long(), docs)
+        if head_at is not None:
+            x = x.take_along_dim(head_at[:, :, None], dim=1)
         logits = self.head(x)
         if lora is not None:
             logits = logits + lora("head", -1, x, logits)
