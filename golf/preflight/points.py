@@ -49,6 +49,7 @@ POINTS: Mapping[str, Point] = {
     "eval_cap": _point("z", made="h"),
     "core": _point("x blocks flow", made="h"),
     "orthogonalize": _point("g steps"),
+    "in_parts": _point("h p g orthogonalize"),
     "grad": _point("g"),
     "muon_wd_at": _point("h clock"),
     "embed_quantizer": QUANTIZER,

@@ -254,6 +254,16 @@ def _check_functions(twin: Recipe, h: Any, env: OneProcess) -> None:
             lambda y: same(y, g),
             "a matrix of the shape of g",
         ),
+        *[
+            (
+                "in_parts",
+                f,
+                lambda f: f(h, torch.nn.Parameter(g), g, h.orthogonalize),
+                lambda y: same(y, g),
+                "a matrix of the shape of g",
+            )
+            for f in filter(None, [h.in_parts])
+        ],
         *[("grad", f, lambda f: f(g), lambda y: same(y, g), "a matrix of the shape of g") for f in h.grad],
         *[("order", h.order, lambda f, loop=loop: f(h, loop), layers, "two lists of layers") for loop in (False, True)],
         ("momentum_at", h.momentum_at, lambda f: f(h, clock), share, "a number of 0 or more"),
