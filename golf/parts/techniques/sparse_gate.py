@@ -1,7 +1,7 @@
 """Sparse attention gate: scale each head by a sigmoid of the block input's first channels (PR #1787, @nprime06).
 
-Starts at ½ for every head; attn_scale takes up the slack. 96 parameters a layer, fp16.
-With `gate_quantizer` they are coded in 8 bits.
+Starts at ½ for every head; attn_scale takes up the slack. 96 parameters a layer, fp16. With `gate_quantizer` they are
+coded in 8 bits.
 
 It goes into the slot `head_gate`.
 """
