@@ -113,7 +113,10 @@ def _quantizing(recipe: Recipe, changes: Mapping[str, Any]) -> set[str]:
 def write_record(submission: Path, wishes: Wishes) -> Path:
     """Write the record of `submission`; the folder. It appears whole, by a rename, or not at all."""
     plan = plan_record(submission, wishes)
-    scratch = plan.folder.with_name(f".{plan.folder.name}.{os.getpid()}.tmp")
+    aside = plan.folder.with_name(f".{plan.folder.name}.{os.getpid()}.tmp")
+    # under the names that it will have: rules on a folder's name and place judge it there
+    place = plan.folder.absolute()
+    scratch = aside.joinpath(*place.relative_to(place.anchor).parts[-3:])
     try:
         scratch.mkdir(parents=True)
         fill(scratch, plan, verify=wishes.verify)
@@ -129,7 +132,7 @@ def write_record(submission: Path, wishes: Wishes) -> Path:
             f"cannot write `{plan.folder}`: {fault.strerror}", "is the disk full or the folder read-only?", Exit.REFUSED
         ) from fault
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
     return plan.folder
 
 

@@ -385,3 +385,12 @@ def test_the_torch_that_only_the_claim_names_is_quoted_as_a_claim(record: Path, 
     )
     assert (folder / "requirements.txt").read_text() == "torch==2.9.1\n"
     assert json.loads((folder / "submission.json").read_text())["pytorch_version"] == "2.9.1+cu128"
+
+
+def test_a_record_is_verified_under_the_name_that_it_gets(record: Path, tmp_path: Path) -> None:
+    """R09 was told of the folder that it was written in: `.2026-04-09_Some_Record.15020.tmp`."""
+    stated = Wishes(hardware=(8, "NVIDIA H100 80GB HBM3"))
+    folder = write_record(adopt_folder(record, root=tmp_path).folder, stated)
+    text = (folder / "README.md").read_text()
+    assert f"| PASS | records/track_10min_16mb/{folder.name} |" in text and f".{folder.name}." not in text
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
