@@ -42,8 +42,10 @@ def ttt_hash(h, env, model, stream, keep=False):
     trace = Trace(env, stream, "ttt_hash", "legal_ttt", keep)
     table = HashEmbed(h, env)
     learning, params = partial(model, lora=table), [*trainable(h, model), table.table]
-    for ids, targets, mask, at in learning_windows(h, env, learning, stream, scored_targets(h, stream), params):
+    for ids, columns, targets, mask, at in learning_windows(
+        h, env, learning, stream, scored_targets(h, stream), params
+    ):
         with torch.no_grad(), env.autocast():
-            trace.add(learning(ids, targets)[mask], at)
+            trace.add(learning(ids, targets, head_at=columns)[mask], at)
     model.requires_grad_(True)
     return trace.reduce()
