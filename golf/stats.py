@@ -67,6 +67,14 @@ def sample_sd(values: Sequence[float]) -> float | None:
     return math.sqrt(math.fsum((value - mean) * (value - mean) for value in values) / (len(values) - 1))
 
 
+def on_front(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Of each point whether it is on the Pareto front: no other has at most both of its coordinates, and one of them less."""
+    return [
+        not any(one <= first and two <= second and (one, two) != (first, second) for one, two in points)
+        for first, second in points
+    ]
+
+
 def sd_convention(claimed: float, values: Sequence[float], digits: int) -> str | None:
     """Which convention a claimed sd follows to its printed digits: "sample", "population", "neither"; None if it cannot be told."""
     sample = sample_sd(values)

@@ -7,6 +7,7 @@ from pathlib import Path
 from golf.artifact.fit import Fit
 from golf.errors import GolfError
 from golf.figures.charts import Chart, Panel
+from golf.stats import on_front
 
 FRONT = "Pareto front, predicted"
 
@@ -39,11 +40,8 @@ def predicted_points(fit: Fit) -> dict[str, list[tuple[float, float]]]:
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Those of the points that no other has both fewer bytes and fewer nats than, by bytes."""
-    front: list[tuple[float, float]] = []
-    for point in sorted(points):
-        if not front or point[1] < front[-1][1]:
-            front.append(point)
-    return front
+    different = sorted(set(points))
+    return [point for point, best in zip(different, on_front(different), strict=True) if best]
 
 
 def picture(fit: Fit) -> Chart:

@@ -8,8 +8,8 @@ from typing import Any
 from golf import __version__
 from golf.challenge import CAP_BYTES
 from golf.project import is_adopted
-from golf.reading.folder import Folder
 from golf.record.evidence import Evidence, Seed
+from golf.record.imported import Imported
 
 CANONICAL_VAL_BYTES = 151.08e6  # of the official validation split
 NOT_A_RESULT = "not a challenge result"
@@ -119,7 +119,7 @@ def torch_of(evidence: Evidence) -> tuple[str | None, str]:
     if printed != {None}:
         return _one(list(printed)), ""
     if is_adopted(evidence.submission):
-        claimed = (Folder(evidence.submission / "original").claims or {}).get("pytorch_version")
+        claimed = (Imported(evidence.submission).original.claims or {}).get("pytorch_version")
         if isinstance(claimed, str) and re.match(r"\d+\.\d+", claimed):
             return claimed, "its authors' submission.json; no log names one"
     return None, ""

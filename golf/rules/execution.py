@@ -54,10 +54,7 @@ def is_ours(subject: Subject) -> bool:
 
 def execution_of(subject: Subject) -> Execution | None:
     """The executed checks, run once per subject; None where running was not asked for."""
-    if "execution" not in subject.acts:
-        subject.acts["execution"] = execute(subject)
-    found: Execution | None = subject.acts["execution"]
-    return found
+    return subject.once("execution", execute)
 
 
 def execute(subject: Subject) -> Execution | None:

@@ -20,10 +20,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 def why_not_ours(subject: Subject) -> str | None:
     """Why a script is not one that golf composed; None when composing gives it again. Composed once per subject."""
-    if "why_not_ours" not in subject.acts:
-        subject.acts["why_not_ours"] = _why_not_ours(subject)
-    found: str | None = subject.acts["why_not_ours"]
-    return found
+    return subject.once("why_not_ours", _why_not_ours)
 
 
 def _why_not_ours(subject: Subject) -> str | None:

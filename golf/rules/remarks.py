@@ -126,7 +126,7 @@ def _said_and_off(subject: Subject, code: Code) -> Iterator[str]:
     if fixed is not None:
         from golf.rules.checks.static_mix import looks_over_starts
 
-        for piece in looks_over_starts(code):
+        for piece, _ in looks_over_starts(subject):
             yield f"README names a BOS fix (line {fixed}), and `{piece.name}` ({piece.path.name}:{piece.node.lineno}) looks back over document starts"
 
 

@@ -2,11 +2,11 @@
 
 import datetime
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from golf.challenge import TRACKS
 from golf.errors import GolfError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SCRIPT_NAMES = ("train_gpt.py", "train_gpt*.py", "train_*.py", "train*.py")
 MAX_TEXT_BYTES = 4_000_000
+Answer = TypeVar("Answer")
 
 
 @dataclass
@@ -46,9 +47,14 @@ class Subject:
     deep: bool = False  # every experiment
     unsafe: bool = False  # run a stranger's script although a wall is missing
     notes: list[str] = field(default_factory=list)
-    acts: dict[str, Any] = field(
-        default_factory=dict, repr=False
-    )  # answers of what was done once: `execution_of`, `why_not_ours`
+    acts: dict[str, Any] = field(default_factory=dict, repr=False)  # what was done once, see `once`
+
+    def once(self, name: str, make: Callable[[Self], Answer]) -> Answer:
+        """What `make` answers of this subject, asked the first time only."""
+        if name not in self.acts:
+            self.acts[name] = make(self)
+        found: Answer = self.acts[name]
+        return found
 
     @property
     def folder(self) -> Path:

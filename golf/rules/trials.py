@@ -18,10 +18,7 @@ OFFICIAL_VOCABULARY = 1024
 
 def trial_of(subject: Subject) -> Trial | None:
     """What the experiments showed, once per subject; None where running was not asked for."""
-    if "trial" not in subject.acts:
-        subject.acts["trial"] = _hold(subject)
-    found: Trial | None = subject.acts["trial"]
-    return found
+    return subject.once("trial", _hold)
 
 
 def _hold(subject: Subject) -> Trial | None:

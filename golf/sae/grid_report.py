@@ -7,8 +7,9 @@ from typing import Any
 
 from golf.errors import Exit, GolfError
 from golf.figures.charts import Chart, Figure, Panel
-from golf.sae.measured import read_measurements
+from golf.sae.measured import cell, read_measurements
 from golf.sae.tables import Table
+from golf.stats import on_front
 
 FRONT = "front"
 GRID_TITLE = "Dictionaries of a grid"
@@ -58,18 +59,16 @@ def points_of(measured: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[P
 
 def front(points: Sequence[Point], field: str) -> set[tuple[str, int]]:
     """(member, layer) of the Pareto front of each place: no other has at most its L0 and at least its `field`, and one of them better."""
-    found = set()
+    by_place: dict[str, list[Point]] = {}
     for one in points:
-        value = getattr(one, field)
-        if value is None:
-            continue
-        rivals = ((other.l0, getattr(other, field)) for other in points if other.where == one.where)
-        if not any(
-            theirs is not None and l0 <= one.l0 and theirs >= value and (l0, theirs) != (one.l0, value)
-            for l0, theirs in rivals
-        ):
-            found.add((one.member, one.layer))
-    return found
+        if getattr(one, field) is not None:
+            by_place.setdefault(one.where, []).append(one)
+    return {
+        (one.member, one.layer)
+        for rivals in by_place.values()
+        for one, best in zip(rivals, on_front([(each.l0, -getattr(each, field)) for each in rivals]), strict=True)
+        if best
+    }
 
 
 def gather_grid(folder: Path, members: Sequence[str]) -> list[Point]:
@@ -92,8 +91,8 @@ def grid_table(points: Sequence[Point]) -> Table:
     rows = []
     for one in points:
         on = " ".join(name for name, found in fronts.items() if (one.member, one.layer) in found)
-        rows.append([one.where, one.member, one.arch, f"{one.features:,}", f"{one.l0:.2f}", _text(one.ev, ".4f"), f"{one.dead_share:.1%}",
-                     _text(one.ce_recovered, ".2%"), _text(one.kl_nats, ".4f"), on])  # fmt: skip
+        rows.append([one.where, one.member, one.arch, f"{one.features:,}", f"{one.l0:.2f}", cell(one.ev, ".4f"), f"{one.dead_share:.1%}",
+                     cell(one.ce_recovered, ".2%"), cell(one.kl_nats, ".4f"), on])  # fmt: skip
     return columns, rows
 
 
@@ -118,7 +117,3 @@ def curves(points: Sequence[Point]) -> dict[str, Figure]:
         if not chart.empty:
             figures[name] = chart
     return figures
-
-
-def _text(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)

@@ -69,16 +69,16 @@ def summary(measured: Mapping[int, Mapping[str, Any]]) -> tuple[Sequence[str], l
     for layer, report in measured.items():
         last, losses = report["snapshots"][-1], report["losses"] or {}
         cells = [
-            _number(last["explained_variance"], ".4f"),
-            _number(last["mse"], ".4g"),
-            _number(last["l0"], ".2f"),
-            _number(last["dead_share"], ".1%"),
-            _number(losses.get("ce_recovered"), ".2%"),
-            _number(losses.get("ce_difference_nats"), "+.4f"),
-            _number(losses.get("kl_nats"), ".4f"),
-            _number(report.get("d_star_S"), ".1f"),
+            cell(last["explained_variance"], ".4f"),
+            cell(last["mse"], ".4g"),
+            cell(last["l0"], ".2f"),
+            cell(last["dead_share"], ".1%"),
+            cell(losses.get("ce_recovered"), ".2%"),
+            cell(losses.get("ce_difference_nats"), "+.4f"),
+            cell(losses.get("kl_nats"), ".4f"),
+            cell(report.get("d_star_S"), ".1f"),
         ]
-        rows.append([str(layer), last["snapshot"], _number(last["tokens_seen"], ",d"), *cells])
+        rows.append([str(layer), last["snapshot"], cell(last["tokens_seen"], ",d"), *cells])
     return columns, rows
 
 
@@ -90,5 +90,6 @@ def usage_rows(measured: Mapping[int, Mapping[str, Any]]) -> list[list[str]]:
     return [[format(row[key], form) for key, form in zip(keys, forms, strict=True)] for row in rows]
 
 
-def _number(value: float | None, form: str) -> str:
+def cell(value: float | None, form: str) -> str:
+    """A number in its form; – for none."""
     return "–" if value is None else format(value, form)

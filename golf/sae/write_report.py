@@ -19,11 +19,15 @@ def markdown(report: Report, pictures: Sequence[str]) -> str:
     parts = [f"# {report.title}\n", *(f"- {name}: {text}" for name, text in report.facts()), ""]
     for title, remark, (columns, rows) in sections(report):
         parts += [f"## {title}\n", *([remark, ""] if remark else [])]
-        parts += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-        parts += ["| " + " | ".join(row) + " |" for row in rows]
-        parts.append("")
+        parts += [*_table(columns, rows), ""]
     parts += ["## Pictures\n", *(f"![{name}]({PLOTS}/{name}.svg)\n" for name in pictures)]
     return "\n".join(parts)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table."""
+    cells = ["| " + " | ".join(row) + " |" for row in (columns, *rows)]
+    return [cells[0], "|" + "---|" * len(columns), *cells[1:]]
 
 
 def write_report(report: Report) -> list[Path]:
@@ -49,13 +53,8 @@ def write_grid(folder: Path, points: Sequence[Point]) -> list[Path]:
     written = _pictures(folder / PLOTS, drawn)
     columns, rows = grid_table(points)
     lines = [
-        "| " + " | ".join(columns) + " |",
-        "|" + "---|" * len(columns),
-        *("| " + " | ".join(row) + " |" for row in rows),
-    ]
-    lines = [
         f"# {GRID_TITLE}\n",
-        *lines,
+        *_table(columns, rows),
         "",
         f"{GRID_REMARK}\n",
         *(f"![{name}]({PLOTS}/{name}.svg)\n" for name in drawn),

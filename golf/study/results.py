@@ -7,7 +7,7 @@ from typing import Any
 
 from golf.run.schema import Run
 from golf.run.store import has_store, open_store
-from golf.stats import Sample
+from golf.stats import Sample, on_front
 from golf.study.drive import Runs, runs_of
 from golf.study.prune import was_pruned
 from golf.study.study import Study, Trial
@@ -89,11 +89,7 @@ def pareto(found: Sequence[Standing]) -> set[str]:
         for one in found
         if one.is_whole and one.bpb is not None and one.total_bytes is not None
     }
-    return {
-        name
-        for name, (bpb, size) in points.items()
-        if not any((b <= bpb and s <= size) and (b, s) != (bpb, size) for b, s in points.values())
-    }
+    return {name for name, best in zip(points, on_front([*points.values()]), strict=True) if best}
 
 
 def importance(found: Sequence[Standing]) -> dict[str, float]:

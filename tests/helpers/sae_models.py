@@ -7,6 +7,15 @@ from torch import nn
 from golf.models.source import Source
 
 
+def half_likely(likely: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Token ids of which half are what a model finds likely after the one before (`likely[id]`), so that its streams are worth something."""
+    rng = np.random.default_rng(seed)
+    ids = rng.integers(0, len(likely), count)
+    for at in np.flatnonzero(rng.random(count - 1) < 0.5) + 1:
+        ids[at] = likely[ids[at - 1]]
+    return ids
+
+
 class Block(nn.Module):
     """Adds a nonlinear map; answers with a tuple, as many models' blocks do, where `pair`."""
 
@@ -101,11 +110,7 @@ def placed_source(vocab: int = 40, width: int = 8, layers: int = 2, runs: int = 
     likely = logits(torch.arange(vocab)[:, None])[:, 0].argmax(-1).numpy()
 
     def tokens(split, data=None, limit=None, without=None):
-        rng = np.random.default_rng(len(split))
-        ids = rng.integers(0, vocab, 4000)
-        for at in np.flatnonzero(rng.random(3999) < 0.5) + 1:
-            ids[at] = likely[ids[at - 1]]
-        return ids[:limit]
+        return half_likely(likely, 4000, len(split))[:limit]
 
     return Source(
         model, model.blocks, logits, tokens, spec="placed", name="placed", vocab_size=vocab, seq_len=8,

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from sae_models import half_likely
 from torch import nn
 
 from golf.models.source import Source
@@ -39,12 +39,7 @@ def tiny_source() -> Source:
         likely = model(torch.arange(VOCABULARY)[None])[0].argmax(-1).numpy()
 
     def tokens(split: str, data: Path | None = None, limit: int | None = None) -> Any:
-        """Half of the tokens are what the model thinks likely after the one before, so that its stream is worth something."""
-        rng = np.random.default_rng(len(split))
-        ids = rng.integers(0, VOCABULARY, 4001)
-        for at in np.flatnonzero(rng.random(4000) < 0.5) + 1:
-            ids[at] = likely[ids[at - 1]]
-        return ids[:limit]
+        return half_likely(likely, 4001, len(split))[:limit]
 
     return Source(
         model, model.blocks, model, tokens, spec="tiny", name="tiny", vocab_size=VOCABULARY, seq_len=WINDOW,

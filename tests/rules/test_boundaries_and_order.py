@@ -16,8 +16,15 @@ from golf.rules.verify import verify_folder
 ISOLATED = "def attend(q, k, v, cu_seqlens):\n    return flash(q, k, v, cu_seqlens)\nattend\n"
 
 
+class Asked(SimpleNamespace):
+    """What a detector asks of a subject."""
+
+    def once(self, _, make):
+        return make(self)
+
+
 def subject_of(text):
-    return SimpleNamespace(code=Code([parse(Path("train_gpt.py"), text)]))
+    return Asked(code=Code([parse(Path("train_gpt.py"), text)]))
 
 
 def smear(*lines, name="Smear", args="x"):
@@ -153,7 +160,7 @@ def test_training_documents_may_be_sorted():
 )
 def test_what_a_recipe_knows_of_its_script_reaches_the_verdict(recipe, more, told, tmp_path):
     (tmp_path / "recipe.toml").write_text(f'name = "mine"\nextends = "{recipe}"\n{more}')
-    subject = SimpleNamespace(kind="script", path=tmp_path / "train_gpt.py", folder=tmp_path, acts={}, claims=None)
+    subject = Asked(kind="script", path=tmp_path / "train_gpt.py", folder=tmp_path, claims=None)
     found = {check: list(check(subject)) for check in (boundary, order, one_order)}
     assert {
         check: results[0].message.rpartition("(")[2].split("`")[1] for check, results in found.items() if results

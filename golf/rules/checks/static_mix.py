@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from golf.reading.module import walk
 from golf.rules.checks.static_cache import TARGET, absent, found_at, hashed_target
-from golf.rules.code import Code, Piece, leaf, mentions
+from golf.rules.code import Piece, leaf, mentions
 from golf.rules.findings import Result, State
 from golf.rules.subject import Subject
 
@@ -265,13 +265,13 @@ def smear_boundary(subject: Subject) -> Iterable[Result]:
     code = subject.code
     if code is None:
         return
-    smears = [piece for piece in code if look_backs(piece)]
+    smears = subject.once("look_backs", look_backs)
     if not smears:
         yield Result(State.PASS, "no one-token look-back outside attention")
         return
     isolated = any(ISOLATES.search(name) for piece in code for name in piece.names)
-    for piece in looks_over_starts(code):
-        line = look_backs(piece)[0].lineno
+    for piece, found in looks_over_starts(subject):
+        line = found[0].lineno
         if isolated:
             yield found_at(
                 State.UNKNOWN,
@@ -289,7 +289,7 @@ def smear_boundary(subject: Subject) -> Iterable[Result]:
                 strict=State.UNKNOWN,
             )
         return
-    yield found_at(State.PASS, "the look-back is masked where documents start", smears[0], None)
+    yield found_at(State.PASS, "the look-back is masked where documents start", smears[0][0], None)
 
 
 ISOLATES = re.compile(
@@ -300,19 +300,18 @@ IDS = re.compile(r"(?i)^(?:\w*_)?(?:ids?|idx|tokens?|toks?|inputs?)(?:_\w*)?$")
 LOOKS = re.compile(r"(?i)smear|shift|prev|mix|lerp|blend|back|carry|neighbou?r")
 
 
-def looks_over_starts(code: Code) -> list[Piece]:
+LookBack = tuple[Piece, list[ast.expr]]  # a function, and the sums in it that look one token back
+
+
+def looks_over_starts(subject: Subject) -> list[LookBack]:
     """Functions that look one token back where nothing of where documents start reaches what looks back."""
-    return [
-        piece for piece in code if (found := look_backs(piece)) and not any(_is_masked(piece, node) for node in found)
-    ]
+    found = subject.once("look_backs", look_backs)
+    return [(piece, sums) for piece, sums in found if not any(_is_masked(piece, node) for node in sums)]
 
 
-def look_backs(piece: Piece) -> list[ast.expr]:
+def look_backs(subject: Subject) -> list[LookBack]:
     """Sums, in a module's own arithmetic, of states with the same states one token later: a smear gate, a token shift."""
-    if "_look_backs" not in piece.__dict__:
-        piece.__dict__["_look_backs"] = _look_backs(piece)
-    found: list[ast.expr] = piece.__dict__["_look_backs"]
-    return found
+    return [(piece, sums) for piece in subject.code or () if (sums := _look_backs(piece))]
 
 
 def _look_backs(piece: Piece) -> list[ast.expr]:

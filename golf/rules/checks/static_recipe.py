@@ -24,10 +24,7 @@ RULE_WORDS = {
 
 def recipe_of(subject: Subject) -> Recipe | None:
     """The recipe that lies beside a script, or that a record of golf names; None where there is none that can be read."""
-    if "recipe" not in subject.acts:
-        subject.acts["recipe"] = _recipe_of(subject)
-    found: Recipe | None = subject.acts["recipe"]
-    return found
+    return subject.once("recipe", _recipe_of)
 
 
 def _recipe_of(subject: Subject) -> Recipe | None:
