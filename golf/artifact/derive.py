@@ -26,7 +26,7 @@ def derived_plan(plan: Plan, bases: Sequence[Run], overrides: Sequence[str]) -> 
 
     GolfError: an unknown key or a wrong type (2), keys that change nothing in the script, a checkpoint that is gone (10).
     """
-    from golf.compose import compose
+    from golf.compose.kept import kept_composition
     from golf.recipe import diff, load_recipe
 
     for run in bases:
@@ -36,8 +36,8 @@ def derived_plan(plan: Plan, bases: Sequence[Run], overrides: Sequence[str]) -> 
     before = load_recipe(plan.source.folder / "recipe.toml")
     after = load_recipe(plan.source.folder / "recipe.toml", overrides)
     changes = {key: new for key, (_, new) in diff(before, after).items()}
-    own = compose(after).encode()
-    if own == compose(before).encode():
+    own = kept_composition(after).text.encode()
+    if own == kept_composition(before).text.encode():
         raise GolfError(f"{' '.join(overrides)} changes nothing in the script of {plan.source.name}",
                         f"see its values: `golf show {plan.source.name}`")  # fmt: skip
     recipe = json.dumps({"name": after.name, "values": dict(after.values)}, default=str, sort_keys=True)

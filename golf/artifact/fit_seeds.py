@@ -124,13 +124,18 @@ class _Search:
 
     def code(self, values: Mapping[str, Any]) -> int:
         """Bytes of the script with these settings: composed, scaled to the small twin of the shards' vocabulary where that runs, packed."""
-        from golf.compose import compose
+        from golf.compose.kept import kept, kept_composition
 
         key = repr(sorted(values.items()))
         if key not in self.code_bytes:
             after = changed(self.own, values)
-            own = compose(after).encode()
-            self.code_bytes[key] = len(packed(small_twin(after, own, self.vocab_size) if self.smoke else own))
+            vocab_size = self.vocab_size if self.smoke else None
+
+            def weigh() -> int:
+                own = kept_composition(after).text.encode()
+                return len(packed(small_twin(after, own, vocab_size) if self.smoke else own))
+
+            self.code_bytes[key] = int(kept("packed", after, weigh, self.smoke, vocab_size))
         return self.code_bytes[key]
 
     def fit(self, seed: int, margin_bytes: int) -> Fit:

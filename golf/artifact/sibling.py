@@ -46,7 +46,7 @@ def compose_sibling(
     GolfError: an unknown mode (2), a mode that the rules forbid and `allow` does not name (10), no recipe near the folder, a
     recipe that no longer gives this script (10), a value that changes the model (2).
     """
-    from golf.compose import compose
+    from golf.compose.kept import kept_composition
     from golf.recipe import changed, load_recipe
     from golf.recipe.recipe import OVERRIDE
 
@@ -68,7 +68,8 @@ def compose_sibling(
     twin = _is_twin(recipe, script, path)
     other = changed(load_recipe(path, overrides), {"reports": (report,), **values}, "golf eval")
     asked = {knob for knob, origin in other.origins.items() if origin == OVERRIDE}
-    own = compose(replace(other, own=frozenset({"reports", *asked}))).encode()  # what the recipe sets may go unread
+    free = replace(other, own=frozenset({"reports", *asked}))  # what the recipe sets may go unread
+    own = kept_composition(free).text.encode()
     sibling = small_twin(other, own, vocabulary_of(script, {})) if twin else own
     return Sibling(sibling, mode, same=readable_of(script).encode() == sibling)
 
@@ -85,10 +86,10 @@ def _recipe_near(folder: Path) -> Path:
 
 def _is_twin(recipe: Any, script: bytes, path: Path) -> bool:
     """Whether the script is the recipe's small twin; GolfError when it is neither that nor the recipe's own."""
-    from golf.compose import compose
+    from golf.compose.kept import kept_composition
     from golf.compose.pack import minify
 
-    own, text = compose(recipe), readable_of(script)
+    own, text = kept_composition(recipe).text, readable_of(script)
     if text == own or (text != script.decode("utf-8", "replace") and text == minify(own)):
         return False
     if text.encode() == small_twin(recipe, own.encode(), vocabulary_of(script, {})):

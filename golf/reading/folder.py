@@ -123,6 +123,11 @@ class Folder:
         )
 
     @cached_property
+    def log_paths(self) -> list[Path]:
+        """Every log, also those beyond `MOST_LOGS`; see `log_files`."""
+        return log_files(self.path)
+
+    @cached_property
     def logs(self) -> tuple[SeedLog, ...]:
         """The runs in the logs that can be read, each complete one (see `counting`), in order of the logs' names."""
         return tuple(log for logs in self._read.values() if not isinstance(logs, str) for log in logs)
@@ -136,7 +141,7 @@ class Folder:
     def _read(self) -> Mapping[str, "tuple[SeedLog, ...] | str"]:
         found: dict[str, tuple[SeedLog, ...] | str] = {}
         claimed = claimed_scores(self.claims)
-        for path in log_files(self.path)[:MOST_LOGS]:
+        for path in self.log_paths[:MOST_LOGS]:
             name = path.relative_to(self.path).as_posix()
             try:
                 file = read_log(path)
@@ -197,9 +202,9 @@ def log_files(folder: Path) -> list[Path]:
     return sorted(path for path in found if path.name.lower() not in NO_LOGS)
 
 
-def left_out(folder: Path, claims: Mapping[str, Any] | None) -> list[str]:
-    """What of a record folder is more than any record has, and so is not read."""
-    logs, seeds = len(log_files(folder)) - MOST_LOGS, seeds_left_out(claims)
+def left_out(log_paths: Sequence[Path], claims: Mapping[str, Any] | None) -> list[str]:
+    """What of a record folder with these logs is more than any record has, and so is not read."""
+    logs, seeds = len(log_paths) - MOST_LOGS, seeds_left_out(claims)
     return [
         *([f"{logs + MOST_LOGS:,} logs, of which the first {MOST_LOGS} by name are read"] if logs > 0 else []),
         *([f"{seeds + MOST_SEEDS:,} claimed seeds, of which the first {MOST_SEEDS} are read"] if seeds else []),

@@ -34,7 +34,7 @@ def files(folder: Folder) -> Iterator[Finding]:
         yield Finding("missing", "high", "no train*.py")
     if not folder.logs:
         yield Finding("missing", "high", "no train log")
-    for what in left_out(folder.path, folder.claims):
+    for what in left_out(folder.log_paths, folder.claims):
         yield Finding("too-many", "high", f"more than a record has: {what}")
     empty = [path.name for path in own_files(folder.path, "*") if path.stat().st_size == 0]
     if empty:

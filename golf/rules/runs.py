@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from golf.errors import GolfError
 from golf.files import sha256_of_file
-from golf.reading.folder import MOST_LOGS, log_files
 
 if TYPE_CHECKING:
     from golf.logs import RunResult, Score
@@ -105,11 +104,13 @@ class Run:
         return backing(self.scores, claim, digits)
 
 
-def read_runs(base: Path, kind: str, claims: Sequence[tuple[float, int]] = ()) -> list[Run]:
-    """The runs under `base`: a record folder (logs, three folders deep) or the set of runs of a submission (seed_*/train_seed*.log)."""
+def read_runs(base: Path, logs: Sequence[Path], claims: Sequence[tuple[float, int]] = ()) -> list[Run]:
+    """The runs in `logs`, which lie under `base`; a log that is empty or larger than any record's is passed over."""
     runs: dict[str, Run] = {}
-    for path in _log_files(base, kind):
+    for path in logs:
         try:
+            if not 0 < path.stat().st_size <= MAX_LOG_BYTES:
+                continue
             digest = sha256_of_file(path)
         except OSError:
             continue  # not ours to read
@@ -120,12 +121,6 @@ def read_runs(base: Path, kind: str, claims: Sequence[tuple[float, int]] = ()) -
             for run in _read(path, str(path.relative_to(base)), digest, claims):
                 runs[run.file] = run
     return list(runs.values())
-
-
-def _log_files(base: Path, kind: str) -> list[Path]:
-    if kind == "submission":
-        return sorted(base.glob("seed_*/train_seed*.log"))
-    return [path for path in log_files(base)[:MOST_LOGS] if 0 < path.stat().st_size <= MAX_LOG_BYTES]
 
 
 def _read(path: Path, name: str, digest: str, claims: Sequence[tuple[float, int]]) -> list[Run]:

@@ -13,6 +13,7 @@ from golf.errors import GolfError
 from golf.files import own_files, read_json, read_text
 from golf.reading.choice import runs_that_count
 from golf.reading.claims import SeedClaim, claimed_scores, claimed_track, headline, seed_claims
+from golf.reading.folder import MOST_LOGS, log_files
 from golf.reading.script import Source, read_source
 from golf.rules.code import Code
 from golf.rules.pack import Pack
@@ -129,10 +130,16 @@ class Subject:
     @cached_property
     def runs(self) -> list[Run]:
         """Every run whose log is here, duplicates of one log left out."""
-        if self.kind == "script":
-            return []
         base = self.run_set if self.kind == "submission" else self.folder
-        return read_runs(base, self.kind, claimed_scores(self.claims)) if base else []
+        logs = self.log_paths if self.kind == "submission" else self.log_paths[:MOST_LOGS]
+        return read_runs(base, logs, claimed_scores(self.claims)) if base else []
+
+    @cached_property
+    def log_paths(self) -> list[Path]:
+        """The logs of a record folder, also those beyond `MOST_LOGS`, or of a submission's set of runs; a script has none."""
+        if self.kind == "record":
+            return log_files(self.folder)
+        return sorted(self.run_set.glob("seed_*/train_seed*.log")) if self.kind == "submission" and self.run_set else []
 
     @cached_property
     def claims_path(self) -> Path | None:

@@ -41,8 +41,9 @@ SEEDS = (1337, 42)
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> tuple:
-    """(plan, runs) of a baseline's small twin whose two seeds were initialised and never trained."""
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple:
+    """(plan, runs) of a baseline's small twin whose two seeds were initialised and never trained; a cache of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "submissions" / "mine"
     folder.mkdir(parents=True)
     (folder / "recipe.toml").write_text('extends = "baseline"\n[model]\nnum_layers = 2\n')
@@ -120,6 +121,23 @@ def test_a_small_twin_is_weighed_with_the_vocabulary_of_its_shards(
     search = _Search(plan, runs, Wish(60_000, tokens=600), [], lambda sentence: None, 0)
     assert search.code({"embed_bits": 7}) == 7
     assert vocabulary_of(weighed[0], {}) == vocab_size == search.recipe.values["vocab_size"]
+
+
+def test_a_script_that_was_weighed_before_is_neither_composed_nor_packed_again(
+    kept: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, runs = kept
+
+    def code() -> list[int]:
+        search = _Search(plan, runs, Wish(60_000, tokens=600), [], lambda sentence: None, 0)
+        return [search.code(values) for values in ({}, {"embed_bits": 7})]
+
+    first = code()
+    for made in ("golf.compose.kept.composition", "golf.artifact.fit_seeds.packed"):
+        monkeypatch.setattr(made, lambda *_: pytest.fail("made anew"))
+    assert code() == first and first[0] != first[1]
+    own = compose(load_recipe(plan.source.folder / "recipe.toml", ["embed_bits=7"])).encode()
+    assert first[1] == len(packed(rescale(own.decode(), smoke_sizes(load_recipe("baseline"))).encode()))
 
 
 def test_what_is_asked_for_and_what_is_public_keep_their_coder(kept: tuple) -> None:

@@ -36,7 +36,8 @@ def folder(tmp_path, monkeypatch):
         "golf.recipe.diff", lambda a, b: {k: (a.values[k], v) for k, v in b.values.items() if a.values[k] != v}
     )
     monkeypatch.setattr(
-        "golf.compose.compose", lambda recipe: text.replace("bits = 8", f"bits = {recipe.values['bits']}")
+        "golf.compose.kept.kept_composition",
+        lambda recipe: SimpleNamespace(text=text.replace("bits = 8", f"bits = {recipe.values['bits']}")),
     )
     monkeypatch.setattr("golf.artifact.derive.small_twin", lambda recipe, script, vocab_size=None: script)
     return folder

@@ -10,10 +10,15 @@ import pytest
 
 from golf.errors import GolfError
 from golf.files import files_below, is_own, read_json
+from golf.reading.folder import Folder, log_files
 from golf.record.adopt import adopt_folder
 from golf.record.check import check_folder
+from golf.record.check_files import files as check_files
 from golf.rules import verify_folder
 from golf.rules.calibration.specimen import write_specimen
+from golf.rules.checks.folder import files as rule_files
+from golf.rules.pack import load_pack
+from golf.rules.subject import find_subject
 
 SCRIPT, CLAIMS, README, LOG = "train_gpt.py", "submission.json", "README.md", "train_seed42.log"
 CASES: dict[str, Callable[[Path], object]] = {}
@@ -184,6 +189,21 @@ def test_what_is_more_than_a_record_has_is_said_and_not_left_out_in_silence(tmp_
     said = [one.message for one in verify_folder(folder).findings if one.message.startswith("more than a record has")]
     assert len(said) == 1 and "1,000 logs" in said[0] and "100,000 claimed seeds" in said[0]
     assert [one.severity for one in check_folder(folder).findings if one.kind == "too-many"] == ["high", "high"]
+
+
+def test_a_folder_is_walked_once_for_its_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, walks = write_specimen(tmp_path), []
+
+    def counted(path: Path) -> list[Path]:
+        walks.append(path)
+        return log_files(path)
+
+    monkeypatch.setattr("golf.rules.subject.log_files", counted)
+    monkeypatch.setattr("golf.reading.folder.log_files", counted)
+    subject = find_subject(folder, load_pack())
+    assert subject.runs and [one.message for one in rule_files(subject)] and walks == [folder]
+    checked = Folder(folder)
+    assert checked.logs and not list(check_files(checked)) and walks == [folder, folder]
 
 
 def test_only_what_lies_in_a_folder_is_its_own(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def files(subject: Subject) -> Iterable[Result]:
         yield Result(State.UNKNOWN, f"not looked for: {names(absent)}" if absent else "not asked")
     elif absent:
         yield Result(State.FAIL, f"missing: {names(absent)}")
-    elif beyond := left_out(subject.folder, subject.claims):
+    elif beyond := left_out(subject.log_paths, subject.claims):
         yield Result(State.UNKNOWN, f"more than a record has: {names(beyond)}")
     else:
         yield Result(State.PASS, "README.md, submission.json, script and logs are there")
