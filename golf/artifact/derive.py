@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from golf.artifact.dials import refuse_no_calibration
 from golf.errors import Exit, GolfError
 from golf.files import sha256_of
 from golf.run.launch import Launcher, torchrun
@@ -40,6 +41,8 @@ def derived_plan(plan: Plan, bases: Sequence[Run], overrides: Sequence[str]) -> 
     if own == kept_composition(before).text.encode():
         raise GolfError(f"{' '.join(overrides)} changes nothing in the script of {plan.source.name}",
                         f"see its values: `golf show {plan.source.name}`")  # fmt: skip
+    for run in bases:
+        refuse_no_calibration(after, run.folder)
     recipe = json.dumps({"name": after.name, "values": dict(after.values)}, default=str, sort_keys=True)
     script = small_twin(after, own, plan.source.vocab_size) if plan.source.smoke else own
     source = replace(plan.source, script=script, recipe=recipe, of_sha256=sha256_of(own))

@@ -14,15 +14,17 @@ import numpy as np
 
 from golf.artifact.coder_losses import coder_loss
 from golf.artifact.tensors import entropy_bytes, read_tensors
-from golf.errors import GolfError
+from golf.errors import Exit, GolfError
 from golf.recipe import Recipe, changed
 from golf.recipe.namespace import namespace
+from golf.run.layout import CHECKPOINT, HESSIANS
 
 ROLES = ("embed", "attn", "mlp", "table")
 STEPPED = ("gptq_sdclip", "sdclip_rtn", "gptq_trellis")  # quantizers whose step is clip_sigmas over the largest code
 MIN_SIGMAS = 8.0  # with fewer the grid would clip: take a bit more, at the same step
 FINEST_SIGMAS = 5.0  # the same where there is no bit more: finer 8-bit grids would clip more than they gain
 BINS_PER_SIGMA, REACH_SIGMAS = 128, 24
+RETRAIN = "train it again: `golf run --again`"
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Checkpoint:
 
 
 def load_checkpoint(recipe: Recipe, folder: Path) -> Checkpoint:
-    """`float.golf` and, where there is one, `hessians.golf` of a run folder. GolfError: damaged, or another recipe's."""
+    """`float.golf` and, of a recipe that calibrates, `hessians.golf` of a run folder. GolfError: gone, damaged, or another recipe's."""
     import torch
 
     from golf.parts.model import GPT
@@ -54,12 +56,28 @@ def load_checkpoint(recipe: Recipe, folder: Path) -> Checkpoint:
     with torch.device("meta"):
         tagged = collect(GPT(namespace(recipe)))
     weights = read_tensors(folder / "float.golf")
-    hessians = read_tensors(folder / "hessians.golf") if (folder / "hessians.golf").is_file() else {}
-    missing = {entry.name for entry in tagged} ^ set(weights)
-    if missing:
-        raise GolfError(f"{folder / 'float.golf'} is not {recipe.name}'s: {min(missing)} is in one of them only",
-                        "name the recipe that it was trained with")  # fmt: skip
+    refuse_no_calibration(recipe, folder)
+    hessians = read_tensors(folder / HESSIANS) if (folder / HESSIANS).is_file() else {}
+    shapes = {entry.name: tuple(entry.param.shape) for entry in tagged}
+    there = {name: tuple(weight.shape) for name, weight in weights.items()}
+    for name in sorted(shapes.keys() | there.keys()):
+        if shapes.get(name) != there.get(name):
+            what = [" × ".join(map(str, found[name])) if name in found else "not there" for found in (there, shapes)]
+            raise GolfError(f"{folder / CHECKPOINT} is not {recipe.name}'s: {name} is {what[0]} in it, {what[1]} in the recipe",
+                            "name the recipe that it was trained with; values of the model are fixed by training")  # fmt: skip
+    wrong = [
+        name for name, grid in hessians.items() if ":" not in name and grid.shape != (there.get(name, ())[-1:] * 2)
+    ]
+    if wrong:
+        raise GolfError(f"{folder / HESSIANS} is not of {folder / CHECKPOINT}: {wrong[0]} does not fit", RETRAIN)
     return Checkpoint(tagged, weights, hessians)
+
+
+def refuse_no_calibration(recipe: Recipe, folder: Path) -> None:
+    """GolfError (10) where a recipe's quantizers want the Hessians of calibration, and the run in `folder` kept none."""
+    if recipe.values.get("calibrate") and not (folder / HESSIANS).is_file():
+        raise GolfError(f"no calibration data in {folder}: {HESSIANS}, which training writes and {recipe.name} quantizes by, is not there",
+                        RETRAIN, Exit.REFUSED)  # fmt: skip
 
 
 class Dial(Protocol):
@@ -98,7 +116,10 @@ def make_tensors(recipe: Recipe, values: Mapping[str, Any], checkpoint: Checkpoi
     from golf.parts.quant import quantize
 
     h = namespace(changed(recipe, values))
-    tensors: dict[str, Any] = quantize(h, checkpoint.tagged, checkpoint.weights, checkpoint.hessians)
+    try:
+        tensors: dict[str, Any] = quantize(h, checkpoint.tagged, checkpoint.weights, checkpoint.hessians)
+    except AssertionError as fault:  # how parts refuse
+        raise GolfError(f"{recipe.name} cannot be exported so: {fault}", "see its values: `golf show`") from fault
     return h, tensors
 
 

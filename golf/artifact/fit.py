@@ -80,7 +80,7 @@ class Coded:
 class Fit:
     """The winner: knobs to set, its bytes, and everything that was tried.
 
-    curves: plan → (bytes predicted, square of the step over the landed one's) along its dial; a rounding error goes with that square.
+    not_tried: plans that this checkpoint leaves out, and why. curves: plan → (bytes predicted, square of the step over the landed one's) along its dial; a rounding error goes with that square.
     """
 
     plan: str
@@ -89,6 +89,7 @@ class Fit:
     target_bytes: int
     tried: tuple[Tried, ...]
     coders: tuple[Coded, ...] = ()
+    not_tried: str = ""
     curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
 
     def landed(self, plan: str) -> Tried | None:
@@ -158,6 +159,18 @@ def plans_for(recipe: Recipe, checkpoint: Checkpoint, *, keep_public: bool = Fal
     )
 
 
+def not_tried(checkpoint: Checkpoint) -> str:
+    """The plans that `plans_for` leaves out for want of what calibration keeps, and how to get it; empty where there is all."""
+    if not checkpoint.hessians:
+        return "not tried for want of calibration data: trellis, a step for every tensor (set `calibrate`, train again)"
+    if not any(name.endswith(":fisher") for name in checkpoint.hessians):
+        return (
+            "not tried for want of the loss's gradients: a step for every tensor "
+            '(`steps = "by_tensor.fisher"` under [quant], train again)'
+        )
+    return ""
+
+
 def _differs(recipe: Recipe, changes: Mapping[str, Any]) -> bool:
     """Whether a plan's knobs are not the recipe's own already."""
     return changed(recipe, changes).values != recipe.values
@@ -211,9 +224,9 @@ def fit(
     if not landed:
         least = min(tried, key=lambda one: one.model_bytes - one.target_bytes)
         raise GolfError(
-            f"{recipe.name} is {least.model_bytes - least.target_bytes:,} bytes over its target of {least.target_bytes:,} "
-            f"at the coarsest setting tried ({least.plan})",
-            "make the model smaller: `num_layers`, `model_dim`, `mlp_mult`",
+            f"no plan fits: the model of {recipe.name} has {least.model_bytes:,} bytes at the coarsest setting tried ({least.plan}), "
+            f"{least.model_bytes - least.target_bytes:,} over its target of {least.target_bytes:,}",
+            "make the model smaller and train it: `num_layers`, `model_dim`, `mlp_mult`",
             Exit.OVER_BYTES,
         )
     winner, values = landed[0]

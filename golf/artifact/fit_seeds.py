@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from golf.artifact.dials import Checkpoint, container_bytes, load_checkpoint, make_tensors
-from golf.artifact.fit import Coded, Fit, fit, plans_for, weigh_coders
+from golf.artifact.fit import Coded, Fit, fit, not_tried, plans_for, weigh_coders
 from golf.artifact.fit_show import describe, describe_coder
 from golf.artifact.fitted import Fitted, Wish
 from golf.artifact.package import local_files, packed
@@ -62,6 +62,7 @@ def fit_seeds(
     search = _Search(plan, runs, wish, words, say, slack_bytes)
     sizes = {run.seed: (run.folder / ARTIFACT).stat().st_size for run in runs}
     margin, basis = search.margin(sizes)
+    search.refuse_no_room(margin)
     for _ in range(len(runs) + 1):
         seed = max(sizes, key=lambda seed: sizes[seed])
         say(f"fitting seed {seed}, the largest, to {wish.total_bytes:,} bytes less a margin of {margin:,} ({basis})")
@@ -116,6 +117,14 @@ class _Search:
         """What a model may weigh beside the script of these settings, packed."""
         return self.most_bytes - margin_bytes - self.code(values)
 
+    def refuse_no_room(self, margin_bytes: int) -> None:
+        """GolfError (3), before anything is tried, where the script alone takes all the bytes."""
+        if self.room({}, margin_bytes) <= 0:
+            raise GolfError(
+                f"nothing is left for the model: of {self.most_bytes:,} bytes the packed script takes {self.code({}):,}, the margin {margin_bytes:,}",
+                "ask for more: `--target-bytes`", Exit.OVER_BYTES,
+            )  # fmt: skip
+
     def roughly(self, values: Mapping[str, Any], margin_bytes: int) -> int:
         """The same and a few bytes less, for any numbers in such settings: packing takes a second."""
         kind = {key: value for key, value in values.items() if not isinstance(value, float)}
@@ -154,7 +163,8 @@ class _Search:
             plans=plans_for(recipe, start, keep_public=self.wish.keep_public),
             evaluate=self.scorer.against(start.weights), on_tried=lambda one: self.say(describe(one)),
         )  # fmt: skip
-        return replace(found, values={**kept, **found.values}, coders=coders)
+        without = "" if self.wish.keep_public else not_tried(start)
+        return replace(found, values={**kept, **found.values}, coders=coders, not_tried=without)
 
     def sizes(self, values: Mapping[str, Any]) -> dict[int, int]:
         """seed → bytes of its model with these settings."""

@@ -19,7 +19,8 @@ def describe(one: "Tried") -> str:
 
 def describe_coder(one: "Coded") -> str:
     """One line of a coder on the recipe's own artifact."""
-    return f"coder {one.coder}: {one.model_bytes:,} bytes, {one.left_bytes:,} below what its script leaves"
+    side = "below" if one.left_bytes >= 0 else "above"
+    return f"coder {one.coder}: {one.model_bytes:,} bytes, {abs(one.left_bytes):,} {side} what its script leaves"
 
 
 def rows_of(fitted: "Fitted") -> list[list[str]]:
@@ -40,12 +41,18 @@ def remarks_of(fitted: "Fitted") -> list[str]:
     coders = fitted.fit.coders
     peak = f", {fitted.peak_bytes / 1e6:,.0f} MB of memory at most" if fitted.peak_bytes else ""
     first = (
-        [f"coders net of their scripts: {', '.join(f'{one.coder} {one.left_bytes:,}' for one in coders)} bytes left"]
+        [
+            "the recipe's own settings by each coder, net of its script: "
+            + ", ".join(
+                f"{one.coder} {abs(one.left_bytes):,} {'left' if one.left_bytes >= 0 else 'over'}" for one in coders
+            )
+        ]
         if coders
         else []
     )
     return [
         *first,
+        *([fitted.fit.not_tried] if fitted.fit.not_tried else []),
         f"fitted on seed {fitted.seed}: {fitted.winner.plan}, {fitted.fit.target_bytes - fitted.fit.model_bytes:,} bytes below "
         f"{fitted.total_bytes:,} − {fitted.margin_bytes:,} ({fitted.margin_basis})",
         f"the same again: `golf package {' '.join(fitted.overrides)} --pack`"
@@ -63,6 +70,7 @@ def to_json(fitted: "Fitted") -> dict[str, Any]:
         "margin_basis": fitted.margin_basis,
         "seed": fitted.seed,
         "plan": fitted.fit.plan,
+        "not_tried": fitted.fit.not_tried,
         "coders": [{**asdict(one), "left_bytes": one.left_bytes} for one in fitted.fit.coders],
         "seconds": fitted.seconds,
         "cpu_seconds": fitted.cpu_seconds,

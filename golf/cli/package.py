@@ -28,11 +28,11 @@ def package(
         typer.Option("--fit", help="Find the settings that fill the bytes at the least loss, then export with them."),
     ] = False,
     target_bytes: Annotated[
-        int, typer.Option(help=f"With --fit: for script and model; default {CAP_BYTES:,}.", show_default=False)
-    ] = CAP_BYTES,
+        int | None, typer.Option(min=1, help=f"With --fit: for script and model; default {CAP_BYTES:,}.")
+    ] = None,
     margin_bytes: Annotated[
         int | None,
-        typer.Option(help="With --fit: to leave for seeds to come; default: 2 sd of the kept seeds' models."),
+        typer.Option(min=0, help="With --fit: to leave for seeds to come; default: 2 sd of the kept seeds' models."),
     ] = None,
     keep_public: Annotated[
         bool,
@@ -82,9 +82,11 @@ def package(
     names, changes = [w for w in words or [] if "=" not in w], [w for w in words or [] if "=" in w]
     changes += [f"bits={bits}"] if bits is not None else []
     changes += [f"coder={coder}"] if coder is not None else []
+    of_fit = {"--target-bytes": target_bytes, "--margin-bytes": margin_bytes, "--keep-public": keep_public or None}
+    given = [option for option, value in {**of_fit, "--plot": plot}.items() if value is not None]
+    if given and not fit:
+        raise GolfError(f"{given[0]} is for --fit, which chooses the values", f"`golf package NAME --fit {given[0]} …`")
     if plot is not None:
-        if not fit:
-            raise GolfError("--plot draws what --fit tried", "`golf package NAME --fit --plot FILE.svg`")
         refuse_name(plot)
     if len(names) > 1:
         raise GolfError(f"one submission at a time, not {', '.join(names)}", "`golf package NAME key=value …`")
@@ -94,7 +96,7 @@ def package(
     )
     try:
         if fit:
-            wish = Wish(target_bytes, margin_bytes, keep_public=keep_public)
+            wish = Wish(target_bytes or CAP_BYTES, margin_bytes, keep_public=keep_public)
             plan, made = fit_submission(
                 name, wishes, wish, changes, write=not dry_run, again=again, view=view_for_terminal()
             )

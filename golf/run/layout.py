@@ -10,7 +10,8 @@ from pathlib import Path
 from golf.challenge import SCRIPT
 
 CHECKPOINT = "float.golf"
-CHECKPOINTS = (CHECKPOINT, "hessians.golf")  # what export reads
+HESSIANS = "hessians.golf"
+CHECKPOINTS = (CHECKPOINT, HESSIANS)  # what export reads
 TRAINING = "resume.golf"  # where a training without a clock stands
 ARTIFACT = "model.golf"
 HERE = "-here"

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from checkpoints import SDCLIP, checkpoint
 
-from golf.artifact.dials import Checkpoint, Plan, StepDial, container_bytes, dial_of, make_tensors
+from golf.artifact.dials import Checkpoint, Plan, StepDial, container_bytes, dial_of, load_checkpoint, make_tensors
 from golf.artifact.fit import (
     EMBEDDING_PLANS,
     MEASURED_PLANS,
@@ -18,12 +19,17 @@ from golf.artifact.fit import (
     Fit,
     Tried,
     fit,
+    not_tried,
     plans_for,
     weigh_coders,
 )
 from golf.artifact.fit_plot import FRONT, kl_factor, pareto_front, picture, predicted_points, save_picture
 from golf.errors import Exit, GolfError
-from golf.recipe import Recipe, load_recipe
+from golf.parts.artifact import RawCoder, write_container
+from golf.parts.model import GPT
+from golf.parts.tags import initialize
+from golf.recipe import Recipe, changed, load_recipe
+from golf.recipe.namespace import namespace
 
 
 def recipe(*overrides: str) -> Recipe:
@@ -125,10 +131,18 @@ def test_without_gradients_no_plan_wants_them_and_what_is_public_stays_readable(
     assert all(not plan.changes for plan in plans_for(recipe(), with_gradients(1), keep_public=True))
     kept = recipe("attn_quantizer=", "calibrate=from_training_text")
     assert not any("attn_quantizer" in plan.changes for plan in plans_for(kept, with_gradients(1)))
+    start = with_gradients(1)
+    grams = {name: grid for name, grid in start.hessians.items() if ":" not in name}
+    assert not_tried(start) == "" and "gradients" in not_tried(replace(start, hessians=grams))
+    assert "trellis" in not_tried(replace(start, hessians={})) and "trellis" not in not_tried(
+        replace(start, hessians=grams)
+    )
 
 
 def test_what_cannot_fit_is_refused_with_the_bytes_that_are_too_many() -> None:
-    with pytest.raises(GolfError, match=r"bytes over its target of 2,000") as fault:
+    with pytest.raises(
+        GolfError, match=r"no plan fits: the model of \S+ has ([\d,]+) bytes .*, ([\d,]+) over its target of 2,000"
+    ) as fault:
         fit(recipe("coder=RansCoder"), checkpoint(0), 2000, plans=PLANS[:1])
     assert fault.value.code == Exit.OVER_BYTES
 
@@ -216,3 +230,36 @@ def test_gradients_are_scaled_to_the_measured_nats() -> None:
     assert kl_factor(found) == pytest.approx(2.1)
     assert predicted_points(found)["c"] == [(9.0, pytest.approx(4.0 * 2.1 * 1.21)), (10.0, pytest.approx(8.4))]
     assert predicted_points(Fit("c", {}, 10, 12, (tried("c", 4.0, None),), curves=curves)) == {}
+
+
+def test_a_checkpoint_of_another_recipe_and_lost_calibration_are_refused(tmp_path: Path) -> None:
+    base = load_recipe("baseline", ["num_layers=3", "model_dim=64", "num_heads=2", "num_kv_heads=1", "vocab_size=256"])
+    h = namespace(base)
+    model = GPT(h)
+    initialize(h, model, 1)
+    weights = dict(model.state_dict())
+    write_container(str(tmp_path / "float.golf"), weights, {"seed": 1}, RawCoder)
+    assert load_checkpoint(base, tmp_path).weights.keys() == weights.keys()
+    with pytest.raises(GolfError, match=r"is not baseline's: tok_emb.weight is 256 × 64 in it, 512 × 64 in the recipe"):
+        load_checkpoint(changed(base, {"vocab_size": 512}), tmp_path)
+    with pytest.raises(GolfError, match=r"blocks.3.attn.c_k.weight is not there in it, 32 × 64 in the recipe"):
+        load_checkpoint(changed(base, {"num_layers": 4}), tmp_path)
+    calibrated = changed(base, {"calibrate": "calibrate.from_training_text"})
+    with pytest.raises(GolfError, match=r"no calibration data in .*: hessians.golf, .* is not there") as fault:
+        load_checkpoint(calibrated, tmp_path)
+    assert fault.value.code == Exit.REFUSED and "golf run --again" in str(fault.value.hint)
+    for width, fits in ((64, True), (32, False)):
+        name = "blocks.0.attn.c_q.weight"
+        write_container(
+            str(tmp_path / "hessians.golf"), {name: torch.eye(width), f"{name}:fisher": torch.ones(64)}, {}, RawCoder
+        )
+        if fits:
+            assert load_checkpoint(calibrated, tmp_path).hessians.keys() == {name, f"{name}:fisher"}
+        else:
+            with pytest.raises(GolfError, match=rf"{name} does not fit"):
+                load_checkpoint(calibrated, tmp_path)
+
+
+def test_what_a_part_refuses_is_said_and_no_fault_of_golf() -> None:
+    with pytest.raises(GolfError, match="cannot be exported so: steps by sensitivity need Hessians"):
+        make_tensors(recipe(), {"steps": "by_tensor.fisher"}, checkpoint(1))

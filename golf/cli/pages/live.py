@@ -4,6 +4,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from golf.cli.output import talk
 from golf.run.lines import Progress
 from golf.run.schema import Run
 from golf.run.view import describe, part_done
@@ -38,9 +39,9 @@ class PlainView:
             self.say(f"{self._head}  {line}")
 
     def say(self, sentence: str) -> None:
-        """A line on stderr; a terminal that went away does not stop a run."""
+        """A line on stderr, folded at a terminal's width; a terminal that went away does not stop a run."""
         try:
-            print(sentence, file=sys.stderr, flush=True)
+            talk(sentence)
         except OSError:
             pass
 
