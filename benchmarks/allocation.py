@@ -3,9 +3,14 @@
 Give it run folders (`float.golf` and `hessians.golf` of one recipe, a seed each), their recipe and shards. Gradients come from the train
 split, the score from the validation split: KL of the float model to the quantized one, paired and positive, in nats a token. Every point
 is a real artifact, weighed, read back and scored; methods are compared at equal bytes on the line through log KL over bytes of GPTQ's.
+`+ tensors` takes steps from one backward pass, `+ tensors measured` from the KL of every tensor quantized alone.
 
-    $ python benchmarks/allocation.py runs/1337 runs/42 --recipe mine --set model_dim=256 --data-path data --tokens 16384
-    $ python benchmarks/allocation.py runs/1337 --recipe mine --tensors     # predicted against measured, tensor by tensor
+    $ python benchmarks/allocation.py runs/1337 runs/42 --recipe mine --set model_dim=256 --data-path data --tokens 16384 --figure kl.svg
+    $ python benchmarks/allocation.py runs/1337 --recipe mine --data-path data --tensors     # predicted against measured, tensor by tensor
+    $ python benchmarks/allocation.py runs/1337 --recipe mine --data-path data --calibration 1 4 16 64   # how many batches are enough
+    $ python benchmarks/allocation.py glassllm:en --recipe pr1394 --set keep_float_numel=2048 --data-path data --tokenizer t.model
+
+`glassllm:en` is the converged model of 0.85 M weights that the package of that name carries; FineWeb is outside its domain.
 """
 
 import argparse
@@ -14,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +27,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from golf.data.tokenizer import load_tokenizer
+from golf.figures.charts import Chart, Panel
+from golf.figures.svg import draw
+from golf.models.glass import Product, open_glass
 from golf.parts.artifact import RawCoder, read_container, write_container
 from golf.parts.data import load_shard, shard_paths
 from golf.parts.model import GPT
 from golf.parts.quant import dequantize, load_weights, quantize
-from golf.parts.tags import collect
+from golf.parts.tags import Tag, Tagged, collect
 from golf.parts.techniques.by_tensor import OutputGradients, rounding_cost
+from golf.parts.techniques.calibrate import InputGram, watch
 from golf.recipe import load_recipe
 from golf.recipe.namespace import namespace
 
@@ -36,7 +47,7 @@ TRELLIS = ["levels=trellis_levels", *(f"{role}_quantizer=gptq_trellis" for role 
 LOW_RANK = ['corrections=["LQER"]']
 TENSORS = ["steps=by_tensor.fisher"]
 METHODS = {
-    "gptq": [], "+ trellis": TRELLIS, "+ low rank": LOW_RANK, "+ log scales": ["log_scales=true"], "+ tensors": TENSORS,
+    "gptq": [], "+ tensors measured": TENSORS, "+ trellis": TRELLIS, "+ low rank": LOW_RANK, "+ log scales": ["log_scales=true"], "+ tensors": TENSORS,
     "+ roles": TENSORS, "+ tensors ±2.5": [*TENSORS, "step_octaves=2.5"], "+ tensors + trellis": TENSORS + TRELLIS,
     "+ tensors + low rank": TENSORS + LOW_RANK, "+ all": [*TENSORS, *TRELLIS, *LOW_RANK, "log_scales=true"],
 }  # fmt: skip
@@ -57,11 +68,11 @@ def rows_of(env: CPU, split: str, tokens: int, length: int) -> torch.Tensor:
 
 
 class Divergence:
-    """Mean over tokens of KL(float ‖ weights), and their difference in nats."""
+    """Mean over tokens of KL(float ‖ weights), and their difference in nats. load: (model, {name: fp32 weight}) copies them in."""
 
-    def __init__(self, model: Any, weights: Mapping[str, Any], ids: torch.Tensor) -> None:
-        self.model, self.ids = model, ids
-        load_weights(model, {name: tensor.float() for name, tensor in weights.items()})
+    def __init__(self, model: Any, weights: Mapping[str, Any], ids: torch.Tensor, load: Any = load_weights) -> None:
+        self.model, self.ids, self.load = model, ids, load
+        load(model, {name: tensor.float() for name, tensor in weights.items()})
         self.start = list(self.each())
 
     @torch.no_grad()
@@ -70,7 +81,7 @@ class Divergence:
             yield F.log_softmax(self.model(row).float(), -1)
 
     def __call__(self, weights: Mapping[str, Any]) -> tuple[float, float]:
-        load_weights(self.model, weights)
+        self.load(self.model, weights)
         total, gap, count = 0.0, 0.0, 0
         for row, (was, now) in zip(self.ids.split(4), zip(self.start, self.each(), strict=True), strict=True):
             total += float((was.exp() * (was - now)).sum())
@@ -89,6 +100,18 @@ def gradients(
         found.learn(row)
     found.close()
     return {f"{name}:fisher": found.total[name] / found.rows[name].clamp(min=1) for name in names}
+
+
+def grams(h: Any, env: CPU, model: Any, weights: Mapping[str, Any], batches: int) -> dict[str, torch.Tensor]:
+    """Σ xᵀx a batch of every matrix's inputs, as calibration keeps it."""
+    load_weights(model, {name: tensor.float() for name, tensor in weights.items()})
+    found, hooks = watch(h, env, model)
+    with torch.no_grad():
+        for row in rows_of(env, "train", batches * 8 * h.train_seq_len, h.train_seq_len).split(8):
+            model(row)
+    for hook in hooks:
+        hook.remove()
+    return {name: gram.total / batches for name, gram in found.items()}
 
 
 class ByRole:
@@ -114,9 +137,16 @@ class Folder:
         self.model = GPT(h)
         self.tagged = collect(self.model)
         begun = time.process_time()
-        self.hessians |= gradients(h, self.env, self.model, weights, [*self.hessians], given.batches)
+        self.hessians |= self.gradients(given.batches)
         self.seconds = time.process_time() - begun
         self.score = Divergence(self.model, weights, rows_of(self.env, "val", given.tokens, h.train_seq_len))
+
+    def gradients(self, batches: int) -> dict[str, torch.Tensor]:
+        names = [name for name in self.hessians if ":" not in name]
+        return gradients(self.h([]), self.env, self.model, self.weights, names, batches)
+
+    def grams(self, batches: int) -> dict[str, torch.Tensor]:
+        return grams(self.h([]), self.env, self.model, self.weights, batches)
 
     def h(self, more: list[str]) -> Any:
         return namespace(load_recipe(self.given.recipe, [*self.given.set, "coder=RansCoder", *more]))
@@ -148,8 +178,8 @@ class Folder:
             for name, role in coded
         }
 
-    def made(self, h: Any) -> tuple[dict[str, Any], int]:
-        tensors = quantize(h, self.tagged, self.weights, self.hessians)
+    def made(self, h: Any, hessians: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], int]:
+        tensors = quantize(h, self.tagged, self.weights, hessians or self.hessians)
         with tempfile.TemporaryDirectory() as scratch:
             return tensors, int(write_container(str(Path(scratch) / "model.golf"), tensors, {}, h.coder))
 
@@ -158,40 +188,159 @@ class Folder:
         h = self.dialled(dial, METHODS[method])
         if method == "+ roles":
             h = ByRole(h, self.by_role)
-        tensors, size = self.made(h)
+        tensors, size = self.made(h, self.as_measured if method == "+ tensors measured" else None)
         return size, *self.score(dequantize(h, tensors))
+
+    @cached_property
+    def alone(self) -> dict[str, tuple[float, float]]:
+        """{tensor: (its predicted KL, its measured KL)} with that tensor quantized alone."""
+        h = self.dialled(1.0, [])
+        quantized, _ = self.made(h)
+        read, found = dequantize(h, quantized), {}
+        for name, _, tag in self.tagged:
+            if f"{name}:q" in quantized:
+                w, bits = self.weights[name].float(), getattr(h, f"{tag.role}_bits")
+                cost = rounding_cost(h, w, self.hessians[name], self.hessians[f"{name}:fisher"], bits, tag.role)
+                others = {n: w.float() for n, w in self.weights.items()}
+                found[name] = cost, self.score(others | {name: read[name].view_as(w)})[0]
+        return found
+
+    @cached_property
+    def as_measured(self) -> dict[str, Any]:
+        """Hessians and gradients, these scaled so that every tensor's predicted cost is the measured one."""
+        scaled = {
+            f"{name}:fisher": self.hessians[f"{name}:fisher"] * (kl / cost) for name, (cost, kl) in self.alone.items()
+        }
+        return {**self.hessians, **scaled}
+
+
+class Pretrained(Folder):
+    """glassllm's model: matrices as (outputs, inputs), Hessians and gradients collected here, text of the shards in its own tokens."""
+
+    def __init__(self, spec: str, given: argparse.Namespace) -> None:
+        self.given, self.seed = given, spec
+        source = open_glass(spec.partition(":")[2], "cpu")
+        self.model = source.model
+        self.modules = {f"{name}.weight": one for name, one in self.model.named_modules() if isinstance(one, Product)}
+        params = {"embedding": self.model.embedding, **{name: one.weight for name, one in self.modules.items()}}
+        params |= {name: one for name, one in self.model.named_parameters() if one.ndim == 1}
+        self.weights = {name: self.turned(name, param.detach()).clone() for name, param in params.items()}
+        self.tagged = [
+            Tagged(
+                name,
+                w,
+                Tag("", "control" if w.ndim == 1 else "embed" if name == "embedding" else name.split(".")[2], "", None),
+            )
+            for name, w in self.weights.items()
+        ]
+        self.params, pieces = params, load_tokenizer(given.tokenizer, 1024)
+        env, self.ids = CPU(given.data_path), {}
+        for split, tokens in (("train", 16 * 8 * 128 * 4), ("val", given.tokens)):
+            ids = source.encode([pieces.decode(rows_of(env, split, 2 * tokens, 128).flatten().tolist())])[0]
+            self.ids[split] = torch.tensor(ids[: tokens // 128 * 128]).view(-1, 128)
+        self.hessians = self.grams(given.batches)
+        begun = time.process_time()
+        self.hessians |= self.gradients(given.batches)
+        self.seconds = time.process_time() - begun
+        self.score = Divergence(self.model, self.weights, self.ids["val"], self.load)
+
+    def turned(self, name: str, weight: torch.Tensor) -> torch.Tensor:
+        """(inputs, outputs) to (outputs, inputs) and back."""
+        return weight.T.contiguous() if name in self.modules else weight
+
+    @torch.no_grad()
+    def load(self, model: Any, weights: Mapping[str, Any]) -> None:
+        for name, param in self.params.items():
+            param.copy_(self.turned(name, weights[name].view(self.weights[name].shape)))
+
+    def head_inputs(self, output: torch.Tensor) -> torch.Tensor:
+        return F.rms_norm(output, (output.size(-1),), self.model.gamma, self.model.config.eps)
+
+    @torch.no_grad()
+    def grams(self, batches: int) -> dict[str, torch.Tensor]:
+        self.load(self.model, self.weights)
+        found = {name: InputGram(self.weights[name].size(1), "cpu") for name in ("embedding", *self.modules)}
+        last = self.model.blocks[-1].register_forward_hook(
+            lambda m, i, output: found["embedding"].add(self.head_inputs(output))
+        )
+        hooks = [last, *(one.register_forward_pre_hook(found[name].before) for name, one in self.modules.items())]
+        for row in self.ids["train"][: 8 * batches].split(8):
+            self.model(row)
+        for hook in hooks:
+            hook.remove()
+        return {name: gram.total / batches for name, gram in found.items()}
+
+    def gradients(self, batches: int) -> dict[str, torch.Tensor]:
+        self.load(self.model, self.weights)
+        total = {name: torch.zeros(len(self.weights[name])) for name in ("embedding", *self.modules)}
+        rows, rng = 0, torch.Generator().manual_seed(1)
+
+        def hook(name: str) -> Any:
+            def add(module: Any, inputs: Any, outputs: Any) -> None:
+                total[name] += outputs[0].flatten(0, -2).square().sum(0)
+
+            return add
+
+        hooks = [one.register_full_backward_hook(hook(name)) for name, one in self.modules.items()]
+        self.model.embedding.requires_grad_(True)  # so that every module's input has a gradient
+        for row in self.ids["train"][: 8 * batches].split(8):
+            logits = self.model(row).flatten(0, 1)
+            share = logits.detach().softmax(-1)
+            F.cross_entropy(logits, torch.multinomial(share, 1, generator=rng).squeeze(1), reduction="sum").backward()
+            total["embedding"] += (share * (1 - share)).sum(0)
+            rows += row.numel()
+        self.model.embedding.requires_grad_(False)
+        self.model.embedding.grad = None
+        for one in hooks:
+            one.remove()
+        return {f"{name}:fisher": squares / rows for name, squares in total.items()}
 
 
 def tensors(run: Folder) -> None:
     """Predicted and measured KL of every tensor quantized alone."""
-    h = run.dialled(1.0, [])
-    quantized, _ = run.made(h)
-    read = dequantize(h, quantized)
-    pairs = []
-    for name, _, tag in run.tagged:
-        if f"{name}:q" not in quantized:
-            continue
-        alone = {n: w.float() for n, w in run.weights.items()} | {name: read[name].view_as(run.weights[name])}
-        kl, _ = run.score(alone)
-        cost = rounding_cost(
-            h,
-            run.weights[name].float(),
-            run.hessians[name],
-            run.hessians[f"{name}:fisher"],
-            getattr(h, f"{tag.role}_bits"),
-            tag.role,
-        )
-        pairs.append((cost, kl))
+    for name, (cost, kl) in run.alone.items():
         print(f"{run.seed},{name},{run.weights[name].numel()},{cost:.4e},{kl:.4e}", flush=True)
-    x, y = np.log(np.array(pairs)).T
+    x, y = np.log(np.array([*run.alone.values()])).T
     print(
-        f"{len(pairs)} tensors: correlation of logarithms {np.corrcoef(x, y)[0, 1]:.3f}, spread of their ratio {np.std(y - x):.2f}"
+        f"{len(x)} tensors: correlation of logarithms {np.corrcoef(x, y)[0, 1]:.3f}, spread of their ratio {np.std(y - x):.2f}"
+    )
+
+
+def calibration(run: Folder, counts: list[int]) -> None:
+    """KL of GPTQ and of steps by tensor at dial 1, by how many batches of 8 rows gave the Hessians and the gradients."""
+    print("| batches | GPTQ: bytes | KL | Hessians, CPU s | + tensors: bytes | KL | gradients, CPU s |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
+    for batches in counts:
+        begun = time.process_time()
+        run.hessians = run.grams(batches)
+        counted = time.process_time()
+        size, kl, _ = run.point(1.0, "gptq")
+        started = time.process_time()
+        run.hessians |= run.gradients(batches)
+        done = time.process_time()
+        stepped, least, _ = run.point(1.0, "+ tensors")
+        print(
+            f"| {batches} | {size:,} | {kl:.6f} | {counted - begun:.1f} | {stepped:,} | {least:.6f} | {done - started:.1f} |",
+            flush=True,
+        )
+
+
+def figure(points: dict[str, list[tuple[float, float]]], path: Path) -> None:
+    """KL over bytes, a line for each method."""
+    panel = Panel("bytes of the artifact", "KL to the float model, nats a token", points, y_log=True)
+    path.write_text(
+        draw(
+            Chart(
+                "Steps by sensitivity at equal bytes", [panel], "every point is a real artifact, read back and scored"
+            )
+        ),
+        encoding="utf-8",
     )
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("folders", nargs="+", type=Path)
+    options.add_argument("folders", nargs="+", help="run folders, or glassllm:en")
     options.add_argument("--recipe", default="baseline")
     options.add_argument("--set", nargs="*", default=[], help="key=value of the recipe")
     options.add_argument("--data-path", type=Path, required=True)
@@ -201,20 +350,28 @@ def main() -> None:
     options.add_argument("--dials", nargs="*", type=float, default=DIALS, help="steps of the methods")
     options.add_argument("--curve", nargs="*", type=float, default=DIALS, help="steps of GPTQ's curve")
     options.add_argument("--tensors", action="store_true")
+    options.add_argument("--calibration", nargs="*", type=int, help="batches, to compare")
+    options.add_argument("--tokenizer", type=Path, help="SentencePiece model of the shards, for glassllm")
+    options.add_argument("--figure", type=Path, help="an .svg to draw")
     given = options.parse_args()
     torch.set_num_threads(1)
     ratios: dict[str, list[float]] = {}
+    points: dict[str, list[tuple[float, float]]] = {}
     for path in given.folders:
-        run = Folder(path, given)
+        run = Pretrained(path, given) if path.startswith("glassllm:") else Folder(Path(path), given)
         print(f"seed {run.seed}: gradients of {given.batches} batches in {run.seconds:.1f} CPU s", flush=True)
         if given.tensors:
             tensors(run)
+            continue
+        if given.calibration:
+            calibration(run, given.calibration)
             continue
         curve: list[tuple[int, float]] = []
         for method in given.methods:
             for dial in given.curve if method == "gptq" else given.dials:
                 size, kl, gap = run.point(dial, method)
                 print(f"{run.seed},{method},{dial},{size},{kl:.6f},{gap:.6f}", flush=True)
+                points.setdefault(f"{run.seed} {method}", []).append((float(size), kl))
                 if method == "gptq":
                     curve.append((size, math.log(kl)))
                 elif curve[-1][0] <= size <= curve[0][0]:
@@ -223,6 +380,8 @@ def main() -> None:
     for method, values in ratios.items():
         sd = f"{statistics.stdev(values):.3f}" if len(values) > 1 else "–"
         print(f"| {method} | {statistics.mean(values):.3f} | {sd} | {len(values)} |")
+    if given.figure and points:
+        figure(points, given.figure)
 
 
 if __name__ == "__main__":
