@@ -211,7 +211,15 @@ def fit(
     """
     target = (lambda values: target_bytes) if isinstance(target_bytes, int) else target_bytes
     tried: list[Tried] = []
+
+    def measure(one: Tried, settings: dict[str, Any], made: tuple[Any, dict[str, Any]], evaluate: Evaluate) -> None:
+        scored = _scored(one, made, evaluate)
+        tried[tried.index(one)] = scored
+        measured.append((scored, settings))
+        on_tried(scored)
+
     landed: list[tuple[Tried, dict[str, Any]]] = []
+    measured: list[tuple[Tried, dict[str, Any]]] = []
     curves: dict[str, Sequence[tuple[float, float]]] = {}
     for plan in plans:
         turning = _Turning(recipe, checkpoint, plan, dial_of(recipe, checkpoint, plan), target, tolerance_bytes)
@@ -219,8 +227,13 @@ def fit(
             tried.append(one)
             on_tried(one)
         if turning.best is not None:
-            landed.append((turning.best, turning.dial.settings(turning.best.dial)))
+            settings = turning.dial.settings(turning.best.dial)
+            landed.append((turning.best, settings))
             curves[plan.name] = turning.curve()
+            if evaluate is not None and turning.best.from_gradients is None and turning.made is not None:
+                measure(
+                    turning.best, settings, turning.made, evaluate
+                )  # nothing ranks plans beforehand: all are measured
     if not landed:
         least = min(tried, key=lambda one: one.model_bytes - one.target_bytes)
         raise GolfError(
@@ -231,12 +244,9 @@ def fit(
         )
     winner, values = landed[0]
     if evaluate is not None:
-        measured = []
         for one, settings in _worth_measuring(landed):
-            scored = _scored(recipe, checkpoint, settings, one, evaluate)
-            tried[tried.index(one)] = scored
-            measured.append((scored, settings))
-            on_tried(scored)
+            if one in tried:  # not measured yet
+                measure(one, settings, make_tensors(recipe, settings, checkpoint), evaluate)
         winner, values = min(measured, key=lambda way: way[0].kl_nats if way[0].kl_nats is not None else math.inf)
     return Fit(winner.plan, values, winner.model_bytes, winner.target_bytes, tuple(tried), curves=curves)
 
@@ -261,6 +271,7 @@ class _Turning:
         self.recipe, self.checkpoint, self.plan, self.dial = recipe, checkpoint, plan, dial
         self.target, self.tolerance_bytes = target, tolerance_bytes
         self.all: list[Tried] = []
+        self.made: tuple[Any, dict[str, Any]] | None = None  # (h, tensors) of the best
 
     @property
     def best(self) -> Tried | None:
@@ -302,7 +313,7 @@ class _Turning:
         model_bytes = container_bytes(h, tensors)
         errors = output_errors(h, tensors, self.checkpoint.weights, self.checkpoint.hessians)
         known = [of_outputs for of_outputs, _ in errors.values() if of_outputs is not None]
-        return Tried(
+        one = Tried(
             plan=self.plan.name,
             dial=at,
             predicted_bytes=round(self.dial.predicted_bytes(at)),
@@ -313,6 +324,9 @@ class _Turning:
             kl_nats=None,
             seconds=time.perf_counter() - begun,
         )
+        if one.fits and (self.best is None or one.model_bytes > self.best.model_bytes):
+            self.made = h, tensors
+        return one
 
 
 def _between(over: Tried, under: Tried, aim: float) -> float:
@@ -334,10 +348,9 @@ def _predicted_dial(dial: Dial, target_bytes: float) -> float:
     return high
 
 
-def _scored(recipe: Recipe, checkpoint: Checkpoint, values: dict[str, Any], one: Tried, evaluate: Evaluate) -> Tried:
+def _scored(one: Tried, made: tuple[Any, dict[str, Any]], evaluate: Evaluate) -> Tried:
+    """An artifact with its measured KL; made: (h, its tensors)."""
     from golf.parts.quant import dequantize
 
     begun = time.perf_counter()
-    h, tensors = make_tensors(recipe, values, checkpoint)
-    nats = evaluate(dequantize(h, tensors))
-    return replace(one, kl_nats=nats, seconds=one.seconds + time.perf_counter() - begun)
+    return replace(one, kl_nats=evaluate(dequantize(*made)), seconds=one.seconds + time.perf_counter() - begun)

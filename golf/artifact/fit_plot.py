@@ -9,7 +9,10 @@ from golf.errors import GolfError
 from golf.figures.charts import Chart, Panel
 from golf.stats import on_front
 
-FRONT = "Pareto front, predicted"
+FRONT = "Pareto front of all, predicted"
+CHOSEN, OTHERS = "chosen, measured", "other plans, measured"
+LINES = 4  # of plans; more cannot be told apart
+FRONT_POINTS = 40
 
 
 def kl_factor(fit: Fit) -> float | None:
@@ -44,20 +47,44 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
     return [point for point, best in zip(different, on_front(different), strict=True) if best]
 
 
+def envelope(lines: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, float]]:
+    """The Pareto front of whole lines of (bytes, nats): at each of some bytes the least nats of the lines that reach so far."""
+    import numpy as np
+
+    drawn = [sorted(line) for line in lines if line]
+    if not drawn:
+        return []
+    grid = np.geomspace(min(line[0][0] for line in drawn), max(line[-1][0] for line in drawn), FRONT_POINTS)
+    least = np.full(len(grid), np.inf)
+    for line in drawn:
+        sizes, nats = np.array(line).T
+        inside = np.exp(np.interp(grid, sizes, np.log(nats), left=np.inf, right=np.inf))
+        least = np.minimum(least, inside)
+    known = np.isfinite(least)
+    return pareto_front(list(zip(grid[known].tolist(), least[known].tolist(), strict=True)))
+
+
 def picture(fit: Fit) -> Chart:
-    """The chart; empty where nothing was measured or predicted."""
+    """The chart: lines of the chosen plan, the recipe's own and the next best, a dot for every plan; empty where nothing is known."""
     predicted = predicted_points(fit)
-    measured = {
-        f"{one.plan}, measured": [(float(one.model_bytes), one.kl_nats)] for one in fit.tried if one.kl_nats is not None
-    }
-    front = pareto_front([point for line in predicted.values() for point in line])
+    measured = {one.plan: (float(one.model_bytes), one.kl_nats) for one in fit.tried if one.kl_nats is not None}
+    by_nats = sorted(predicted, key=lambda plan: min((nats for _, nats in predicted[plan]), default=0.0))
+    first = [plan for plan in (fit.plan, fit.tried[0].plan if fit.tried else "") if plan in predicted]
+    shown = list(dict.fromkeys([*first, *by_nats]))[:LINES]
+    others = {plan: point for plan, point in measured.items() if plan != fit.plan}
+    scatter = {OTHERS: list(others.values())} if others else {}
+    texts = {OTHERS: [f"{plan}: {size:,.0f} bytes, {nats:.5f} nats" for plan, (size, nats) in others.items()]}
+    if fit.plan in measured:
+        scatter[CHOSEN] = [measured[fit.plan]]
     panel = Panel(
-        "bytes of the model", "KL to the float model, nats a token", {**predicted, FRONT: front}, y_log=True,
-        scatter=measured, marks={"target": float(fit.target_bytes)},
+        "bytes of the model", "KL to the float model, nats a token",
+        {**{plan: predicted[plan] for plan in shown}, FRONT: envelope(list(predicted.values()))}, y_log=True,
+        scatter=scatter, texts=texts if others else {}, marks={"target": float(fit.target_bytes)},
     )  # fmt: skip
     return Chart(
-        "What a byte buys, by plan", [panel], "lines are predictions from one artifact of each plan; dots were measured"
-    )
+        "What a byte buys, by plan", [panel],
+        f"{len(measured)} plans measured; lines are predicted from the landed artifact of each plan, {len(shown)} of {len(predicted)} drawn",
+    )  # fmt: skip
 
 
 def save_picture(fit: Fit, path: Path) -> None:

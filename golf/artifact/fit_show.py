@@ -3,11 +3,13 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from golf.artifact.fit_plot import kl_factor
+
 if TYPE_CHECKING:
     from golf.artifact.fit import Coded, Tried
     from golf.artifact.fitted import Fitted
 
-COLUMNS = ("plan", "dial", "predicted", "model", "room left", "output error", "KL", "seconds", "verdict")
+COLUMNS = ("plan", "model", "room left", "KL predicted", "KL", "seconds", "verdict")
 
 
 def describe(one: "Tried") -> str:
@@ -24,11 +26,12 @@ def describe_coder(one: "Coded") -> str:
 
 
 def rows_of(fitted: "Fitted") -> list[list[str]]:
-    """The table of what was tried."""
+    """The table of what was tried; dials, predicted bytes and errors of outputs are in the JSON. KL predicted: from the loss's gradients."""
+    factor = kl_factor(fitted.fit) or 0.0
     return [
         [
-            one.plan, f"{one.dial:.4g}", f"{one.predicted_bytes:,}", f"{one.model_bytes:,}",
-            f"{one.target_bytes - one.model_bytes:,}", "" if one.output_error is None else f"{one.output_error:.2e}",
+            one.plan, f"{one.model_bytes:,}", f"{one.target_bytes - one.model_bytes:,}",
+            f"{factor * one.from_gradients:.5f}" if factor and one.from_gradients is not None else "",
             "" if one.kl_nats is None else f"{one.kl_nats:.5f}", f"{one.seconds:.1f}",
             "chosen" if one is fitted.winner else "" if one.fits else "over",
         ]

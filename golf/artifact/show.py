@@ -64,6 +64,8 @@ def all_remarks(package: Package) -> list[str]:
     from golf.artifact import fit_show
 
     fitted = fit_show.remarks_of(package.fitted) if package.fitted is not None else []
+    if package.fitted is not None and package.fitted.overrides and not package.runs[0].derived:
+        fitted.append("the bytes by seed are of what is there now: nothing was exported with the fitted values")
     return [*fitted, *remarks_of(package.ledger), *alone_remarks(package)]
 
 

@@ -1,5 +1,6 @@
 """The same charts as PNG, where matplotlib (`pip install 'parameter-golf[plot]'`) is there; never needed."""
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from textwrap import wrap
@@ -55,13 +56,18 @@ def _chart(canvas: Any, figure: Chart) -> None:
             [handles[name] for name in ordered],
             ordered,
             loc="outside lower center",
-            ncols=min(len(ordered), int(0.95 * _inches(figure)[0])),
+            ncols=min(len(ordered), int(0.95 * _inches(figure)[0]), _fitting(ordered, _inches(figure)[0])),
             fontsize=8,
             frameon=False,
             title=note,
             title_fontsize=8,
         )
         legend.get_title().set_color(DIM)
+
+
+def _fitting(names: Sequence[str], inches: float) -> int:
+    """Columns of a legend that fit: its letters take a fifteenth of an inch, a mark and a gap six letters."""
+    return max(int(15 * inches / (max(map(len, names)) + 6)), 1)
 
 
 def _panel(axis: Any, panel: Panel, paint: dict[str, str]) -> dict[str, Any]:

@@ -251,5 +251,5 @@ def test_the_ledger_names_every_file_and_tensor_and_how_each_reading_counts_it(k
 @pytest.mark.parametrize("words", ["--target-bytes 9000", "--margin-bytes 0", "--keep-public", "--plot x.svg"])
 def test_what_is_for_a_fit_is_refused_without_one_and_not_passed_over(golf: Any, words: str) -> None:
     code, _, said = golf(f"package mine {words}")
-    assert code == Exit.USAGE and f"{words.split()[0]} is for --fit" in said
+    assert code == Exit.USAGE and f"{words.split(maxsplit=1)[0]} is for --fit" in said
     assert golf("package mine --fit --target-bytes 0")[0] == Exit.USAGE

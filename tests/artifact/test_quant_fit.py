@@ -23,10 +23,21 @@ from golf.artifact.fit import (
     plans_for,
     weigh_coders,
 )
-from golf.artifact.fit_plot import FRONT, kl_factor, pareto_front, picture, predicted_points, save_picture
+from golf.artifact.fit_plot import (
+    CHOSEN,
+    FRONT,
+    OTHERS,
+    envelope,
+    kl_factor,
+    pareto_front,
+    picture,
+    predicted_points,
+    save_picture,
+)
 from golf.errors import Exit, GolfError
 from golf.parts.artifact import RawCoder, write_container
 from golf.parts.model import GPT
+from golf.parts.quant import dequantize
 from golf.parts.tags import initialize
 from golf.recipe import Recipe, changed, load_recipe
 from golf.recipe.namespace import namespace
@@ -213,7 +224,17 @@ def test_the_picture_has_every_plan_predicted_and_what_was_measured(tmp_path: Pa
         assert size == pytest.approx(made, rel=0.03)
     panel = picture(found).panels[0]
     assert pareto_front([(1, 5.0), (2, 6.0), (3, 4.0), (2, 4.5)]) == [(1, 5.0), (2, 4.5), (3, 4.0)]
-    assert {f"{plan}, measured" for plan in predicted} == panel.scatter.keys() and FRONT in panel.lines
+    assert panel.scatter.keys() == {CHOSEN, OTHERS} and panel.lines.keys() == {*predicted, FRONT}
+    assert panel.scatter[CHOSEN] == [(float(found.model_bytes), min(one.kl_nats for one in found.tried if one.kl_nats))]
+    front = panel.lines[FRONT]
+    assert all(a[0] < b[0] and a[1] > b[1] for a, b in itertools.pairwise(front))
+    assert envelope([[(1.0, 4.0), (4.0, 1.0)], [(2.0, 8.0), (4.0, 0.5)]])[-1] == (4.0, pytest.approx(0.5))
+    crossing = dict(envelope([[(1.0, 4.0), (4.0, 4.0)], [(1.0, 8.0), (4.0, 2.0)]]))
+    assert (
+        max(crossing.values()) == pytest.approx(4.0)
+        and min(crossing.values()) == pytest.approx(2.0)
+        and envelope([]) == []
+    )
     save_picture(found, tmp_path / "fit.svg")
     assert "What a byte buys" in (tmp_path / "fit.svg").read_text()
     for name, why in (("fit.pdf", "no picture"), ("none/fit.svg", "no folder")):
@@ -258,6 +279,29 @@ def test_a_checkpoint_of_another_recipe_and_lost_calibration_are_refused(tmp_pat
         else:
             with pytest.raises(GolfError, match=rf"{name} does not fit"):
                 load_checkpoint(calibrated, tmp_path)
+
+
+def test_what_is_measured_without_gradients_is_not_quantized_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, order = [], []
+
+    def counted(*asked: Any) -> Any:
+        made.append(asked)
+        return make_tensors(*asked)
+
+    monkeypatch.setattr("golf.artifact.fit.make_tensors", counted)
+    for start, again in ((checkpoint(2), 0), (with_gradients(2), 2)):
+        made.clear()
+        order.clear()
+        found = fit(
+            recipe("coder=RansCoder", "calibrate=from_training_text"), start, 60_000, plans=PLANS[:2],
+            evaluate=lambda weights: float(weights["embed"].square().sum()), on_tried=order.append,
+        )  # fmt: skip
+        assert len(made) == len(found.tried) + again and len(order) == len(found.tried) + 2
+        assert sum(one.kl_nats is not None for one in found.tried) == 2
+        h, tensors = make_tensors(recipe("coder=RansCoder", "calibrate=from_training_text"), found.values, start)
+        assert min(one.kl_nats for one in found.tried if one.kl_nats) == float(
+            dequantize(h, tensors)["embed"].square().sum()
+        )
 
 
 def test_what_a_part_refuses_is_said_and_no_fault_of_golf() -> None:
