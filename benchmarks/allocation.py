@@ -326,16 +326,14 @@ def calibration(run: Folder, counts: list[int]) -> None:
 
 
 def figure(points: dict[str, list[tuple[float, float]]], path: Path) -> None:
-    """KL over bytes, a line for each method."""
-    panel = Panel("bytes of the artifact", "KL to the float model, nats a token", points, y_log=True)
-    path.write_text(
-        draw(
-            Chart(
-                "Steps by sensitivity at equal bytes", [panel], "every point is a real artifact, read back and scored"
-            )
-        ),
-        encoding="utf-8",
+    """KL over bytes: a line for a method with several dials, a dot for one with one."""
+    lines = {name: sorted(line) for name, line in points.items() if len(line) > 1}
+    dots = {name: line for name, line in points.items() if len(line) == 1}
+    panel = Panel(
+        "bytes of the artifact", "KL to the float model, nats a token", lines, y_log=True, dots=True, scatter=dots
     )
+    note = "every point is a real artifact, read back and scored"
+    path.write_text(draw(Chart("Steps by sensitivity at equal bytes", [panel], note)), encoding="utf-8")
 
 
 def main() -> None:
