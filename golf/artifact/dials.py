@@ -76,7 +76,7 @@ def load_checkpoint(recipe: Recipe, folder: Path) -> Checkpoint:
 def refuse_no_calibration(recipe: Recipe, folder: Path) -> None:
     """GolfError (10) where a recipe's quantizers want the Hessians of calibration, and the run in `folder` kept none."""
     if recipe.values.get("calibrate") and not (folder / HESSIANS).is_file():
-        raise GolfError(f"no calibration data in {folder}: {HESSIANS}, which training writes and {recipe.name} quantizes by, is not there",
+        raise GolfError(f"no calibration data: {HESSIANS}, which {recipe.name} quantizes by, is not in {folder}",
                         RETRAIN, Exit.REFUSED)  # fmt: skip
 
 

@@ -153,7 +153,7 @@ def _tell(error: str, hint: str, code: int, as_json: bool) -> None:
 
 def _write_error(text: str) -> None:
     try:
-        sys.stderr.write(text)
+        sys.stderr.write(output.as_wide_as_stderr(text))
         sys.stderr.flush()
     except (OSError, ValueError):
         _discard_output()

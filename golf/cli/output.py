@@ -23,12 +23,15 @@ def print_json(report: Mapping[str, Any]) -> None:
 
 def talk(message: str) -> None:
     """A progress line or remark for the person at the terminal (stderr), folded at its width."""
-    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
-    print(
-        message if width is None else "\n".join(folded(line, width) for line in message.split("\n")),
-        file=sys.stderr,
-        flush=True,
-    )
+    print(as_wide_as_stderr(message), file=sys.stderr, flush=True)
+
+
+def as_wide_as_stderr(text: str) -> str:
+    """`text` with its lines folded at the width of the terminal that stderr is; as it is in a pipe or a file."""
+    if not sys.stderr.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return "\n".join(folded(line, width) for line in text.split("\n"))
 
 
 def print_table(

@@ -13,7 +13,7 @@ from places import ROOT
 
 from golf.cli import VERBS, load_verb, main
 from golf.cli.complete import SOURCES
-from golf.cli.output import fitting, folded, table_lines
+from golf.cli.output import as_wide_as_stderr, fitting, folded, table_lines, talk
 from golf.cli.pages.knobs import facts_of, lines_of
 from golf.cli.pages.show import show
 from golf.errors import GolfError
@@ -310,3 +310,14 @@ def test_signatures_are_of_what_a_caller_gives():
     assert reads(catalogue, "no_such_knob") == []
     with pytest.raises(GolfError, match="no part has a knob"):
         show("knob:no_such_knob")
+
+
+def test_errors_and_talk_are_folded_at_a_terminal_and_whole_in_a_pipe(monkeypatch, capsys):
+    text = "error: " + "a word and " * 20 + "\nhint:  look\n"
+    assert as_wide_as_stderr(text) == text
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    shown = as_wide_as_stderr(text)
+    assert max(map(len, shown.split("\n"))) <= 60 and shown.split() == text.split() and shown.endswith("hint:  look\n")
+    talk(text)
+    assert capsys.readouterr().err == shown + "\n"
