@@ -33,7 +33,7 @@ PROGRAMS = {
     "zstd --ultra -22": ("zstd -q -f --ultra -22 --long=27 IN -o OUT", "zstd -q -f -d --long=27 OUT -o BACK"),
     "lrzip -z -L9": ("lrzip -q -f -z -L9 -p1 IN -o OUT", "lrzip -q -f -d -p1 OUT -o BACK"),
     "zpaq -m5": ("rm -f OUT.zpaq; zpaq a OUT.zpaq IN -m5 -t1 && mv OUT.zpaq OUT",
-                 "mv OUT OUT.zpaq; rm -rf there; zpaq x OUT.zpaq -to there -t1 && mv there BACK; mv OUT.zpaq OUT"),
+                 "mv OUT OUT.zpaq; rm -rf there; zpaq x OUT.zpaq -to there -t1; mv there/IN BACK || mv there BACK; mv OUT.zpaq OUT"),
 }  # fmt: skip
 OF_CHILDREN = """
 import json, resource, subprocess, sys
