@@ -61,6 +61,8 @@ def members_by_name(program: Program) -> Iterator[Change]:
         if not isinstance(tree.node, ast.ClassDef):
             continue
         for name, (key, always) in _only_members(tree).items():
+            if not all(_is_asked(where, node) for where, node in program.attributes[name]):
+                continue
             for node in tree.of(ast.For):
                 if _is_call_of(node.iter, name, "values") and (edit := _once(tree, node, name, key, always)):
                     yield [edit]
@@ -94,6 +96,16 @@ def _only_members(tree: Tree) -> dict[str, tuple[str, bool]]:
                 ):
                     found[name] = (key.value, always)
     return found
+
+
+def _is_asked(tree: Tree, node: ast.Attribute) -> bool:
+    """Whether a mention of a dictionary sets it, or only asks what it holds: nothing else may come in later."""
+    around = tree.parents[node]
+    if not isinstance(node.ctx, ast.Load):
+        return True
+    if isinstance(around, ast.Attribute):
+        return around.attr in ("values", "items", "keys")
+    return isinstance(around, ast.Compare) or (isinstance(around, ast.Subscript) and isinstance(around.ctx, ast.Load))
 
 
 def _is_call_of(node: ast.expr, name: str, method: str) -> bool:

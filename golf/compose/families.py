@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from golf.compose.edits import Change, replaced, source, without_argument, without_parameter, without_statement
 from golf.compose.program import Program, Target, Tree, is_called, is_super
 
+ATOMS = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.Constant)
 PURE = (ast.Constant, ast.Name, ast.Attribute, ast.Subscript, ast.expr_context)
 
 
@@ -102,14 +103,14 @@ def returned_as_given(program: Program) -> Iterator[Change]:
                 calls = program.calls_of(target)
                 if program.is_closed(target) and all(target.given(call) for _, call in calls):
                     yield [
-                        replaced(where, call, source(where, value))
+                        replaced(where, call, source(where, v) if isinstance(v, ATOMS) else f"({source(where, v)})")
                         for where, call in calls
-                        for value in (target.given(call) or {}).values()
+                        for v in (target.given(call) or {}).values()
                     ]
 
 
 def overridden_methods(program: Program) -> Iterator[Change]:
-    """A method of a base class that makes no instance of its own and whose heirs all have another, and one that nothing mentions."""
+    """A method of a base class that makes no instance of its own and whose heirs all have another, and one that nothing asks for any more."""
     for base, node in program.classes.items():
         made = any(not isinstance(tree.parents[read], ast.ClassDef) for tree, read in program.reads.get(base, ()))
         heirs = [kind for kind in program.classes if base in program.bases(kind)]
@@ -121,7 +122,8 @@ def overridden_methods(program: Program) -> Iterator[Change]:
                 continue
             own = [program.method_of(heir, method.name) for heir in heirs]
             mentions = program.attributes.get(method.name, [])
+            asked_before = any(n.attr == method.name for each in program.before.values() for n in each.attributes)
             through_super = any(is_super(n.value) for _, n in mentions)
             overridden = not through_super and all(found is not None and found.owner != base for found in own)
-            if overridden or not (mentions or method.name == "forward"):
+            if overridden or (asked_before and not mentions):
                 yield [without_statement(tree, method)]

@@ -80,8 +80,8 @@ CASES = {
         "class A(nn.Module):\n    pass\n\ndef main(x):\n    return [A]\n",
     ),
     "a function that returns what it is given": (
-        "def f(env, model):\n    return model\n\ndef main(x):\n    y = f(x.env, x + 1)\n    return f(x, y)\n",
-        "def f(model):\n    return model\n\n\ndef main(x):\n    return x + 1\n",
+        "def f(env, model):\n    return model\n\ndef main(x):\n    return 2 * f(x.env, x + 1) + f(x, x.y)\n",
+        "def f(model):\n    return model\n\n\ndef main(x):\n    return 2 * (x + 1) + x.y\n",
     ),
     "a helper for chains with one member each": (
         "class A:\n    def at(x):\n        return x\n\nclass B:\n    def at(x):\n        return -x\n\n"
@@ -142,6 +142,10 @@ LIMITS = {
     "    def run(self, x):\n        for hook in self.a.values():\n            x = hook(x)\n        return hook\n\ndef main(x):\n    return G(x)\n",
     "modules that come later": "class G:\n    def __init__(self, t):\n        self.a = nn.ModuleDict({'A': t})\n        self.a = nn.ModuleDict({})\n"
     "    def run(self, x):\n        for hook in self.a.values():\n            x = hook(x)\n        return x\n\ndef main(x):\n    return G(x)\n",
+    "modules that are added": "class G:\n    def __init__(self, t):\n        self.a = nn.ModuleDict({'A': t})\n        self.a['B'] = t\n"
+    "    def run(self, x):\n        for hook in self.a.values():\n            x = hook(x)\n        return x\n\ndef main(x):\n    return G(x)\n",
+    "a method that PyTorch may ask for": "class A(nn.Module):\n    def extra_repr(self):\n        return 1\n\nclass B(A):\n    def run(self):\n        return 2\n\n"
+    "def main(x):\n    return B().run()\n",
     "what one of the functions reads": "def one(w, role):\n    return w\n\ndef two(w, role):\n    return w + role\n\ndef choose(x):\n    if x:\n        return one, 8\n"
     "    return two, 6\n\ndef main(w, role):\n    f, bits = choose(role)\n    return f(w, role) + bits\n",
     "functions that are handed on elsewhere": "def one(w, role):\n    return w\n\ndef choose(x):\n    if x:\n        return one, 8\n    return None, 6\n\n"
