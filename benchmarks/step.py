@@ -102,10 +102,13 @@ def evaluation_waits_of(
 ) -> dict[str, tuple[Counter[str], int]]:
     """Report → (line of the composed script → how often the host waits there, forwards): every report on the artifact, as it ships."""
     device, found = Device(str(folder / "train_gpt.py")), dict[str, tuple[Counter[str], int]]()
-    with run_folder(folder, monkeypatch, data_of(recipe, data), (), seed=1):
-        module = execute(compose(recipe), folder / "train_gpt.py")
-        names = vars(module)
-        one_micro_batch(names)
+    text, data = compose(recipe), data_of(recipe, data)
+    with run_folder(folder, monkeypatch, data, ("train", "export"), seed=1):
+        module = execute(text, folder / "train_gpt.py")
+        one_micro_batch(vars(module))
+        module.main()
+    with run_folder(folder, monkeypatch, data, ("eval",), seed=1):
+        names = vars(execute(text, folder / "train_gpt.py"))
         build = names["build"]
 
         def built(*args: Any) -> Any:
@@ -127,15 +130,12 @@ def evaluation_waits_of(
 
             return wrapped
 
-        def nothing(*args: Any, **named: Any) -> None:
-            """Validations of training, which run the reports' functions, too."""
-
-        names.update(build=built, validate=nothing, score_average=nothing, warm_up=nothing, PROGRESS_SECONDS=1e9)
+        names.update(build=built, PROGRESS_SECONDS=1e9)
         for report in recipe.values["reports"]:
             name = report.rpartition(".")[2]
             names[name] = watched(name, names[name])
         with device, Literals():
-            module.main()
+            names["main"]()
     return found
 
 

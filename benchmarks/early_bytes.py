@@ -3,7 +3,7 @@
 Published numbers are the authors' and stand in the recipes; parameters are counted on our model, the model's bytes are `golf size`'s
 prediction. Some twenty seconds of one core.
 
-    $ python benchmarks/early_rows.py --write docs/early-rows.md
+    $ python benchmarks/early_bytes.py --write docs/early-rows.md
 """
 
 import argparse
@@ -20,7 +20,7 @@ ROWS = (
 )  # fmt: skip
 HEAD = """# The early and middle rows
 
-Written by `python benchmarks/early_rows.py --write docs/early-rows.md`. BPB and published bytes are the authors', from their logs; the model is the
+Written by `python benchmarks/early_bytes.py --write docs/early-rows.md`. BPB and published bytes are the authors', from their logs; the model is the
 mean over seeds, without the code. Parameters are counted on our model. Predicted bytes are `golf size`'s, from shapes and settings; nothing
 here was trained at full size. Seeds of one row differ by up to 1.4 % (#287), so a row of one seed cannot be told closer than that.
 
