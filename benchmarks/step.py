@@ -1,11 +1,11 @@
 """What one training step of a composed script asks of the machine: waits of the host, kernels beside those of the specification, time before and now.
 
-    python benchmarks/step.py --what waits|evaluation|kernels [--recipes baseline,pr740,…]
+    python benchmarks/step.py --what waits|kernels [--recipes baseline,pr740,…]
     python benchmarks/step.py --what time --before FOLDER [--recipes …] [--rounds 12]
 
 waits: the small twin trains with its tensors on a device that is not there (tests/helpers/device.py): every line at which the host would wait
 for a GPU in a step, the logged loss aside; what ranks agree on by the clock (`time_is_up`, once a step) is for several ranks only and not
-seen. evaluation: the same in every report, waits by the forward. kernels: a step of one micro-batch under `torch.profiler`, its matrix products and attentions beside what the specification's sizes
+seen. kernels: a step of one micro-batch under `torch.profiler`, its matrix products and attentions beside what the specification's sizes
 give, loop off and on, and all kernels where nothing is fused. time: CPU seconds of a step of the scripts of an older commit (`git worktree
 add FOLDER COMMIT`) and of now, turn by turn in one process; medians, and the ratio with its quartiles.
 """
@@ -95,48 +95,6 @@ def waits_of(recipe: Recipe, folder: Path, monkeypatch: Any, data: Path) -> tupl
     with device, Literals():
         trained(recipe, folder, monkeypatch, data, watched)
     return device.waits, steps
-
-
-def evaluation_waits_of(
-    recipe: Recipe, folder: Path, monkeypatch: Any, data: Path
-) -> dict[str, tuple[Counter[str], int]]:
-    """Report → (line of the composed script → how often the host waits there, forwards): every report on the artifact, as it ships."""
-    device, found = Device(str(folder / "train_gpt.py")), dict[str, tuple[Counter[str], int]]()
-    text, data = compose(recipe), data_of(recipe, data)
-    with run_folder(folder, monkeypatch, data, ("train", "export"), seed=1):
-        module = execute(text, folder / "train_gpt.py")
-        one_micro_batch(vars(module))
-        module.main()
-    with run_folder(folder, monkeypatch, data, ("eval",), seed=1):
-        names = vars(execute(text, folder / "train_gpt.py"))
-        build = names["build"]
-
-        def built(*args: Any) -> Any:
-            model = build(*args)
-            env = next(arg for arg in args if isinstance(arg, names["Env"]))
-            env.device, env.autocast = device.type, lambda: torch.autocast("cpu", enabled=False)
-            return device.move(model)
-
-        def watched(name: str, report: Any) -> Any:
-            def wrapped(env: Any, model: Any, *args: Any) -> Any:
-                forwards = Counter[str]()
-                hook = model.register_forward_pre_hook(lambda *_: forwards.update(("all",)))
-                device.waits, device.watching = Counter[str](), True
-                try:
-                    return report(env, model, *args)
-                finally:
-                    device.watching, found[name] = False, (device.waits, forwards["all"])
-                    hook.remove()
-
-            return wrapped
-
-        names.update(build=built, PROGRESS_SECONDS=1e9)
-        for report in recipe.values["reports"]:
-            name = report.rpartition(".")[2]
-            names[name] = watched(name, names[name])
-        with device, Literals():
-            names["main"]()
-    return found
 
 
 def counted(events: Any) -> dict[str, int]:
@@ -277,7 +235,7 @@ def main() -> None:
     """Print a table, a row a recipe."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--recipes", default=",".join(sorted(shipped_recipes())))
-    parser.add_argument("--what", choices=("waits", "evaluation", "kernels", "time"), default="waits")
+    parser.add_argument("--what", choices=("waits", "kernels", "time"), default="waits")
     parser.add_argument("--before", type=Path, help="a checkout of the older commit, for --what time")
     parser.add_argument("--rounds", type=int, default=12)
     args = parser.parse_args()
@@ -291,7 +249,6 @@ def main() -> None:
         data = made_data(scratch / "data")
         heads = {
             "waits": "| recipe | waits a step | where |\n|---|---:|---|",
-            "evaluation": "| recipe | report | forwards | waits a forward | where |\n|---|---|---:|---:|---|",
             "kernels": "| recipe | loop | products | expected | attentions | expected | kernels, nothing fused |\n|---|---|---:|---:|---:|---:|---:|",
         }
         print(heads[args.what], file=out, flush=True)
@@ -301,15 +258,6 @@ def main() -> None:
                 if args.what == "waits":
                     waits, steps = waits_of(recipe, scratch / name, patch, data)
                     print(f"| {name} | {waits.total() / steps:g} | {'; '.join(waits)} |", file=out, flush=True)
-                    continue
-                if args.what == "evaluation":
-                    for report, (waits, forwards) in evaluation_waits_of(recipe, scratch / name, patch, data).items():
-                        where = "; ".join(f"{line} × {count}" for line, count in waits.items())
-                        print(
-                            f"| {name} | {report} | {forwards} | {waits.total() / forwards:.2f} | {where} |",
-                            file=out,
-                            flush=True,
-                        )
                     continue
                 for loop, found in kernels_of(recipe, scratch / name, patch, data).items():
                     wanted = expected(recipe.values, loop=loop != "off")
