@@ -8,7 +8,7 @@ import ast
 from collections.abc import Iterator
 
 from golf.compose.edits import Change, Edit, dedented, lines_of, replaced, rewritten, source, span
-from golf.compose.program import Program, Target, Tree
+from golf.compose.program import Program, Target, Tree, fields_of
 
 
 def inlined_chains(program: Program) -> Iterator[Change]:
@@ -61,7 +61,11 @@ def members_by_name(program: Program) -> Iterator[Change]:
         if not isinstance(tree.node, ast.ClassDef):
             continue
         for name, (key, always) in _only_members(tree).items():
-            if not all(_is_asked(where, node) for where, node in program.attributes[name]):
+            is_field = any(program.is_tuple(kind) and name in fields_of(node) for kind, node in program.classes.items())
+            mentions = [
+                (where, n) for where, n in program.attributes[name] if not is_field or ast.unparse(n.value) == "self"
+            ]
+            if not all(_is_asked(where, node) for where, node in mentions):
                 continue
             for node in tree.of(ast.For):
                 if _is_call_of(node.iter, name, "values") and (edit := _once(tree, node, name, key, always)):
