@@ -146,7 +146,7 @@ def _as_far_as_seen(name: str, results: list[Result], subject: Subject) -> list[
         ]
     fault = subject.source.faults[0]
     seen = [
-        result if result.state is not State.PASS else replace(result, state=State.UNKNOWN, weak=True)
+        result if result.state not in (State.PASS, State.CLEAN) else replace(result, state=State.UNKNOWN, weak=True)
         for result in results
     ]
     return seen or [Result(State.UNKNOWN, f"not all code could be read: {fault}", weak=True)]
