@@ -256,7 +256,11 @@ class _Follower:
                     self.records.setdefault(node.name, _fields_of(node))
                     if any("Module" in ast.unparse(base) for base in node.bases):
                         self.modules.add(node.name)
-                elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and leaf(node.value.func) == "namedtuple":
+                elif (
+                    isinstance(node, ast.Assign)
+                    and isinstance(node.value, ast.Call)
+                    and leaf(node.value.func) == "namedtuple"
+                ):
                     self.records[leaf(node.targets[0])] = _fields_named(node.value)
         names = self.names
         for module in reversed(self.code.modules):
@@ -1180,10 +1184,14 @@ def _fields_named(call: ast.Call) -> tuple[str, ...]:
 
 def _fields_of(node: ast.ClassDef) -> tuple[str, ...]:
     """The fields of a named tuple's or a data class, which makes its own `__init__`; none for any other class."""
-    made = [leaf(each) for each in node.bases] + [leaf(each.func if isinstance(each, ast.Call) else each) for each in node.decorator_list]
+    made = [leaf(each) for each in node.bases] + [
+        leaf(each.func if isinstance(each, ast.Call) else each) for each in node.decorator_list
+    ]
     if not {"NamedTuple", "dataclass"} & set(made):
         return ()
-    return tuple(each.target.id for each in node.body if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name))
+    return tuple(
+        each.target.id for each in node.body if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -1203,7 +1211,9 @@ def _acts_closed(acts: frozenset[Learned], loop: int, tokens: bool = True) -> fr
     """Acts when their loop is over: what was done to each token of a window was done to the window, targets and all. tokens: whether the
     loop runs over such, and not over what a dictionary holds."""
     return frozenset(
-        act if (window := _without(act.window, loop)) == act.window else replace(act, window=window, ahead=tokens or act.ahead)
+        act
+        if (window := _without(act.window, loop)) == act.window
+        else replace(act, window=window, ahead=tokens or act.ahead)
         for act in acts
     )
 
