@@ -142,11 +142,9 @@ def _replaced(node: ast.AST) -> list[str]:
     found = []
     if isinstance(node, ast.Assign):
         for target in node.targets:
-            places = (
-                zip(target.elts, node.value.elts, strict=False)
-                if _side_by_side(target, node.value)
-                else [(target, node.value)]
-            )
+            places = [(target, node.value)]
+            if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                places = list(zip(target.elts, node.value.elts, strict=False))
             found += [
                 dotted(place) for place, value in places if _is_known(place) and not isinstance(value, ast.Constant)
             ]
