@@ -118,7 +118,7 @@ def _speaks(name: str, subject: Subject) -> bool:
 def run_detector(name: str, subject: Subject) -> list[Result]:
     """The results of one detector; a fault inside it is a finding of its own, never a crash of the referee."""
     try:
-        results = list(find_detector(name)(subject))
+        results = list(subject.once(name, lambda one: tuple(find_detector(name)(one))))
         return _as_far_as_seen(name, results, subject) if kind_of(name) == "static" else results
     except (ModuleNotFoundError, AttributeError) as fault:
         if "golf.rules.checks" not in str(fault):
