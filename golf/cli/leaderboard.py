@@ -51,6 +51,7 @@ def leaderboard(
 
         raise typer.Exit(tracks.run(side, json=json, md=md))
     code = run(
-        Query(technique, author, at, status, track, as_listed), wins, tree, lineage, techniques, export, json, md, wide)
+        Query(technique, author, at, status, track, as_listed), wins, tree, lineage, techniques, export, json, md, wide
+    )
     if code:
         raise typer.Exit(code)

@@ -50,7 +50,9 @@ def print_not_yet_listed(rows: Sequence[Row], at: str) -> None:
                     key=lambda row: row.rank or 0, default=None)  # fmt: skip
         ended = f"; its best was {shown.label}, {shown.score}" if shown else ""
         days = ", ".join(sorted({row.listed for row in late}))
-        talk(f"the contest's README took up {len(late)} of these rows only on {days}{ended}: `--as-listed` ranks as it did")
+        talk(
+            f"the contest's README took up {len(late)} of these rows only on {days}{ended}: `--as-listed` ranks as it did"
+        )
 
 
 def _in_order(rows: Sequence[Row]) -> list[Row]:
