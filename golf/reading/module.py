@@ -3,7 +3,7 @@
 import ast
 import re
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -37,10 +37,15 @@ class Module:
 NO_NODES = frozenset(("ctx", "id", "attr", "arg", "kind", "type_comment", "level", "module", "conversion", "asname"))
 
 
-@cache
+_KNOWN: dict[type, tuple[str, ...]] = {ast.Constant: ()}
+
+
 def _fields(kind: type[ast.AST]) -> tuple[str, ...]:
     """The fields of a kind of node that may hold nodes."""
-    return () if kind is ast.Constant else tuple(name for name in kind._fields if name not in NO_NODES)
+    found = _KNOWN.get(kind)
+    if found is None:
+        found = _KNOWN[kind] = tuple(name for name in kind._fields if name not in NO_NODES)
+    return found
 
 
 def children(node: ast.AST) -> list[ast.AST]:

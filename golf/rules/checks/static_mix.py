@@ -2,7 +2,8 @@
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from golf.reading.module import dotted, walk
 from golf.rules.checks.static_cache import TARGET, absent, found_at, hashed_target
@@ -24,8 +25,12 @@ def point_mixing(subject: Subject) -> Iterable[Result]:
         ("static_cache.hashed_target", hashed_target), ("static_mix.oracle_min", oracle_min),
         ("static_mix.target_gate", target_gate), ("static_mix.byte_spread", byte_spread),
     ):  # fmt: skip
-        found = subject.once(name, lambda one, detector=detector: tuple(detector(one)))
+        found = subject.once(name, partial(_listed, detector))
         yield from (result for result in found if result.state is State.FAIL)
+
+
+def _listed(detector: Callable[[Subject], Iterable[Result]], subject: Subject) -> tuple[Result, ...]:
+    return tuple(detector(subject))
 
 
 def oracle_min(subject: Subject) -> Iterable[Result]:
