@@ -13,7 +13,8 @@ GOLF = ROOT / "golf"
 FLOORS = (
     ("challenge", "errors", "stats", "parts", "figures"),
     ("files", "project"),
-    ("logs", "data", "recipe", "engine"),
+    ("engine",),
+    ("logs", "data", "recipe"),
     ("reading",),
     ("compose", "preflight", "harness"),
     ("run",),
