@@ -19,8 +19,11 @@ def eval_(
     ],
     tokens: Annotated[str, typer.Option(help="Held-out tokens to measure on, e.g. 1M.")] = "128K",
     ce_tokens: Annotated[
-        str, typer.Option(help="Of these, for losses with a layer's stream rebuilt; 0 for none.")
-    ] = "16K",
+        str | None,
+        typer.Option(
+            help="Of these, for losses with a layer's stream rebuilt, 0 for none; default an eighth, as for earlier snapshots."
+        ),
+    ] = None,
     layers: Annotated[str | None, typer.Option(help="Only these layers, e.g. 0,3,6 or 3-8.")] = None,
     source: Annotated[
         str | None, typer.Option(help="The model, where the run does not say: `golf:PATH`, `hf:NAME`.")

@@ -18,11 +18,12 @@ from golf.sae.dictionary import Dictionary
 from golf.sae.features import FORMAT, describe_features
 from golf.sae.files import NAME, load_dictionary, named_files
 from golf.sae.grid import members_in
-from golf.sae.measure import Harvest, Snapshot, harvest, measure_all_losses, measure_layer
+from golf.sae.measure import PART, Harvest, Snapshot, harvest, measure_all_losses, measure_layer
 from golf.sae.measured import write_table
 from golf.sae.settings import TRANSCODER, count_of, spans_of
 from golf.sae.streams import Coder, HeldOut, Place, Streams, held_out
 from golf.sae.text import HeldOutText, held_out_text
+from golf.sae.truncate import cut_windows
 
 PART_BYTES = 1 << 30  # of dictionaries and activations that are measured together
 DIAGNOSED_TOKENS = 8192  # of which the use of a built-in dictionary's levels is told
@@ -33,7 +34,7 @@ class Wishes:
     """What a measurement takes from the command line; None: as the run's own files say."""
 
     tokens: int = 131_072
-    ce_tokens: int = 16_384
+    ce_tokens: int | None = None  # None: as many as the snapshots before the last are measured on
     source: str | None = None
     data: Path | None = None
     layers: tuple[int, ...] | None = None
@@ -48,7 +49,7 @@ class Wishes:
 
 def wishes_of(
     tokens: str,
-    ce_tokens: str,
+    ce_tokens: str | None,
     layers: str | None,
     source: str | None,
     data: Path | None,
@@ -71,7 +72,7 @@ def wishes_of(
         )
     chosen = tuple(spans_of(layers)) if layers and layers.strip() != "all" else None
     return Wishes(
-        count_of(tokens), count_of(ce_tokens), source, data, chosen, threshold, stories, known, pairs, other_model, trust, features
+        count_of(tokens), None if ce_tokens is None else count_of(ce_tokens), source, data, chosen, threshold, stories, known, pairs, other_model, trust, features
     )  # fmt: skip
 
 
@@ -144,6 +145,7 @@ def evaluate_all(
     _check(source, config, wishes)
     text = _text(source, wishes, held_out_text(home, config, wishes.data, tell), _window(config, source), tell)
     wanted = [(name, layer) for layer in sorted({at for one in chosen.values() for at in one}) for name in homes if layer in chosen[name]]  # fmt: skip
+    ce_tokens = -(-text.tokens // PART) if wishes.ce_tokens is None else wishes.ce_tokens
     for part in _parts(wanted, found, text.tokens * source.model_dim):
         jobs = []
         for name, layer in part:
@@ -151,11 +153,13 @@ def evaluate_all(
             home = folder.parent if folder.is_file() else homes[name]
             jobs.append(_Job(name, home, layer, snapshots, place_of(snapshots[-1].config, layer)))
         streams = harvest(source, [job.place for job in jobs], text)
-        losses = measure_all_losses(source, [(job.place, job.snapshots[-1].coder) for job in jobs], text, wishes.ce_tokens) if wishes.ce_tokens else [None] * len(jobs)  # fmt: skip
+        last = [(job.place, job.snapshots[-1].coder) for job in jobs]
+        losses = measure_all_losses(source, last, text, ce_tokens) if ce_tokens else [None] * len(jobs)
+        trace = source.traced(cut_windows(text, ce_tokens)[:, :-1], streams) if ce_tokens else None
         for job, lost in zip(jobs, losses, strict=True):
             report = measure_layer(
-                source, job.place, job.snapshots, text, wishes.ce_tokens, wishes.threshold, streams=streams, losses=lost
-            )
+                source, job.place, job.snapshots, text, ce_tokens, wishes.threshold, streams=streams, losses=lost, trace=trace
+            )  # fmt: skip
             if wishes.stories:
                 report["ce_bench"] = ce_bench(source, job.place, job.snapshots[-1].coder, wishes)
             _write_features(source, job, report, text, streams, wishes.features)
