@@ -148,21 +148,28 @@ def _report_grid(run: Path, members: list[str], more: bool, json: bool) -> None:
 
 def tasks(
     source: Annotated[str, typer.Argument(help="The model: `golf:PATH`, a submission's name, `hf:NAME`, `glassllm`.")],
-    names: Annotated[str, typer.Option("--tasks", help="Of hellaswag, lambada, text_ppl (pile_ppl).")] = "",
+    names: Annotated[str, typer.Option("--tasks", help="Of hellaswag, lambada, text_ppl (pile_ppl), ce_bench.")] = "",
     data_dir: Annotated[Path, typer.Option("--data-dir", help="Folder with the tasks' JSON lines.")] = Path(
         "data/tasks"
     ),
     limit: Annotated[int | None, typer.Option(help="Only the first rows of each.")] = None,
+    dictionaries: Annotated[
+        Path | None,
+        typer.Option(help="A run of dictionaries, whose CE-Bench is scored too (default: those inside the model)."),
+    ] = None,
+    baseline: Annotated[str, typer.Option(help="Of CE-Bench: other-subjects, all or official-v1.")] = "other-subjects",
     json: Json = False,
     md: Markdown = False,
 ) -> None:
-    """Score a model on local files: HellaSwag (acc, acc_norm), LAMBADA (acc, perplexity), perplexity and BPB of a text.
+    """Score a model on local files: HellaSwag (acc, acc_norm), LAMBADA (acc, perplexity), perplexity and BPB of a text, CE-Bench.
 
-    $ golf sae tasks golf:submissions/mine --tasks hellaswag,lambada
+    $ golf sae tasks golf:submissions/mine --tasks hellaswag,lambada,ce_bench
     """
-    from golf.downstream.api import measured_rows, run
+    from golf.downstream.api import measured_rows
+    from golf.sae.ce_bench import known_baseline
+    from golf.sae.model_tasks import run
 
-    found = run(source, names, data_dir, limit)
+    found = run(source, names, data_dir, limit, dictionaries, known_baseline(baseline))
     if json:
         print_json({"source": source, "tasks": found})
     else:

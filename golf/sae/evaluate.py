@@ -13,7 +13,7 @@ from golf.models.places import RESID, Site
 from golf.models.source import Source
 from golf.sae.builtin import BuiltInSource
 from golf.sae.cayley import diagnose
-from golf.sae.ce_bench import BASELINES, Baseline, Stories
+from golf.sae.ce_bench import Baseline, Stories, known_baseline
 from golf.sae.dictionary import Dictionary
 from golf.sae.features import FORMAT, describe_features
 from golf.sae.files import NAME, load_dictionary, named_files
@@ -62,9 +62,7 @@ def wishes_of(
     features: int = 0,
 ) -> Wishes:
     """The words of the command line, checked; GolfError for a count, a layer or a baseline that cannot be."""
-    known = next((one for one in BASELINES if one == baseline), None)
-    if known is None:
-        raise GolfError(f"CE-Bench has no baseline `{baseline}`", f"choose one of {', '.join(BASELINES)}")
+    known = known_baseline(baseline)
     if stories is not None and not stories.is_file():
         raise GolfError(
             f"no file {stories}",
@@ -140,9 +138,10 @@ def evaluate_all(
     chosen = {name: _chosen(wishes, list(there), homes[name]) for name, there in found.items()}
     first = next(iter(homes))
     home = folder.parent if folder.is_file() else homes[first]
-    config = _config(home)
+    config = run_config(home)
     source = open_source(wishes.source or _spec(home, config, found[first]), trust=wishes.trust)
-    _check(source, config, wishes)
+    if not wishes.other_model:
+        same_model(source, config)
     text = _text(source, wishes, held_out_text(home, config, wishes.data, tell), _window(config, source), tell)
     wanted = [(name, layer) for layer in sorted({at for one in chosen.values() for at in one}) for name in homes if layer in chosen[name]]  # fmt: skip
     ce_tokens = -(-text.tokens // PART) if wishes.ce_tokens is None else wishes.ce_tokens
@@ -253,7 +252,8 @@ def _write(home: Path, layer: int, report: dict[str, Any]) -> dict[str, Any]:
     return report
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def run_config(folder: Path) -> dict[str, Any]:
+    """The `config.json` of a run's folder; empty where there is none. GolfError for a damaged one."""
     path = folder / "config.json"
     if not path.is_file():
         return {}
@@ -275,10 +275,8 @@ def _spec(folder: Path, config: Mapping[str, Any], found: Mapping[int, Mapping[s
     return str(said)
 
 
-def _check(source: Source, config: Mapping[str, Any], wishes: Wishes) -> None:
-    """Refuse to measure dictionaries on other weights or another tokenizer than they were trained with, unless asked to."""
-    if wishes.other_model:
-        return
+def same_model(source: Source, config: Mapping[str, Any]) -> None:
+    """GolfError (10) where the model has other weights or another tokenizer than a run's dictionaries were trained with."""
     for key, what in (("weights_sha256", "weights"), ("tokenizer_sha256", "tokenizer")):
         trained, here = config.get("source", {}).get(key), source.facts.get(key)
         if trained and trained != here:

@@ -9,6 +9,7 @@ from golf.errors import Exit, GolfError
 from golf.files import parse_json
 from golf.sae.floors import measured_points
 from golf.sae.measured import read_measurements
+from golf.sae.student_floors import read_students, student_points
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def gather(folder: Path, students: Path | None = None, others: Sequence[Path] = 
             raise GolfError(f"{students}: {fault}", 'expected {"<layer>": {"<width>": loss in nats}}') from None
     beside = {other.name: read_measurements(other) for other in others}
     measured = read_measurements(folder)
+    points = points or student_points(measured, read_students(folder))
     _same_text(folder, measured)
     for other in others:
         _same_text(other, beside[other.name])
