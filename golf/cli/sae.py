@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from golf.cli.output import print_json, print_table, talk
-from golf.cli.sae_card import card, floor
+from golf.cli.sae_card import card, ckpt, floor
 from golf.cli.sae_report import eval_, report, scaling, tasks
 from golf.errors import GolfError
 
@@ -252,6 +252,7 @@ def _shown(value: object) -> str:
 app.command(name="eval")(eval_)
 app.command()(floor)
 app.command()(card)
+app.command()(ckpt)
 app.command()(report)
 app.command()(tasks)
 app.command()(scaling)

@@ -132,3 +132,22 @@ def card(
         return
     print_table(None, COLUMNS, [one.row() for one in found], right=COLUMNS[1:])
     print("\n".join(str(path) for path in written))
+
+
+def ckpt(
+    place: Annotated[Path, typer.Argument(help="A seed's folder or one of its states; or a ckpt.pt, to be read.")],
+    out: Annotated[Path, typer.Option(help="File to write: .pt, or of a ckpt.pt golf's resume.golf.")],
+    state: Annotated[str, typer.Option(help="Of a folder: best, last, or resume while it trains.")] = "best",
+) -> None:
+    """A training's state (weights, optimizers, step, best loss) as one torch file, and back.
+
+    $ golf sae ckpt submissions/big/runs/SET/seed_1337 --out ckpt.pt
+
+    $ golf sae ckpt ckpt.pt --out seed_1337/resume.golf
+    """
+    from golf.sae.card_checkpoint import read_checkpoint, write_checkpoint
+
+    if place.suffix == ".pt":
+        print(read_checkpoint(place, out))
+    else:
+        print(write_checkpoint(place, out, f"{state}.golf"))

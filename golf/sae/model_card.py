@@ -117,7 +117,7 @@ def measured(
 
 def trained(weights: Path) -> dict[str, Any]:
     """Tokens and last validation of the run whose folder the weights lie in, from its log and its recipe; empty where it has none."""
-    from golf.recipe.read import load_recipe
+    from golf.recipe import load_recipe
     from golf.run.lines import read_log
 
     logs = sorted(weights.parent.glob("train_seed*.log"))

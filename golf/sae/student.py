@@ -141,7 +141,7 @@ def distance(source: Source, student: nn.Module, text: HeldOut) -> float:
     total = 0.0
     for batch in windows.split(max(2048 // seq_len, 1)):
         total += float(divergence(source.logits(batch), student(batch.to(source.device))).double().sum())
-    return total / windows.numel()
+    return total / int(windows.numel())
 
 
 def distil(
