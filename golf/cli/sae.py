@@ -7,7 +7,7 @@ import typer
 
 from golf.cli.output import print_json, print_table, talk
 from golf.cli.sae_card import card, ckpt, floor
-from golf.cli.sae_report import eval_, report, scaling, tasks
+from golf.cli.sae_report import eval_, probe, report, scaling, tasks
 from golf.errors import GolfError
 
 app = typer.Typer(
@@ -255,4 +255,5 @@ app.command()(card)
 app.command()(ckpt)
 app.command()(report)
 app.command()(tasks)
+app.command()(probe)
 app.command()(scaling)

@@ -176,6 +176,37 @@ def tasks(
         print_table(source, ("task", "metric", "value"), measured_rows(found), right=["value"], md=md)
 
 
+def probe(
+    run: Annotated[Path, typer.Argument(help="A run's folder of dictionaries.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled text as JSON lines with text and label, for sparse probing and TPP.")
+    ] = None,
+    tokens: Annotated[str, typer.Option(help="Held-out tokens whose words' first letters are probed.")] = "32K",
+    layers: Annotated[str | None, typer.Option(help="Only these layers, e.g. 0,3,6 or 3-8.")] = None,
+    source: Annotated[str | None, typer.Option(help="The model, where the run does not say.")] = None,
+    json: Json = False,
+    md: Markdown = False,
+) -> None:
+    """Sparse probing, targeted probe perturbation (TPP) and absorption of first letters, on local text alone.
+
+    $ golf sae probe sae_runs/mine --data labels.jsonl
+    """
+    from golf.sae.evaluate import wishes_of
+    from golf.sae.measured import cell
+    from golf.sae.probing import PROBE_COLUMNS, probe_rows, probe_run
+
+    wishes = wishes_of(tokens, "0", layers, source, None, None, None, "other-subjects", None)
+    found = probe_run(run, data, wishes, talk)
+    if json:
+        print_json({"run": str(run), "layers": [{"layer": layer, **one} for layer, one in found.items()]})
+        return
+    forms = ("d", *[".3f"] * 8, "d", ".3f", ".1%", ".1%")
+    rows = [[cell(value, form) for value, form in zip(row, forms, strict=True)] for row in probe_rows(found)]
+    print_table(None, PROBE_COLUMNS, rows, right=PROBE_COLUMNS, md=md)
+    talk("stream, features, dimension, seen: balanced accuracy of probes; TPP: what a class's own probe loses, less the others'; "
+         "silent, absorbed: of first letters that the stream's probe sees")  # fmt: skip
+
+
 def scaling(
     points: Annotated[Path, typer.Argument(help="CSV with columns parameters, tokens, loss (nats per token).")],
     parameters: Annotated[

@@ -139,7 +139,7 @@ def evaluate_all(
     first = next(iter(homes))
     home = folder.parent if folder.is_file() else homes[first]
     config = run_config(home)
-    source = open_source(wishes.source or _spec(home, config, found[first]), trust=wishes.trust)
+    source = open_source(source_of(home, config, found[first], wishes.source), trust=wishes.trust)
     if not wishes.other_model:
         same_model(source, config)
     text = _text(source, wishes, held_out_text(home, config, wishes.data, tell), _window(config, source), tell)
@@ -264,8 +264,12 @@ def run_config(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _spec(folder: Path, config: Mapping[str, Any], found: Mapping[int, Mapping[str, Path]]) -> str:
-    """The model that the dictionaries are of: the run says, else a dictionary does."""
+def source_of(
+    folder: Path, config: Mapping[str, Any], found: Mapping[int, Mapping[str, Path]], named: str | None = None
+) -> str:
+    """The model that the dictionaries are of: as named, else the run says, else a dictionary does. GolfError where none does."""
+    if named:
+        return named
     own = config.get("source")
     if isinstance(own, dict) and "spec" in own:
         return str(own["spec"])

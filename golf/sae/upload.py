@@ -106,7 +106,7 @@ def card(name: str, report: Report, config: Mapping[str, Any], files: list[str],
         fields["datasets"] = [text]
     lines = [*front_matter(fields), f"# {name}: {report.title.lower()}", ""]
     lines += [f"- {key}: {without_paths(value)}" for key, value in _facts(report)]
-    chosen = {key: settings[key] for key in ("place", "expansion", "k", "l1", "l1_form", "target_l0", "lr", "tokens", "batch_tokens", "norm", "seed") if settings.get(key) is not None}  # fmt: skip
+    chosen = {key: settings[key] for key in ("place", "expansion", "k", "l1", "l1_form", "target_l0", "lr", "tokens", "batch_tokens", "norm", "seed") if settings.get(key) is not None and (key != "k" or said.get("k"))}  # fmt: skip
     if chosen:
         lines.append("- training: " + ", ".join(f"{key} {value}" for key, value in chosen.items()))
     if data:
