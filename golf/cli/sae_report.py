@@ -192,16 +192,14 @@ def probe(
     $ golf sae probe sae_runs/mine --data labels.jsonl
     """
     from golf.sae.evaluate import wishes_of
-    from golf.sae.measured import cell
-    from golf.sae.probing import PROBE_COLUMNS, probe_rows, probe_run
+    from golf.sae.probing import PROBE_COLUMNS, probe_cells, probe_run
 
     wishes = wishes_of(tokens, "0", layers, source, None, None, None, "other-subjects", None)
     found = probe_run(run, data, wishes, talk)
     if json:
         print_json({"run": str(run), "layers": [{"layer": layer, **one} for layer, one in found.items()]})
         return
-    forms = ("d", *[".3f"] * 8, "d", ".3f", ".1%", ".1%")
-    rows = [[cell(value, form) for value, form in zip(row, forms, strict=True)] for row in probe_rows(found)]
+    rows = probe_cells(found)
     print_table(None, PROBE_COLUMNS, rows, right=PROBE_COLUMNS, md=md)
     talk("stream, features, dimension, seen: balanced accuracy of probes; TPP: what a class's own probe loses, less the others'; "
          "silent, absorbed: of first letters that the stream's probe sees")  # fmt: skip

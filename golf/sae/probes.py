@@ -62,10 +62,10 @@ def fit_probe(x: Tensor, labels: Tensor) -> Probe:
         optimizer.zero_grad()
         losses = torch.nn.functional.binary_cross_entropy_with_logits(z @ w + b, y, weight=weights, reduction="sum")
         loss = (losses + 0.5 * w.square().sum()) / len(y)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    optimizer.step(closure)
     weight = w.detach() * torch.where(spread > 0, 1 / spread.clamp_min(1e-300), torch.zeros_like(spread))
     return Probe(weight, float(b.detach()) - float(mean @ weight))
 
@@ -136,7 +136,7 @@ def perturbation(data: Labelled, columns: Tensor, counts: Sequence[int] = TAKEN_
     before = {name: accuracy(probes[name].says(data.x[data.tested]), labels[name][data.tested]) for name in names}
     found: dict[str, Any] = {"classes": len(names), "accuracy": sum(before.values()) / max(len(before), 1)}
     for count in counts if len(names) > 1 else ():
-        own, other = [], []
+        own, other = list[float](), list[float]()
         for name in names:
             speaks = apart(data.codes[learned], labels[name][learned]) * (columns.double() @ probes[name].weight)
             best = speaks.topk(min(count, len(speaks)))
@@ -178,7 +178,7 @@ def absorption(data: Labelled, columns: Tensor) -> dict[str, Any]:
 
     By class: accuracy of the probe, main features, positives found, silent (no main feature fires), absorbed; rates are over all classes'.
     """
-    learned, rows = ~data.tested, []
+    learned, rows = ~data.tested, list[dict[str, Any]]()
     for name in data.names:
         y = data.of(name)
         probe = fit_probe(data.x[learned], y[learned])

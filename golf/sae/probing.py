@@ -11,12 +11,13 @@ from torch import Tensor
 
 from golf.downstream.rows import DataSet, read_rows
 from golf.errors import Exit, GolfError
-from golf.files import json_text, write_atomically
+from golf.files import json_text, parse_json, write_atomically
 from golf.models.open import open_source
 from golf.models.source import Source
 from golf.sae.dictionary import Dictionary
 from golf.sae.evaluate import Wishes, dictionaries_of, load_snapshots, place_of, run_config, same_model, source_of
 from golf.sae.measure import harvest
+from golf.sae.measured import cell
 from golf.sae.probes import Labelled, absorption, perturbation, sparse_probing
 from golf.sae.streams import HeldOut, Place, held_out
 from golf.sae.text import held_out_text
@@ -25,7 +26,7 @@ FORMAT = "golf-sae-probes/1"
 PROBES_NAME = "probes.json"
 LABELS = DataSet("labelled text", ("labels.jsonl",), ("text", "label"), "any set of labelled texts, as JSON lines")
 TESTED = 4  # one text, or one token, in so many is tested on, by the sha256 of it
-LEAST = 20  # positions of a letter, of both parts, below which it is no class
+LEAST = 10  # positions of a letter, of both parts, below which it is no class
 MOST_POSITIONS = 8192
 PROBE_COLUMNS = (
     "layer",
@@ -89,8 +90,12 @@ def probe_run(
         config.get("settings", {}).get("seq_len"),
     )
     by_letter = _by_letter(source, probed, text) if source.decode is not None else {}
-    if source.decode is None:
-        tell(f"{source.name} has no tokenizer that tells tokens' texts: no letters are probed")
+    if not by_letter:
+        why = f"{text.tokens:,} tokens hold too few words of two letters to learn from and to test on: more `--tokens`"
+        tell(
+            "no letters are probed: "
+            + (why if source.decode is not None else f"{source.name} does not tell its tokens' texts")
+        )
     report = {one.layer: {"text": by_text.get(one.layer), "letters": by_letter.get(one.layer)} for one in probed}
     said = {"format": FORMAT, "held_out": text.facts(), "labels": str(labels) if labels else None, "layers": report}
     write_atomically(folder / PROBES_NAME, (json_text(said, 1) + "\n").encode())
@@ -174,11 +179,36 @@ def _with_enough(classes: Sequence[str], tested: Tensor) -> list[str]:
     flags = tested.tolist()
 
     def enough(name: str) -> bool:
-        own = [flag for one, flag in zip(classes, flags, strict=True) if one == name]
-        return min(sum(own), len(own) - sum(own)) >= LEAST
+        own = [bool(flag) for one, flag in zip(classes, flags, strict=True) if one == name]
+        learned = len(own) - sum(own)
+        return sum(own) >= LEAST and learned >= LEAST
 
     kept = {name for name in set(classes) if enough(name)}
     return [one if one in kept else "" for one in classes]
+
+
+def read_probes(folder: Path) -> dict[int, dict[str, Any]]:
+    """What `probe_run` kept in a run's folder, by layer; empty where nothing was probed. GolfError (10) for a damaged file."""
+    path = folder / PROBES_NAME
+    if not path.is_file():
+        return {}
+    try:
+        said = parse_json(path.read_text())
+        if said["format"] != FORMAT:
+            raise ValueError("another format")
+        return {int(layer): {"text": one["text"], "letters": one["letters"]} for layer, one in said["layers"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
+        raise GolfError(
+            f"{path} is damaged: {fault!r}", f"probe again: `golf sae probe {folder}`", Exit.REFUSED
+        ) from None
+
+
+PROBE_FORMS = ("d", *[".3f"] * 8, "d", ".3f", ".1%", ".1%")
+
+
+def probe_cells(report: Mapping[int, Mapping[str, Any]]) -> list[list[str]]:
+    """Cells by PROBE_COLUMNS; – where a thing was not probed."""
+    return [[cell(value, form) for value, form in zip(row, PROBE_FORMS, strict=True)] for row in probe_rows(report)]
 
 
 def probe_rows(report: Mapping[int, Mapping[str, Any]]) -> Iterable[tuple[Any, ...]]:

@@ -20,7 +20,14 @@ from golf.sae.report import Report, gather
 from golf.sae.tables import sections
 
 COPIED = (CSV_NAME, "plots/*.png", "plots/*.svg", "trained_documents.npy")
-REWRITTEN = ("config.json", "stats_layer*.json", "measurements_layer*.json", "students.json", "timing.json")
+REWRITTEN = (
+    "config.json",
+    "stats_layer*.json",
+    "measurements_layer*.json",
+    "students.json",
+    "probes.json",
+    "timing.json",
+)
 TAGS = ("sparse-autoencoder", "mechanistic-interpretability")
 PATH = re.compile(r"^((?:golf|hf|hub):)?(?:~?/|[A-Za-z]:\\).*")  # of a file: with a root, behind a source's word or not
 

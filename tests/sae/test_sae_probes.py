@@ -17,7 +17,7 @@ from golf.models.source import Source
 from golf.sae.files import file_name, save_dictionary
 from golf.sae.kinds import seeded
 from golf.sae.probes import Labelled, absorption, accuracy, f1, fit_probe, main_features, perturbation, sparse_probing
-from golf.sae.probing import first_letter
+from golf.sae.probing import first_letter, probe_cells, read_probes
 
 
 def planted(n: int = 240, classes: int = 3, d: int = 8, features: int = 12) -> Labelled:
@@ -196,6 +196,10 @@ def test_a_run_is_probed_on_labels_and_on_letters(tmp_path: Path, monkeypatch: p
     assert parse_json((tmp_path / "probes.json").read_text())["layers"]["1"] == {
         key: found[1][key] for key in ("text", "letters")
     }
+    assert (
+        len(probe_cells(read_probes(tmp_path))) == 2
+        and probe_cells(read_probes(tmp_path))[0][1] == f"{found[0]['text']['stream']:.3f}"
+    )
     table = probe(tmp_path, "--tokens", "4K", "--layers", "1").stdout.splitlines()
     assert table[0].split()[:2] == ["layer", "stream"] and table[1].split()[:2] == [
         "1",
