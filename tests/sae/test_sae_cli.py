@@ -40,7 +40,11 @@ def test_a_run_gets_a_name_a_folder_and_says_what_it_takes(project):
 def test_a_dry_run_writes_nothing(project):
     lines = []
     assert run_training("tiny", "mine", CHOICES, dry_run=True, tell=lines.append) is None
-    assert "memory" in lines[-1] and not (project / "sae_runs").exists()
+    assert "memory" in lines[-2] and not (project / "sae_runs").exists()
+    assert re.fullmatch(
+        r"about .+ on this machine at [0-9,]+ tokens/s \(a projection: .+\), [0-9,]+ MiB of dictionaries on disk",
+        lines[-1],
+    )
 
 
 def test_text_that_is_read_more_than_once_is_said():
