@@ -26,6 +26,7 @@ KS = (1, 2, 5)  # features of a sparse probe
 TAKEN_OUT = (2, 5, 20)  # features of a class in TPP
 SPLIT_GAIN = 0.03  # of F1 that one more main feature must bring
 MOST_MAIN = 10
+LEAST_ACCURACY = 0.6  # of the stream's probe of a letter: below it nobody knows what could have been absorbed
 LEAST_COSINE, LEAST_SHARE = (
     0.025,
     0.4,
@@ -176,7 +177,8 @@ def f1(said: Tensor, labels: Tensor) -> float:
 def absorption(data: Labelled, columns: Tensor) -> dict[str, Any]:
     """Share of the tested positives that the stream's probe finds whose letter another feature has absorbed; columns: (F, d).
 
-    By class: accuracy of the probe, main features, positives found, silent (no main feature fires), absorbed; rates are over all classes'.
+    By class: accuracy of the probe, main features, positives found, silent (no main feature fires), absorbed; rates are over the classes whose
+    probe has LEAST_ACCURACY (`known`), None where none has.
     """
     learned, rows = ~data.tested, list[dict[str, Any]]()
     for name in data.names:
@@ -199,11 +201,12 @@ def absorption(data: Labelled, columns: Tensor) -> dict[str, Any]:
             )
         rows.append({"class": name, "accuracy": accuracy(probe.says(data.x[data.tested]), y[data.tested]), "main_features": main,
                      "found": int(found.sum()), "silent": int(silent.sum()), "absorbed": absorbed})  # fmt: skip
-    found_all = sum(row["found"] for row in rows)
+    known = [row for row in rows if row["accuracy"] >= LEAST_ACCURACY]
+    found_all = sum(row["found"] for row in known)
     return {
-        "classes": len(rows), "found": found_all,
+        "classes": len(rows), "known": len(known), "found": found_all,
         "accuracy": sum(row["accuracy"] for row in rows) / len(rows) if rows else None,
-        "silent": sum(row["silent"] for row in rows) / found_all if found_all else None,
-        "absorbed": sum(row["absorbed"] for row in rows) / found_all if found_all else None,
+        "silent": sum(row["silent"] for row in known) / found_all if found_all else None,
+        "absorbed": sum(row["absorbed"] for row in known) / found_all if found_all else None,
         "letters": rows,
     }  # fmt: skip

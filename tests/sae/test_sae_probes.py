@@ -16,7 +16,16 @@ from golf.files import parse_json
 from golf.models.source import Source
 from golf.sae.files import file_name, save_dictionary
 from golf.sae.kinds import seeded
-from golf.sae.probes import Labelled, absorption, accuracy, f1, fit_probe, main_features, perturbation, sparse_probing
+from golf.sae.probes import (
+    Labelled,
+    absorption,
+    accuracy,
+    f1,
+    fit_probe,
+    main_features,
+    perturbation,
+    sparse_probing,
+)
 from golf.sae.probing import first_letter, probe_cells, read_probes
 
 
@@ -123,6 +132,11 @@ def test_an_absorbed_letter_is_counted_exactly() -> None:
     hidden = int((tested & token).sum())
     assert row["main_features"] == [0] and row["silent"] == row["absorbed"] == hidden == 20
     assert row["found"] == int((tested & letter).sum()) and row["accuracy"] == 1.0
+    blind = Labelled(torch.randn(len(data.x), d, generator=rng), data.codes, data.classes, data.tested)
+    assert (absorption(blind, columns)["known"], absorption(blind, columns)["absorbed"]) == (
+        0,
+        None,
+    )  # the stream knows no letter
     turned = columns.clone()
     turned[4, 0] = -0.7  # a column against the letter carries nothing of it
     (row,) = [row for row in absorption(data, turned)["letters"] if row["class"] == "a"]
