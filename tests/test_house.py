@@ -13,7 +13,8 @@ GOLF = ROOT / "golf"
 FLOORS = (
     ("challenge", "errors", "stats", "parts"),
     ("files", "project"),
-    ("figures", "logs", "data", "recipe", "engine"),
+    ("engine", "figures"),
+    ("logs", "data", "recipe"),
     ("reading",),
     ("compose", "preflight", "harness"),
     ("run",),

@@ -27,7 +27,8 @@ class Mark:
 
 @dataclass(frozen=True)
 class Row:
-    """One entry. score: as printed (text, "" when none); seeds: seed → (val_bpb, val_loss or None), where they are at hand."""
+    """One entry. score: as printed (text, "" when none); seeds: seed → (val_bpb, val_loss or None), where they are at hand; listed: the day
+    on which the contest's README took the row up, where that was long after `date` (PRs #1902 and #2146 added weeks at once), else ""."""
 
     key: str
     track: str
@@ -39,6 +40,7 @@ class Row:
     status: str
     rank: int | None = None
     rank_main: int | None = None
+    listed: str = ""
     folder: str = ""
     source: str = ""
     links: tuple[str, ...] = ()

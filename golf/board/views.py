@@ -39,12 +39,16 @@ def choose(
     at: str | None = None,
     status: str | None = None,
     track: str | None = None,
+    as_listed: bool = False,
 ) -> list[Row]:
     """The rows that fit every filter; GolfError for a date, status, track or technique that cannot be.
 
-    With a day, the board as it was then: rows of later days are gone and the ranks are those of that day.
+    With a day, the board as it was then: rows of later days are gone and the ranks are those of that day. as_listed: by the day on which
+    the contest's README took a row up, not by the row's own.
     """
-    rows = list(rows) if at is None else as_of(rows, at)
+    if as_listed and at is None:
+        raise GolfError("which day's README?", "give it: --at 2026-04-20")
+    rows = list(rows) if at is None else as_of(rows, at, as_listed)
     track = known_track(track)
     _known("status", status, (*STATUSES, "disputed"))
     if technique is not None:
@@ -69,15 +73,24 @@ def day(text: str) -> str:
         raise GolfError(f"`{text}` is no date", "write it as 2026-04-20") from fault
 
 
-def as_of(rows: Iterable[Row], at: str) -> list[Row]:
-    """The rows of that day and before, ranked among themselves: the table as it stood, in the order of the final one."""
-    kept = [row for row in rows if row.date and row.date <= day(at)]
+def as_of(rows: Iterable[Row], at: str, as_listed: bool = False) -> list[Row]:
+    """The rows of that day and before, ranked among themselves: the table as it stood, in the order of the final one.
+
+    as_listed: the table that the contest's README showed on that day. It was weeks behind the pull requests from 9 to 29 April 2026.
+    """
+    kept = [row for row in rows if row.date and (row.listed if as_listed and row.listed else row.date) <= day(at)]
     places: dict[str, int] = {}
     ranks = {}
     for row in sorted((row for row in kept if row.rank is not None), key=lambda row: row.rank or 0):
         places[row.track] = places.get(row.track, 0) + 1
         ranks[row.key] = places[row.track]
     return [replace(row, rank=ranks.get(row.key)) for row in kept]
+
+
+def not_yet_listed(rows: Iterable[Row], at: str) -> list[Row]:
+    """The ranked rows dated that day or before that the contest's README did not show yet, best first."""
+    late = [row for row in rows if row.rank and row.date <= day(at) < row.listed]
+    return sorted(late, key=lambda row: row.rank or 0)
 
 
 def known_track(track: str | None) -> str | None:

@@ -57,13 +57,14 @@ def ablate(
     from golf.cli.output import talk
     from golf.cli.pages.study import found_so_far, run_study, show_ablation, tell_plan
     from golf.project import find_root
-    from golf.run.plan import Wishes
     from golf.study.ablation import Wanted, find_ablation
     from golf.study.drive import Budget
     from golf.study.sweep import Asked
 
-    wishes = Wishes(nproc=nproc, smoke=smoke, allow=tuple(allow or ()), data_path=data_path, tokenizer_path=tokenizer_path,
-                    max_wallclock_seconds=max_wallclock_seconds, iterations=iterations, parallel=parallel if engine == "local" else 1, resume=True)  # fmt: skip
+    wishes = study_options.wishes(
+        engine, parallel, allow, nproc=nproc, smoke=smoke, data_path=data_path, tokenizer_path=tokenizer_path,
+        max_wallclock_seconds=max_wallclock_seconds, iterations=iterations,
+    )  # fmt: skip
     asked = Asked(
         base,
         (),

@@ -86,6 +86,10 @@ def make(
     most_docs: Annotated[int | None, typer.Option(help="Stop after this many documents.", min=2)] = None,
     shard_tokens: Annotated[int, typer.Option(help="Tokens of a shard.", min=2)] = 100_000_000,
     processes: Annotated[int | None, typer.Option(help="Encode with this many (default: one a core).", min=1)] = None,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="Where: on this machine, or on a Ray cluster (RAY_ADDRESS) with golf on its nodes."),
+    ] = "local",
     json: Json = False,
 ) -> None:
     """Make shards from any text, every document proven to come back; or the embedded corpus (public-domain English).
@@ -108,10 +112,11 @@ def make(
             print_embedded(made)
         return
     from golf.data.api import make_from_text
+    from golf.engine import engine_named
 
     done = make_from_text(
         text, out, vocab, transform, tokenizer_path, column=column, split=split, val_documents=val_docs,
-        most_documents=most_docs, shard_tokens=shard_tokens, processes=processes, tell=talk,
+        most_documents=most_docs, shard_tokens=shard_tokens, processes=processes, mapper=engine_named(engine).in_order, tell=talk,
     )  # fmt: skip
     if json:
         print_json({"folder": done.folder, "tokenizer": done.tokenizer, "manifest": done.manifest})

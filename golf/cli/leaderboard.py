@@ -10,6 +10,9 @@ def leaderboard(
     technique: str | None = typer.Option(None, "--technique", help="Only rows that use it, e.g. xsa."),
     author: str | None = typer.Option(None, "--author", help="Only rows of this author (part of the name)."),
     at: str | None = typer.Option(None, "--at", help="The board as of a day, ranks too, e.g. 2026-04-20."),
+    as_listed: bool = typer.Option(
+        False, "--as-listed", help="With --at: the rows that the contest's README showed on that day."
+    ),
     status: str | None = typer.Option(
         None, "--status", help="merged, row, no_row, withdrawn, base, local or disputed."
     ),
@@ -47,6 +50,8 @@ def leaderboard(
         from golf.cli.pages import tracks
 
         raise typer.Exit(tracks.run(side, json=json, md=md))
-    code = run(Query(technique, author, at, status, track), wins, tree, lineage, techniques, export, json, md, wide)
+    code = run(
+        Query(technique, author, at, status, track, as_listed), wins, tree, lineage, techniques, export, json, md, wide
+    )
     if code:
         raise typer.Exit(code)

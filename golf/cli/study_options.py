@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from golf.run.plan import Wishes
 
 Trials = Annotated[int | None, typer.Option(help="Budget: begin at most so many trials.")]
 Seconds = Annotated[float | None, typer.Option(help="Budget: wall seconds, all calls together.")]
@@ -29,6 +32,13 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with a study that 
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="List the trials and what they cost at most; make and run nothing.")
 ]
+
+
+def wishes(engine: str, parallel: int, allow: list[str] | None, **asked: Any) -> "Wishes":
+    """What every run of a study is asked. On a cluster the runs side by side are the engine's, each is alone on its node."""
+    from golf.run.plan import Wishes
+
+    return Wishes(allow=tuple(allow or ()), parallel=parallel if engine == "local" else 1, resume=True, **asked)
 
 
 def checked_trackers(names: Sequence[str]) -> tuple[str, ...]:

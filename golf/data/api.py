@@ -8,9 +8,10 @@ from typing import Any
 
 from golf.data import caseops
 from golf.data.documents import text_source
-from golf.data.make import VAL_DOCUMENTS, Settings, make_dataset, tokenizer_for
+from golf.data.make import VAL_DOCUMENTS, Mapper, Settings, make_dataset, tokenizer_for
 from golf.data.shards import SHARD_TOKENS
 from golf.data.tokenizer import load_tokenizer
+from golf.engine import local
 from golf.errors import GolfError
 from golf.files import sha256_of_file, write_atomically
 
@@ -37,6 +38,7 @@ def make_from_text(
     most_documents: int | None = None,
     shard_tokens: int = SHARD_TOKENS,
     processes: int | None = None,
+    mapper: Mapper = local.in_order,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Made:
     """Make the shards of the documents that `names` mean (`golf.data.documents.text_source`) in `folder`.
@@ -66,4 +68,8 @@ def make_from_text(
         source.identity, sha256_of_file(tokenizer), transform, val_documents, shard_tokens, most_documents
     )
     workers = processes or os.cpu_count() or 1
-    return Made(folder, tokenizer, make_dataset(folder, source.read, tokenizer, settings, processes=workers, tell=tell))
+    return Made(
+        folder,
+        tokenizer,
+        make_dataset(folder, source.read, tokenizer, settings, processes=workers, mapper=mapper, tell=tell),
+    )

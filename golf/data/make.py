@@ -8,11 +8,8 @@ making that was stopped goes on from its last whole shard.
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
-from functools import cache
-from multiprocessing import get_context
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +18,15 @@ import numpy.typing as npt
 
 from golf.data import caseops
 from golf.data.shards import BOS, HEADER_BYTES, MAX_VOCABULARY, SHARD_TOKENS, write_shard
-from golf.data.tokenizer import load_tokenizer, train_tokenizer
+from golf.data.tokenizer import tokenizer_of, train_tokenizer
+from golf.engine import local
 from golf.errors import Exit, GolfError
 from golf.files import Lock, json_text, parse_json, sha256_of_file, write_atomically
 
 VAL_DOCUMENTS = 50_000  # of the challenge's validation split
 TRANSFORMS = ("none", "caseops")
+# (task, arguments, processes) -> results in the order of the arguments; an engine's
+Mapper = Callable[[Callable[[Any], Any], Iterable[Any], int], Iterator[Any]]
 BATCH_CHARACTERS = 1 << 18  # of the documents that a process takes at a time
 LISTED = 1000  # numbers of documents that a manifest lists
 TOKENIZER_TEXT = 20_000_000  # characters that a tokenizer is trained on
@@ -126,12 +126,14 @@ def make_dataset(
     settings: Settings,
     *,
     processes: int = 1,
+    mapper: Mapper = local.in_order,
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Write the shards of `read` (document number -> documents from there on) into `folder`; what `manifest.json` says.
 
     Goes on where an earlier call with the same settings was stopped, and does nothing where it was done. GolfError: a document that
-    cannot be encoded, another data set in the folder, no documents for a split, a full disk. tell: hears of every shard.
+    cannot be encoded, another data set in the folder, no documents for a split, a full disk. mapper: the engine. tell: hears of every
+    shard.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -139,7 +141,9 @@ def make_dataset(
         if not lock.take():
             raise GolfError(f"another process makes a data set in {folder}", "wait for it", Exit.REFUSED)
         try:
-            return _made(folder, read, tokenizer, settings, processes, tell)
+            return _made(
+                folder, read, tokenizer, settings, lambda task, batches: mapper(task, batches, processes), tell
+            )
         finally:
             lock.path.unlink(missing_ok=True)
             lock.release()
@@ -153,17 +157,19 @@ def _made(
     read: Callable[[int], Iterator[str]],
     tokenizer: Path,
     settings: Settings,
-    processes: int,
+    mapper: Callable[[Any, Any], Iterator[Any]],
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
     manifest = folder / "manifest.json"
     if manifest.is_file():
         return _same(parse_json(manifest.read_text()), settings, folder)
     writer = _Writer(folder, settings, tell)
+    batches = _batches(read(writer.first), writer.first, settings.most_documents)
     try:
-        for document in _encode_all(writer, read, tokenizer, settings, processes):
-            writer.add(document)
-    except BrokenProcessPool as fault:
+        for encoded in mapper(partial(_encode_batch, tokenizer.read_bytes(), settings.transform), batches):
+            for document in encoded:
+                writer.add(document)
+    except local.Died as fault:
         raise GolfError(f"a process that encodes for {folder} died", "call it again to go on") from fault
     return writer.finish()
 
@@ -290,28 +296,6 @@ def _same(found: dict[str, Any], settings: Settings, folder: Path) -> dict[str, 
     return found
 
 
-def _encode_all(
-    writer: _Writer, read: Callable[[int], Iterator[str]], tokenizer: Path, settings: Settings, processes: int
-) -> Iterator[Encoded]:
-    """The documents from the writer's place on, in order, encoded by `processes` processes."""
-    batches = _batches(read(writer.first), writer.first, settings.most_documents)
-    if processes == 1:
-        for batch in batches:
-            yield from _encode_batch(tokenizer, settings.transform, batch)
-        return
-    waiting: deque[Future[list[Encoded]]] = deque()
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        try:
-            for batch in batches:
-                waiting.append(pool.submit(_encode_batch, tokenizer, settings.transform, batch))
-                if len(waiting) > 2 * processes:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
 def _batches(documents: Iterable[str], first: int, most: int | None) -> Iterator[list[tuple[int, str]]]:
     batch: list[tuple[int, str]] = []
     held = 0
@@ -327,13 +311,11 @@ def _batches(documents: Iterable[str], first: int, most: int | None) -> Iterator
         yield batch
 
 
-def _encode_batch(tokenizer: Path, transform: str, batch: list[tuple[int, str]]) -> list[Encoded]:
-    return [encode_document(_loaded(tokenizer), number, text, transform) for number, text in batch]
+def _encode_batch(model: bytes, transform: str, batch: list[tuple[int, str]]) -> list[Encoded]:
+    return [encode_document(_loaded(model), number, text, transform) for number, text in batch]
 
 
-@cache
-def _loaded(tokenizer: Path) -> Any:
-    return load_tokenizer(tokenizer)
+_loaded = lru_cache(1)(tokenizer_of)
 
 
 def tokenizer_for(documents: Iterator[str], vocab_size: int, transform: str) -> bytes:

@@ -55,6 +55,17 @@ def train_tokenizer(lines: Iterable[str], vocab_size: int, symbols: Sequence[str
     return model.getvalue()
 
 
+def tokenizer_of(model: bytes, name: str = "the tokenizer") -> SentencePieceProcessor:
+    """The tokenizer of a SentencePiece model's bytes; GolfError, which calls it `name`, when they are none."""
+    try:
+        sp = SentencePieceProcessor(model_proto=model)
+        if int(sp.vocab_size()):
+            return sp
+    except (RuntimeError, ValueError, TypeError):
+        pass
+    raise GolfError(f"{name} is no SentencePiece model ({len(model):,} bytes)", "fetch it again: `golf data get`")
+
+
 def load_tokenizer(path: Path, vocab_size: int | None = None) -> SentencePieceProcessor:
     """The tokenizer in `path`; GolfError when it is missing, no SentencePiece model, or not of `vocab_size` pieces."""
     try:
@@ -62,13 +73,8 @@ def load_tokenizer(path: Path, vocab_size: int | None = None) -> SentencePiecePr
     except OSError as fault:
         raise GolfError(f"no tokenizer {path}: {fault.strerror}",
                         "name a SentencePiece model with TOKENIZER_PATH, or fetch one: `golf data get`") from None  # fmt: skip
-    try:
-        sp = SentencePieceProcessor(model_proto=model)
-        found = int(sp.vocab_size())
-    except (RuntimeError, ValueError, TypeError):
-        found = 0
-    if found == 0:
-        raise GolfError(f"{path} is no SentencePiece model ({len(model):,} bytes)", "fetch it again: `golf data get`")
+    sp = tokenizer_of(model, str(path))
+    found = int(sp.vocab_size())
     if vocab_size is not None and found != vocab_size:
         raise GolfError(f"{path} has {found:,} pieces, the recipe's vocab_size is {vocab_size:,}",
                         f"set `vocab_size={found}`, or name the tokenizer of {vocab_size:,} with TOKENIZER_PATH")  # fmt: skip

@@ -1,6 +1,7 @@
 """The local engine: processes of this machine, each with a Python of its own; one that dies is replaced."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -40,6 +41,26 @@ def run_all(
         for at in [at for at in waiting if attempts[at] >= ATTEMPTS]:
             waiting.remove(at)
             yield at, Died("its worker died twice: out of memory, or killed")
+
+
+def in_order(task: Callable[[Argument], Found], arguments: Iterable[Argument], processes: int) -> Iterator[Found]:
+    """Results in the order of `arguments`, which may be endless: at most twice `processes` and one are held. `Died` where a worker died."""
+    if processes == 1:
+        yield from map(task, arguments)
+        return
+    waiting: deque[Future[Found]] = deque()
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        try:
+            for argument in arguments:
+                waiting.append(pool.submit(task, argument))
+                if len(waiting) > 2 * processes:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool as fault:
+            raise Died("a worker died: out of memory, or killed") from fault
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _one_pool(

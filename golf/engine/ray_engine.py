@@ -6,7 +6,8 @@ Ray places and restarts; golf keeps its store here: a script's log and files com
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -82,6 +83,38 @@ def run_all(
             raise
         except ray.exceptions.RayError as fault:
             yield at, Died(f"its worker died twice: {type(fault).__name__}")
+
+
+def in_order(task: Callable[[Argument], Found], arguments: Iterable[Argument], processes: int) -> Iterator[Found]:
+    """As `golf.engine.local.in_order`, at most `processes` at work, on the cluster; golf must be on its nodes. What the task carries
+    (a `functools.partial`) is sent to a node once. A worker or node that goes costs its tasks one attempt."""
+    ray = connect()
+
+    def called(argument: Argument) -> Found:  # a partial is no function to Ray
+        return task(argument)
+
+    remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(called)
+    waiting: deque[Any] = deque()
+
+    def first() -> Found:
+        try:
+            found: Found = ray.get(waiting.popleft())
+        except ray.exceptions.RayTaskError as fault:
+            raise fault.cause from None
+        except ray.exceptions.RayError as fault:
+            raise Died(f"a worker died twice: {type(fault).__name__}") from fault
+        return found
+
+    try:
+        for argument in arguments:
+            waiting.append(remote.remote(argument))
+            if len(waiting) > 2 * processes:
+                yield first()
+        while waiting:
+            yield first()
+    finally:
+        for reference in waiting:
+            ray.cancel(reference)
 
 
 class RayScript:

@@ -154,9 +154,7 @@ def countable(scores: Sequence[Score]) -> list[Score]:
     return [
         score
         for score in scores
-        if not score.loose
-        or score.label.lower().startswith("final")
-        or (score.stage in OF_THE_ARTIFACT and NAMED.fullmatch(score.label))
+        if not score.loose or score.called_final or (score.stage in OF_THE_ARTIFACT and NAMED.fullmatch(score.label))
     ]
 
 
@@ -204,7 +202,10 @@ def choose(scores: Sequence[Score], result: dict[str, Any] | None, line: int) ->
     best, why = _best(usable)
     broken = [score for score in scores if score.val_bpb != score.val_bpb and score.line > best.line]
     if broken:
-        why += f"; line {broken[-1].line} prints nan: the run diverged or its artifact is broken"
+        nan = f"line {broken[-1].line} prints nan: the run diverged or its artifact is broken"
+        if best.before_the_artifact and not broken[-1].before_the_artifact:
+            return None, f"{nan}; {best.val_bpb} of line {best.line} (`{best.label}`) was measured before there was one"
+        why += f"; {nan}"
     return best, why + _later(best, scores, why)
 
 
@@ -229,11 +230,7 @@ def _best(usable: Sequence[Score]) -> tuple[Score, str]:
                 f"{_reason(best, usable)}; the last one before it is {legal.val_bpb} (line {legal.line}, `{legal.label}`)",
             )
     if best.stage in OF_THE_ARTIFACT:
-        later = [
-            score
-            for score in usable
-            if score.stage == "other" and score.label.lower().startswith("final") and score.line > best.line
-        ]
+        later = [score for score in usable if score.stage == "other" and score.called_final and score.line > best.line]
         if later and later[-1].val_bpb < best.val_bpb:
             last = most_exact(later[-1], later)
             return last, (

@@ -111,7 +111,10 @@ def build(index: int, draft: Draft) -> RunResult:
     elif score is not None and (seconds := seconds_of(score, scores)) is not None:
         facts.setdefault("eval_seconds", seconds)
     known = {name: value for name, value in facts.items() if name in RunResult.__dataclass_fields__}
-    ended = bool(curve) and any(one.line > curve[-1].line and one.stage in ARTIFACT_STAGES for one in scores)
+    ended = bool(curve) and any(
+        one.line > curve[-1].line and (one.stage in ARTIFACT_STAGES or (one.stage == "other" and one.called_final))
+        for one in scores
+    )
     trained = facts.get("stop_reason") is not None or _last_step(facts) or ended
     stages = named_stages(scores)
     if table and table.get("pre_quant_val_bpb") is not None:

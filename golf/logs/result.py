@@ -8,6 +8,7 @@ from typing import Any
 from golf.logs.grammar import Rule
 
 # how far from the shipped artifact a number was measured; the later stage is the better evidence for a claim
+BEFORE_THE_ARTIFACT = ("train_val", "pre_quant")  # stages that say nothing of it
 STAGES = ("train_val", "footer", "pre_quant", "loose", "other", "quantized", "sliding", "ttt", "disallowed")
 
 
@@ -28,6 +29,16 @@ class Score:
     seconds: float | None = None
     alias_of: int | None = None
     loose: bool = False
+
+    @property
+    def called_final(self) -> bool:
+        """Whether its line calls itself final, of whatever stage."""
+        return self.label.lower().startswith("final")
+
+    @property
+    def before_the_artifact(self) -> bool:
+        """Whether it was measured before there was an artifact, so that it says nothing of it."""
+        return self.stage in BEFORE_THE_ARTIFACT
 
 
 @dataclass(frozen=True)

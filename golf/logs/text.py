@@ -3,6 +3,7 @@
 Nothing is dropped silently: what was repaired is named in `Text.notes`.
 """
 
+import json
 import re
 from array import array
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
@@ -25,6 +26,16 @@ CODE = re.compile(r"(?:import \w[\w., ]*$|from [\w.]+ import |def \w+\(|class \w
 LOGGED = re.compile(r"step:\d+/\d+ |\d+/\d+ (?:train|val)_loss|model_params:\s*\d|final_\w+ val_|stopping_early: ")
 REMOVED = "[code dump removed]"
 PROGRESS = re.compile(r"\d%\|.*(?:it/s|s/it|\?)")  # of tqdm
+JSON_NAMES = (
+    "event",
+    "name",
+    "label",
+    "tag",
+    "type",
+    "phase",
+    "stage",
+    "metric",
+)  # of a JSON line's key that says what it is
 MAX_LINE = 20_000  # characters: no log line is near it, a packed script in a log is
 
 
@@ -47,7 +58,7 @@ class Text:
     @property
     def lines(self) -> Iterator[tuple[int, str]]:
         """(line number in the file from 1, text) of what is read; a list of all of them would weigh more than the log."""
-        return ((number, self.rows[number - 1]) for number in self.kept)
+        return ((number, part) for number in self.kept for part in self.rows[number - 1].split("\n"))
 
     @property
     def first_line(self) -> int:
@@ -94,7 +105,7 @@ def clean(raw: bytes) -> Text:
     del text  # the rows are a second copy of it
     skipped, dumps = find_code(rows)
     kept = array("L")
-    prefixed = 0
+    prefixed = from_json = 0
     strip = PREFIX.match
     for number, row in enumerate(rows, 1):
         if not row or number in skipped or row.isspace() or (row[0] in "|+=*" and not _speaks(row)):
@@ -106,12 +117,38 @@ def clean(raw: bytes) -> Text:
             rows[number - 1] = row[match.end() :]
             if match.end() == len(row):
                 continue
+        if row[0] == "{" and (told := of_json(rows[number - 1])):
+            rows[number - 1] = told
+            from_json += 1
         kept.append(number)
+    if from_json:
+        notes.append(f"{from_json} lines are JSON; each is read as `label name:value`")
     if prefixed:
         notes.append(f"{prefixed} lines carry a timestamp or launcher prefix; it was removed")
     if skipped:
         notes.append(f"{len(skipped)} lines of source code in the log were left out")
     return Text(rows, kept, dumps, encoding, tuple(notes), total_lines)
+
+
+def of_json(row: str) -> str:
+    """A line that is one flat JSON object as other logs write it: `label step:N val_loss:…`, milliseconds with their unit; settings one a
+    line. "" for any other line."""
+    if len(row) > MAX_LINE or not row.rstrip().endswith("}"):
+        return ""
+    try:
+        table = json.loads(row)
+    except (ValueError, RecursionError):
+        return ""
+    label = next((table[name] for name in JSON_NAMES if isinstance(table.get(name), str)), "")
+    values = {
+        name: value for name, value in table.items() if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    if not any("loss" in name or "bpb" in name for name in values):
+        return "\n".join(f"{name}:{value}" for name, value in values.items())
+    words = [f"step:{values.pop('step')}"] if "step" in values else [label.strip()]
+    for name, value in values.items():
+        words.append(f"{name.removesuffix('_ms')}:{value:.15g}ms" if name.endswith("_ms") else f"{name}:{value}")
+    return " ".join(words).strip()
 
 
 def _speaks(row: str) -> bool:

@@ -1,6 +1,7 @@
 """A SkyPilot task for a submission: machine, set-up, data, seeds, and two ends that need nobody: an idle stop and a deadline by its cost."""
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ PODS_SECONDS = 900.0  # to start and set up, for an estimate; nobody knows it be
 DATA = "golf-data"  # below the home of the pod
 TOKENIZER = f"{DATA}/tokenizer.model"
 WORK = "golf-work"
+NUMBERED = re.compile(r"(\d{3,})\.bin$")  # of a shard
 
 
 @dataclass(frozen=True)
@@ -128,13 +130,43 @@ def fetch_lines(files: Sequence[tuple[str, str, str]]) -> list[str]:
         "python3 - <<'EOF'",
         "import pathlib, shutil",
         "from huggingface_hub import hf_hub_download",
-        f"for repo, file, place in {[tuple(one) for one in files]!r}:",
+        "files = []",
+        *_runs_of_names(files),
+        "for repo, file, place in files:",
         f"    target = pathlib.Path.home() / {DATA!r} / place",
         "    target.parent.mkdir(parents=True, exist_ok=True)",
         "    if not target.exists():",
         "        shutil.move(shutil.copy(hf_hub_download(repo, file, repo_type='dataset'), f'{target}.part'), target)",
         "EOF",
     ]
+
+
+def _runs_of_names(files: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Python that fills `files`: what differs by one number that counts up is one line, however many there are."""
+    lines, at = [], 0
+    while at < len(files):
+        pattern, first = _pattern(files[at])
+        count = 1
+        while at + count < len(files) and _pattern(files[at + count]) == (pattern, first + count):
+            count += 1
+        if count > 2:
+            lines.append(
+                f"files += [({', '.join(f'f{part!r}' for part in pattern)}) for n in range({first}, {first + count})]"
+            )
+        else:
+            lines += [f"files += [{tuple(files[at])!r}]"]
+            count = 1
+        at += count
+    return lines
+
+
+def _pattern(names: Sequence[str]) -> tuple[tuple[str, ...], int]:
+    """The names with the number before their suffix as `{n:06d}`, and that number; as they are and -1 where they have no common one."""
+    numbers = {match[1] for name in names if (match := NUMBERED.search(name))}
+    if len(numbers) != 1 or any("{" in name or "}" in name for name in names):
+        return tuple(names), -1
+    number = numbers.pop()
+    return tuple(NUMBERED.sub(f"{{n:0{len(number)}d}}.bin", name) for name in names), int(number)
 
 
 def run_lines(plan: Plan, seeds: Sequence[int], count: int, most_seconds: float | None) -> list[str]:

@@ -165,9 +165,7 @@ def _said(text: str) -> dict[str, Any]:
 
 def _run(result: RunResult, path: Path, name: str, digest: str, said: dict[str, Any], *, several: bool) -> Run:
     table = result.result or {}
-    after = [
-        score for score in result.scores if score.stage not in ("train_val", "pre_quant") and score.alias_of is None
-    ]
+    after = [score for score in result.scores if not score.before_the_artifact and score.alias_of is None]
     per_stage = {(score.stage, score.seconds): score.seconds for score in after if score.seconds is not None}
     model = path.parent / "model.golf"
     named = (

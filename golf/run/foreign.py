@@ -71,7 +71,7 @@ def hear(run: Run, exit_code: int | None) -> Heard:
         return Heard("its log has no line of a known form")
     if found.seed is not None and found.seed != run.seed:
         return Heard(f"asked for seed {run.seed}, the script printed seed {found.seed}", wrong_seed=True)
-    of_artifact = found.score is not None and found.score.stage not in ("train_val", "pre_quant")
+    of_artifact = found.score is not None and not found.score.before_the_artifact
     if not found.complete or not of_artifact or not isfinite(found.val_bpb or 0.0):
         return Heard(f"its log has no final score: {found.score_why}")
     return Heard(result=_result(run, found, exit_code))

@@ -62,6 +62,36 @@ def test_the_board_as_of_a_day_has_the_ranks_of_that_day(at: str, best: str, cou
     assert all(row.date <= at for row in ranked)
 
 
+@pytest.mark.parametrize(
+    ("at", "best", "count"),
+    [
+        ("2026-04-20", "1493", 32),  # #1902 took up what came after #1493 on 29 April only
+        ("2026-04-28", "1493", 32),
+        ("2026-05-01", "1855", 44),
+        ("2026-05-04", "2135", 48),
+    ],
+)
+def test_the_readme_of_a_day_is_not_the_record_of_that_day(at: str, best: str, count: int) -> None:
+    """Ranks and best of the contest's README; the table of 1 May is main@4908dc46f, whose ranks are known row by row."""
+    ranked = [row for row in as_of(official(), at, as_listed=True) if row.rank and row.track == "10min_16mb"]
+    assert [row.rank for row in ranked] == list(range(1, count + 1)) and ranked[0].key == best
+    if at == "2026-05-01":
+        assert all(row.rank == row.rank_main for row in ranked)
+    if best == "1493":
+        assert [row.score for row in ranked[:6]] == ["1.0810", "1.0822", "1.0828", "1.0835", "1.0856", "1.0897"]
+        assert [(row.score, row.date) for row in ranked[-2:]] == [("1.2197", "2026-03-18"), ("1.2244", "2026-03-18")]
+
+
+def test_the_table_of_a_day_says_what_the_readme_did_not_show_yet(golf) -> None:
+    code, _, err = golf("leaderboard --at 2026-04-20")
+    said = " ".join(err.split())
+    assert code == 0 and "took up 8 of these rows only on 2026-04-29; its best was #1493, 1.0810" in said
+    code, out, err = golf("leaderboard --at 2026-04-20 --as-listed")
+    assert code == 0 and "took up" not in err and "#1736" not in out and "#1493" in out
+    code, _, err = golf("leaderboard --as-listed")
+    assert code == 2 and "--at 2026-04-20" in err
+
+
 def test_a_day_must_be_one() -> None:
     assert day("2026-04-20") == "2026-04-20"
     for text in ("2026-13-40", "2026-02-30", "yesterday", "2026-4-2", ""):

@@ -10,13 +10,18 @@ import time
 from pathlib import Path
 
 import pytest
-from dying import square
+from dying import square, square_once_dead
 from places import HELPERS, ROOT
 from study_fakes import Heard, driver, make_fakes
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'parameter-golf[fleet]'")
 
-from golf.engine import ray_engine  # noqa: E402
+from golf.data.factbook import load_documents  # noqa: E402
+from golf.data.make import Settings, make_dataset  # noqa: E402
+from golf.data.tokenizer import train_tokenizer  # noqa: E402
+from golf.engine import local, ray_engine  # noqa: E402
+from golf.errors import GolfError  # noqa: E402
+from golf.files import sha256_of_file  # noqa: E402
 from golf.run.store import open_store  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -51,6 +56,31 @@ def on_ray(root, **more):
 
 def test_tasks_come_back_in_any_order_each_once(cluster):
     assert dict(ray_engine.run_all(square, list(range(9)), 2)) == {n: n * n for n in range(9)}
+
+
+def test_results_come_in_order_and_a_killed_worker_costs_one_attempt(cluster, tmp_path):
+    arguments = [(n, str(tmp_path / "mark") if n == 3 else "") for n in range(9)]
+    assert list(ray_engine.in_order(square_once_dead, iter(arguments), 2)) == [n * n for n in range(9)]
+    with pytest.raises(local.Died, match="died twice"):
+        list(ray_engine.in_order(square, iter([1, -1, 2]), 2))
+
+
+def test_a_data_set_made_on_the_cluster_is_that_of_one_process_to_the_byte(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr("golf.data.make.BATCH_CHARACTERS", 4000)
+    texts = [line for document in load_documents()[:14] for line in document.lines][:300]
+    tokenizer = tmp_path / "mine.model"
+    tokenizer.write_bytes(train_tokenizer(texts, 384))
+    settings = Settings({"name": "texts"}, sha256_of_file(tokenizer), "none", 60, 5000)
+    here, there = (
+        make_dataset(
+            tmp_path / name, lambda start: iter(texts[start:]), tokenizer, settings, processes=n, mapper=mapper
+        )
+        for name, n, mapper in (("here", 1, local.in_order), ("there", 2, ray_engine.in_order))
+    )
+    assert here["files"] == there["files"] and len(here["files"]) > 3
+    texts[200] = "half a \ud800 character"
+    with pytest.raises(GolfError, match="document 200 is no text"):
+        make_dataset(tmp_path / "bad", lambda start: iter(texts[start:]), tokenizer, settings, processes=2, mapper=ray_engine.in_order)  # fmt: skip
 
 
 def test_twelve_trials_are_those_of_the_local_engine_to_the_bit(cluster, tmp_path):

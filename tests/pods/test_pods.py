@@ -16,13 +16,27 @@ from stand_in_cloud import NAME, StandIn
 from golf.errors import Exit, GolfError
 from golf.pods import check, guard
 from golf.pods.run import fetching, run_on_pod
-from golf.pods.task import CLOUDS, Order, refuse_budget, task_text, validated
+from golf.pods.task import CLOUDS, Order, fetch_lines, refuse_budget, task_text, validated
 from golf.run.machine import Machine
 from golf.run.plan import Wishes, make_plan
 from golf.run.store import open_store
 from golf.run.view import Silent
 
 ORDER = Order("runpod", rate=20.0, budget=100.0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 80, 1499])
+def test_what_a_pod_fetches_is_a_few_lines_and_every_file(count):
+    files = [
+        ("a/b", "data/tokenizers/one.model", "tokenizer.model"),
+        ("a/b", "data/fineweb_val_000000.bin", "shards/fineweb_val_000000.bin"),
+        *(("a/b", f"data/fineweb_train_{n:06d}.bin", f"shards/fineweb_train_{n:06d}.bin") for n in range(count)),
+        ("a/b", "odd/{n}_000007.bin", "odd_000009.bin"),
+    ]
+    lines = fetch_lines(files)
+    there = {}
+    exec("\n".join(lines[lines.index("files = []") : lines.index("for repo, file, place in files:")]), there)
+    assert there["files"] == files and len(lines) < 20
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """An audit at the terminal."""
 
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from golf.audit.find import Subject, folders_below, parse_pulls, pulls_of
 from golf.audit.page import COLUMNS, RIGHT, broken_of, cells_of, counts_of, page
 from golf.audit.run import FOLDER, ROWS, Options, audit
 from golf.cli.output import print_json, print_lines, print_table, talk
-from golf.engine import local
+from golf.engine import engine_named
 from golf.errors import Exit, GolfError
 from golf.files import write_atomically
 from golf.project import find_root
@@ -46,7 +45,7 @@ def run(asked: Asked, *, json: bool, md: bool) -> Exit:
     root = find_root()
     subjects = _subjects(asked, root)
     options = Options(asked.pack, asked.only, asked.quick, asked.execute)
-    mapper = _engine(asked.engine)
+    mapper = engine_named(asked.engine).run_all
     begun, last = time.monotonic(), [time.monotonic()]
 
     def on_row(row: dict[str, Any], number: int, of: int) -> None:
@@ -86,18 +85,6 @@ def run(asked: Asked, *, json: bool, md: bool) -> Exit:
             print_lines(["broken   " + ", ".join(f"{code} {count}" for code, count in list(broken.items())[:SHOWN])])
     talk(f"rows: {folder / ROWS}; page: {folder / 'index.html'}")
     return Exit.UNKNOWN if any(row.get("fault") for row in rows) else Exit.OK
-
-
-def _engine(name: str) -> Callable[..., Iterator[tuple[int, Any]]]:
-    """How an engine maps. GolfError: no such engine, no Ray, no cluster."""
-    if name == "local":
-        return local.run_all
-    if name != "ray":
-        raise GolfError(f"no engine `{name}`", "there are: local, ray")
-    from golf.engine import ray_engine
-
-    ray_engine.connect()
-    return ray_engine.run_all
 
 
 def _subjects(asked: Asked, root: Path) -> list[Subject]:

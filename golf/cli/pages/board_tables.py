@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from golf.board.frontier import Verdict, frontier, judge
 from golf.board.rows import Row
-from golf.board.views import lineage, measured, recipe_lineage, techniques
+from golf.board.views import lineage, measured, not_yet_listed, recipe_lineage, techniques
 from golf.cli.output import print_table, talk
 from golf.errors import Exit, GolfError
 from golf.stats import PROGRESSION_P, STRICT_P, Test, bpb_of, bytes_per_token_of, confidence, p_text
@@ -40,6 +40,19 @@ def print_rows(rows: Sequence[Row], md: bool, wide: bool = False) -> None:
     silent = [row.label for row in listed if any(mark.kind == "unsaid" for mark in row.marks)]
     if silent and not md:
         talk(f"their code does what their READMEs do not say (`golf show pr{silent[0][1:]}`): {', '.join(silent)}")
+
+
+def print_not_yet_listed(rows: Sequence[Row], at: str) -> None:
+    """Which of these rows the contest's README did not show on that day, and what it ended at."""
+    late = not_yet_listed(rows, at)
+    if late:
+        shown = min((row for row in rows if row.rank and row not in late and row.track == late[0].track),
+                    key=lambda row: row.rank or 0, default=None)  # fmt: skip
+        ended = f"; its best was {shown.label}, {shown.score}" if shown else ""
+        days = ", ".join(sorted({row.listed for row in late}))
+        talk(
+            f"the contest's README took up {len(late)} of these rows only on {days}{ended}: `--as-listed` ranks as it did"
+        )
 
 
 def _in_order(rows: Sequence[Row]) -> list[Row]:

@@ -23,12 +23,13 @@ class Query:
     at: str | None = None
     status: str | None = None
     track: str | None = None
+    as_listed: bool = False
 
     def rows(self, everything: bool = False) -> list[Row]:
         """The rows that fit; without a track the record track and everything local, without a status what stands on the board."""
         rows = choose(
             (*board_rows(find_root()), *local_rows(find_root())), technique=self.technique, author=self.author, at=self.at,
-            status=self.status, track=self.track,
+            status=self.status, track=self.track, as_listed=self.as_listed,
         )  # fmt: skip
         if everything:
             return rows
@@ -85,6 +86,8 @@ def run(
         show.print_marks(rows, md)
     else:
         show.print_rows(rows, md, wide)
+        if query.at is not None and not query.as_listed:
+            show.print_not_yet_listed(rows, query.at)
     return Exit.OK
 
 

@@ -7,6 +7,7 @@ weights, and more than any other run over the artifact, was not taken from the a
 from collections.abc import Iterable, Iterator
 
 from golf.logs import Score
+from golf.logs.result import BEFORE_THE_ARTIFACT
 from golf.rules.findings import Result, State
 from golf.rules.runs import Run
 from golf.rules.subject import Subject
@@ -17,7 +18,6 @@ SLIDING_GAINS = {(1024, 1024): (0.0319, 0.0355), (1024, 8192): (0.0277, 0.0277),
 OTHER_MODEL_BPB = 0.003  # that another model or stride may make of that
 TELLING_BPB = 0.004  # a smaller loss by quantization tells nothing: the runs of a kind differ by as much
 SAME_BPB = 5e-5
-BEFORE = ("train_val", "pre_quant")
 
 
 def final_line(subject: Subject) -> Iterable[Result]:
@@ -31,11 +31,13 @@ def _beside_the_round_trip(run: Run) -> Iterator[Result]:
     scores = [score for score in run.scores if score.alias_of is None]
     final = next((score for score in run.scores if score.line == run.val_line), None)
     trips = [score for score in scores if score.stage == "quantized" and score is not final]
-    before = next((score for stage in reversed(BEFORE) for score in reversed(scores) if score.stage == stage), None)
+    before = next(
+        (score for stage in reversed(BEFORE_THE_ARTIFACT) for score in reversed(scores) if score.stage == stage), None
+    )
     if final is None or run.val_bpb is None:
         return
     trip = next((score for score in reversed(trips) if score.digits >= 4), None)
-    if final.stage in BEFORE and trip is not None and trip.val_bpb > final.val_bpb + SAME_BPB:
+    if final.before_the_artifact and trip is not None and trip.val_bpb > final.val_bpb + SAME_BPB:
         says = f"the claimed {final.val_bpb} is printed before packing (`{final.label}`); from the artifact it is {trip.val_bpb}"
         yield Result(State.FAIL, says, _lines(run, before, trip, final), run.file, final.line)
     elif before is not None and trip is not None and trip.val_bpb - before.val_bpb >= TELLING_BPB:
