@@ -102,7 +102,7 @@ def card(
 
     $ golf sae card sae_runs/mine
 
-    $ golf sae card golf:submissions/big --vs golf:submissions/plain --vs hf:gpt2
+    $ golf sae card golf:submissions/big --vs golf:submissions/plain
     """
     from golf.sae.files import named_files
 
@@ -141,7 +141,7 @@ def ckpt(
 ) -> None:
     """A training's state (weights, optimizers, step, best loss) as one torch file, and back.
 
-    $ golf sae ckpt submissions/big/runs/SET/seed_1337 --out ckpt.pt
+    $ golf sae ckpt SEED_FOLDER --out ckpt.pt
 
     $ golf sae ckpt ckpt.pt --out seed_1337/resume.golf
     """
