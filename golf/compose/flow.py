@@ -55,6 +55,33 @@ def constant_fields(program: Program) -> Iterator[Change]:
                 yield [replaced(tree, read, next(iter(texts))) for tree, read in reads]
 
 
+def is_never_none(program: Program, tree: Tree, read: ast.Attribute) -> bool:
+    """Whether a field is read that every constructor gives a dictionary or a list, and nothing replaces by anything else."""
+    kinds = [kind for kind, node in program.classes.items() if program.is_tuple(kind) and read.attr in fields_of(node)]
+    if len(kinds) != 1 or not isinstance(read.value, ast.Name):
+        return False
+    kind, displays = kinds[0], (ast.Dict, ast.DictComp, ast.List, ast.ListComp)
+    given = list(_settings(program, kind, read.attr))
+    constructed = {call for _, call, _ in given if not is_replace(call)}
+    if not given or not all(isinstance(_only_value(where, value), displays) for where, _, value in given):
+        return False
+    if any(t.parents[n] not in constructed for t, n in program.reads.get(kind, ())):
+        return False
+    names = holders(program, kind)
+    return names is not None and (tree.scope_of(read.value), read.value.id) in names
+
+
+def _only_value(tree: Tree, node: ast.expr) -> ast.expr:
+    """What an expression is: of a local that is set once, what it is set to."""
+    function = tree.scope_of(node) if isinstance(node, ast.Name) else None
+    if isinstance(node, ast.Name) and function is not None:
+        stores = [n for n in tree.names_in(function, node.id) if not isinstance(n.ctx, ast.Load)]
+        setting = tree.parents[stores[0]] if len(stores) == 1 else None
+        if isinstance(setting, ast.Assign) and setting.targets == stores:
+            return setting.value
+    return node
+
+
 def _counts_itself(tree: Tree, read: ast.Attribute, name: str) -> bool:
     """Whether a field is read only to give `_replace` its next value."""
     for node in tree.around(read):

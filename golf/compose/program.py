@@ -546,7 +546,9 @@ class Program:
     ) -> frozenset[object] | None:
         function = tree.scope_of(node)
         target = tree.targets.get(function) if function is not None else None
-        if target is None or node.id not in {a.arg for a in target.parameters} or is_set(tree, target.node, node.id):
+        if target is not None and node.id not in {a.arg for a in target.parameters}:
+            return self._local_values(tree, target.node, node.id, asked)
+        if target is None or is_set(tree, target.node, node.id):
             return None
         key = (id(function), node.id)
         if key in asked:
@@ -562,6 +564,26 @@ class Program:
                 return None
             found.append(self.values_of(tree if value is default else where, value, asked | {key}))
         return _union(found)
+
+    def _local_values(
+        self, tree: Tree, function: Function, name: str, asked: frozenset[tuple[int, str]]
+    ) -> frozenset[object] | None:
+        """The values of a local that only assignments set, by itself or as one of a pair."""
+        found: list[frozenset[object] | None] = []
+        for node in tree.names_in(function, name):
+            if isinstance(node.ctx, ast.Load):
+                continue
+            around = tree.parents[node]
+            match around, tree.parents[around]:
+                case ast.Assign(targets=[_], value=value), _:
+                    found.append(self.values_of(tree, value, asked))
+                case ast.Tuple(elts=names), ast.Assign(targets=[_], value=ast.Tuple(elts=given)) if len(names) == len(
+                    given
+                ):
+                    found.append(self.values_of(tree, given[names.index(node)], asked))
+                case _:
+                    return None
+        return _union(found) if found else None
 
     def _field_values(self, name: str, asked: frozenset[tuple[int, str]]) -> frozenset[object] | None:
         """The values of a NamedTuple's field, where one class alone has an attribute of that name."""

@@ -4,12 +4,14 @@
    gives the same `None` or flag: the value stands in its place. A default that every call overrides goes.
 2. A NamedTuple's field that nothing reads goes, and one that is always None is None.
 3. A test that this settles is resolved as the fold resolves it: also a field compared with a text that no call ever puts there.
-4. A loop over one member is that member; neighbours of an `if` that do the same are one; a method that only returns `self` is `self`.
+4. A loop over one member is that member, also where a dictionary of modules has only one; neighbours of an `if` that do the same are one; a
+   method that only returns `self` is `self`, a function that returns what it is given is that.
 5. A local that is set and never read goes, where setting it has no effect; so does an attribute that is always None and never read.
    `x = …` right before `return x` is `return …`.
 6. A docstring's sentence on a parameter goes with it (golf.compose.docstrings).
+7. What all functions that one function hands out take and none reads goes (`quantizer_of`), and a base class's method that no instance has.
 
-Only what the file shows is believed (golf.compose.program): a function that is handed on as a value keeps its parameters.
+Only what the file shows is believed (golf.compose.program): a function that is handed on otherwise keeps its parameters.
 """
 
 import ast
@@ -17,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+from golf.compose.chains import inlined_chains, members_by_name
 from golf.compose.docstrings import for_the_reader, without_sentence_on
 from golf.compose.edits import (
     Change,
@@ -33,7 +36,8 @@ from golf.compose.edits import (
     without_parameter,
     without_statement,
 )
-from golf.compose.flow import constant_fields, unread_fields
+from golf.compose.families import handed_out_parameters, overridden_methods, returned_as_given
+from golf.compose.flow import constant_fields, is_never_none, unread_fields
 from golf.compose.program import Program, Target, Tree, is_called, is_set, root_of, tree_of
 
 MOST_ROUNDS = 40
@@ -202,7 +206,7 @@ def is_pure(node: ast.AST) -> bool:
     """Whether evaluating an expression has no effect and cannot fail."""
     plain = (ast.Constant, ast.Name, ast.Attribute, ast.Tuple, ast.expr_context, ast.UnaryOp, ast.unaryop)
     tests = (ast.Compare, ast.cmpop, ast.BoolOp, ast.boolop, ast.IfExp)
-    return all(isinstance(n, plain + tests) for n in ast.walk(node))
+    return all(isinstance(n, plain + tests) or (isinstance(n, ast.Dict) and not n.keys) for n in ast.walk(node))
 
 
 # fields ---------------------------------------------------------------------------------------------------------------
@@ -370,6 +374,8 @@ def _compared(program: Program, tree: Tree, left: ast.expr, op: ast.cmpop, right
         }  # fmt: skip
         compare = operations.get(type(op))
         return compare(left.value, right.value) if compare else None
+    if isinstance(op, ast.Is | ast.IsNot) and isinstance(left, ast.Attribute) and ast.unparse(right) == "None":
+        return isinstance(op, ast.IsNot) if is_never_none(program, tree, left) else None
     if not isinstance(op, ast.Eq | ast.NotEq) or any(_is_knob(side) for side in (left, right)):
         return None
     ours, theirs = (program.values_of(tree, side) for side in (left, right))
@@ -425,13 +431,17 @@ def _enclosed(tree: Tree, node: ast.expr, inside: bool = True) -> str:
 
 
 def dead_statements(program: Program) -> Iterator[Change]:
-    """What stands behind a `return`, `raise`, `break` or `continue`; an `if` of nothing."""
+    """What stands behind a `return`, `raise`, `break` or `continue`; an `if` of nothing; `x = x`."""
     ends = (ast.Return, ast.Raise, ast.Break, ast.Continue)
     for tree in program.trees.values():
         for block in tree.blocks:
             end = next((i for i, s in enumerate(block) if isinstance(s, ends)), len(block))
             if block[end + 1 :]:
                 yield [without_statement(tree, s) for s in block[end + 1 :]]
+        for setting in tree.of(ast.Assign):
+            match setting:
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Name(id=same)) if name == same:
+                    yield [without_statement(tree, setting)]
         for node in tree.of(ast.If):
             if [type(s) for s in node.body] == [ast.Pass] and not node.orelse:
                 if is_pure(node.test) and not tree.lines[node.lineno - 1].strip().startswith("elif"):
@@ -555,6 +565,23 @@ def dead_locals(program: Program) -> Iterator[Change]:
                     yield [without_statement(tree, s) for s in _settings(tree, function, name)]
 
 
+def constant_locals(program: Program) -> Iterator[Change]:
+    """A local that is set once, to None or a flag, before anything reads it: the constant."""
+    for owner in program.before:
+        tree = program.trees[owner]
+        for function in tree.of(ast.FunctionDef):
+            for setting in function.body:
+                match setting:
+                    case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=None | True | False)):
+                        mentions = [n for n in tree.names_in(function, name) if n is not setting.targets[0]]
+                        if mentions and all(
+                            isinstance(n.ctx, ast.Load) and n.lineno > setting.lineno and tree.scope_of(n) is function
+                            for n in mentions
+                        ):
+                            text = source(tree, setting.value)
+                            yield [without_statement(tree, setting), *(replaced(tree, n, text) for n in mentions)]
+
+
 def returned_at_once(program: Program) -> Iterator[Change]:
     """`x = …` and then `return x` is `return …`."""
     for tree in program.trees.values():
@@ -614,11 +641,17 @@ RULES: tuple[Callable[[Program], Iterator[Change]], ...] = (
     constant_attributes,
     unread_attributes,
     inlined_functions,
+    inlined_chains,
+    returned_as_given,
+    handed_out_parameters,
+    overridden_methods,
     loops_of_one,
+    members_by_name,
     plain_lists,
     single_passes,
     equal_neighbours,
     needless_defaults,
     dead_locals,
+    constant_locals,
     returned_at_once,
 )

@@ -178,7 +178,7 @@ class GPT(nn.Module):
     def forward(self, ids, targets=None, *, docs=None, loop=True, lora=None, head_at=None):
         """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
 
-        docs: bounds for attention. loop: True for the looped order, False for the plain one, a number for so many extra passes.
+        docs: bounds for attention. loop: True for the looped order, False for the plain one.
         head_at: (B, S) columns of each row that the head reads, targets are theirs; all T without.
         """
         x = self.tok_emb(ids)
@@ -192,11 +192,9 @@ class GPT(nn.Module):
                 x = hook(x, ids)
         if self.h.embed_adapter and lora is not None:
             x = x + lora("embed", -1, ids, x)
-        flow = Flow(
-            ids, docs, x0=x, rope=rotary_tables(self.h, ids.size(1), ids.device) if self.h.rotary else None, lora=lora
-        )
-        if self.h.lookups:
-            flow = flow._replace(lookups={name: table(ids) for name, table in self.lookups.items()})
+        rope = rotary_tables(self.h, ids.size(1), ids.device) if self.h.rotary else None
+        found = {name: table(ids) for name, table in self.lookups.items()} if self.h.lookups else None
+        flow = Flow(ids, docs, x0=x, rope=rope, lora=lora, lookups=found)
         if self.h.output_norm:
             x = self.output_norm(self.route(x, self.blocks, flow, loop))
         else:

@@ -3,6 +3,7 @@
 import torch
 
 from golf.parts.muon import Muon
+from golf.parts.tags import has_group
 
 
 class Knobs:
@@ -22,8 +23,9 @@ def build_optimizers(h, tagged, env):
     groups = {
         "embed": (h.tied_embed_lr, h.embed_wd),
         "scalar": (h.scalar_lr, h.adam_wd),
-        "bias": (h.scalar_lr, 0.0),  # never decayed
     }
+    if has_group(tagged, "bias"):
+        groups["bias"] = (h.scalar_lr, 0.0)  # never decayed
     params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
     assert {entry.tag.group for entry in tagged} <= {*params, "measured", "untrained"}, (
         "a parameter's group has no optimizer"

@@ -122,7 +122,9 @@ def quantize(h, tagged, weights, hessians, rank=0, world_size=1):
                 elif h.code_together and name in together:
                     codes, scale = together[name]
                 else:
-                    codes, scale = quantizer(h, w.reshape(-1, w.size(-1)), hessians.get(name), bits, tag.role)
+                    codes, scale = quantizer(
+                        h, w.reshape(-1, w.size(-1)), hessians.get(name) if h.calibrate else None, bits, tag.role
+                    )
                 tensors[f"{name}:q"] = codes.view(w.shape)
                 tensors[f"{name}:s"] = log_codes(scale) if h.log_scales else scale.half()
             turn += 1

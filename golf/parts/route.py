@@ -55,9 +55,9 @@ class UNet(nn.Module):
         if self.h.core and loop:
             for core in self.core.values():
                 x, flow = core(x, blocks, flow)
-        return self.decode(x, flow, blocks, decoder, skips)[0]
+        return self.run_decoder(x, flow, blocks, decoder, skips)[0]
 
-    def decode(self, x, flow, blocks, decoder, skips):
+    def run_decoder(self, x, flow, blocks, decoder, skips):
         for row, layer in enumerate(decoder):
             if skips:
                 x = self.merge(x, skips.pop(), row)

@@ -15,10 +15,12 @@ class Knobs:
     momentum: "0 <= float < 1" = 0.95
     momentum_warmup_start: "0 <= float < 1" = 0.85
     momentum_warmup_steps: "0 <= int <= 1000000000" = 500
-    loop_from: "0 <= float < 1" = 0.0  # share of the training budget from which the looped order runs; 0 from the start
-    loop_from_step: "0 <= int <= 1000000000" = 0  # … or the step from which it runs, whatever the clock says
+    loop_from: "0 <= float < 1" = (
+        0.0  # share of the training budget from which the looped order runs | 0 from the start
+    )
+    loop_from_step: "0 <= int <= 1000000000" = 0  # the step from which the looped order runs, whatever the clock says
     loop_whole_from: "0 <= float < 1" = (
-        0.0  # … from which all its passes run, one extra pass before; 0: all from loop_from
+        0.0  # share from which all its passes run, one extra pass before | 0: all from loop_from
     )
     reserve_seconds: "0 <= float <= 1e5" = 0.0  # kept off the training clock for calibration
 

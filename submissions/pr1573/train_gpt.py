@@ -14,7 +14,7 @@
 - U-Net skips: the first half of the order pushes its outputs, the second pops them, with learned weights
 - Recycled core (PR #1573, @shivangbaveja)
 - LeakyReLU² (PR #549, @abaybektursun)
-- BigramHash, xor form (PR #162, Raahil Shah; sizes of the later records in their recipes)
+- BigramHash, xor form (PR #162, Raahil Shah)
 - SmearGate after the embedding norm (PR #162, Raahil Shah)
 - Muon: momentum, then every matrix's update is replaced by the nearest orthogonal matrix (Keller Jordan, 2024)
 - bf16 momentum: Muon keeps its momentum, and reads its gradients, in bf16, as the banked scripts do
@@ -336,7 +336,7 @@ def orthogonal_tables(weight, rng):
 # Value embeddings: a table of the tokens, shared by a few late layers, is added to their attention values (PR #374
 # line; from modded-nanogpt).
 #
-# The table is looked up once a forward. Passes of a recycled core run without it.
+# The table is looked up once a forward.
 def small_normal(weight, rng):
     weight.normal_(std=0.01, generator=rng)
 
@@ -372,7 +372,7 @@ class ValueEmbed(nn.Module):
 
     def forward(self, v, u, flow):
         # v: (B, T, Hkv, D)
-        if flow.lookups is None:
+        if flow.lookups is None:  # in a pass of a recycled core
             return v
         return v + self.scale.to(v.dtype) * flow.lookups["ValueTable"].view_as(v)
 
@@ -513,11 +513,10 @@ class UNet(nn.Module):
         for layer in encoder:
             x, flow = blocks[layer](x, flow)
             skips.append(x)
-        for core in self.core.values():
-            x, flow = core(x, blocks, flow)
-        return self.decode(x, flow, blocks, decoder, skips)[0]
+        x, flow = self.core["RecycledCore"](x, blocks, flow)
+        return self.run_decoder(x, flow, blocks, decoder, skips)[0]
 
-    def decode(self, x, flow, blocks, decoder, skips):
+    def run_decoder(self, x, flow, blocks, decoder, skips):
         for row, layer in enumerate(decoder):
             if skips:
                 x = self.merge(x, skips.pop(), row)
@@ -598,7 +597,7 @@ class Block(nn.Module):
 
 
 # BigramHash, xor form: look up the pair (token before, token) in a hashed table and add it to the embedding (PR #162,
-# Raahil Shah; sizes of the later records in their recipes).
+# Raahil Shah).
 #
 # The table starts at zero. Published effect: 4096 → 10240 buckets −0.002 BPB (PR #180); dropped when vocabularies grew
 # (PR #1218).
@@ -652,13 +651,12 @@ class GPT(nn.Module):
         head_at: (B, S) columns of each row that the head reads, targets are theirs; all T without.
         """
         x = self.tok_emb(ids)
-        for hook in self.embed_pre.values():
-            x = hook(x, ids)
+        x = self.embed_pre["BigramXor"](x, ids)
         x = norm(x)
-        for hook in self.embed_post.values():
-            x = hook(x, ids)
-        flow = Flow(x0=x, rope=rotary_tables(ids.size(1), ids.device))
-        flow = flow._replace(lookups={name: table(ids) for name, table in self.lookups.items()})
+        x = self.embed_post["SmearPost"](x, ids)
+        rope = rotary_tables(ids.size(1), ids.device)
+        found = {"ValueTable": self.lookups["ValueTable"](ids)}
+        flow = Flow(x0=x, rope=rope, lookups=found)
         x = norm(self.route(x, self.blocks, flow))
         if head_at is not None:
             x = x.take_along_dim(head_at[:, :, None], dim=1)
@@ -836,7 +834,6 @@ def build_optimizers(tagged, env):
     groups = {
         "embed": (h.tied_embed_lr, h.embed_wd),
         "scalar": (h.scalar_lr, h.adam_wd),
-        "bias": (h.scalar_lr, 0.0),  # never decayed
     }
     params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
     assert {entry.tag.group for entry in tagged} <= {*params, "measured", "untrained"}, (
@@ -918,11 +915,6 @@ def compiled(env, model):
 # No DDP, so a parameter that a forward leaves out is no fault. Not here: the banks themselves and the overlap of their
 # communication with Newton–Schulz; weights are per layer and the updates travel as in `Muon`, which rounds the
 # gradients after they are averaged (the banked scripts before).
-def unwrapped(model):
-    """The model as it is."""
-    return model
-
-
 def average_all(env, model):
     """One flat all-reduce per dtype, after each rank has clipped its own gradients."""
     if not env.distributed:
@@ -1050,14 +1042,18 @@ class SWA:
 
 @torch.no_grad()
 def swa_weights(averages):
-    """Put the mean into the model. With fewer than two snapshots the EMA counts, where one is kept too
-    (PR #1573), else the last step's weights.
-    """
+    """Put the mean into the model. With fewer than two snapshots the last step's weights stay."""
     swa = averages["SWA"]
     if swa.count > 1:
         for total, param in zip(swa.sums, swa.params):
             param.copy_(total / swa.count)
-    elif "EMA" in averages:
+
+
+def swa_or_ema_weights(averages):
+    """The same, where an EMA is kept too: it counts with fewer than two snapshots (PR #1573)."""
+    if averages["SWA"].count > 1:
+        swa_weights(averages)
+    else:
         averages["EMA"].export()
 
 
@@ -1065,7 +1061,7 @@ def train(env, log, model):
     """Train the raw model in place and leave `float.golf`, the checkpoint that export reads."""
     stream = Stream(env)
     scored = compiled(env, model)
-    trained = unwrapped(scored)
+    trained = scored
     optimizers = build_optimizers(collect(model), env)
     warm = Clock(env, 0.0)
     warm.start()
@@ -1097,7 +1093,7 @@ def train(env, log, model):
                 f"train_time:{milliseconds:.0f}ms step_avg:{milliseconds / clock.step:.2f}ms"
             )
     clock.pause()
-    swa_weights(averages)
+    swa_or_ema_weights(averages)
     score_average(env, log, scored, stream)
     finish(env, log, model, clock, stop_reason, loss, warm.elapsed_seconds)
 
@@ -1135,7 +1131,7 @@ def finish(env, log, model, clock, stop_reason, loss, compile_seconds):
 #
 # The artifact holds `name:q` codes and `name:s` scales (one a row), or `name` in floating point. A colon cannot occur
 # in a parameter's name.
-def int8_rows(w, hessian, bits, role):
+def int8_rows(w, bits):
     """Symmetric codes with one scale a row, clipped at the 99.99984th percentile (the baseline's). w: (rows, columns) fp32."""
     limit = 2 ** (bits - 1) - 1
     clip = torch.quantile(w.abs(), 0.9999984, dim=1)
@@ -1155,7 +1151,7 @@ def clip_candidates(w):
         yield torch.quantile(magnitudes, percentile, dim=1) if percentile < 1 else magnitudes.amax(dim=1)
 
 
-def gptq_lite_matrix(w, hessian, bits, role):
+def gptq_lite_matrix(w, bits):
     """The percentile with the least mean squared error of the matrix; scales have a floor of 1 / limit, as published."""
     limit = 2 ** (bits - 1) - 1
     least = None
@@ -1181,7 +1177,7 @@ def quantizer_of(role):
     return None, 16
 
 
-def quantize(tagged, weights, hessians, rank, world_size):
+def quantize(tagged, weights, rank, world_size):
     """{name: weight} to the artifact's tensors, the same on every rank; weights may be of any dtype and on any device."""
     tensors, turn = {}, 0
     for name, _, tag in tagged:
@@ -1193,7 +1189,7 @@ def quantize(tagged, weights, hessians, rank, world_size):
         else:
             tensors[f"{name}:q"] = tensors[f"{name}:s"] = None
             if turn % world_size == rank:  # the ranks take turns
-                codes, scale = quantizer(w.reshape(-1, w.size(-1)), hessians.get(name), bits, tag.role)
+                codes, scale = quantizer(w.reshape(-1, w.size(-1)), bits)
                 tensors[f"{name}:q"] = codes.view(w.shape)
                 tensors[f"{name}:s"] = scale.half()
             turn += 1
@@ -1733,8 +1729,7 @@ def export(env, log, model):
     weights, measured = read_container("float.golf", RawCoder)
     load_weights(model, weights)
     log.record(**{name: value for name, value in measured.items() if name != "seed"})
-    hessians = {}
-    tensors = quantize(collect(model), weights, hessians, env.rank, env.world_size)
+    tensors = quantize(collect(model), weights, env.rank, env.world_size)
     if env.rank == 0:
         code_bytes = os.path.getsize(__file__)
         label = f"int{h.mlp_bits}+{BitpackCoder.name}"

@@ -136,7 +136,7 @@ class h:
     momentum = 0.99
     momentum_warmup_start = 0.92
     momentum_warmup_steps = 1500
-    loop_from = 0.35  # share of the training budget from which the looped order runs; 0 from the start
+    loop_from = 0.35  # share of the training budget from which the looped order runs
     reserve_seconds = 0.5  # kept off the training clock for calibration
     # train
     warmup_steps = 20  # real steps before the clock starts, undone after: they compile and allocate
@@ -376,8 +376,8 @@ class Attention(nn.Module):
         q, k = rotate(norm(q), flow.rope), rotate(norm(k), flow.rope)
         q = q * self.q_gain.to(q.dtype)[:, None]
         y = causal_attention(q, k, v)
-        for hook in self.attn_out.values():
-            y = hook(y, u, flow._replace(v=v))
+        if "XSA" in self.attn_out:
+            y = self.attn_out["XSA"](y, u, flow._replace(v=v))
         y = y.reshape(B, T, C)
         return self.proj(y), flow
 
@@ -423,9 +423,9 @@ class UNet(nn.Module):
         for layer in encoder:
             x, flow = blocks[layer](x, flow)
             skips.append(x)
-        return self.decode(x, flow, blocks, decoder, skips)[0]
+        return self.run_decoder(x, flow, blocks, decoder, skips)[0]
 
-    def decode(self, x, flow, blocks, decoder, skips):
+    def run_decoder(self, x, flow, blocks, decoder, skips):
         for row, layer in enumerate(decoder):
             if skips:
                 x = self.merge(x, skips.pop(), row)
@@ -529,12 +529,13 @@ class GPT(nn.Module):
     def forward(self, ids, targets=None, *, loop=True, head_at=None):
         """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
 
-        loop: True for the looped order, False for the plain one, a number for so many extra passes.
+        loop: True for the looped order, False for the plain one.
         head_at: (B, S) columns of each row that the head reads, targets are theirs; all T without.
         """
         x = self.tok_emb(ids)
         x = norm(x)
-        flow = Flow(x0=x, rope=rotary_tables(ids.size(1), ids.device))
+        rope = rotary_tables(ids.size(1), ids.device)
+        flow = Flow(x0=x, rope=rope)
         x = norm(self.route(x, self.blocks, flow, loop))
         if head_at is not None:
             x = x.take_along_dim(head_at[:, :, None], dim=1)
@@ -774,7 +775,6 @@ def build_optimizers(tagged, env):
     groups = {
         "embed": (h.tied_embed_lr, h.embed_wd),
         "scalar": (h.scalar_lr, h.adam_wd),
-        "bias": (h.scalar_lr, 0.0),  # never decayed
     }
     params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
     assert {entry.tag.group for entry in tagged} <= {*params, "measured", "untrained"}, (
@@ -990,12 +990,10 @@ class InputGram:
 
     def __init__(self, width, device):
         self.total = torch.zeros(width, width, device=device)
-        self.rows = torch.zeros((), device=device)
 
     def add(self, x):
         x = x.detach().float().flatten(0, -2)
         self.total.addmm_(x.T, x)
-        self.rows += len(x)
 
     def before(self, module, inputs):
         self.add(inputs[0])
@@ -1029,7 +1027,6 @@ def collect_hessians(env, log, model, batches, begun):
     if env.world_size > 1:
         for gram in grams.values():
             dist.all_reduce(gram.total)
-            dist.all_reduce(gram.rows)
         dist.all_reduce(count)
     if env.rank == 0:
         hessians = {name: gram.total / count for name, gram in grams.items()}

@@ -162,7 +162,7 @@ class h:
     momentum = 0.97
     momentum_warmup_start = 0.92
     momentum_warmup_steps = 1500
-    loop_from = 0.35  # share of the training budget from which the looped order runs; 0 from the start
+    loop_from = 0.35  # share of the training budget from which the looped order runs
     reserve_seconds = 4.0  # kept off the training clock for calibration
     # train
     warmup_steps = 20  # real steps before the clock starts, undone after: they compile and allocate
@@ -292,11 +292,6 @@ def collect(model):
     untagged = [entry.name for entry in tagged if entry.tag is None]
     assert not untagged, f"parameters without a tag: {', '.join(untagged)}"
     return tagged
-
-
-def has_group(tagged, group):
-    """Whether any parameter's tag names this group."""
-    return any(entry.tag.group == group for entry in tagged)
 
 
 def initialize(model, seed):
@@ -497,8 +492,8 @@ class Attention(nn.Module):
         q, k = rotate(norm(q), flow.rope), rotate(norm(k), flow.rope)
         q = q * self.q_gain.to(q.dtype)[:, None]
         y = varlen_attention(q, k, v, flow.docs)
-        for hook in self.attn_out.values():
-            y = hook(y, u, flow._replace(v=v))
+        if "XSA" in self.attn_out:
+            y = self.attn_out["XSA"](y, u, flow._replace(v=v))
         y = self.head_gate(y, u)
         y = y.reshape(B, T, C)
         return adapt(flow, "o", u, self.proj(y)), flow
@@ -545,9 +540,9 @@ class UNet(nn.Module):
         for layer in encoder:
             x, flow = blocks[layer](x, flow.onward())
             skips.append(x)
-        return self.decode(x, flow, blocks, decoder, skips)[0]
+        return self.run_decoder(x, flow, blocks, decoder, skips)[0]
 
-    def decode(self, x, flow, blocks, decoder, skips):
+    def run_decoder(self, x, flow, blocks, decoder, skips):
         for row, layer in enumerate(decoder):
             if skips:
                 x = self.merge(x, skips.pop(), row)
@@ -799,9 +794,9 @@ class Lanes(UNet):
         """The two lanes at the first layer that has them."""
         return self.merge(x, skips.pop(), row) if skips else x, x
 
-    def decode(self, x, flow, blocks, decoder, skips):
+    def run_decoder(self, x, flow, blocks, decoder, skips):
         first = decoder.index(h.lanes_from)
-        x, flow = super().decode(x, flow, blocks, decoder[:first], skips)
+        x, flow = super().run_decoder(x, flow, blocks, decoder[:first], skips)
         one, two = self.part(x, skips, first)
         for row, layer in enumerate(decoder[first:], first):
             if row > first and skips:
@@ -919,13 +914,13 @@ class GPT(nn.Module):
     def forward(self, ids, targets=None, *, docs=None, loop=True, lora=None):
         """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
 
-        docs: bounds for attention. loop: True for the looped order, False for the plain one, a number for so many extra passes.
+        docs: bounds for attention. loop: True for the looped order, False for the plain one.
         """
         x = self.tok_emb(ids)
-        for hook in self.embed_pre.values():
-            x = hook(x, ids)
+        x = self.embed_pre["SmearInput"](x, ids)
         x = norm(x)
-        flow = Flow(docs, x0=x, rope=rotary_tables(ids.size(1), ids.device), lora=lora)
+        rope = rotary_tables(ids.size(1), ids.device)
+        flow = Flow(docs, x0=x, rope=rope, lora=lora)
         x = norm(self.route(x, self.blocks, flow, loop))
         logits = F.linear(x, self.tok_emb.weight.to(x.dtype))
         logits = adapt(flow, "head", x, logits)
@@ -1111,7 +1106,6 @@ def build_optimizers(tagged, env):
     groups = {
         "embed": (h.tied_embed_lr, h.embed_wd),
         "scalar": (h.scalar_lr, h.adam_wd),
-        "bias": (h.scalar_lr, 0.0),  # never decayed
     }
     params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
     assert {entry.tag.group for entry in tagged} <= {*params, "measured", "untrained"}, (
@@ -1266,11 +1260,6 @@ def warmdown_after_changes(clock):
 # No DDP, so a parameter that a forward leaves out is no fault. Not here: the banks themselves and the overlap of their
 # communication with Newton–Schulz; weights are per layer and the updates travel as in `Muon`, which rounds the
 # gradients after they are averaged (the banked scripts before).
-def unwrapped(model):
-    """The model as it is."""
-    return model
-
-
 def average_all(env, model):
     """One flat all-reduce per dtype, after each rank has clipped its own gradients."""
     if not env.distributed:
@@ -1504,10 +1493,8 @@ def collect_hessians(env, log, model, batches, begun):
 def train(env, log, model):
     """Train the raw model in place and leave `float.golf`, the checkpoint that export reads."""
     stream = Stream(env)
-    if has_group(collect(model), "measured"):
-        model.train()
     scored = compiled(env, model)
-    trained = unwrapped(scored)
+    trained = scored
     optimizers = build_optimizers(collect(model), env)
     warm = Clock(env, 0.0)
     warm.start()
@@ -1541,8 +1528,6 @@ def train(env, log, model):
                 f"train_time:{milliseconds:.0f}ms step_avg:{milliseconds / clock.step:.2f}ms"
             )
     clock.pause()
-    if has_group(collect(model), "measured"):
-        model.eval()
     ema_weights(averages)
     score_average(env, log, scored, stream)
     from_training_rows(env, log, model)

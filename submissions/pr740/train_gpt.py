@@ -326,8 +326,8 @@ class Attention(nn.Module):
         q, k = rotate(norm(q), flow.rope), rotate(norm(k), flow.rope)
         q = q * self.q_gain.to(q.dtype)[:, None]
         y = causal_attention(q, k, v)
-        for hook in self.attn_out.values():
-            y = hook(y, u, flow._replace(v=v))
+        if "XSA" in self.attn_out:
+            y = self.attn_out["XSA"](y, u, flow._replace(v=v))
         y = y.reshape(B, T, C)
         return self.proj(y), flow
 
@@ -356,9 +356,9 @@ class UNet(nn.Module):
         for layer in encoder:
             x, flow = blocks[layer](x, flow)
             skips.append(x)
-        return self.decode(x, flow, blocks, decoder, skips)[0]
+        return self.run_decoder(x, flow, blocks, decoder, skips)[0]
 
-    def decode(self, x, flow, blocks, decoder, skips):
+    def run_decoder(self, x, flow, blocks, decoder, skips):
         for row, layer in enumerate(decoder):
             if skips:
                 x = self.merge(x, skips.pop(), row)
@@ -491,7 +491,8 @@ class GPT(nn.Module):
         for hook in self.embed_pre.values():
             x = hook(x, ids)
         x = norm(x)
-        flow = Flow(x0=x, rope=rotary_tables(ids.size(1), ids.device))
+        rope = rotary_tables(ids.size(1), ids.device)
+        flow = Flow(x0=x, rope=rope)
         x = norm(self.route(x, self.blocks, flow))
         if head_at is not None:
             x = x.take_along_dim(head_at[:, :, None], dim=1)
@@ -665,7 +666,6 @@ def build_optimizers(tagged, env):
     groups = {
         "embed": (h.tied_embed_lr, h.embed_wd),
         "scalar": (h.scalar_lr, h.adam_wd),
-        "bias": (h.scalar_lr, 0.0),  # never decayed
     }
     params = {name: [entry.param for entry in tagged if entry.tag.group == name] for name in ("matrix", *groups)}
     assert {entry.tag.group for entry in tagged} <= {*params, "measured", "untrained"}, (
@@ -878,7 +878,7 @@ def finish(env, log, model, clock, stop_reason, loss, compile_seconds):
 #
 # The artifact holds `name:q` codes and `name:s` scales (one a row), or `name` in floating point. A colon cannot occur
 # in a parameter's name.
-def int8_rows(w, hessian, bits, role):
+def int8_rows(w, bits):
     """Symmetric codes with one scale a row, clipped at the 99.99984th percentile (the baseline's). w: (rows, columns) fp32."""
     limit = 2 ** (bits - 1) - 1
     clip = torch.quantile(w.abs(), 0.9999984, dim=1)
@@ -901,7 +901,7 @@ def quantizer_of(role):
     return None, 16
 
 
-def quantize(tagged, weights, hessians, rank, world_size):
+def quantize(tagged, weights, rank, world_size):
     """{name: weight} to the artifact's tensors, the same on every rank; weights may be of any dtype and on any device."""
     tensors, turn = {}, 0
     for name, _, tag in tagged:
@@ -915,7 +915,7 @@ def quantize(tagged, weights, hessians, rank, world_size):
         else:
             tensors[f"{name}:q"] = tensors[f"{name}:s"] = None
             if turn % world_size == rank:  # the ranks take turns
-                codes, scale = quantizer(w.reshape(-1, w.size(-1)), hessians.get(name), bits, tag.role)
+                codes, scale = quantizer(w.reshape(-1, w.size(-1)), bits)
                 tensors[f"{name}:q"] = codes.view(w.shape)
                 tensors[f"{name}:s"] = scale.half()
             turn += 1
@@ -1476,8 +1476,7 @@ def export(env, log, model):
     weights, measured = read_container("float.golf", RawCoder)
     load_weights(model, weights)
     log.record(**{name: value for name, value in measured.items() if name != "seed"})
-    hessians = {}
-    tensors = quantize(collect(model), weights, hessians, env.rank, env.world_size)
+    tensors = quantize(collect(model), weights, env.rank, env.world_size)
     if env.rank == 0:
         code_bytes = os.path.getsize(__file__)
         label = f"int{h.mlp_bits}+{ZstdCoder.name}"

@@ -21,8 +21,8 @@ def trimmed(text: str, *open_names: str, values=None) -> str:
 
 CASES = {
     "a parameter that is never read": (
-        "def f(a, b):\n    return a\n\ndef main(x):\n    return f(x, x.y) + f(b=1, a=2)\n",
-        "def f(a):\n    return a\n\n\ndef main(x):\n    return f(x) + f(a=2)\n",
+        "def f(a, b):\n    return -a\n\ndef main(x):\n    return f(x, x.y) + f(b=1, a=2)\n",
+        "def f(a):\n    return -a\n\n\ndef main(x):\n    return f(x) + f(a=2)\n",
     ),
     "a default that every call leaves": (
         "def f(a, *, key=str):\n    return sorted(a, key=lambda x: key(x))\n\ndef main(x):\n    return f(x)\n",
@@ -38,8 +38,8 @@ CASES = {
         "def f(a):\n    if a:\n        return 1\n    return 2\n\n\ndef main(x):\n    return f(x)\n",
     ),
     "what stands behind a return that is always reached": (
-        "def f(a, on):\n    if on:\n        return a  # yes\n    return -a\n\ndef main(x):\n    y = f(x, True)\n    return y\n",
-        "def f(a):\n    return a  # yes\n\n\ndef main(x):\n    return f(x)\n",
+        "def f(a, on):\n    if on:\n        return +a  # yes\n    return -a\n\ndef main(x):\n    y = f(x, True)\n    return y\n",
+        "def f(a):\n    return +a  # yes\n\n\ndef main(x):\n    return f(x)\n",
     ),
     "equal neighbours": (
         "def main(x):\n    if x == 1:\n        y = 0\n    elif x or x is None:\n        y = 0\n    else:\n        y = 1\n    return y\n",
@@ -66,8 +66,8 @@ CASES = {
         "def main(x):\n    return x + 1\n",
     ),
     "a local that only an argument read": (
-        "def f(a, b):\n    return a\n\ndef main(x):\n    y = x\n    return f(x, y)\n",
-        "def f(a):\n    return a\n\n\ndef main(x):\n    return f(x)\n",
+        "def f(a, b):\n    return -a\n\ndef main(x):\n    y = x\n    return f(x, y)\n",
+        "def f(a):\n    return -a\n\n\ndef main(x):\n    return f(x)\n",
     ),
     "a helper for chains with one chain": (
         "class A:\n    def at(x):\n        return x\n\ndef members(kinds, x):\n    return [T for T in kinds if not hasattr(T, 'at') or T.at(x)]\n\n"
@@ -79,11 +79,91 @@ CASES = {
         "from torch import nn\n\nclass A(nn.Module):\n    pass\n\ndef main(x):\n    return [T for T in (A,) if not hasattr(T, 'at') or T.at(x)]\n",
         "class A(nn.Module):\n    pass\n\ndef main(x):\n    return [A]\n",
     ),
+    "a function that returns what it is given": (
+        "def f(env, model):\n    return model\n\ndef main(x):\n    return 2 * f(x.env, x + 1) + f(x, x.y)\n",
+        "def f(model):\n    return model\n\n\ndef main(x):\n    return 2 * (x + 1) + x.y\n",
+    ),
+    "a helper for chains with one member each": (
+        "class A:\n    def at(x):\n        return x\n\nclass B:\n    def at(x):\n        return -x\n\n"
+        "def members(kinds, x):\n    return dict({T.__name__: T(x) for T in kinds if not hasattr(T, 'at') or T.at(x)})\n\n"
+        "def main(x):\n    return members((A,), x), members((B,), x)\n",
+        "class A:\n    def at(x):\n        return x\n\nclass B:\n    def at(x):\n        return -x\n\n"
+        "def members(kinds, x):\n    return dict({T.__name__: T(x) for T in kinds if not hasattr(T, 'at') or T.at(x)})\n\n"
+        "def main(x):\n    return (dict({'A': A(x)} if A.at(x) else {}), dict({'B': B(x)} if B.at(x) else {}))\n",
+    ),
+    "a loop over the only module": (
+        "class G:\n    def __init__(self, t):\n        self.a = nn.ModuleDict({'A': t})\n        self.b = nn.ModuleDict({'B': t} if t else {})\n"
+        "    def run(self, x):\n        for hook in self.a.values():\n            x = hook(x)\n        for hook in self.b.values():\n            x = hook(x)\n"
+        "        return x, {k: m(x) for k, m in self.a.items()}\n\ndef main(x):\n    return G(x)\n",
+        "class G:\n    def __init__(self, t):\n        self.a = nn.ModuleDict({'A': t})\n        self.b = nn.ModuleDict({'B': t} if t else {})\n"
+        "    def run(self, x):\n        x = self.a['A'](x)\n        if 'B' in self.b:\n            x = self.b['B'](x)\n"
+        "        return x, {'A': self.a['A'](x)}\n\ndef main(x):\n    return G(x)\n",
+    ),
+    "a field that is always a dictionary": (
+        "class F(NamedTuple):\n    a: int\n    found: object = None\n\ndef read(flow):\n    if flow.found is None:\n        return 0\n"
+        "    return flow.found['k'] + flow.a\n\ndef main(x):\n    found = {'k': x}\n    return read(F(x, found=found))\n",
+        "class F(NamedTuple):\n    a: int\n    found: object = None\n\ndef read(flow):\n    return flow.found['k'] + flow.a\n\n"
+        "def main(x):\n    found = {'k': x}\n    return read(F(x, found=found))\n",
+    ),
+    "what no function reads that one function hands out": (
+        "def one(w, role):\n    return w\n\ndef two(w, role):\n    return one(w, role) + 1\n\ndef choose(role):\n    if role == 'a':\n        return one, 8\n"
+        "    if role == 'b':\n        return two, 6\n    return None, 16\n\ndef main(w, role):\n    f, bits = choose(role)\n    if f is None:\n        return bits\n"
+        "    return f(w, role)\n",
+        "def one(w):\n    return w\n\ndef two(w):\n    return one(w) + 1\n\ndef choose(role):\n    if role == 'a':\n        return one, 8\n"
+        "    if role == 'b':\n        return two, 6\n    return None, 16\n\ndef main(w, role):\n    f, bits = choose(role)\n    if f is None:\n        return bits\n"
+        "    return f(w)\n",
+    ),
+    "a method that every heir has of its own": (
+        "class A:\n    def run(self):\n        return self.rest()\n    def rest(self):\n        return 1\n    def both(self):\n        return 2\n\n"
+        "class B(A):\n    def run(self):\n        return self.both()\n\ndef main(x):\n    return B().run()\n",
+        "class A:\n    def both(self):\n        return 2\n\nclass B(A):\n    def run(self):\n        return self.both()\n\ndef main(x):\n    return B().run()\n",
+    ),
+    "a local that is set to itself": (
+        "def main(x, y):\n    for z in y:\n        x = x\n        z(x)\n",
+        "def main(x, y):\n    for z in y:\n        z(x)\n",
+    ),
+    "a local that is one constant": (
+        "def f(a):\n    b = None\n    return [a, b]\n\ndef main(x, on=True):\n    return f(x), on\n",
+        "def f(a):\n    b = None\n    return [a, b]\n\ndef main(x, on=True):\n    return f(x), on\n",  # as its author wrote it
+    ),
     "a class of elsewhere may have layers": (
         "from elsewhere import Base\n\nclass A(Base):\n    pass\n\ndef main(x):\n    return [T for T in (A,) if not hasattr(T, 'at') or T.at(x)]\n",
         "class A(Base):\n    pass\n\ndef main(x):\n    return [A] if not hasattr(A, 'at') or A.at(x) else []\n",
     ),
 }
+
+
+LIMITS = {
+    "a loop over modules that may be more": "class G:\n    def __init__(self, t):\n        self.a = nn.ModuleDict({'A': t, 'B': t})\n"
+    "    def run(self, x):\n        for hook in self.a.values():\n            x = hook(x)\n        return x\n\ndef main(x):\n    return G(x)\n",
+    "a loop that leaves early": "class G:\n    def __init__(self, t):\n        self.a = nn.ModuleDict({'A': t})\n"
+    "    def run(self, x):\n        for hook in self.a.values():\n            if x:\n                break\n            x = hook(x)\n        return x\n\ndef main(x):\n    return G(x)\n",
+    "the last module is asked for after the loop": "class G:\n    def __init__(self, t):\n        self.a = nn.ModuleDict({'A': t})\n"
+    "    def run(self, x):\n        for hook in self.a.values():\n            x = hook(x)\n        return hook\n\ndef main(x):\n    return G(x)\n",
+    "modules that come later": "class G:\n    def __init__(self, t):\n        self.a = nn.ModuleDict({'A': t})\n        self.a = nn.ModuleDict({})\n"
+    "    def run(self, x):\n        for hook in self.a.values():\n            x = hook(x)\n        return x\n\ndef main(x):\n    return G(x)\n",
+    "modules that are added": "class G:\n    def __init__(self, t):\n        self.a = nn.ModuleDict({'A': t})\n        self.a['B'] = t\n"
+    "    def run(self, x):\n        for hook in self.a.values():\n            x = hook(x)\n        return x\n\ndef main(x):\n    return G(x)\n",
+    "a method that PyTorch may ask for": "class A(nn.Module):\n    def extra_repr(self):\n        return 1\n\nclass B(A):\n    def run(self):\n        return 2\n\n"
+    "def main(x):\n    return B().run()\n",
+    "what one of the functions reads": "def one(w, role):\n    return w\n\ndef two(w, role):\n    return w + role\n\ndef choose(x):\n    if x:\n        return one, 8\n"
+    "    return two, 6\n\ndef main(w, role):\n    f, bits = choose(role)\n    return f(w, role) + bits\n",
+    "functions that are handed on elsewhere": "def one(w, role):\n    return w\n\ndef choose(x):\n    if x:\n        return one, 8\n    return None, 6\n\n"
+    "def main(w, role, use):\n    f, bits = choose(role)\n    use(one)\n    return f(w, role) + bits\n",
+    "a chooser whose answer is handed on": "def one(w, role):\n    return w\n\ndef choose(x):\n    if x:\n        return one, 8\n    return None, 6\n\n"
+    "def main(w, role, use):\n    f, bits = choose(role)\n    return use(f, w, role) + bits\n",
+    "a method that a base's instance has": "class A:\n    def run(self):\n        return 1\n\nclass B(A):\n    def run(self):\n        return 2\n\n"
+    "def main(x):\n    return A().run() + B().run()\n",
+    "a method that an heir asks its base for": "class A:\n    def run(self):\n        return 1\n\nclass B(A):\n    def run(self):\n        return super().run() + 2\n\n"
+    "def main(x):\n    return B().run()\n",
+    "a field that is None at times": "class F(NamedTuple):\n    a: int\n    found: object = None\n\ndef read(flow):\n    if flow.found is None:\n        return 0\n"
+    "    return flow.found['k'] + flow.a\n\ndef main(x):\n    found = {'k': x}\n    flow = F(x, found=found)\n    return read(flow) + read(flow._replace(found=None))\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LIMITS)
+def test_what_a_rule_leaves_alone(case):
+    assert formatted(trimmed(LIMITS[case])) == formatted(LIMITS[case])
 
 
 def formatted(text: str) -> str:

@@ -98,7 +98,7 @@ class Device(TorchDispatchMode):
             if blocking:
                 self.note(
                     "a copy from the device"
-                    if there and (packet is aten._to_copy or inside[1] in there)
+                    if there and (packet is aten._to_copy or isinstance(inside[1], There))
                     else "a copy to the device"
                 )
         elif packet in (aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_):

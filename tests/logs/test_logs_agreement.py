@@ -68,3 +68,22 @@ def test_no_official_log_disagrees(shared: Path) -> None:
                 assert found.agrees is not False, (path, found.why)
                 told += found.agrees is True
     assert told >= 80
+
+
+@pytest.mark.parametrize(
+    ("tokens", "factor", "agrees"),
+    [
+        (16_383, 1 - 1.1e-3, True),  # #1120's small twin: the last 64 of 16,320 targets were scored twice
+        (16_383, 1 - 9e-3, False),
+        (4_000, 1 - 9e-3, True),
+        (4_000, 1 - 1.1e-2, False),
+        (62_021_845, 1 - 1.1e-3, False),
+    ],
+)
+def test_a_short_text_is_held_to_the_edges_of_its_windows(tokens: int, factor: float, agrees: bool) -> None:
+    head = f"val_loader:shards pattern=fineweb_val_*.bin tokens:{tokens}\ntrain_batch_tokens:1024 train_seq_len:128 iterations:145\n"
+    run = read_text(
+        head + log_of(("final_int6_roundtrip_exact", 2.59, RATIO), ("final_int6_sliding_exact", 2.58, RATIO * factor))
+    ).run
+    assert run is not None and (run.val_tokens, run.train_seq_len) == (tokens, 128)
+    assert agreement(run).agrees is agrees

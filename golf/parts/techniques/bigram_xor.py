@@ -1,5 +1,5 @@
 """BigramHash, xor form: look up the pair (token before, token) in a hashed table and add it to the embedding (PR #162, Raahil
-Shah; sizes of the later records in their recipes).
+Shah).
 
 The table starts at zero. Published effect: 4096 → 10240 buckets −0.002 BPB (PR #180); dropped when vocabularies grew (PR #1218).
 """

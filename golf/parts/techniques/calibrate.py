@@ -69,14 +69,17 @@ def sampled_text(h, env, model, sequences, rng):
 class InputGram:
     """Σ xᵀx of the vectors that pass a hook: (width, width), fp32."""
 
-    def __init__(self, width, device):
+    def __init__(self, h, width, device):
+        self.h = h
         self.total = torch.zeros(width, width, device=device)
-        self.rows = torch.zeros((), device=device)
+        if h.wide_groups:
+            self.rows = torch.zeros((), device=device)
 
     def add(self, x):
         x = x.detach().float().flatten(0, -2)
         self.total.addmm_(x.T, x)
-        self.rows += len(x)
+        if self.h.wide_groups:
+            self.rows += len(x)
 
     def before(self, module, inputs):
         self.add(inputs[0])
@@ -87,11 +90,11 @@ class InputGram:
 
 def watch(h, env, model):
     """({parameter: InputGram}, hooks) of every matrix large enough for codes; a tied embedding sees what its head reads."""
-    grams = {"tok_emb.weight": InputGram(h.model_dim, env.device)}
+    grams = {"tok_emb.weight": InputGram(h, h.model_dim, env.device)}
     hooks = [model.route.register_forward_hook(grams["tok_emb.weight"].after)]
     for name, module in model.named_modules():
         if isinstance(module, CastedLinear) and module.weight.numel() > h.keep_float_numel:
-            gram = grams[f"{name}.weight"] = InputGram(module.weight.size(1), env.device)
+            gram = grams[f"{name}.weight"] = InputGram(h, module.weight.size(1), env.device)
             hooks.append(module.register_forward_pre_hook(gram.before))
     return grams, hooks
 
@@ -135,7 +138,8 @@ def collect_hessians(h, env, log, model, batches, begun):
     if env.world_size > 1:
         for gram in grams.values():
             dist.all_reduce(gram.total)
-            dist.all_reduce(gram.rows)
+            if h.wide_groups:
+                dist.all_reduce(gram.rows)
         dist.all_reduce(count)
     if env.rank == 0:
         hessians = {name: gram.total / count for name, gram in grams.items()}

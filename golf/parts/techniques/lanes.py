@@ -45,9 +45,9 @@ class Lanes(UNet):
         """The two lanes at the first layer that has them."""
         return self.merge(x, skips.pop(), row) if skips else x, x
 
-    def decode(self, x, flow, blocks, decoder, skips):
+    def run_decoder(self, x, flow, blocks, decoder, skips):
         first = decoder.index(self.h.lanes_from)
-        x, flow = super().decode(x, flow, blocks, decoder[:first], skips)
+        x, flow = super().run_decoder(x, flow, blocks, decoder[:first], skips)
         one, two = self.part(x, skips, first)
         for row, layer in enumerate(decoder[first:], first):
             if row > first and skips:

@@ -33,9 +33,9 @@ class LanesApart(UNet):
         )
         self.share = tag(nn.Parameter(torch.tensor(0.5)), group="scalar", role="control")
 
-    def decode(self, x, flow, blocks, decoder, skips):
+    def run_decoder(self, x, flow, blocks, decoder, skips):
         first = decoder.index(self.h.apart_from)
-        x, flow = super().decode(x, flow, blocks, decoder[:first], skips)
+        x, flow = super().run_decoder(x, flow, blocks, decoder[:first], skips)
         one = two = x
         for row, layer in enumerate(decoder[first:], first):
             if skips:
@@ -51,9 +51,9 @@ class LanesApart(UNet):
 class SplitLanes(LanesApart):
     """A slot for `route`: the lanes part after the first one's skip, and later skips are thrown away, as PR #1334 did."""
 
-    def decode(self, x, flow, blocks, decoder, skips):
+    def run_decoder(self, x, flow, blocks, decoder, skips):
         first = decoder.index(self.h.apart_from)
-        x, flow = UNet.decode(self, x, flow, blocks, decoder[:first], skips)
+        x, flow = UNet.run_decoder(self, x, flow, blocks, decoder[:first], skips)
         if skips:
             x = self.merge(x, skips.pop(), first)
-        return super().decode(x, flow, blocks, decoder[first:], [])
+        return super().run_decoder(x, flow, blocks, decoder[first:], [])

@@ -35,11 +35,16 @@ class SWA:
 
 @torch.no_grad()
 def swa_weights(model, averages):
-    """Put the mean into the model: a slot for `export_weights`. With fewer than two snapshots the EMA counts, where one is kept too
-    (PR #1573), else the last step's weights."""
+    """Put the mean into the model: a slot for `export_weights`. With fewer than two snapshots the last step's weights stay."""
     swa = averages["SWA"]
     if swa.count > 1:
         for total, param in zip(swa.sums, swa.params):
             param.copy_(total / swa.count)
-    elif "EMA" in averages:
+
+
+def swa_or_ema_weights(model, averages):
+    """The same, where an EMA is kept too: it counts with fewer than two snapshots (PR #1573)."""
+    if averages["SWA"].count > 1:
+        swa_weights(model, averages)
+    else:
         averages["EMA"].export()

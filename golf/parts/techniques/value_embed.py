@@ -1,7 +1,7 @@
 """Value embeddings: a table of the tokens, shared by a few late layers, is added to their attention values (PR #374 line; from
 modded-nanogpt).
 
-The table is looked up once a forward. Passes of a recycled core run without it.
+The table is looked up once a forward.
 """
 
 import torch
@@ -64,6 +64,6 @@ class ValueEmbed(nn.Module):
 
     def forward(self, v, u, flow):
         # v: (B, T, Hkv, D)
-        if flow.lookups is None:
+        if flow.lookups is None:  # in a pass of a recycled core
             return v
         return v + self.scale.to(v.dtype) * flow.lookups["ValueTable"].view_as(v)
