@@ -12,6 +12,7 @@ from golf.challenge import SCRIPT
 CHECKPOINT = "float.golf"
 CHECKPOINTS = (CHECKPOINT, "hessians.golf")  # what export reads
 TRAINING = "resume.golf"  # where a training without a clock stands
+BEST, LAST = "best.golf", "last.golf"  # its state at the least validation loss and at the end, where they are kept
 ARTIFACT = "model.golf"
 HERE = "-here"
 TWIN = "-smoke"
