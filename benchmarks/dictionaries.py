@@ -20,11 +20,13 @@ from typing import Any
 
 import torch
 
+from golf.sae.kinds.matryoshka import widths
 from golf.sae.layer import LayerTraining
 from golf.sae.metrics import Quality
 from golf.sae.settings import Settings
 
 FOUND = 0.95  # a planted direction counts as found above this cosine
+PENALISED = ("relu", "jumprelu", "gated")
 DECAY = 0.2  # of the run, at its end, in all contestants
 
 
@@ -123,6 +125,12 @@ def saelens(arch: str, **choices: Any) -> Contestant:
         from sae_lens import (  # noqa: PLC0415
             BatchTopKTrainingSAE,
             BatchTopKTrainingSAEConfig,
+            GatedTrainingSAE,
+            GatedTrainingSAEConfig,
+            JumpReLUTrainingSAE,
+            JumpReLUTrainingSAEConfig,
+            MatryoshkaBatchTopKTrainingSAE,
+            MatryoshkaBatchTopKTrainingSAEConfig,
             StandardTrainingSAE,
             StandardTrainingSAEConfig,
             TopKTrainingSAE,
@@ -132,9 +140,13 @@ def saelens(arch: str, **choices: Any) -> Contestant:
         from sae_lens.training.sae_trainer import SAETrainer  # noqa: PLC0415
 
         kinds = {"relu": (StandardTrainingSAE, StandardTrainingSAEConfig), "topk": (TopKTrainingSAE, TopKTrainingSAEConfig),
-                 "batchtopk": (BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig)}  # fmt: skip
+                 "batchtopk": (BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig), "gated": (GatedTrainingSAE, GatedTrainingSAEConfig),
+                 "jumprelu": (JumpReLUTrainingSAE, JumpReLUTrainingSAEConfig),
+                 "matryoshka": (MatryoshkaBatchTopKTrainingSAE, MatryoshkaBatchTopKTrainingSAEConfig)}  # fmt: skip
         torch.manual_seed(seed)
-        sparse = {} if arch == "relu" else {"k": round(problem.l0)}
+        sparse: dict[str, Any] = {} if arch in PENALISED else {"k": round(problem.l0)}
+        if arch == "matryoshka":
+            sparse["matryoshka_widths"] = widths(problem.features, Settings.groups)
         made = kinds[arch][0](kinds[arch][1](d_in=problem.width, d_sae=problem.features, **sparse, **choices))
         trainer = SAETrainer(
             SAETrainerConfig(
@@ -153,7 +165,7 @@ def saelens(arch: str, **choices: Any) -> Contestant:
 
         ms = timed(iter(x.split(problem.batch)), step)
         made.eval()
-        if arch != "batchtopk":
+        if arch not in ("batchtopk", "matryoshka"):
             return (made.W_dec.detach(), made.encode, made.decode), ms
 
         def encode(part: torch.Tensor) -> torch.Tensor:  # saved as a JumpReLU: the threshold, not the batch's best
@@ -170,6 +182,9 @@ def dictionary_learning(arch: str, *, april: bool = False, **choices: Any) -> Co
 
     def train(problem: Problem, x: torch.Tensor, seed: int) -> tuple[Coder, float]:
         from dictionary_learning.trainers.batch_top_k import BatchTopKTrainer  # noqa: PLC0415
+        from dictionary_learning.trainers.gdm import GatedSAETrainer  # noqa: PLC0415
+        from dictionary_learning.trainers.jumprelu import JumpReluTrainer  # noqa: PLC0415
+        from dictionary_learning.trainers.matryoshka_batch_top_k import MatryoshkaBatchTopKTrainer  # noqa: PLC0415
         from dictionary_learning.trainers.standard import StandardTrainer, StandardTrainerAprilUpdate  # noqa: PLC0415
         from dictionary_learning.trainers.top_k import TopKTrainer  # noqa: PLC0415
 
@@ -177,22 +192,31 @@ def dictionary_learning(arch: str, *, april: bool = False, **choices: Any) -> Co
             "relu": StandardTrainerAprilUpdate if april else StandardTrainer,
             "topk": TopKTrainer,
             "batchtopk": BatchTopKTrainer,
+            "gated": GatedSAETrainer,
+            "jumprelu": JumpReluTrainer,
+            "matryoshka": MatryoshkaBatchTopKTrainer,
         }
         own: dict[str, Any] = (
-            {} if arch == "relu" else {"k": round(problem.l0), "threshold_start_step": problem.steps // 2}
+            {} if arch in PENALISED else {"k": round(problem.l0), "threshold_start_step": problem.steps // 2}
         )
-        if arch == "relu":
+        if arch == "matryoshka":
+            ends = widths(problem.features, Settings.groups)
+            own["group_fractions"] = [
+                (end - begin) / problem.features for begin, end in zip([0, *ends], ends, strict=False)
+            ]
+        if arch in PENALISED:
             own["sparsity_warmup_steps"] = round(0.3 * problem.steps)
         trainer = kinds[arch](
             steps=problem.steps, activation_dim=problem.width, dict_size=problem.features, layer=0, lm_name="planted",
             lr=problem.rate, warmup_steps=round(0.02 * problem.steps), decay_start=round((1 - DECAY) * problem.steps), seed=seed,
             device="cpu", **own, **choices,
         )  # fmt: skip
-        if arch != "relu":
+        if arch not in PENALISED:
             trainer.dead_feature_threshold = 100 * problem.batch  # its 10M tokens are longer than the run
         ms = timed(iter(x.split(problem.batch)), trainer.update)
         made = trainer.ae.eval()
-        return (made.decoder.weight.detach().T, made.encode, made.decode), ms
+        columns = made.W_dec.detach() if hasattr(made, "W_dec") else made.decoder.weight.detach().T
+        return (columns, made.encode, made.decode), ms
 
     return train
 
@@ -211,7 +235,18 @@ def contest(problem: Problem, seeds: int, archs: list[str], penalties: tuple[flo
                 rows.setdefault(name, []).append(found)  # noqa: B023
                 return found
 
-            if arch != "relu":
+            if arch == "jumprelu":  # both peers know a target; golf aims at what each ended with
+                aims = problem.l0 * 1.6
+                if "sae_lens" in peers:
+                    found = enter("SAELens", saelens(arch, target_l0=aims, jumprelu_init_threshold=0.1))
+                    enter("golf at the L0 of SAELens", golf(arch, target_l0=found.l0))
+                if "dictionary_learning" in peers:
+                    found = enter("dictionary_learning", dictionary_learning(arch, target_l0=aims))
+                    enter("golf at the L0 of dictionary_learning", golf(arch, target_l0=found.l0))
+                if not peers:
+                    enter("golf", golf(arch, target_l0=aims))
+                continue
+            if arch not in PENALISED:
                 enter("golf", golf(arch))
                 if "sae_lens" in peers:
                     enter("SAELens", saelens(arch))
@@ -227,7 +262,7 @@ def contest(problem: Problem, seeds: int, archs: list[str], penalties: tuple[flo
                     there.append(
                         enter(
                             f"dictionary_learning, λ {penalty:g}",
-                            dictionary_learning(arch, april=True, l1_penalty=penalty),
+                            dictionary_learning(arch, april=arch == "relu", l1_penalty=penalty),
                         ).l0
                     )
                     enter(f"golf at the L0 of dictionary_learning at λ {penalty:g}", golf(arch, target_l0=there[-1]))

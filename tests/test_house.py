@@ -11,9 +11,9 @@ from places import ROOT
 GOLF = ROOT / "golf"
 # from the ground up; a room may import what stands below it, and within itself
 FLOORS = (
-    ("challenge", "errors", "stats", "parts", "figures"),
+    ("challenge", "errors", "stats", "parts"),
     ("files", "project"),
-    ("engine",),
+    ("engine", "figures"),
     ("logs", "data", "recipe"),
     ("reading",),
     ("compose", "preflight", "harness"),

@@ -89,15 +89,10 @@ def picture(fit: Fit) -> Chart:
 
 def save_picture(fit: Fit, path: Path) -> None:
     """Write the chart as SVG, or as PNG by the name's end. GolfError: another end, or PNG without matplotlib."""
-    from golf.figures.png import save
-    from golf.figures.svg import draw
+    from golf.figures.write import write_figure
 
     refuse_name(path)
-    figure = picture(fit)
-    if path.suffix == ".svg":
-        path.write_text(draw(figure), encoding="utf-8")
-    else:
-        save(figure, path)
+    write_figure(picture(fit), path)
 
 
 def refuse_name(path: Path) -> None:

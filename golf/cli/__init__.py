@@ -76,6 +76,10 @@ SHORT = {
     "sae eval": "Measure dictionaries on held-out text",
     "sae report": "One static page with eight plots",
     "sae tasks": "HellaSwag, LAMBADA, perplexity and BPB",
+    "sae probe": "Probe single features, without network",
+    "sae floor": "Loss floors beside trained students",
+    "sae card": "An upload folder, or a model's card",
+    "sae ckpt": "A training's state as a torch file",
     "sae scaling": "Fit a scaling law to finished trainings",
 }
 MOST_SHORT = 45

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from golf.cli.output import print_json, print_table, talk
-from golf.cli.sae_report import eval_, report, scaling, tasks
+from golf.cli.sae_card import card, ckpt, floor
+from golf.cli.sae_report import eval_, probe, report, scaling, tasks
 from golf.errors import GolfError
 
 app = typer.Typer(
@@ -118,8 +119,14 @@ def train(
         bool, typer.Option("--trust-remote-code", help="Let an --hf folder run code of its own.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be trained, and how much memory it takes.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what would be trained, with memory, disk and the time that it will take here."
+        ),
     ] = False,
+    phase: Annotated[
+        str, typer.Option(hidden=True, help="The published script's word; `train` is what this is.")
+    ] = "train",
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Train a dictionary on every layer, all from the same forwards; Ctrl-C saves, --resume goes on to the same weights.
@@ -142,6 +149,9 @@ def train(
     """
     from golf.models.specs import spec_of
 
+    if phase != "train":
+        raise GolfError(f"`golf sae train` has no phase `{phase}`",
+                        "measuring is `golf sae eval RUN`, plots are `golf sae report RUN`")  # fmt: skip
     spec = spec_of(submission, hf, glassllm, others=resume and (name or out) is not None)
     from golf.sae.api import run_training
     from golf.sae.grid import values_of
@@ -240,6 +250,10 @@ def _shown(value: object) -> str:
 
 
 app.command(name="eval")(eval_)
+app.command()(floor)
+app.command()(card)
+app.command()(ckpt)
 app.command()(report)
 app.command()(tasks)
+app.command()(probe)
 app.command()(scaling)

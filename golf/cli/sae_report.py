@@ -19,8 +19,11 @@ def eval_(
     ],
     tokens: Annotated[str, typer.Option(help="Held-out tokens to measure on, e.g. 1M.")] = "128K",
     ce_tokens: Annotated[
-        str, typer.Option(help="Of these, for losses with a layer's stream rebuilt; 0 for none.")
-    ] = "16K",
+        str | None,
+        typer.Option(
+            help="Of these, for losses with a layer's stream rebuilt, 0 for none; default an eighth, as for earlier snapshots."
+        ),
+    ] = None,
     layers: Annotated[str | None, typer.Option(help="Only these layers, e.g. 0,3,6 or 3-8.")] = None,
     source: Annotated[
         str | None, typer.Option(help="The model, where the run does not say: `golf:PATH`, `hf:NAME`.")
@@ -145,25 +148,61 @@ def _report_grid(run: Path, members: list[str], more: bool, json: bool) -> None:
 
 def tasks(
     source: Annotated[str, typer.Argument(help="The model: `golf:PATH`, a submission's name, `hf:NAME`, `glassllm`.")],
-    names: Annotated[str, typer.Option("--tasks", help="Of hellaswag, lambada, text_ppl (pile_ppl).")] = "",
+    names: Annotated[str, typer.Option("--tasks", help="Of hellaswag, lambada, text_ppl (pile_ppl), ce_bench.")] = "",
     data_dir: Annotated[Path, typer.Option("--data-dir", help="Folder with the tasks' JSON lines.")] = Path(
         "data/tasks"
     ),
     limit: Annotated[int | None, typer.Option(help="Only the first rows of each.")] = None,
+    dictionaries: Annotated[
+        Path | None,
+        typer.Option(help="A run of dictionaries, whose CE-Bench is scored too (default: those inside the model)."),
+    ] = None,
+    baseline: Annotated[str, typer.Option(help="Of CE-Bench: other-subjects, all or official-v1.")] = "other-subjects",
     json: Json = False,
     md: Markdown = False,
 ) -> None:
-    """Score a model on local files: HellaSwag (acc, acc_norm), LAMBADA (acc, perplexity), perplexity and BPB of a text.
+    """Score a model on local files: HellaSwag (acc, acc_norm), LAMBADA (acc, perplexity), perplexity and BPB of a text, CE-Bench.
 
-    $ golf sae tasks golf:submissions/mine --tasks hellaswag,lambada
+    $ golf sae tasks golf:submissions/mine --tasks hellaswag,lambada,ce_bench
     """
-    from golf.downstream.api import measured_rows, run
+    from golf.downstream.api import measured_rows
+    from golf.sae.ce_bench import known_baseline
+    from golf.sae.model_tasks import run
 
-    found = run(source, names, data_dir, limit)
+    found = run(source, names, data_dir, limit, dictionaries, known_baseline(baseline))
     if json:
         print_json({"source": source, "tasks": found})
     else:
         print_table(source, ("task", "metric", "value"), measured_rows(found), right=["value"], md=md)
+
+
+def probe(
+    run: Annotated[Path, typer.Argument(help="A run's folder of dictionaries.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled text as JSON lines with text and label, for sparse probing and TPP.")
+    ] = None,
+    tokens: Annotated[str, typer.Option(help="Held-out tokens whose words' first letters are probed.")] = "32K",
+    layers: Annotated[str | None, typer.Option(help="Only these layers, e.g. 0,3,6 or 3-8.")] = None,
+    source: Annotated[str | None, typer.Option(help="The model, where the run does not say.")] = None,
+    json: Json = False,
+    md: Markdown = False,
+) -> None:
+    """Sparse probing, targeted probe perturbation (TPP) and absorption of first letters, on local text alone.
+
+    $ golf sae probe sae_runs/mine --data labels.jsonl
+    """
+    from golf.sae.evaluate import wishes_of
+    from golf.sae.probing import PROBE_COLUMNS, probe_cells, probe_run
+
+    wishes = wishes_of(tokens, "0", layers, source, None, None, None, "other-subjects", None)
+    found = probe_run(run, data, wishes, talk)
+    if json:
+        print_json({"run": str(run), "layers": [{"layer": layer, **one} for layer, one in found.items()]})
+        return
+    rows = probe_cells(found)
+    print_table(None, PROBE_COLUMNS, rows, right=PROBE_COLUMNS, md=md)
+    talk("stream, features, dimension, seen: balanced accuracy of probes; TPP: what a class's own probe loses, less the others'; "
+         "silent, absorbed: of first letters that the stream's probe sees")  # fmt: skip
 
 
 def scaling(

@@ -1,14 +1,10 @@
-"""`golf sae tasks`: a source as a model that tasks can ask, and its scores as rows."""
+"""A source as a model that tasks can ask, and its scores as rows."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 
-from golf.downstream.rows import find_file
-from golf.downstream.tasks import TASKS, named_tasks, run_tasks
 from golf.errors import Exit, GolfError
-from golf.models.open import open_source
 from golf.models.source import Source
 
 Scores = dict[str, dict[str, float | int | str]]
@@ -34,14 +30,6 @@ class SourceModel:
         """(B, T) ids -> (B, T, V) logits of the next token."""
         with torch.no_grad():
             return self.source.logits(ids)
-
-
-def run(spec: str, names: str, folder: Path, limit: int | None = None) -> Scores:
-    """The tasks `names` (comma-separated, empty for all) on the model `spec`; missing files are named before the model is opened."""
-    wanted = named_tasks(names)
-    for name in wanted:
-        find_file(folder, TASKS[name].data)
-    return run_tasks(SourceModel(open_source(spec)), wanted, folder, limit)
 
 
 def measured_rows(found: Mapping[str, Mapping[str, float | int | str]]) -> list[list[str]]:

@@ -117,6 +117,15 @@ class Standing:
         }
         return tuple(words[name] for name in WALLS if not getattr(self, name))
 
+    def refuse(self) -> None:
+        """Raise GolfError (exit 10) where a wall is missing, with its name and the way out."""
+        if self.missing:
+            raise GolfError(
+                f"strangers' scripts are not run here: nothing fences {', '.join(self.missing)}",
+                "run it where user namespaces and Landlock are permitted, or give --unsafe to run it with your rights",
+                Exit.REFUSED,
+            )
+
 
 def standing() -> Standing:
     """The walls of this machine."""
@@ -141,12 +150,8 @@ class Box:
         self.plays = 0
 
     def __enter__(self) -> Self:
-        if self.standing.missing and not self.unsafe:
-            raise GolfError(
-                f"strangers' scripts are not run here: nothing fences {', '.join(self.standing.missing)}",
-                "run it where user namespaces and Landlock are permitted, or give --unsafe to run it with your rights",
-                Exit.REFUSED,
-            )
+        if not self.unsafe:
+            self.standing.refuse()
         self._folder = tempfile.TemporaryDirectory(prefix="golf-box-", ignore_cleanup_errors=True)
         self.place = Path(self._folder.name).resolve()
         for name in ("work", "home", "data", "seen"):

@@ -8,9 +8,9 @@ layers. `residuals` is the stream after the block; in a U-Net what a block leave
     glassllm[:pt]   the small model that the package of that name carries
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,14 @@ class Tokens(Protocol):
 
         limit: how many are enough; without: keys of documents that are left out (`golf.models.documents`).
         """
+
+
+class Trace(NamedTuple):
+    """An untouched forward: logits (B, T, V), fp32 streams (B, T, width) by site, and what each run of a block gave, in order."""
+
+    logits: torch.Tensor
+    streams: dict[Site, torch.Tensor]
+    given: list[Any]
 
 
 class _Enough(Exception):
@@ -104,19 +112,37 @@ class Source:
         losses = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
         return losses.view(targets.shape)
 
-    def logits(self, ids: torch.Tensor, swap: Mapping[Any, Swap] | None = None) -> torch.Tensor:
+    def traced(self, ids: torch.Tensor, sites: Iterable[Site]) -> Trace:
+        """The untouched forward over ids (B, T) to its end, with the streams at `sites` and what every block gave."""
+        wanted, streams, given = self._checked(sites), dict[Site, torch.Tensor](), list[Any]()
+
+        def look(site: Site, x: torch.Tensor) -> None:
+            if site in wanted:
+                streams[site] = x.detach().float()
+
+        logits = self._forward(ids, look, {site.place for site in wanted}, keep=given)
+        assert logits is not None
+        return Trace(logits, streams, given)
+
+    def logits(
+        self, ids: torch.Tensor, swap: Mapping[Any, Swap] | None = None, after: Trace | None = None
+    ) -> torch.Tensor:
         """(B, T, V) of ids (B, T); the stream at a site is replaced by swap[site](stream), fp32 (B, T, its width).
 
-        A number as a site is the residual stream after that layer. A swap that returns None has only looked.
+        A number as a site is the residual stream after that layer. A swap that returns None has only looked. after: of the same ids;
+        the blocks before the first site are not run again, their outputs are taken from it.
         """
         swaps = {site if isinstance(site, Site) else Site(site): one for site, one in (swap or {}).items()}
         self._checked(swaps)
+        same = min((site.layer + (site.place == RESID) for site in swaps), default=0)
 
         def replace(site: Site, x: torch.Tensor) -> torch.Tensor | None:
             other = swaps[site](x.float()) if site in swaps else None
             return None if other is None else other.to(x.dtype)
 
-        logits = self._forward(ids, replace, {site.place for site in swaps})
+        logits = self._forward(
+            ids, replace, {site.place for site in swaps}, given=after.given[:same] if after is not None else ()
+        )
         assert logits is not None
         return logits
 
@@ -139,17 +165,28 @@ class Source:
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _forward(
-        self, ids: torch.Tensor, visit: Callable[[Site, torch.Tensor], torch.Tensor | None], places: Iterable[str]
+        self,
+        ids: torch.Tensor,
+        visit: Callable[[Site, torch.Tensor], torch.Tensor | None],
+        places: Iterable[str],
+        keep: list[Any] | None = None,
+        given: Sequence[Any] = (),
     ) -> torch.Tensor | None:
         """Logits of ids, or None where `visit` had seen enough. What `visit` returns takes the place of the stream at a site.
 
-        places: where to look inside of blocks; the residual stream is always visited, for it counts the layers.
+        places: where to look inside of blocks; the residual stream is always visited, for it counts the layers. keep: takes what every
+        run of a block gave; given: what the first runs gave before, which is given again instead of running them.
         """
         run = 0
+
+        def again(forward: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda *args, **named: given[run] if run < len(given) else forward(*args, **named)
 
         def block_hook(module: torch.nn.Module, args: Any, output: Any) -> Any:
             nonlocal run
             layer, run = run, run + 1
+            if keep is not None:
+                keep.append(output)
             return _replaced(output, visit(Site(layer), _first(output)))
 
         def input_hook(place: str) -> Callable[..., Any]:
@@ -166,12 +203,17 @@ class Source:
                 elif tap is not None:
                     handles.append(tap.module.register_forward_hook(output_hook(place)))
         try:
+            if given:
+                for block in self.blocks:
+                    block.forward = again(block.forward)
             return self._logits(ids.to(self.device))
         except _Enough:
             return None
         finally:
             for handle in handles:
                 handle.remove()
+            for block in self.blocks if given else ():
+                del block.forward  # the class's own is seen again
 
     def _measure(self) -> tuple[dict[str, int], int]:
         widths: dict[Site, int] = {}

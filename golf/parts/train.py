@@ -148,6 +148,8 @@ def validate(h, env, log, raw, model, stream, clock):
     )
     log.record(pre_quant_val_loss=trace.loss, pre_quant_val_bpb=trace.bpb)
     clock.start()
+    if h.checkpoint:
+        return trace.loss
 
 
 def score_average(h, env, log, model, stream):
@@ -201,6 +203,8 @@ def train(h, env, log, model):
         if stop_reason or (h.val_loss_every and clock.step % h.val_loss_every == 0):
             if h.loop_from or h.loop_from_step:
                 validate(h, env, log, model, partial(scored, loop=loop), stream, clock)  # as the last step ran
+            elif h.checkpoint:
+                checkpoint.validated(validate(h, env, log, model, scored, stream, clock))
             else:
                 validate(h, env, log, model, scored, stream, clock)
         if stop_reason:

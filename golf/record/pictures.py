@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from golf.figures.charts import Bars, Chart, Figure, Panel
-from golf.figures.png import can_draw, save
-from golf.figures.svg import draw
+from golf.figures.write import write_figures
 from golf.record.evidence import Evidence
 from golf.record.weights import largest, read_weights
 
@@ -17,10 +16,7 @@ CAPTIONS = {
 
 def draw_all(folder: Path, drawn: Mapping[str, Figure]) -> dict[str, str]:
     """Write every chart as SVG, and as PNG where matplotlib is; SVG's name → caption, which the README shows."""
-    for stem, figure in drawn.items():
-        (folder / f"{stem}.svg").write_text(draw(figure), encoding="utf-8")
-        if can_draw():
-            save(figure, folder / f"{stem}.png")
+    write_figures(folder, drawn)
     return {f"{stem}.svg": CAPTIONS[stem] for stem in drawn}
 
 

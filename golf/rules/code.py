@@ -167,28 +167,27 @@ class Code:
         return found
 
     def _visit(self, node: ast.AST, how: str, found: list[tuple[str, str]]) -> None:
-        if isinstance(node, Function):
-            for default in (*node.decorator_list, *node.args.defaults):
-                self._visit(default, how, found)
-            if node.name.startswith("__") or node.name in ("forward", "step"):
-                self._visit_all(node.body, how, found)  # called by what Python and torch call
-            return
-        if isinstance(node, ast.If | ast.IfExp):
-            test = self.truth(node.test)
-            self._visit(node.test, how, found)
-            branches: tuple[list[Any], list[Any]] = (
-                (node.body, node.orelse) if isinstance(node, ast.If) else ([node.body], [node.orelse])
-            )
-            for branch, taken in zip(branches, (test is not False, test is not True), strict=True):
-                self._visit_all(branch, how if taken else "off", found)
-            return
-        if name := leaf(node):
-            found.append((name, how))
-        self._visit_all(children(node), how, found)
-
-    def _visit_all(self, nodes: Iterable[ast.AST], how: str, found: list[tuple[str, str]]) -> None:
-        for node in nodes:
-            self._visit(node, how, found)
+        todo: list[tuple[ast.AST, str]] = [(node, how)]
+        while todo:
+            node, how = todo.pop()
+            if isinstance(node, ast.Name):
+                found.append((node.id, how))
+            elif isinstance(node, Function):
+                todo += [(default, how) for default in (*node.decorator_list, *node.args.defaults)]
+                if node.name.startswith("__") or node.name in ("forward", "step"):
+                    todo += [(each, how) for each in node.body]  # called by what Python and torch call
+            elif isinstance(node, ast.If | ast.IfExp):
+                test = self.truth(node.test)
+                todo.append((node.test, how))
+                branches: tuple[list[Any], list[Any]] = (
+                    (node.body, node.orelse) if isinstance(node, ast.If) else ([node.body], [node.orelse])
+                )
+                for branch, taken in zip(branches, (test is not False, test is not True), strict=True):
+                    todo += [(each, how if taken else "off") for each in branch]
+            elif not isinstance(node, ast.Constant):
+                if isinstance(node, ast.Attribute):
+                    found.append((node.attr, how))
+                todo += [(each, how) for each in children(node)]
 
     def is_live(self, piece: Piece) -> bool:
         """Whether the run can reach it with the settings as they are."""

@@ -21,7 +21,10 @@ MODEL_NAME = re.compile(r"(?i)gpt|model|net$|transformer|(?:^|_)lm$")
 LAYER = re.compile(r"^(?:torch\.)?nn\.(?!Parameter$)[A-Z]\w+$")
 MOST_NODES = 120_000
 MOST_DEPTH = 10
-FILLS = frozenset(("append", "extend", "add", "update", "add_", "copy_", "index_add_", "insert"))
+FILLS = frozenset((
+    "append", "extend", "add", "update", "add_", "copy_", "index_add_", "insert", "frombytes", "fromlist", "appendleft", "extendleft",
+    "put", "put_nowait",
+))  # fmt: skip
 SAME = frozenset(("detach", "detach_", "clone", "requires_grad_"))  # gives the tensor that it is called on
 TURNS = 2  # of a loop whose length is not known
 COUNTS = frozenset(("bincount", "Counter", "histogram", "histc"))  # give the counts of what they are given
@@ -50,8 +53,10 @@ RUNNERS = frozenset(
         "checkpoint",
     )
 )  # call the function that they are given with what else they are given
+ENTRIES = frozenset(("items", "keys", "values", "most_common"))  # of a dictionary
+FOLDS = frozenset(("reduce", "accumulate"))
 PICKS = frozenset(("min", "max", "sorted", "nsmallest", "nlargest", "sort"))  # by a key
-MOST_PARTS, MOST_FUNCTIONS = 8, 12
+MOST_PARTS, MOST_FUNCTIONS, MOST_BASES = 8, 12, 8
 
 
 Record = TypeVar("Record")
@@ -148,6 +153,7 @@ class Function:
     bound: tuple[Value, ...] = ()
     keywords: dict[str, Value] = field(default_factory=dict)
     slope: bool = False  # its gradient is called, not itself
+    cls: str = ""  # of a method: the class that it is defined in
 
 
 @dataclass
@@ -234,8 +240,11 @@ class _Follower:
         self.file = ""
         self.function = "main"
         self.written: dict[ast.Call, ast.Call] = {}  # calls as they are written with a dot
-        self.classes: dict[str, ast.ClassDef] = {}
+        self.classes: dict[str, tuple[ast.ClassDef, str]] = {}  # name → where it is defined
+        self.records: dict[str, tuple[str, ...]] = {}  # name of a record's class → its fields
+        self.names: dict[str, Value] = {}  # of all modules
         self.modules: set[str] = set()
+        self.inside: Function | None = None  # what is being followed
         self.things = 0
 
     def run(self) -> None:
@@ -243,10 +252,17 @@ class _Follower:
         for module in self.code.modules:
             for node in module.nodes:
                 if isinstance(node, ast.ClassDef):
-                    self.classes[node.name] = node
+                    self.classes.setdefault(node.name, (node, module.path.name))
+                    self.records.setdefault(node.name, _fields_of(node))
                     if any("Module" in ast.unparse(base) for base in node.bases):
                         self.modules.add(node.name)
-        names: dict[str, Value] = {}
+                elif (
+                    isinstance(node, ast.Assign)
+                    and isinstance(node.value, ast.Call)
+                    and leaf(node.value.func) == "namedtuple"
+                ):
+                    self.records[leaf(node.targets[0])] = _fields_named(node.value)
+        names = self.names
         for module in reversed(self.code.modules):
             self.file = module.path.name
             for node in getattr(module.tree, "body", ()):
@@ -477,22 +493,23 @@ class _Follower:
                 given = found if given is None else given | found
         self.turn = outer
         self.loops.pop()
-        self.close(mine, names)
+        tokens = not (isinstance(node, ast.For) and isinstance(node.iter, ast.Call) and leaf(node.iter.func) in ENTRIES)
+        self.close(mine, names, tokens=tokens)
         if given is not None:
-            given = _closed(given, mine)
+            given = _closed(given, mine, tokens)
         other = self.block(node.orelse, names)
         return other if given is None else given if other is None else given | other
 
-    def close(self, loop: int, names: dict[str, Value]) -> None:
+    def close(self, loop: int, names: dict[str, Value], *, tokens: bool = True) -> None:
         """Forget a loop's variable everywhere: what was done to each window was done to all of them."""
         for thing, acts in self.knows.items():
-            self.knows[thing] = _acts_closed(acts, loop)
+            self.knows[thing] = _acts_closed(acts, loop, tokens)
         self.pending = frozenset(_without(window, loop) for window in self.pending)
         self.counted = {(_without(window, loop), by) for window, by in self.counted}
         for held in (names, self.attributes):
             for name, value in list(held.items()):  # of variables, and of things
                 if value.windows or value.turns or value.nats or value.late or value.known:
-                    held[name] = _closed(value, loop)  # type: ignore[index]
+                    held[name] = _closed(value, loop, tokens)  # type: ignore[index]
 
     def bind(self, target: ast.expr, value: Value, names: dict[str, Value], source: ast.expr | None) -> None:
         match target:
@@ -574,6 +591,8 @@ class _Follower:
             case ast.Name():
                 return self.read(names.get(node.id) or (WHOLE if _names_val(node.id) else NOTHING))
             case ast.Attribute():
+                if (inherited := self.of_super(node)) is not None:
+                    return inherited
                 owner = self.value(node.value, names)
                 if node.attr in ("shape", "ndim", "dtype", "device"):
                     return NOTHING
@@ -642,6 +661,8 @@ class _Follower:
                             given.append(self.value(node.elt, inner))
                         return _join(given)
                     self.bind(part.target, iterated, inner, None)
+                    if picked := frozenset().union(*(self.selects(test, inner) for test in part.ifs)):
+                        self.bind(part.target, iterated | Value(windows=picked), inner, None)
                 parts = (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,)
                 return _join(self.value(part, inner) for part in parts)
             case ast.Compare():
@@ -658,13 +679,44 @@ class _Follower:
             if isinstance(each, ast.expr | ast.keyword | ast.slice | ast.comprehension)
         )
 
-    def method(self, thing: int, name: str, owner: Value) -> Function | None:
+    def selects(self, test: ast.expr, names: dict[str, Value]) -> frozenset[LoopVars]:
+        """The validation windows that a condition lets through: of files, those whose name says so."""
+        match test:
+            case ast.BoolOp(op=ast.And(), values=values):
+                return frozenset().union(*(self.selects(each, names) for each in values))
+            case ast.Compare(left=left, ops=[ast.In() | ast.Eq()], comparators=[right]):
+                return (self.value(left, names) | self.value(right, names)).windows
+            case ast.Call():
+                return self.value(test, names).windows
+        return frozenset()
+
+    def method(self, thing: int, name: str, owner: Value, after: str = "") -> Function | None:
+        """A method of a local class or of one of its bases, with the names of the modules around it. after: the class whose `super()` it is."""
         kind = self.kinds.get(thing, "")
-        cls = self.classes.get(kind.removeprefix("class ")) if kind.startswith("class ") else None
-        for node in cls.body if cls is not None else ():
-            if isinstance(node, ast.FunctionDef) and node.name == name:
-                return Function(node, {}, self.file, replace(owner, functions=()))
+        order = self.order(kind.removeprefix("class ")) if kind.startswith("class ") else []
+        for cls in order[order.index(after) + 1 if after in order else 0 :]:
+            node, file = self.classes[cls]
+            for each in node.body:
+                if isinstance(each, ast.FunctionDef) and each.name == name:
+                    return Function(each, self.names, file, replace(owner, functions=()), cls=cls)
         return None
+
+    def order(self, cls: str, depth: int = MOST_BASES) -> list[str]:
+        """A local class and its bases in the order in which their methods are looked up: each base behind all that derive from it."""
+        if cls not in self.classes or depth < 0:
+            return []
+        found = [cls]
+        for base in self.classes[cls][0].bases:
+            found += self.order(leaf(base), depth - 1)
+        return [each for at, each in enumerate(found) if each not in found[at + 1 :]]
+
+    def of_super(self, node: ast.Attribute) -> Value | None:
+        """`super().name`: the method behind that of the class that is being followed; None where it is something else."""
+        if not (isinstance(node.value, ast.Call) and leaf(node.value.func) == "super" and self.inside is not None):
+            return None
+        owner, cls = self.inside.owner or NOTHING, self.inside.cls
+        method = next((found for thing in owner.things if (found := self.method(thing, node.attr, owner, cls))), None)
+        return replace(owner, functions=(method,) if method else ())
 
     def call(self, node: ast.Call, names: dict[str, Value]) -> Value:
         node = self.plainly(node)
@@ -715,6 +767,8 @@ class _Follower:
                 ]
             )
             self.unsure -= len(function.functions) > 1
+            if answer is not NOTHING and not (answer.windows or answer.nats) and any(map(_is_val, node.args)):
+                return answer | WHOLE  # tokens by the name of their split, by a route that was lost
             return answer
         if name in RAISES and isinstance(node.func, ast.Attribute) and (path.endswith("add.at") or name != "at"):
             table = node.args[0] if name == "at" and node.args else node.func.value
@@ -747,6 +801,8 @@ class _Follower:
             return Value(
                 windows=frozenset((frozenset(((-self.clock, 0),)),))
             )  # a text that is drawn is a stream of its own
+        if self.records.get(name) and not isinstance(node.func, ast.Attribute):
+            return self.recorded(name, arguments, keywords)
         if name in self.classes and not isinstance(node.func, ast.Attribute):
             return self.made(name, arguments, keywords)
         elsewhere = MODEL_NAME.search(name) and name[:1].isupper() and not isinstance(node.func, ast.Attribute)
@@ -810,6 +866,8 @@ class _Follower:
             return kept
         if name == "zip":
             return replace(_join(arguments), parts=tuple(arguments) if 1 < len(arguments) <= MOST_PARTS else None)
+        if name == "pairwise" and len(arguments) == 1:
+            return replace(given, number=None, parts=(given, replace(given, ahead=True)))
         if name in (
             "tolist",
             "iter",
@@ -819,6 +877,8 @@ class _Follower:
             "cycle",
             "chain",
             "next",
+            "enumerate",
+            "islice",
             "double",
             "float",
             "long",
@@ -875,6 +935,11 @@ class _Follower:
             return self.sloped(one, self.enter(one, arguments[1:], keywords), node.lineno)
         if name in WRAPPERS and at == 0:
             return arguments[0]
+        if name == "filter" and at == 0 and len(arguments) > 1:
+            kept = self.enter(arguments[0].functions[0], [replace(arguments[1], parts=None)], {})
+            return arguments[1] | Value(windows=kept.windows)
+        if name in FOLDS and at == 0 and len(arguments) > 1:
+            return self.folded(arguments[0], arguments[1], keywords.get("initial", _join(arguments[2:])), node)
         if name in RUNNERS and (at is not None or keywords.get("target", NOTHING).functions):
             runs = keywords["target"] if at is None else arguments[at]
             rest = [] if at is None else arguments[at + 1 :]
@@ -886,6 +951,19 @@ class _Follower:
             chosen = _join(arguments) if arguments else self.value(node.func, {})
             return replace(chosen, number=None, first=None, known=chosen.known | self.choices(judged, node.lineno))
         return None
+
+    def folded(self, function: Value, iterated: Value, total: Value, node: ast.Call) -> Value:
+        """A left fold: what it has so far and the next element are given to a function, again and again, as in a loop."""
+        mine = self.nodes * 1000 + node.lineno
+        outer = self.turn
+        self.loops.append(mine)
+        for self.turn in range(TURNS):
+            element = _turned(iterated, frozenset(((mine, self.turn),)))
+            total = total | self.enter(function.functions[0], [total, element], {})
+        self.turn = outer
+        self.loops.pop()
+        self.close(mine, self.names)
+        return _closed(total, mine)
 
     def sloped(self, function: Function, value: Value, line: int) -> Value:
         """What a function gives; of its gradient: something that knows the targets of its windows, and is none of them."""
@@ -1017,6 +1095,15 @@ class _Follower:
         value = replace(value, things=value.things | (frozenset() if is_module else given.things))
         return value | replace(given, things=frozenset(), functions=(), number=None, parts=None)
 
+    def recorded(self, name: str, arguments: list[Value], keywords: dict[str, Value]) -> Value:
+        """An instance of a named tuple or a data class: each field keeps what it was given."""
+        value = self.thing(f"class {name}")
+        given = dict(zip(self.records[name], arguments, strict=False)) | keywords
+        for thing in value.things:
+            self.attributes.update({(thing, field): each for field, each in given.items()})
+        parts = tuple(arguments) if 1 < len(arguments) <= MOST_PARTS else None
+        return replace(value | _join(given.values()), functions=(), number=None, parts=parts)
+
     def thing(self, kind: str) -> Value:
         self.things += 1
         self.kinds[self.things] = kind
@@ -1059,6 +1146,7 @@ class _Follower:
         lazy = int(taker is None and not drained and _yields(node))
         self.unsure += lazy
         outer, self.taker = self.taker, taker
+        inside, self.inside = self.inside, function
         try:
             if isinstance(node, ast.Lambda):
                 return self.value(node.body, names)
@@ -1067,7 +1155,7 @@ class _Follower:
         finally:
             self.depth -= 1
             self.unsure -= lazy
-            self.taker = outer
+            self.taker, self.inside = outer, inside
             self.file, self.function = file, name
 
 
@@ -1088,6 +1176,24 @@ def _without(window: LoopVars, loop: int) -> LoopVars:
     return frozenset(each for each in window if each[0] != loop)
 
 
+def _fields_named(call: ast.Call) -> tuple[str, ...]:
+    """The fields of `namedtuple("Name", "one two")`, of a list of words too."""
+    words = [each.value for each in walk(call) if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+    return tuple(" ".join(words[1:]).replace(",", " ").split())
+
+
+def _fields_of(node: ast.ClassDef) -> tuple[str, ...]:
+    """The fields of a named tuple's or a data class, which makes its own `__init__`; none for any other class."""
+    made = [leaf(each) for each in node.bases] + [
+        leaf(each.func if isinstance(each, ast.Call) else each) for each in node.decorator_list
+    ]
+    if not {"NamedTuple", "dataclass"} & set(made):
+        return ()
+    return tuple(
+        each.target.id for each in node.body if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+    )
+
+
 @lru_cache(maxsize=4096)
 def _yields(node: ast.AST) -> bool:
     """Whether a function is a generator: it yields in its own body."""
@@ -1101,22 +1207,25 @@ def _yields(node: ast.AST) -> bool:
     return False
 
 
-def _acts_closed(acts: frozenset[Learned], loop: int) -> frozenset[Learned]:
-    """Acts when their loop is over: what was done to each token of a window was done to the window, targets and all."""
+def _acts_closed(acts: frozenset[Learned], loop: int, tokens: bool = True) -> frozenset[Learned]:
+    """Acts when their loop is over: what was done to each token of a window was done to the window, targets and all. tokens: whether the
+    loop runs over such, and not over what a dictionary holds."""
     return frozenset(
-        act if (window := _without(act.window, loop)) == act.window else replace(act, window=window, ahead=True)
+        act
+        if (window := _without(act.window, loop)) == act.window
+        else replace(act, window=window, ahead=tokens or act.ahead)
         for act in acts
     )
 
 
-def _closed(value: Value, loop: int) -> Value:
+def _closed(value: Value, loop: int, tokens: bool = True) -> Value:
     within = (value.turns, *value.windows, *value.nats, *(act.window for act in value.known))
     if value.parts is None and value.first is None and not any(each[0] == loop for window in within for each in window):
         return value
     return replace(
         value, windows=frozenset(_without(window, loop) for window in value.windows), turns=_without(value.turns, loop),
-        nats=frozenset(_without(window, loop) for window in value.nats), known=_acts_closed(value.known, loop),
-        parts=value.parts and tuple(_closed(part, loop) for part in value.parts), first=value.first and _closed(value.first, loop),
+        nats=frozenset(_without(window, loop) for window in value.nats), known=_acts_closed(value.known, loop, tokens),
+        parts=value.parts and tuple(_closed(part, loop, tokens) for part in value.parts), first=value.first and _closed(value.first, loop, tokens),
     )  # fmt: skip
 
 
@@ -1157,6 +1266,10 @@ def _word(node: ast.expr) -> str | None:
         left, right = _word(node.left), _word(node.right)
         return None if left is None or right is None else left + right
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def _is_val(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and _says_val(node.value)
 
 
 def _says_val(text: str) -> bool:

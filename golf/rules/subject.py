@@ -237,7 +237,19 @@ def find_subject(path: str | Path, pack: Pack, **options: Any) -> Subject:
         return Subject(place, pack, "submission", **options)
     if not place.is_dir() or not any(place.iterdir()):
         raise GolfError(f"nothing to verify in {place}", "name a record folder, a submission or a train_gpt.py")
-    return Subject(place, pack, "record", **options)
+    return Subject(_record_in(place), pack, "record", **options)
+
+
+def _record_in(place: Path) -> Path:
+    """The record folder itself, or the only one of a pull request's whole tree; GolfError where a tree holds several."""
+    if any(place.glob("*.py")) or (place / "submission.json").is_file():
+        return place
+    within = sorted(each for each in place.glob("records/track_*/*") if each.is_dir())
+    if len(within) > 1:
+        raise GolfError(
+            f"{place} holds {len(within)} record folders", f"name one of them: {within[-1].relative_to(place)}"
+        )
+    return within[0] if within else place
 
 
 def names(items: Sequence[object], limit: int = 6) -> str:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from golf.challenge import TRACKS
 from golf.errors import GolfError
+from golf.harness.box import standing
 from golf.rules.checks import KINDS, NEEDS, find_detector, kind_of
+from golf.rules.execution import is_ours
 from golf.rules.findings import Finding, Result, State, Verdict, settle
 from golf.rules.pack import DEFAULT_PACK, Rule, load_pack
 from golf.rules.rates import measured_rate
@@ -38,7 +40,8 @@ def verify_folder(
     only: kinds of checks (folder, json, log, static, stats, execute); None for all. execute: run a foreign script whole and small in
     the box; golf's own composed scripts are run unless `only` says otherwise. quick, deep: fewer or more experiments; unsafe: run it
     although a wall of the box is missing.
-    track: overrides what the folder says. power, rate (dollars an hour): of the seeds that R14 says are needed. Raises GolfError for a path or a kind that does not exist.
+    track: overrides what the folder says. power, rate (dollars an hour): of the seeds that R14 says are needed. Raises GolfError for a path or a kind that does not exist, and where a
+    foreign script is to be run and a wall of the box is missing (exit 10).
     """
     started = time.perf_counter()
     if track is not None and track not in TRACKS:
@@ -54,6 +57,8 @@ def verify_folder(
         path, load_pack(pack), execute=execute or (only is not None and "execute" in asked), quick=quick, wanted_track=track,
         only=asked if only is not None else None, power=power, rate=rate, deep=deep, unsafe=unsafe,
     )  # fmt: skip
+    if subject.execute and not unsafe and subject.source is not None and not is_ours(subject):
+        standing().refuse()  # before anything is judged: half an answer would hide what was asked for
     findings, not_asked = [], []
     for rule in subject.pack.rules.values():
         if any(kind_of(name) in asked and _speaks(name, subject) for name in rule.detectors):
@@ -118,7 +123,7 @@ def _speaks(name: str, subject: Subject) -> bool:
 def run_detector(name: str, subject: Subject) -> list[Result]:
     """The results of one detector; a fault inside it is a finding of its own, never a crash of the referee."""
     try:
-        results = list(find_detector(name)(subject))
+        results = list(subject.once(name, lambda one: tuple(find_detector(name)(one))))
         return _as_far_as_seen(name, results, subject) if kind_of(name) == "static" else results
     except (ModuleNotFoundError, AttributeError) as fault:
         if "golf.rules.checks" not in str(fault):
@@ -146,7 +151,7 @@ def _as_far_as_seen(name: str, results: list[Result], subject: Subject) -> list[
         ]
     fault = subject.source.faults[0]
     seen = [
-        result if result.state is not State.PASS else replace(result, state=State.UNKNOWN, weak=True)
+        result if result.state not in (State.PASS, State.CLEAN) else replace(result, state=State.UNKNOWN, weak=True)
         for result in results
     ]
     return seen or [Result(State.UNKNOWN, f"not all code could be read: {fault}", weak=True)]

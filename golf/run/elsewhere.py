@@ -71,6 +71,14 @@ def _training(recipe: Recipe, wishes: Wishes, share: float) -> tuple[float, str]
         return float(cap), "the training clock"
     step_ms = next((p["step_ms"] for p in _published(recipe) if "step_ms" in p), None)
     steps = wishes.iterations or int(recipe.values["iterations"])
+    pace = next((p for p in _published(recipe) if "tokens_per_second" in p), None)
+    if step_ms is None and pace is not None:
+        tokens = steps * int(recipe.values["train_batch_tokens"])
+        seconds = tokens / float(pace["tokens_per_second"])
+        return (
+            seconds,
+            f"{tokens:,} tokens at {pace['tokens_per_second']:,} a second as published on {pace.get('machine', 'its machine')}",
+        )
     if step_ms is None:
         return float("nan"), f"{steps:,} steps without a clock, and no pace is published: unknown"
     return steps * float(step_ms) / 1000 * share, f"{steps:,} steps of {step_ms} ms as published on 8 GPUs × {share:g}"

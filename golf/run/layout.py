@@ -13,6 +13,7 @@ CHECKPOINT = "float.golf"
 HESSIANS = "hessians.golf"
 CHECKPOINTS = (CHECKPOINT, HESSIANS)  # what export reads
 TRAINING = "resume.golf"  # where a training without a clock stands
+BEST, LAST = "best.golf", "last.golf"  # its state at the least validation loss and at the end, where they are kept
 ARTIFACT = "model.golf"
 HERE = "-here"
 TWIN = "-smoke"

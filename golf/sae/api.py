@@ -12,6 +12,7 @@ from golf.models.open import open_source
 from golf.models.source import Source
 from golf.sae.files import NAME, load_dictionary, named_files
 from golf.sae.grid import GRID_NAME, members_in, members_of
+from golf.sae.pace import projection
 from golf.sae.settings import Settings, spans_of
 from golf.sae.text import EMBEDDED, sha256_of_text, trained_keys
 from golf.sae.train import FINAL, SAVE_SECONDS, Outcome, Progress, train
@@ -63,6 +64,7 @@ def run_training(
     )
     describe(source, members, chosen, len(tokens), folder, tell)
     if dry_run:
+        tell(projection(source, tokens, members, chosen))
         return None
     show = _Shown(tell)
     try:

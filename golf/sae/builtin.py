@@ -15,7 +15,7 @@ from torch import Tensor
 from golf.errors import Exit, GolfError
 from golf.models.documents import Keys
 from golf.models.places import Site
-from golf.models.source import Ids, Source, Swap
+from golf.models.source import Ids, Source, Swap, Trace
 from golf.sae.measure import Snapshot
 from golf.sae.metrics import split_signs
 
@@ -80,7 +80,12 @@ class BuiltInSource:
                 handle.remove()
         return found
 
-    def logits(self, ids: Tensor, swap: Mapping[Any, Swap] | None = None) -> Tensor:
+    def traced(self, ids: Tensor, sites: Iterable[Site]) -> Trace:
+        """The model's own forward; its dictionaries' streams come from `streams`."""
+        assert not list(sites)
+        return self.source.traced(ids, ())
+
+    def logits(self, ids: Tensor, swap: Mapping[Any, Swap] | None = None, after: Trace | None = None) -> Tensor:
         """The model's own: nothing can be swapped that it was not trained with."""
         assert not swap
         return self.source.logits(ids)

@@ -20,8 +20,18 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from golf.errors import GolfError
+
 Baseline = Literal["other-subjects", "all", "official-v1"]
 BASELINES: tuple[Baseline, ...] = ("other-subjects", "all", "official-v1")
+
+
+def known_baseline(name: str) -> Baseline:
+    """A baseline by its name; GolfError for none."""
+    known = next((one for one in BASELINES if one == name), None)
+    if known is None:
+        raise GolfError(f"CE-Bench has no baseline `{name}`", f"choose one of {', '.join(BASELINES)}")
+    return known
 
 
 def largest_z(values: Tensor) -> float:

@@ -78,6 +78,10 @@ class Dictionary(nn.Module):  # type: ignore[misc]
         """The code z (…, F) of x (…, d); no code is negative."""
         return self.select(self.before_selection(x))
 
+    def encode_only(self, x: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """The codes (…, chosen) of some features (chosen,)."""
+        return self.encode(x)[..., features]
+
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """The reconstruction (…, d), of a transcoder (…, d_out), of a code (…, F)."""
         x: torch.Tensor = self.decoder(z)

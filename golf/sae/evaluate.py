@@ -13,16 +13,17 @@ from golf.models.places import RESID, Site
 from golf.models.source import Source
 from golf.sae.builtin import BuiltInSource
 from golf.sae.cayley import diagnose
-from golf.sae.ce_bench import BASELINES, Baseline, Stories
+from golf.sae.ce_bench import Baseline, Stories, known_baseline
 from golf.sae.dictionary import Dictionary
 from golf.sae.features import FORMAT, describe_features
 from golf.sae.files import NAME, load_dictionary, named_files
 from golf.sae.grid import members_in
-from golf.sae.measure import Harvest, Snapshot, harvest, measure_all_losses, measure_layer
+from golf.sae.measure import PART, Harvest, Snapshot, harvest, measure_all_losses, measure_layer
 from golf.sae.measured import write_table
 from golf.sae.settings import TRANSCODER, count_of, spans_of
 from golf.sae.streams import Coder, HeldOut, Place, Streams, held_out
 from golf.sae.text import HeldOutText, held_out_text
+from golf.sae.truncate import cut_windows
 
 PART_BYTES = 1 << 30  # of dictionaries and activations that are measured together
 DIAGNOSED_TOKENS = 8192  # of which the use of a built-in dictionary's levels is told
@@ -33,7 +34,7 @@ class Wishes:
     """What a measurement takes from the command line; None: as the run's own files say."""
 
     tokens: int = 131_072
-    ce_tokens: int = 16_384
+    ce_tokens: int | None = None  # None: as many as the snapshots before the last are measured on
     source: str | None = None
     data: Path | None = None
     layers: tuple[int, ...] | None = None
@@ -48,7 +49,7 @@ class Wishes:
 
 def wishes_of(
     tokens: str,
-    ce_tokens: str,
+    ce_tokens: str | None,
     layers: str | None,
     source: str | None,
     data: Path | None,
@@ -61,9 +62,7 @@ def wishes_of(
     features: int = 0,
 ) -> Wishes:
     """The words of the command line, checked; GolfError for a count, a layer or a baseline that cannot be."""
-    known = next((one for one in BASELINES if one == baseline), None)
-    if known is None:
-        raise GolfError(f"CE-Bench has no baseline `{baseline}`", f"choose one of {', '.join(BASELINES)}")
+    known = known_baseline(baseline)
     if stories is not None and not stories.is_file():
         raise GolfError(
             f"no file {stories}",
@@ -71,7 +70,7 @@ def wishes_of(
         )
     chosen = tuple(spans_of(layers)) if layers and layers.strip() != "all" else None
     return Wishes(
-        count_of(tokens), count_of(ce_tokens), source, data, chosen, threshold, stories, known, pairs, other_model, trust, features
+        count_of(tokens), None if ce_tokens is None else count_of(ce_tokens), source, data, chosen, threshold, stories, known, pairs, other_model, trust, features
     )  # fmt: skip
 
 
@@ -139,11 +138,13 @@ def evaluate_all(
     chosen = {name: _chosen(wishes, list(there), homes[name]) for name, there in found.items()}
     first = next(iter(homes))
     home = folder.parent if folder.is_file() else homes[first]
-    config = _config(home)
-    source = open_source(wishes.source or _spec(home, config, found[first]), trust=wishes.trust)
-    _check(source, config, wishes)
+    config = run_config(home)
+    source = open_source(source_of(home, config, found[first], wishes.source), trust=wishes.trust)
+    if not wishes.other_model:
+        same_model(source, config)
     text = _text(source, wishes, held_out_text(home, config, wishes.data, tell), _window(config, source), tell)
     wanted = [(name, layer) for layer in sorted({at for one in chosen.values() for at in one}) for name in homes if layer in chosen[name]]  # fmt: skip
+    ce_tokens = -(-text.tokens // PART) if wishes.ce_tokens is None else wishes.ce_tokens
     for part in _parts(wanted, found, text.tokens * source.model_dim):
         jobs = []
         for name, layer in part:
@@ -151,11 +152,13 @@ def evaluate_all(
             home = folder.parent if folder.is_file() else homes[name]
             jobs.append(_Job(name, home, layer, snapshots, place_of(snapshots[-1].config, layer)))
         streams = harvest(source, [job.place for job in jobs], text)
-        losses = measure_all_losses(source, [(job.place, job.snapshots[-1].coder) for job in jobs], text, wishes.ce_tokens) if wishes.ce_tokens else [None] * len(jobs)  # fmt: skip
+        last = [(job.place, job.snapshots[-1].coder) for job in jobs]
+        losses = measure_all_losses(source, last, text, ce_tokens) if ce_tokens else [None] * len(jobs)
+        trace = source.traced(cut_windows(text, ce_tokens)[:, :-1], streams) if ce_tokens else None
         for job, lost in zip(jobs, losses, strict=True):
             report = measure_layer(
-                source, job.place, job.snapshots, text, wishes.ce_tokens, wishes.threshold, streams=streams, losses=lost
-            )
+                source, job.place, job.snapshots, text, ce_tokens, wishes.threshold, streams=streams, losses=lost, trace=trace
+            )  # fmt: skip
             if wishes.stories:
                 report["ce_bench"] = ce_bench(source, job.place, job.snapshots[-1].coder, wishes)
             _write_features(source, job, report, text, streams, wishes.features)
@@ -249,7 +252,8 @@ def _write(home: Path, layer: int, report: dict[str, Any]) -> dict[str, Any]:
     return report
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def run_config(folder: Path) -> dict[str, Any]:
+    """The `config.json` of a run's folder; empty where there is none. GolfError for a damaged one."""
     path = folder / "config.json"
     if not path.is_file():
         return {}
@@ -260,8 +264,12 @@ def _config(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _spec(folder: Path, config: Mapping[str, Any], found: Mapping[int, Mapping[str, Path]]) -> str:
-    """The model that the dictionaries are of: the run says, else a dictionary does."""
+def source_of(
+    folder: Path, config: Mapping[str, Any], found: Mapping[int, Mapping[str, Path]], named: str | None = None
+) -> str:
+    """The model that the dictionaries are of: as named, else the run says, else a dictionary does. GolfError where none does."""
+    if named:
+        return named
     own = config.get("source")
     if isinstance(own, dict) and "spec" in own:
         return str(own["spec"])
@@ -271,10 +279,8 @@ def _spec(folder: Path, config: Mapping[str, Any], found: Mapping[int, Mapping[s
     return str(said)
 
 
-def _check(source: Source, config: Mapping[str, Any], wishes: Wishes) -> None:
-    """Refuse to measure dictionaries on other weights or another tokenizer than they were trained with, unless asked to."""
-    if wishes.other_model:
-        return
+def same_model(source: Source, config: Mapping[str, Any]) -> None:
+    """GolfError (10) where the model has other weights or another tokenizer than a run's dictionaries were trained with."""
     for key, what in (("weights_sha256", "weights"), ("tokenizer_sha256", "tokenizer")):
         trained, here = config.get("source", {}).get(key), source.facts.get(key)
         if trained and trained != here:

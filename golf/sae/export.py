@@ -160,7 +160,7 @@ def write_sparsify(home: Path, made: Dictionary, layer: int) -> Path:
         "b_dec": bias,
     }
     cfg = {"activation": "topk", "expansion_factor": max(made.features // made.model_dim, 1), "normalize_decoder": True,
-           "num_latents": made.features, "k": made.k or made.features, "multi_topk": False, "skip_connection": False,
+           "num_latents": made.features, "k": made.k if made.arch == "topk" else made.features, "multi_topk": False, "skip_connection": False,
            "transcode": made.transcodes, "d_in": made.model_dim}  # fmt: skip
     _write_json(folder / "cfg.json", cfg)
     _write_safetensors(folder / "sae.safetensors", tensors)

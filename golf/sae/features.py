@@ -28,7 +28,7 @@ def describe_features(
     """A row for each feature of {feature: its importance}; x: (N, d), what the dictionary reads over all positions of `text`."""
     index = torch.tensor(list(chosen), device=x.device)
     with torch.no_grad():
-        codes = torch.cat([sae.encode(part)[:, index].float().cpu() for part in x.split(PART)])  # (N, chosen)
+        codes = torch.cat([sae.encode_only(part, index).float().cpu() for part in x.split(PART)])  # (N, chosen)
         columns = torch.nn.functional.normalize(sae.decoder.weight.detach(), dim=0)
         cosines = (columns[:, index].T @ columns).cpu()
         effects = None

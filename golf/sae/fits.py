@@ -57,7 +57,10 @@ def nonnegative(columns: Array, target: Array) -> Array:
     """Least squares with coefficients >= 0, exact for the two or three columns here: the best feasible subset of columns."""
     count = columns.shape[1]
     best, best_error = np.zeros(count), float(np.square(target).sum())
-    for size in range(1, count + 1):
+    free, *_ = np.linalg.lstsq(columns, target, rcond=None)
+    if (free >= 0).all():  # the least error of all
+        return np.asarray(free)
+    for size in range(1, count):
         for chosen in combinations(range(count), size):
             part, *_ = np.linalg.lstsq(columns[:, chosen], target, rcond=None)
             error = float(np.square(columns[:, chosen] @ part - target).sum())

@@ -13,14 +13,16 @@ import torch
 from torch import Tensor
 
 from golf.models.places import Site
+from golf.models.source import Trace
 from golf.sae.buffer import check_activations
 from golf.sae.fits import forecast
 from golf.sae.floors import floors_of, student_widths
 from golf.sae.metrics import DEAD_THRESHOLD, Losses, Quality, density_histogram, divergence, weight_cosines
-from golf.sae.streams import Coder, HeldOut, Place, Streams, swaps
+from golf.sae.streams import Coder, HeldOut, Place, Streams, filled_with, rebuilt
 
 FORMAT = "golf-sae-measurements/1"
-CODE_ELEMENTS = 1 << 22  # of a code in memory at once
+CODE_ELEMENTS = 1 << 19  # of a code in memory at once: what a core's cache holds
+PART = 8  # snapshots before the last are measured on so small a part of the text: the first tokens
 Harvest = Mapping[Site, Tensor]  # {site: (N, d)}, all held-out tokens
 
 
@@ -63,21 +65,28 @@ def measure_losses(source: Streams, at: int | Place, coder: Coder, text: HeldOut
 def measure_all_losses(
     source: Streams, jobs: Sequence[tuple[Place, Coder]], text: HeldOut, tokens: int
 ) -> list[Losses]:
-    """`measure_losses` of several; the untouched model, and a place set to zero, run once for all."""
+    """`measure_losses` of several; the untouched model, and a place set to zero, run once for all.
+
+    A place changes only what comes after it: the blocks before are run once, for the untouched model.
+    """
     found = [Losses() for _ in jobs]
     width = text.ids.shape[1] - 1
     windows = text.ids[: max(1, tokens // width)]
+    sites = list(dict.fromkeys(place.reads for place, _ in jobs))
     with torch.no_grad():
         for batch in windows.split(max(1, 2048 // width)):
             ids, targets = batch[:, :-1], batch[:, 1:].to(source.device).flatten()
-            clean = source.logits(ids)
-            clean_nats = _nats(clean, targets)
+            clean = source.traced(ids, sites)
+            clean_nats = _nats(clean.logits, targets)
             ablated: dict[Site, Tensor] = {}
             for losses, (place, coder) in zip(found, jobs, strict=True):
-                other = source.logits(ids, swaps(place, coder))
+                filled = rebuilt(coder, clean.streams[place.reads])
+                other = source.logits(ids, {place.rebuilds: filled_with(filled)}, clean)
                 if place.rebuilds not in ablated:
-                    ablated[place.rebuilds] = _nats(source.logits(ids, {place.rebuilds: torch.zeros_like}), targets)
-                losses.add(clean_nats, _nats(other, targets), ablated[place.rebuilds], divergence(clean, other))
+                    zeroed = source.logits(ids, {place.rebuilds: torch.zeros_like}, clean)
+                    ablated[place.rebuilds] = _nats(zeroed, targets)
+                nats = _nats(other, targets)
+                losses.add(clean_nats, nats, ablated[place.rebuilds], divergence(clean.logits, other))
     return found
 
 
@@ -106,38 +115,38 @@ def measure_layer(
     *,
     streams: Harvest | None = None,
     losses: Losses | None = None,
+    trace: Trace | None = None,
 ) -> dict[str, Any]:
     """Everything that is known of one layer; the last snapshot is the one that floors, density and losses are of.
 
-    threshold: of a dead feature; default the published one. streams, losses: where they were measured for many places together.
+    All snapshots are measured on the first PART-th of the text (`progress`), the last one on all of it: `snapshots` has a row of each,
+    with its tokens. threshold: of a dead feature; default the published one. streams, losses, trace (for `truncations`): where they
+    were measured for many places together.
     """
     place = Place.of(at)
     limit = DEAD_THRESHOLD if threshold is None else threshold
     streams = streams or harvest(source, [place], text)
-    quality = measure_quality(source, place, {one.label: one.coder for one in snapshots}, text, streams)
-    rows = [
-        {
-            "snapshot": one.label,
-            "tokens_seen": one.tokens,
-            "l1_coeff": one.config.get("l1_coeff"),
-            **quality[one.label].report(limit),
-        }
-        for one in snapshots
-    ]
-    last, final = snapshots[-1], quality[snapshots[-1].label]
+    last = snapshots[-1]
+    final = measure_quality(source, place, {last.label: last.coder}, text, streams)[last.label]
+    rows = [_row(last, final, limit)]
+    progress = rows
+    if len(snapshots) > 1:
+        tokens = -(-text.tokens // PART)
+        first = {site: x[:tokens] for site, x in streams.items()}
+        parts = measure_quality(source, place, {one.label: one.coder for one in snapshots}, text, first)
+        progress = [_row(one, parts[one.label], limit) for one in snapshots]
+        rows = [*progress[:-1], *rows]
     alive = final.frequency > limit
     floors = floors_of(rows[-1]["l0"], final.importance[alive].numpy())
     order = [feature for feature in final.importance.argsort(descending=True).tolist() if alive[feature]]
     ranked = final.importance[order].tolist()
-    known = [(row["tokens_seen"], row["mse"]) for row in rows if row["tokens_seen"]]
+    known = [(row["tokens_seen"], row["mse"]) for row in progress if row["tokens_seen"]]
     geometry: dict[str, Any] = floors.report(student_widths(source.model_dim)) if floors else {"F_alive": len(ranked)}
     cut = None
     if floors and ce_tokens:
         from golf.sae.truncate import truncations
 
-        cut = truncations(
-            source, place, last.coder, final.importance, geometry["predictions"], text, ce_tokens, streams
-        )
+        cut = truncations(source, place, last.coder, final.importance, geometry["predictions"], text, ce_tokens, trace)
     if losses is None and ce_tokens:
         losses = measure_losses(source, place, last.coder, text, ce_tokens)
     return {
@@ -147,6 +156,7 @@ def measure_layer(
         "held_out": text.facts(),
         "config": {name: value for name, value in last.config.items() if isinstance(value, str | int | float | bool)},
         "snapshots": rows,
+        "progress": progress,
         "losses": losses.report() if losses else None,
         "weights": weight_cosines(*last.weights) if last.weights else None,
         "density": density_histogram(final.frequency),
@@ -156,3 +166,8 @@ def measure_layer(
         "ranked_features": order,
         "sorted_importance": [float(f"{value:.7g}") for value in ranked],
     }
+
+
+def _row(one: Snapshot, quality: Quality, threshold: float) -> dict[str, Any]:
+    known = {"snapshot": one.label, "tokens_seen": one.tokens, "l1_coeff": one.config.get("l1_coeff")}
+    return {**known, **quality.report(threshold)}

@@ -52,7 +52,7 @@ class Quality:
         self.fires += (
             (code != 0).float().sum(0).double().cpu()
         )  # exact below 2^24 tokens a batch, and faster than integers
-        self.squares += code.float().square().sum(0, dtype=torch.float64).cpu()
+        self.squares += code.float().square().sum(0).double().cpu()  # as above: a batch's sum has its seven digits
         x, rebuilt = x.double(), rebuilt.double()
         if self.shift is None:
             self.shift = x.mean(0)

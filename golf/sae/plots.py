@@ -96,7 +96,9 @@ def _text(measured: Measured) -> str:
 def sparsity_against_error(measured: Measured) -> Chart:
     """A path per layer through its snapshots: how many features are active, and what they leave unexplained."""
     lines = {
-        named(layer): [(row["l0"], row["fvu"]) for row in report["snapshots"] if row["fvu"] is not None]
+        named(layer): [
+            (row["l0"], row["fvu"]) for row in report.get("progress", report["snapshots"]) if row["fvu"] is not None
+        ]
         for layer, report in measured.items()
     }
     return Chart(
@@ -174,7 +176,7 @@ def progress(measured: Measured) -> Chart:
     explained: dict[str, list[tuple[float, float]]] = {}
     curves: dict[str, list[tuple[float, float]]] = {}
     for layer, report in measured.items():
-        rows = [row for row in report["snapshots"] if row["tokens_seen"]]
+        rows = [row for row in report.get("progress", report["snapshots"]) if row["tokens_seen"]]
         errors[named(layer)] = [(row["tokens_seen"], row["mse"]) for row in rows]
         explained[named(layer)] = [
             (row["tokens_seen"], row["explained_variance"]) for row in rows if row["fvu"] is not None

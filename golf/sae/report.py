@@ -9,6 +9,8 @@ from golf.errors import Exit, GolfError
 from golf.files import parse_json
 from golf.sae.floors import measured_points
 from golf.sae.measured import read_measurements
+from golf.sae.probing import read_probes
+from golf.sae.student_floors import read_students, student_points
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Report:
     stats: Mapping[int, Sequence[Mapping[str, Any]]]
     students: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
     others: Mapping[str, Mapping[int, Mapping[str, Any]]] = field(default_factory=dict)
+    probes: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -64,10 +67,11 @@ def gather(folder: Path, students: Path | None = None, others: Sequence[Path] = 
             raise GolfError(f"{students}: {fault}", 'expected {"<layer>": {"<width>": loss in nats}}') from None
     beside = {other.name: read_measurements(other) for other in others}
     measured = read_measurements(folder)
+    points = points or student_points(measured, read_students(folder))
     _same_text(folder, measured)
     for other in others:
         _same_text(other, beside[other.name])
-    return Report(folder, measured, stats, points, beside)
+    return Report(folder, measured, stats, points, beside, read_probes(folder))
 
 
 def _same_text(folder: Path, measured: Mapping[int, Mapping[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from golf.errors import GolfError
 from golf.files import sha256_of
 from golf.models.documents import Keys
 from golf.models.places import Site
-from golf.models.source import Ids, Swap
+from golf.models.source import Ids, Swap, Trace
 from golf.sae.text import VALIDATION, HeldOutText
 
 
@@ -44,8 +44,11 @@ class Streams(Protocol):
     def streams(self, ids: Tensor, sites: Iterable[Site]) -> dict[Site, Tensor]:
         """{site: (B, T, d)}."""
 
-    def logits(self, ids: Tensor, swap: Mapping[Any, Swap] | None = None) -> Tensor:
-        """(B, T, V)."""
+    def traced(self, ids: Tensor, sites: Iterable[Site]) -> Trace:
+        """An untouched forward to its end, with the streams at `sites`."""
+
+    def logits(self, ids: Tensor, swap: Mapping[Any, Swap] | None = None, after: Trace | None = None) -> Tensor:
+        """(B, T, V); after: an untouched forward over the same ids, whose blocks before the first swap are not run again."""
 
 
 class Place(NamedTuple):
@@ -95,13 +98,6 @@ def rebuilt(coder: Coder, x: Tensor) -> Tensor:
     return torch.cat([coder.decode(coder.encode(part)) for part in x.flatten(0, 1).split(512)]).view(*x.shape[:-1], -1)
 
 
-def swaps(place: Place, coder: Coder) -> dict[Site, Swap]:
-    """What a source's `logits` takes to have a place rebuilt by the dictionary: a transcoder looks at one site and fills another."""
-    if place.reads == place.rebuilds:
-        return {place.reads: lambda x: rebuilt(coder, x)}
-    seen: list[Tensor] = []
-
-    def look(x: Tensor) -> None:
-        seen[:] = [x]
-
-    return {place.reads: look, place.rebuilds: lambda _: rebuilt(coder, seen[0])}
+def filled_with(stream: Tensor) -> Swap:
+    """A swap that puts `stream` there, whatever comes."""
+    return lambda _: stream

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from golf.sae.fits import fit_decay
 from golf.sae.floors import calibrate
 from golf.sae.measured import summary
+from golf.sae.probing import PROBE_COLUMNS, probe_cells
 
 if TYPE_CHECKING:
     from golf.sae.report import Report
@@ -154,6 +155,10 @@ def sections(report: "Report") -> list[tuple[str, str, Table]]:
         ("Floors against truncation", "Nats lost with only the F_S most important features kept, the rest left out of the "
          "reconstruction: measured, without training a student. error / floor: ‖x̂ − x̂_S‖² over the predicted sum, 1 were decoder "
          "columns orthonormal. C, B: nats = C · floor + B.", truncations_table(report)),
+        ("Probes of single features", "Balanced accuracy of probes of the whole stream, of so many features, of one dimension; TPP: what a "
+         "class's own probe loses with so many features taken out, less the others'; first letters of words: the probe's accuracy, and "
+         "of those that it sees the shares on which no main feature fires, and which another has absorbed.",
+         (PROBE_COLUMNS, probe_cells(report.probes))),
         ("CE-Bench", "Only dictionaries of equal width compare.", bench_table(report)),
     ]  # fmt: skip
     if report.others:

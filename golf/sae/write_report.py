@@ -86,17 +86,9 @@ def _feature_pages(folder: Path) -> list[Path]:
 
 
 def _pictures(folder: Path, drawn: Mapping[str, Figure]) -> list[Path]:
-    from golf.figures.png import can_draw, save
-    from golf.figures.svg import draw
+    from golf.figures.write import write_figures
 
     folder.mkdir(exist_ok=True)
-    written = []
     for old in (path for path in folder.iterdir() if path.suffix in (".svg", ".png") and path.stem not in drawn):
         old.unlink()  # of an earlier report, with data that is no longer there
-    for name, figure in drawn.items():
-        write_atomically(folder / f"{name}.svg", draw(figure).encode())
-        written.append(folder / f"{name}.svg")
-        if can_draw():
-            save(figure, folder / f"{name}.png")
-            written.append(folder / f"{name}.png")
-    return written
+    return write_figures(folder, drawn)

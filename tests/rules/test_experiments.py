@@ -13,7 +13,7 @@ from golf.rules import State, verify_folder
 from golf.rules.experiments.kraft import Sums, bits_nats, sums
 from golf.rules.experiments.law import Kind, bits_gain_of, covered, gain_of
 from golf.rules.experiments.printed import Printed, printed_scores
-from golf.rules.experiments.trial import TRAINED, Budget, Future, Gained, Trial, hold_trial
+from golf.rules.experiments.trial import TRAINED, Budget, Coverage, Future, Gained, Steady, Trial, hold_trial
 
 V = mixed(1024)
 TEXT = uniform_text(V, 8192, 1)
@@ -340,3 +340,33 @@ def test_a_script_that_dies_is_unknown_with_its_last_words(tmp_path):
 def test_a_trial_draws_its_text_by_its_seed(tmp_path):
     one, same, other = (hold_trial(write(tmp_path), None, depth="quick", seed=seed) for seed in (5, 5, 6))
     assert one.scores == same.scores != other.scores
+
+
+@pytest.mark.parametrize(
+    ("factors", "digits", "told"),
+    [
+        ((1.0, 1.0), 12, None),
+        ((1.04, 1.04), 12, (1.04, True)),
+        ((1.04, 1.04), 4, None),  # four digits leave more open than that
+        ((1.04, 1.05), 12, None),
+    ],
+)
+def test_one_factor_on_every_text_is_no_count_of_bytes(factors, digits, told):
+    trial = Trial("quick", 1)
+    texts = TEXT, uniform_text(V, 5000, 2)
+    each, other = (
+        Coverage(score := printed(6.9, text, text_bytes=factor * text.text_bytes, digits=digits), covered(score, text), text.targets, text.text_bytes)
+        for factor, text in zip(factors, texts, strict=True)
+    )  # fmt: skip
+    assert trial.steady(each) is None  # of one text alone
+    trial.others.append(other)
+    found = trial.steady(each)
+    assert (found and (pytest.approx(found.factor, abs=1e-8), found.of_text)) == told
+
+
+def test_bytes_that_are_so_many_a_target_whatever_the_text():
+    trial = Trial("quick", 1)
+    for text in (TEXT, uniform_text(V, 5001, 2)):
+        score = printed(6.9, text, text_bytes=2.45 * text.targets)
+        trial.others.append(Coverage(score, covered(score, text), text.targets, text.text_bytes))
+    assert trial.steady(trial.others[0]) == Steady(pytest.approx(2.45), of_text=False)

@@ -9,8 +9,9 @@ import time
 import pytest
 from commands import golf
 
-from golf.errors import Exit
-from golf.rules import State, verify_folder
+from golf.errors import Exit, GolfError
+from golf.harness.box import Standing
+from golf.rules import State, verify, verify_folder
 from golf.rules.calibration.scripts import ILLEGAL, LEGAL
 from golf.rules.calibration.specimen import changed, write_specimen
 from golf.rules.pack import load_pack
@@ -107,3 +108,22 @@ def test_the_self_test_blocks_nothing_accepted_and_misses_nothing(shared):
         for rule in report.values()
     )
     assert time.process_time() - started < 120
+
+
+def test_the_tree_of_a_pull_request_is_the_one_record_in_it(tmp_path):
+    folder = write_specimen(tmp_path)
+    assert verify_folder(tmp_path, only=["json"]).path == str(folder)
+    other = write_specimen(tmp_path, name="2026-04-12_Other")
+    with pytest.raises(GolfError, match="holds 2 record folders") as several:
+        verify_folder(tmp_path, only=["json"])
+    assert other.name in (several.value.hint or "") or folder.name in (several.value.hint or "")
+
+
+def test_without_walls_a_foreign_script_is_refused_with_the_way_out(tmp_path, monkeypatch):
+    folder = write_specimen(tmp_path)
+    monkeypatch.setattr(verify, "standing", lambda: Standing(files=False, sockets=True, processes=True))
+    with pytest.raises(GolfError) as refused:
+        verify_folder(folder, execute=True)
+    assert refused.value.code == Exit.REFUSED
+    assert "Landlock" in refused.value.message and "--unsafe" in (refused.value.hint or "")
+    assert verify_folder(folder, only=["json"]).findings  # what runs nothing needs no wall

@@ -1,5 +1,6 @@
 """Trainings without a clock: the card's schedule, checkpoints that resume to the bit, data that changes; and ranks together."""
 
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -20,6 +21,7 @@ from golf.parts.model import GPT
 from golf.parts.techniques.linear_warmdown import linear_warmdown, warmdown_to_floors
 from golf.recipe import load_recipe
 from golf.recipe.namespace import namespace
+from golf.sae.card_checkpoint import read_checkpoint, write_checkpoint
 
 STEPS = 4
 
@@ -116,6 +118,49 @@ def test_a_stopped_training_ends_as_if_it_had_not_been(stop, script, whole, tiny
     assert first + second == rates
     assert same(weights(tmp_path), weights(folder))
     assert not (tmp_path / "resume.golf").exists()
+
+
+def test_the_best_and_the_last_state_stay_with_their_optimizers(script, whole, tiny_data, tmp_path, monkeypatch):
+    folder, _ = whole
+    losses = re.findall(r"step:(\d+)/\S+ val_loss:([0-9.]+)", (folder / "logs/test.txt").read_text())
+    step, least = min(losses, key=lambda pair: float(pair[1]))
+    _, meta = read_container(folder / "best.golf", RawCoder)
+    assert (meta["step"], round(meta["best_val_loss"], 4)) == (int(step), float(least))
+    last, meta = read_container(folder / "last.golf", RawCoder)
+    assert meta["step"] == STEPS and round(meta["best_val_loss"], 4) == float(least)
+    assert same({name: last[name] for name in weights(folder)}, weights(folder))  # the weights that were exported
+    assert {name.partition(":")[2] for name in last} == {"", "momentum", "exp_avg", "exp_avg_sq", "step"}
+    train(
+        script, tmp_path, monkeypatch, tiny_data, stop=STEPS
+    )  # dies with the state of the last step saved to resume from
+    assert same(read_container(tmp_path / "resume.golf", RawCoder)[0], last)
+
+
+def test_the_cards_checkpoint_is_written_and_read_to_the_bit(whole, tmp_path):
+    folder, _ = whole
+    path = write_checkpoint(folder, tmp_path / "ckpt.pt")
+    saved = torch.load(path, weights_only=True)
+    assert list(saved) == ["model", "optimizer_states", "iter_num", "best_val_loss", "config"]
+    tensors, meta = read_container(folder / "best.golf", RawCoder)
+    assert (saved["iter_num"], saved["best_val_loss"]) == (meta["step"], meta["best_val_loss"])
+    assert same(saved["model"], {name: one for name, one in tensors.items() if ":" not in name})
+    assert saved["config"]["num_layers"] == 2 and saved["config"]["model_dim"] == 32
+    muon, adam = (
+        write_checkpoint(folder, tmp_path / "last.pt", "last.golf")
+        and torch.load(tmp_path / "last.pt")["optimizer_states"]
+    )
+    assert all(set(state) == {"momentum"} for state in muon.values()) and muon
+    assert all(set(state) == {"exp_avg", "exp_avg_sq", "step"} for state in adam.values()) and adam
+    back = read_checkpoint(tmp_path / "last.pt", tmp_path / "back.golf")
+    (mine, said), (theirs, wanted) = (read_container(one, RawCoder) for one in (back, folder / "last.golf"))
+    assert same(mine, theirs) and said == wanted
+    with pytest.raises(GolfError, match="is there already"):
+        write_checkpoint(folder, path)
+    torch.save({"model": {}}, tmp_path / "other.pt")
+    with pytest.raises(GolfError, match="is no checkpoint of this form: it has no optimizer_states, iter_num"):
+        read_checkpoint(tmp_path / "other.pt", tmp_path / "none.golf")
+    with pytest.raises(GolfError, match=r"holds no best\.golf"):
+        write_checkpoint(tmp_path, tmp_path / "x.pt")
 
 
 def test_training_measures_the_scores(whole):

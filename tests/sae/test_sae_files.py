@@ -210,6 +210,14 @@ def test_the_norms_that_saelens_weighs_topk_codes_with_are_folded(tmp_path):
     )
 
 
+def test_sparsify_keeps_every_positive_code_of_a_relu_dictionary_whatever_k_its_file_names(tmp_path):
+    sae = seeded(1, 8, 24, "relu", 3)  # the file of another tool may say a k that ReLU does not have
+    assert sae.config["k"] == 3
+    save_dictionary(tmp_path / file_name(0, "final"), sae.state_dict(), sae.config, [])
+    (folder,) = export(tmp_path, "sparsify")
+    assert json.loads((folder / "cfg.json").read_text())["k"] == 24
+
+
 @pytest.mark.parametrize(("arch", "k"), [("topk", 3), ("relu", F)])
 def test_the_layout_of_sparsify(arch, k, tmp_path):
     one, folder = made(arch), tmp_path / "layers.11"

@@ -28,7 +28,7 @@ FAMILY = """parameters,tokens,loss
 @pytest.fixture(autouse=True)
 def tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("golf.sae.evaluate.open_source", lambda spec, **_: tiny_source())
-    monkeypatch.setattr("golf.downstream.api.open_source", lambda spec: tiny_source())
+    monkeypatch.setattr("golf.sae.model_tasks.open_source", lambda spec: tiny_source())
     monkeypatch.setattr("golf.figures.png.find_spec", lambda name: None)
 
 

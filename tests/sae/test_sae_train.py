@@ -101,7 +101,7 @@ def test_a_killed_run_goes_on_from_its_last_save(tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     child = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, env=environment)
     assert child.stdout is not None and child.stdout.readline()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (folder / file_name(0, "510")).is_file() and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.2)

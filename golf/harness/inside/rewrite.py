@@ -13,6 +13,7 @@ DIGITS_SPEC = re.compile(r"^([+ ]?\d*)\.(\d+)([fg])$")
 WIDE = r"\1.12f"
 TABLE_SIZES = frozenset((1 << 22, 1 << 23, 1 << 24, 1 << 25))  # slots of hashed tables in the contest's scripts
 SMALL_TABLE = 1024
+PACKER_SIZES = frozenset(("dict_size", "lgwin", "window_log"))  # of a compressor's window, which has a least size
 BOUND_NAME = re.compile(r"(?i)max|limit|bytes|cap(?:_|$)")
 SLOT_NAME = re.compile(r"(?i)bucket|(?:^|_)slots?$|n_?slots|table_size|hash_size|cache_size|(?:^|_)bins?$")
 
@@ -123,7 +124,14 @@ class ForCPU(ast.NodeTransformer):
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         return self._without_tables(node)  # a bound is no table
 
-    def _without_tables(self, node: ast.Compare | ast.Assign) -> ast.AST:
+    def visit_Dict(self, node: ast.Dict) -> ast.AST:
+        packs = any(isinstance(key, ast.Constant) and key.value in PACKER_SIZES for key in node.keys)
+        return self._without_tables(node) if packs else self.generic_visit(node)
+
+    def visit_keyword(self, node: ast.keyword) -> ast.AST:
+        return self._without_tables(node) if node.arg in PACKER_SIZES else self.generic_visit(node)
+
+    def _without_tables(self, node: ast.Compare | ast.Assign | ast.Dict | ast.keyword) -> ast.AST:
         self.tables, before = False, self.tables
         self.generic_visit(node)
         self.tables = before

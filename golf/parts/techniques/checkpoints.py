@@ -1,9 +1,12 @@
 """Checkpoints of a training that no clock ends: `resume.golf` holds weights, statistics, both optimizers and the place in the data.
 
 `train` in a folder that has one goes on from it, to the bit. With other training shards in DATA_PATH it goes on at their
-beginning, optimizers and learning rate untouched. Written whole or not at all, removed once `float.golf` stands.
+beginning, optimizers and learning rate untouched. Written whole or not at all, removed once `float.golf` stands. With
+`keep_states`, `best.golf` is the state of least validation loss and `last.golf` that of the last step; a copy of either named
+`resume.golf` trains on.
 """
 
+import math
 import os
 import zlib
 
@@ -17,6 +20,7 @@ from golf.parts.tags import collect
 
 class Knobs:
     checkpoint_every: "1 <= int <= 1000000000" = 250  # steps
+    keep_states: bool = False  # best.golf and last.golf stay, optimizers too
 
 
 class Smoke:
@@ -46,6 +50,8 @@ class Checkpoint:
         }  # of its optimizer
         self.matrices = [param for _, group in groups if "momentum" in group for param in group["params"]]
         self.source, self.source_step = data_source(env), 0  # the step at which these shards began
+        if h.keep_states:
+            self.best_val_loss = math.inf
         if os.path.exists("resume.golf"):
             self.resume(log, loader)
 
@@ -61,6 +67,8 @@ class Checkpoint:
                 self.state[params[name]][params[name]][key] = tensor.to(self.env.device)
             else:
                 params[name].copy_(tensor)
+        if self.h.keep_states:
+            self.best_val_loss = meta.get("best_val_loss", math.inf)
         same = meta["source"] == self.source
         self.clock.step, self.clock.elapsed_seconds = meta["step"], meta["elapsed_seconds"]
         self.source_step = meta["source_step"] if same else meta["step"]
@@ -72,7 +80,15 @@ class Checkpoint:
         if self.clock.step % self.h.checkpoint_every == 0:
             self.share_momentum()
             if self.env.rank == 0:
-                self.save()
+                self.save("resume.golf")
+
+    def validated(self, loss):
+        """A validation of the weights as they are found this loss, in nats per token."""
+        if self.h.keep_states and loss < self.best_val_loss:
+            self.best_val_loss = loss
+            self.share_momentum()
+            if self.env.rank == 0:
+                self.save("best.golf")
 
     def share_momentum(self):
         """Muon keeps a matrix's momentum on the rank that orthogonalises it; rank 0 writes them all."""
@@ -84,11 +100,11 @@ class Checkpoint:
                 momentum = self.state[param][param].setdefault("momentum", empty)
                 dist.broadcast(momentum, i % self.env.world_size)
 
-    def save(self):
+    def save(self, name):
         tensors = {}
-        for name, param, _ in collect(self.model):
-            tensors[name] = param
-            tensors |= {f"{name}:{key}": value for key, value in self.state.get(param, {}).get(param, {}).items()}
+        for entry, param, _ in collect(self.model):
+            tensors[entry] = param
+            tensors |= {f"{entry}:{key}": value for key, value in self.state.get(param, {}).get(param, {}).items()}
         meta = {
             "seed": self.env.seed,
             "step": self.clock.step,
@@ -96,9 +112,15 @@ class Checkpoint:
             "source": self.source,
             "source_step": self.source_step,
         }
-        write_container("resume.golf", tensors, meta, RawCoder)
+        if self.h.keep_states:
+            meta["best_val_loss"] = self.best_val_loss
+        write_container(name, tensors, meta, RawCoder)
 
     def remove(self):
         """Training is over and `float.golf` written."""
+        if self.h.keep_states:
+            self.share_momentum()
+            if self.env.rank == 0:
+                self.save("last.golf")
         if self.env.rank == 0 and os.path.exists("resume.golf"):
             os.remove("resume.golf")

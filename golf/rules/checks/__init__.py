@@ -29,6 +29,7 @@ MODULES = {
     "static_windows": "static",
     "static_mix": "static",
     "static_artifact": "static",
+    "static_formula": "static",
     "static_recipe": "static",
     "executed": "execute",
     "experiments": "execute",

@@ -263,6 +263,13 @@ def byte_count(subject: Subject, trial: Trial) -> Iterable[Result]:
             f"E4: an untrained model's bits count {share:.1%} more bytes than the text has",
             ("no loss is printed: the law of the text stands for it", last.score.shown),
         )
+    elif told.kind is Kind.OTHER and (steady := trial.steady(last)) is not None:
+        what = "the text has" if steady.of_text else "targets, whatever the text"
+        yield Result(
+            State.FAIL,
+            f"E4: on every text loss and bits imply {steady.factor:.4f} times as many bytes as {what}",
+            ("a factor that is no count of bytes", last.score.shown),
+        )
     elif told.kind is Kind.OTHER:
         yield Result(
             State.UNKNOWN,

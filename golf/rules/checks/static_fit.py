@@ -36,6 +36,12 @@ def val_in_training(subject: Subject) -> Iterable[Result]:
             if message:
                 found = True
                 yield Result(State.FAIL, message, file=module.path.name, line=getattr(node, "lineno", 1))
+            elif _takes_any(node):
+                found = True
+                yield Result(
+                    State.UNKNOWN, f"`{ast.unparse(node)[:80]}` takes files of a folder that holds the validation shards too, by no name of a split",
+                    file=module.path.name, line=getattr(node, "lineno", 1), weak=True,
+                )  # fmt: skip
     for piece in code:
         if re.search(r"(?i)paid_prefix|error_correction|load_prefix_blob", piece.name) or any(
             "paid_prefix" in name.lower() for name in piece.names
@@ -64,6 +70,18 @@ def _trains_on_val(node: ast.AST) -> str | None:
         if any(VAL_ARGUMENT.search(leaf(argument)) for argument in node.value.args):
             return f"the training loader reads `{ast.unparse(node.value)[:60]}`"
     return None
+
+
+LISTS = frozenset(("iterdir", "listdir", "scandir"))
+
+
+def _takes_any(node: ast.AST) -> bool:
+    """Whether training files are picked from a listing of a folder without a word for the split."""
+    if not isinstance(node, ast.Assign) or not any("train" in leaf(target).lower() for target in node.targets):
+        return False
+    lists = any(isinstance(each, ast.Call) and leaf(each.func) in LISTS for each in walk(node.value))
+    words = [each.value for each in walk(node.value) if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+    return lists and not any(re.search(r"(?i)train|val", word) for word in words)
 
 
 def _takes_both(value: ast.expr) -> str | None:

@@ -6,10 +6,14 @@ from collections.abc import Iterable
 
 from golf.files import is_own, read_text
 from golf.reading.module import Module, dotted, walk
+from golf.rules.checks.static_io import FETCHES, reached
+from golf.rules.code import Code, leaf
 from golf.rules.findings import Result, State
 from golf.rules.subject import Subject, names
 
-PRETRAINED = re.compile(r"(?:^|\.)from_pretrained$|^torch\.hub\.load|^timm\.create_model$|^openai\.|^kenlm\.")
+PRETRAINED = re.compile(
+    r"(?:^|\.)(?:from_pretrained|load_state_dict_from_url)$|^torch\.hub\.load|^timm\.create_model$|^openai\.|^kenlm\."
+)
 ALWAYS_THERE = {
     "torch",
     "numpy",
@@ -94,17 +98,41 @@ def _declared(name: str, text: str) -> bool:
 
 
 def pretrained(subject: Subject) -> Iterable[Result]:
-    """Weights that were trained elsewhere."""
+    """Weights that were trained elsewhere: by the name of what loads them, or read from a file that is fetched."""
     code = subject.code
     if code is None:
         return
-    for piece in code:
-        for call in piece.calls:
-            if PRETRAINED.search(dotted(call.func)):
-                state = State.FAIL if code.is_live(piece) else State.UNKNOWN
-                yield Result(
-                    state,
-                    f"`{dotted(call.func)}` loads weights trained elsewhere",
-                    file=piece.path.name,
-                    line=call.lineno,
-                )
+    for module in code.modules:
+        for node in module.nodes:
+            if isinstance(node, ast.Call) and PRETRAINED.search(dotted(node.func)):
+                what = f"`{dotted(node.func)}` loads weights trained elsewhere"
+            elif (
+                isinstance(node, ast.Call)
+                and READS_WEIGHTS.search(dotted(node.func))
+                and _is_fetched(code, module, node)
+            ):
+                what = f"`{ast.unparse(node)[:80]}` loads weights that are fetched from elsewhere"
+            else:
+                continue
+            state = State.FAIL if reached(code, module.path, node) else State.UNKNOWN
+            yield Result(state, what, file=module.path.name, line=node.lineno)
+
+
+READS_WEIGHTS = re.compile(r"^torch\.(?:jit\.)?load$|(?:^|\.)(?:load_file|safe_open|load_model)$|^pickle\.load$")
+
+
+def _is_fetched(code: Code, module: Module, call: ast.Call) -> bool:
+    """Whether what a call reads was fetched over the network: its argument is, or bears a name that is given such a file."""
+    fetching = {piece.name for piece in code if any(FETCHES.search(dotted(each.func)) for each in piece.calls)}
+
+    def fetches(node: ast.AST) -> bool:
+        return any(
+            isinstance(each, ast.Call) and (FETCHES.search(dotted(each.func)) or leaf(each.func) in fetching)
+            for each in walk(node)
+        )
+
+    read = {each.id for argument in call.args for each in walk(argument) if isinstance(each, ast.Name)}
+    return any(map(fetches, call.args)) or any(
+        fetches(each.value) for each in module.nodes
+        if isinstance(each, ast.Assign) and any(leaf(target) in read for target in each.targets)
+    )  # fmt: skip

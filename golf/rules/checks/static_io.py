@@ -39,13 +39,13 @@ def network(subject: Subject) -> Iterable[Result]:
                 continue
             clean = False
             name, line = _at(module.path, node)
-            reached = _reached(code, module.path, node)
-            if reached and not _only_if_missing(module.tree, node):
+            runs = reached(code, module.path, node)
+            if runs and not _only_if_missing(module.tree, node):
                 yield Result(State.FAIL, f"{what} in code that the run reaches", file=name, line=line)
             else:
                 why = (
                     "only where a package or a file is missing"
-                    if reached
+                    if runs
                     else "behind a switch that is off, or never called"
                 )
                 yield Result(State.UNKNOWN, f"{what}, {why}", file=name, line=line)
@@ -68,7 +68,7 @@ def _fetch(call: ast.Call) -> str | None:
     return None
 
 
-def _reached(code: Code, path: Path, node: ast.AST) -> bool:
+def reached(code: Code, path: Path, node: ast.AST) -> bool:
     """Whether the innermost function around `node` is live (module level always is)."""
     line = getattr(node, "lineno", 0)
     around = [

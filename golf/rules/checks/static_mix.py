@@ -2,9 +2,10 @@
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
-from golf.reading.module import walk
+from golf.reading.module import dotted, walk
 from golf.rules.checks.static_cache import TARGET, absent, found_at, hashed_target
 from golf.rules.code import Piece, leaf, mentions
 from golf.rules.findings import Result, State
@@ -20,8 +21,16 @@ CLASS_TABLE = re.compile(r"(?i)boundary|space|word|start|within")
 
 def point_mixing(subject: Subject) -> Iterable[Result]:
     """R31 by sight: the mixing families that R33, R38, R39 and R41 name; anything else is the executed check's."""
-    for detector in (hashed_target, oracle_min, target_gate, byte_spread):
-        yield from (result for result in detector(subject) if result.state is State.FAIL)
+    for name, detector in (
+        ("static_cache.hashed_target", hashed_target), ("static_mix.oracle_min", oracle_min),
+        ("static_mix.target_gate", target_gate), ("static_mix.byte_spread", byte_spread),
+    ):  # fmt: skip
+        found = subject.once(name, partial(_listed, detector))
+        yield from (result for result in found if result.state is State.FAIL)
+
+
+def _listed(detector: Callable[[Subject], Iterable[Result]], subject: Subject) -> tuple[Result, ...]:
+    return tuple(detector(subject))
 
 
 def oracle_min(subject: Subject) -> Iterable[Result]:
@@ -58,7 +67,7 @@ def _keeps_the_smaller(call: ast.Call) -> bool:
 
 def _takes_the_better(call: ast.Call, piece: Piece) -> bool:
     """`minimum(a, b)` of two losses, `maximum(a, b)` of two log-probabilities."""
-    text = ast.unparse(call.func)
+    text = dotted(call.func)
     of = SCORE if text in SMALLER else LOG_P if text in LARGER else None
     if of is None or len(call.args) != 2 or re.search(r"(?i)best|train_loss|prev_", ast.unparse(call)):
         return False
@@ -241,20 +250,23 @@ def _shares_of_one(node: ast.BinOp) -> bool:
     return any(abs(one + other - 1.0) < 1e-9 for one in shares[0] for other in shares[1])
 
 
+COUNTS = re.compile(r"(?i)^(?:n|nb|n_?bytes?|num_bytes|len|byte_?len\w*|blen|nbytes)$")
+LOGARITHMS = re.compile(r"(?i)log_?p|nll|lp|nats|loss")
+
+
 def _spreads(node: ast.AST) -> bool:
-    counts = re.compile(r"(?i)^(?:n|nb|n_?bytes?|num_bytes|len|byte_?len\w*|blen|nbytes)$")
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
         power = node.right
         return (
             isinstance(power, ast.BinOp)
             and isinstance(power.op, ast.Div)
             and isinstance(power.left, ast.Constant)
-            and mentions(power.right, counts)
+            and mentions(power.right, COUNTS)
         )
     if isinstance(node, ast.Call) and leaf(node.func) in ("exp", "power", "pow") and node.args:
         return any(
-            isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Div) and mentions(inner.right, counts)
-            and (mentions(inner.left, re.compile(r"(?i)log_?p|nll|lp|nats|loss")) or isinstance(inner.left, ast.Constant))
+            isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Div) and mentions(inner.right, COUNTS)
+            and (mentions(inner.left, LOGARITHMS) or isinstance(inner.left, ast.Constant))
             for argument in node.args for inner in walk(argument)
         )  # fmt: skip
     return False

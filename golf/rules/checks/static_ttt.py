@@ -71,8 +71,8 @@ def _rules_of(flow: Flow, act: Learned) -> tuple[str, ...]:
         return ("R37",)
     if act.kind in ("mask", "weights"):
         return ("R21",)
-    if act.kind == "better":
-        return ("R33",)
+    if act.kind == "better":  # of models, before one is packed: R35's
+        return () if flow.before_packing(act) else ("R33",)
     if act.kind == "table":
         return ("R32", "R33") if act.window == ALL else ("R32",)
     if act.counted_before and act.function in flow.scorers:

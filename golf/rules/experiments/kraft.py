@@ -95,7 +95,8 @@ def sums(
             losses.add(round(nats / text.targets, 9))
         if total is loss_nats and len(losses) == 1:
             return Sums(tuple(found), cuts, CUT, last)  # not even the loss of n + 1 tokens is another one
-        found.append(float(np.exp(totals[0] - np.array(totals[1:])).sum()))
+        with np.errstate(over="ignore"):  # a sum beyond all numbers convicts as well
+            found.append(float(np.exp(totals[0] - np.array(totals[1:])).sum()))
     return Sums(tuple(found), cuts, None, last, by_bits=total is bits_nats)
 
 

@@ -52,6 +52,12 @@ def implied_bytes(score: Printed, text: Text) -> float | None:
     return text.targets * score.loss / (math.log(2.0) * score.bpb)
 
 
+def unsure_share(score: Printed) -> float:
+    """By what share the digits that were printed of loss and bits leave their quotient open."""
+    assert score.loss and score.bpb
+    return 5e-9 + 0.5 * 10.0**-score.loss_digits / score.loss + 0.5 * 10.0**-score.bpb_digits / score.bpb
+
+
 class Kind(StrEnum):
     """What loss and bits say of the targets that were scored."""
 
@@ -88,7 +94,7 @@ def covered(score: Printed, text: Text) -> Covered:
         return Covered(Kind.UNTOLD, few)
     assert score.loss is not None and score.bpb is not None
     n, per_target = text.targets, implied / text.targets
-    near = implied * (5e-9 + 0.5 * 10.0**-score.loss_digits / score.loss + 0.5 * 10.0**-score.bpb_digits / score.bpb)
+    near = implied * unsure_share(score)
     if abs(implied - text.text_bytes) <= near:
         return Covered(Kind.WHOLE, n, implied)
     sums = np.cumsum(text.target_bytes)

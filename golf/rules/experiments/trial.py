@@ -28,6 +28,7 @@ from golf.rules.experiments.law import (
     bits_gain_of,
     covered,
     gain_of,
+    unsure_share,
 )
 from golf.rules.experiments.printed import Printed, printed_scores
 
@@ -38,6 +39,7 @@ ODD_TARGETS = 499  # sizes are drawn with the seed: no script can wait for one o
 BUDGET_SECONDS: Mapping[str, float] = {"quick": 30.0, "default": 120.0, "deep": 600.0}
 AMPLIFIED, QUIET = 30.0, 0.3
 DEFICIT_NATS = 20.0
+SURE_SHARE, STEADY_SHARE = 1e-6, 1e-4  # of a factor: how well it must be printed, and how far from one it must lie
 MISCOUNT = 0.03  # of the bytes: what an untrained model lacks makes them fewer, never more
 MOST_RATES, LEAST_RATE, TELLS_NATS = 5, 4.0, 0.01
 SOME_NATS, LONGER, LONGEST = 2.0, 4, 16  # chance gives a lawful score that much in one of eight runs
@@ -70,6 +72,14 @@ class Coverage:
     covered: Covered
     targets: int
     text_bytes: int
+
+
+@dataclass(frozen=True)
+class Steady:
+    """E4 on several texts: loss and bits differ by one factor on all of them. of_text: it is of the text's bytes, else of its targets."""
+
+    factor: float
+    of_text: bool
 
 
 @dataclass(frozen=True)
@@ -127,6 +137,7 @@ class Trial:
     gained: list[Gained] = field(default_factory=list)
     coverage: list[Coverage] = field(default_factory=list)
     partial: list[Coverage] = field(default_factory=list)  # of any play: scores that leave targets of one kind out
+    others: list[Coverage] = field(default_factory=list)  # of the plays on other texts than the first
     reading: Reading | None = None
     blind: Blind | None = None
     kraft: Sums | None = None
@@ -163,6 +174,21 @@ class Trial:
         counted = each.targets * math.log(LARGE_VOCABULARY) / (math.log(2.0) * score.bpb)
         share = counted / each.text_bytes - 1.0
         return share if share > MISCOUNT else None
+
+    def steady(self, each: Coverage) -> Steady | None:
+        """What the quotient of loss and bits comes to on every text alike, where it is not that of the bytes: so many bytes a target, or so
+        many times the bytes; None where it is neither, or where one text only was scored. Digits that say less than a millionth are none."""
+        two = [each, *(other for other in self.others if other.score.label == each.score.label)]
+        told = [(one, one.covered.implied_bytes) for one in two if one.covered.implied_bytes and one.text_bytes]
+        if len(told) < 2 or max(unsure_share(one.score) for one, _ in told) > SURE_SHARE:
+            return None
+        for whole, sizes in ((False, [one.targets for one, _ in told]), (True, [one.text_bytes for one, _ in told])):
+            ratios = [implied / size for (_, implied), size in zip(told, sizes, strict=True)]
+            if max(ratios) - min(ratios) <= SURE_SHARE * min(ratios) and not (
+                whole and abs(ratios[0] - 1.0) < STEADY_SHARE
+            ):
+                return Steady(ratios[0], whole)
+        return None
 
     @property
     def convictions(self) -> list[tuple[Gained, Gain]]:
@@ -392,6 +418,7 @@ class _Course:
         if not self.trial.own_text:
             each = [Coverage(score, covered(score, text), text.targets, text.text_bytes) for score in scores]
             self.trial.partial += [one for one in each if one.covered.kind is Kind.LEFT_OUT]
+            self.trial.others += each if len(self.trial.gained) > 1 else []
         return found
 
     def _bits_are_another(self) -> bool:
@@ -424,6 +451,7 @@ class _Course:
         scores = printed_scores(played.text)
         found = [gain for score in scores if (gain := bits_gain_of(score, text, len(scores)))]
         self.trial.gained.append(Gained("bits on uniquely spelled words", text.targets, tuple(found)))
+        self.trial.others += [Coverage(score, covered(score, text), text.targets, text.text_bytes) for score in scores]
 
     def _amplified(self) -> None:
         """Whatever adapts, sped up: towards the largest rate at which it does not run away, while more is gained by more.
@@ -479,7 +507,9 @@ class _Course:
         """A model trained on random text at the published rates learned nothing but what its own input gives away: a mask that lets the
         next token through, or a shift by one, is worth all that there is."""
         sizes = {"ITERATIONS": str(TRAINING_STEPS), "TRAIN_BATCH_TOKENS": "256"}
+        usual = self.budget.run_seconds
         self._random(TRAINED, mixed(SMALL_VOCABULARY), Wish(seed=self.trial.seed, train_rate=1.0, extra=sizes))
+        self.budget.run_seconds = usual  # of the runs that are to come, which train three steps
 
     def _default_rates(self) -> dict[str, str]:
         return {name: "0.01" for name in self.whole.names if name in ("TTT_LR", "SLOT_LR")}
