@@ -44,7 +44,7 @@ from golf.recipe.namespace import namespace
 
 
 def recipe(*overrides: str) -> Recipe:
-    return load_recipe("baseline", [*SDCLIP, *overrides])
+    return load_recipe("baseline", [*SDCLIP, "calibrate=from_training_text", *overrides])
 
 
 @pytest.mark.parametrize(
@@ -308,4 +308,4 @@ def test_what_is_measured_without_gradients_is_not_quantized_twice(monkeypatch: 
 
 def test_what_a_part_refuses_is_said_and_no_fault_of_golf() -> None:
     with pytest.raises(GolfError, match="cannot be exported so: steps by sensitivity need Hessians"):
-        make_tensors(recipe(), {"steps": "by_tensor.fisher"}, checkpoint(1))
+        make_tensors(recipe("calibrate="), {"steps": "by_tensor.fisher"}, checkpoint(1))
