@@ -149,7 +149,7 @@ def plans_for(recipe: Recipe, checkpoint: Checkpoint, *, keep_public: bool = Fal
         return tuple(
             plan for plan in every if plan.prunes or plan.steps or not plan.changes or _differs(recipe, plan.changes)
         )
-    grid = "gptq.gptq_sdclip" if checkpoint.hessians else "sdclip.sdclip_rtn"
+    grid = "gptq.gptq_sdclip" if checkpoint.hessians and recipe.values["calibrate"] else "sdclip.sdclip_rtn"
     grids = {f"{role}_quantizer": grid for role in ROLES if recipe.values.get(f"{role}_quantizer")}
     return (
         PLANS[0],

@@ -137,8 +137,8 @@ def test_a_script_that_was_weighed_before_is_neither_composed_nor_packed_again(
     for made in ("golf.compose.kept.composition", "golf.artifact.fit_seeds.packed"):
         monkeypatch.setattr(made, lambda *_: pytest.fail("made anew"))
     assert code() == first and first[0] != first[1]
-    own = compose(load_recipe(plan.source.folder / "recipe.toml", ["embed_bits=7"])).encode()
-    assert first[1] == len(packed(rescale(own.decode(), smoke_sizes(load_recipe("baseline"))).encode()))
+    own = load_recipe(plan.source.folder / "recipe.toml", ["embed_bits=7"])
+    assert first[1] == len(packed(rescale(compose(own), smoke_sizes(own)).encode()))
 
 
 def test_what_is_asked_for_and_what_is_public_keep_their_coder(kept: tuple) -> None:

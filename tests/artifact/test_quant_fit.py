@@ -89,8 +89,13 @@ def test_without_an_evaluation_the_first_plan_that_fits_wins_and_each_plan_pays_
 
 
 def test_a_recipe_without_steps_may_also_take_sdclips_grids() -> None:
-    plain = load_recipe("baseline", ["keep_float_numel=256", "coder=RansCoder"])
-    for hessians, grid in (({}, "sdclip.sdclip_rtn"), (checkpoint(1).hessians, "gptq.gptq_sdclip")):
+    bare = ["keep_float_numel=256", "coder=RansCoder"]
+    for hessians, grid, words in (
+        ({}, "sdclip.sdclip_rtn", bare),
+        (checkpoint(1).hessians, "sdclip.sdclip_rtn", bare),  # the script could not make them again
+        (checkpoint(1).hessians, "gptq.gptq_sdclip", [*bare, "calibrate=calibrate.from_training_text"]),
+    ):
+        plain = load_recipe("baseline", words)
         start = Checkpoint(checkpoint(1).tagged, checkpoint(1).weights, hessians)
         plans = plans_for(plain, start)
         found = fit(plain, start, 50_000, plans=plans[:2], tolerance_bytes=300, on_tried=(seen := []).append)

@@ -7,7 +7,7 @@ from golf.artifact.dials import Checkpoint
 from golf.parts.tags import collect, tag
 
 SDCLIP = ["embed_quantizer=gptq_sdclip", "attn_quantizer=gptq_sdclip", "mlp_quantizer=gptq_sdclip", "attn_bits=6",
-          "mlp_bits=6", "keep_float_numel=256", "gptq_block=32"]  # fmt: skip
+          "mlp_bits=6", "keep_float_numel=256", "gptq_block=32", "calibrate=calibrate.from_training_text"]  # fmt: skip
 
 
 class Weights(torch.nn.Module):

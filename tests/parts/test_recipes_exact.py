@@ -199,9 +199,11 @@ def test_muon_keeps_its_momentum_in_bf16_where_the_banked_scripts_do(name: str) 
         rounded = gradient.to(buffer.dtype)
         buffer = buffer * 0.9 + rounded
         expected = (rounded + 0.9 * buffer).float()
-        assert torch.allclose(-p.data, expected, atol=8e-3 * float(expected.abs().max()))  # it travels in bf16
+        # bf16 rounds by 2⁻⁹ of a value: the gradient, the momentum and the update, which travels in it, and on a processor without
+        # vector instructions the factor 0.9 too
+        assert torch.allclose(-p.data, expected, atol=3 * 2**-8 * float(expected.abs().max()))
         assert muon.state[p]["momentum"].dtype == buffer.dtype
-        assert torch.allclose(muon.state[p]["momentum"].float(), buffer.float(), atol=4e-3 if name in BANKED else 1e-6)
+        assert torch.allclose(muon.state[p]["momentum"].float(), buffer.float(), atol=2**-7 if name in BANKED else 1e-6)
 
 
 @pytest.mark.parametrize("snapshots", [0, 1, 2])
