@@ -14,6 +14,7 @@ from golf.logs.result import LN2, RunResult, Score
 
 LIMIT = 2e-4  # relative; measured on official logs: at most 6.5e-5 between two exact stages, by rounding alone
 MOST_OF_EDGES = 0.01  # relative; a window of a text that is no hundred windows long may be more of it than that
+SLIDES = ("sliding", "ttt", "disallowed")  # stages whose windows overlap
 EXCEPTED = re.compile(r"mix|ppm|blend|byte[-_ ]|subset|partial|first[-_ ]?\d|diag\w*_docs", re.I)
 
 
@@ -66,18 +67,18 @@ class Agreement:
 def agreement(run: RunResult) -> Agreement:
     """Whether loss and BPB of all evaluations of `run` imply one number of bytes per token, to LIMIT.
 
-    Of a short text the windows' edges count, too: overlapping windows may score its end twice, windows side by side leave its rest out.
+    Of a short text the windows' edges count, too, between an evaluation that slides and one that does not: overlapping windows may score
+    its end twice, windows side by side leave its rest out.
     """
-    edge = (run.train_seq_len or 0) / run.val_tokens if run.val_tokens else 0.0
-    limit = max(LIMIT, min(edge, MOST_OF_EDGES))
+    edge = min((run.train_seq_len or 0) / run.val_tokens, MOST_OF_EDGES) if run.val_tokens else 0.0
     found = [ratio for score in run.scores if (ratio := _ratio(score)) is not None]
     plain = [one for one in found if not EXCEPTED.search(one.score.label)]
     if not plain:
         return Agreement(excepted=tuple(found))
-    common = max(plain, key=lambda one: (sum(_same(one, other, limit) for other in plain), -one.rounding))
-    excepted = tuple(one for one in found if one not in plain and not _same(common, one, limit))
+    common = max(plain, key=lambda one: (sum(_same(one, other, edge) for other in plain), -one.rounding))
+    excepted = tuple(one for one in found if one not in plain and not _same(common, one, edge))
     ratios = tuple(one for one in found if one not in excepted)
-    departing = tuple(one for one in ratios if not _same(common, one, limit))
+    departing = tuple(one for one in ratios if not _same(common, one, edge))
     return Agreement(ratios, common.bytes_per_token, departing, excepted)
 
 
@@ -97,6 +98,7 @@ def _ratio(score: Score) -> Ratio | None:
     return Ratio(score, loss / (LN2 * bpb), half / loss + half / bpb)
 
 
-def _same(one: Ratio, other: Ratio, limit: float) -> bool:
+def _same(one: Ratio, other: Ratio, edge: float) -> bool:
     apart = abs(one.bytes_per_token / other.bytes_per_token - 1)
-    return apart <= max(limit, one.rounding + other.rounding)
+    windows = edge if (one.score.stage in SLIDES) != (other.score.stage in SLIDES) else 0.0
+    return apart <= max(LIMIT, windows, one.rounding + other.rounding)

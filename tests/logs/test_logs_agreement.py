@@ -87,3 +87,7 @@ def test_a_short_text_is_held_to_the_edges_of_its_windows(tokens: int, factor: f
     ).run
     assert run is not None and (run.val_tokens, run.train_seq_len) == (tokens, 128)
     assert agreement(run).agrees is agrees
+    same_windows = head + log_of(
+        ("final_int6_roundtrip_exact", 2.59, RATIO), ("final_int8_roundtrip_exact", 2.58, RATIO * factor)
+    )
+    assert agreement(read_text(same_windows).run).agrees is False  # type: ignore[arg-type]
