@@ -29,6 +29,8 @@ class Dictionary(nn.Module):  # type: ignore[misc]
     arch: ClassVar[str]
     sparse_by: ClassVar[str] = "penalty"  # or "k": what makes the code sparse
     free: ClassVar[bool] = False  # whether the decoder's norms are learned by default
+    tied_share: ClassVar[float] = 0.25  # of decoderᵀ in the encoder at the start, where the columns have norm 1
+    descent: ClassVar[float] = 0.7  # share of the run in which a target L0 is come down to
     starts: ClassVar[dict[str, float]] = {}  # own parameters of every feature (F), and where they start
 
     b_pre: torch.Tensor

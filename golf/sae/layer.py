@@ -12,7 +12,6 @@ from golf.sae.settings import Settings, l1_sum
 BETAS = (0.9, 0.999)
 CLIP_NORM = 1.0  # of the gradient, were the error summed over dimensions as in other libraries; here it is their mean
 FREE_NORM = 0.1  # of a free decoder's columns and the encoder's rows at the start
-TIED_SHARE = 0.25  # of decoderᵀ in the encoder at the start, where the columns have norm 1
 REVIVAL_SHARE = 0.7  # of the run in which dead features start again: later ones would not be ready
 
 
@@ -81,7 +80,7 @@ class LayerTraining:
             settings.seed, model_dim, features, settings.arch, settings.k, groups=settings.groups, out_dim=out_dim
         )
         if settings.init == "tied":
-            norms = (FREE_NORM, FREE_NORM) if settings.free_decoder else (1.0, TIED_SHARE)
+            norms = (FREE_NORM, FREE_NORM) if settings.free_decoder else (1.0, self.sae.tied_share)
             tie(self.sae, *norms)
         self.sae.to(device).train()
         self.optimizer = torch.optim.Adam(self.sae.parameters(), lr=self.rate, betas=BETAS)
@@ -95,6 +94,7 @@ class LayerTraining:
             warmup_tokens=settings.l1_warmup,
             total_tokens=settings.steps * settings.batch_tokens,
             steps=settings.steps,
+            descent=self.sae.descent,
         )
         self.silent = torch.zeros(features, dtype=torch.int64, device=device)  # tokens since a feature last fired
         self.tally = Tally(self.sae.out_dim, features, device)

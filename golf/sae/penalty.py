@@ -1,7 +1,7 @@
 """The weight of the L1 penalty: fixed, or moved after every step so that as many features are active as was asked for.
 
 The published adaptive rule is not known. Ours follows a falling target: L0 shall go from what it is at the first step down to the target,
-evenly in its logarithm, over DESCENT of the run, and stay there. A proportional-integral controller of log λ on
+evenly in its logarithm, over `descent` of the run, and stay there. A proportional-integral controller of log λ on
 e = log(L0 / target of the moment), held to ±1, does that: log λ = I + e / 2, and I grows by 0.01 e a step, faster in short runs.
 A controller that is shown the final target at once raises λ far above what will be needed while features still form, and kills those
 that had no time to. `saeco` is the rule of that library: λ times 1 ± 0.0003 a step.
@@ -15,7 +15,6 @@ SWEEP, FASTEST = (
     15.0,
     0.05,
 )  # in a run too short for that, I may still grow by so much in all, and at most so much a step
-DESCENT = 0.7  # of the run: the rate falls only after it
 L0_MOMENTUM = 0.9
 SAECO_RATE = 3e-4
 BOUNDS = (1e-9, 1e4)
@@ -25,6 +24,7 @@ class Penalty:
     """λ of one layer, in the sum form. target None: fixed at `start`. warmup_tokens: λ grows from 0, and the rule waits.
 
     total_tokens, steps: of the run, which the falling target is laid over; 0: the target is what it is from the first step.
+    descent: share of it in which the target falls; what is trained on is sparse only after that.
     """
 
     def __init__(
@@ -36,9 +36,10 @@ class Penalty:
         warmup_tokens: int = 0,
         total_tokens: int = 0,
         steps: int = 0,
+        descent: float = 0.7,
     ) -> None:
         self.value, self.integral, self.target, self.rule = start, start, target, rule
-        self.warmup_tokens, self.total_tokens = warmup_tokens, total_tokens
+        self.warmup_tokens, self.total_tokens, self.descent = warmup_tokens, total_tokens, descent
         self.gain = min(max(INTEGRAL, SWEEP / steps), FASTEST) if steps else INTEGRAL
         self.l0_mean: float | None = None
         self.first: float | None = None  # L0 when the rule began
@@ -65,7 +66,7 @@ class Penalty:
     def wanted(self, tokens: int) -> float:
         """The L0 that is aimed at after `tokens`."""
         assert self.target is not None and self.first is not None
-        span = DESCENT * self.total_tokens - self.warmup_tokens
+        span = self.descent * self.total_tokens - self.warmup_tokens
         share = min(max(tokens - self.warmup_tokens, 0) / span, 1.0) if span > 0 else 1.0
         return math.exp((1 - share) * math.log(self.first) + share * math.log(self.target))
 

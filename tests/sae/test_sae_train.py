@@ -17,7 +17,7 @@ from golf.errors import Exit, GolfError
 from golf.sae.files import file_name, load_dictionary
 from golf.sae.kinds import ARCHITECTURES, KINDS
 from golf.sae.layer import LayerTraining
-from golf.sae.penalty import DESCENT, Penalty
+from golf.sae.penalty import Penalty
 from golf.sae.settings import Settings, count_of, l1_sum, snapshot_points
 from golf.sae.train import train
 
@@ -329,6 +329,6 @@ def test_the_falling_target_starts_at_the_first_l0_and_ends_at_the_wish():
     rule = Penalty(0.1, target=8.0, total_tokens=1000)
     rule.update(200.0, 0)
     assert rule.wanted(0) == pytest.approx(200) and rule.wanted(1000) == rule.wanted(
-        int(DESCENT * 1000)
+        int(rule.descent * 1000)
     ) == pytest.approx(8)
-    assert rule.wanted(int(DESCENT * 500)) == pytest.approx(40), "halfway in the logarithm"
+    assert rule.wanted(int(rule.descent * 500)) == pytest.approx(40), "halfway in the logarithm"
