@@ -267,7 +267,7 @@ def test_ternary_products_in_bf16_and_their_surroundings_are_the_public_scripts(
     assert torch.equal(seen, get("lowbit/forward_weight_bf16"))
     out = ternary_product(h, F.rms_norm(x, (256,)), get("lowbit/W"), False).float()
     assert share(out, get("lowbit/normed_out_bf16")) < 1e-2
-    assert torch.equal(yarn_frequencies(h, 96, "cpu"), get("yarn/inv_freq_hd96"))
+    assert torch.allclose(yarn_frequencies(h, 96, "cpu"), get("yarn/inv_freq_hd96"), rtol=1e-6, atol=0)  # powers
     cap = PolyCap(SimpleNamespace(softcap=10.0, vocab_size=161, training_nats=""))
     assert (cap(get("softcap/z")) - get("softcap/poly5_cap10")).abs().max() < 3e-6
     for shape in ("32x32", "96x32", "32x96"):

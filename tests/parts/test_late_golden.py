@@ -160,7 +160,7 @@ def test_one_optimizer_step_from_the_stored_gradients_is_the_public_scripts(shar
         told = g.tensor(f"after1/{bank}")
         for row, number in enumerate((0, 3, 11 * len(roles) - 1)):
             found = g.params[f"blocks.{number % 11}.{roles[number // 11]}.weight"].detach()
-            assert (found - told[row]).abs().max() < 1.2e-3, (bank, number)  # bf16
+            assert (found - told[row]).abs().max() < 1.5e-3, (bank, number)  # bf16: 1.2e-3 without vector instructions
     if name == "pr1667":  # never trained, and its gradient stays
         gate = g.params["embed_pre.SmearInput.w"]
         assert torch.equal(gate, g.public("param/")["embed_pre.SmearInput.w"])

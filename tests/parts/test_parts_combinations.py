@@ -178,7 +178,7 @@ def compute(world, switches) -> list[torch.Tensor]:
             optimizer.step()
             optimizer.zero_grad()
     weights = {entry.name: entry.param.detach() for entry in tagged}
-    stored = called(world.quantize, tagged, weights, {}, rank=0, world_size=1)
+    stored = called(world.quantize, tagged, weights, hessians={}, rank=0, world_size=1)
     return [*seen, *weights.values(), *stored.values()]
 
 
