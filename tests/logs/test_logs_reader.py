@@ -458,6 +458,7 @@ def many(runs: int, seed: str = "{i}", bpb: str = "1.21") -> str:
     return "".join(lines.format(i=i) for i in range(runs))
 
 
+@pytest.mark.slow
 def test_work_grows_with_the_runs_of_a_file_and_not_with_their_pairs():
     """Eight thousand runs in a file took minutes: each was compared with each."""
     for seed in ("{i}", "7"):

@@ -112,6 +112,7 @@ def golden_1809(shared):
     return h, model, evaluation.official_stream(shared, tokens=20_481), told
 
 
+@pytest.mark.slow
 def test_plain_equals_the_public_script(golden_1809):
     h, model, stream, told = golden_1809
     trace = plain(h, evaluation.OneProcess(), model, stream)

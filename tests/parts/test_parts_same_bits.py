@@ -24,7 +24,7 @@ SHALLOW = ("pr60", "pr65b", "pr640", "pr1388", "pr542", "pr73")  # nothing in th
 
 
 # a record of each month, a dictionary, a cache
-QUICK = ("baseline", "pr1573", "pr1809", "pr740", "cayley_512_topk")
+QUICK = ("baseline", "pr1573", "pr740", "cayley_512_topk")
 
 
 @pytest.mark.parametrize("name", slow_but(QUICK, EVERY))

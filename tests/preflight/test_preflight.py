@@ -104,7 +104,7 @@ def test_every_slot_and_chain_has_its_arguments_written_down_and_the_parts_say_t
         check_signatures(recipe)
 
 
-@pytest.mark.parametrize("name", ["baseline", "pr1809"])
+@pytest.mark.parametrize("name", ["baseline", pytest.param("pr1809", marks=pytest.mark.slow)])
 def test_a_shipped_recipe_passes(name):
     preflight(load_recipe(name))
 
