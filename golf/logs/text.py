@@ -36,6 +36,10 @@ JSON_NAMES = (
     "stage",
     "metric",
 )  # of a JSON line's key that says what it is
+MOST_JSON_LINES, MOST_JSON_CHARACTERS = (
+    20_000,
+    2_000,
+)  # that are read as JSON; a run of 20,000 steps logs a tenth of them
 MAX_LINE = 20_000  # characters: no log line is near it, a packed script in a log is
 
 
@@ -117,12 +121,13 @@ def clean(raw: bytes) -> Text:
             rows[number - 1] = row[match.end() :]
             if match.end() == len(row):
                 continue
-        if row[0] == "{" and (told := of_json(rows[number - 1])):
+        if row[0] == "{" and from_json < MOST_JSON_LINES and (told := of_json(rows[number - 1])):
             rows[number - 1] = told
             from_json += 1
         kept.append(number)
     if from_json:
-        notes.append(f"{from_json} lines are JSON; each is read as `label name:value`")
+        more = ", no more are" if from_json == MOST_JSON_LINES else ""
+        notes.append(f"{from_json} lines are JSON; each is read as `label name:value`{more}")
     if prefixed:
         notes.append(f"{prefixed} lines carry a timestamp or launcher prefix; it was removed")
     if skipped:
@@ -133,7 +138,7 @@ def clean(raw: bytes) -> Text:
 def of_json(row: str) -> str:
     """A line that is one flat JSON object as other logs write it: `label step:N val_loss:…`, milliseconds with their unit; settings one a
     line. "" for any other line."""
-    if len(row) > MAX_LINE or not row.rstrip().endswith("}"):
+    if len(row) > MOST_JSON_CHARACTERS or not row.rstrip().endswith("}"):
         return ""
     try:
         table = json.loads(row)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from golf.errors import GolfError
 from golf.logs.read import read_bytes
 
 HEAD = """train_loader:dataset:fineweb10B_sp1024 train_shards:80
@@ -97,3 +98,12 @@ def test_json_lines_are_read_as_other_logs() -> None:
     table += [{"event": "legal_ttt_exact", "val_loss": 2.0027, "val_bpb": 1.2043}, {"odd": [1, {"val_bpb": 0.5}]}]
     run = read_bytes(("\n".join(map(json.dumps, table)) + '\n{"val_bpb": 0.4').encode(), "x.log").run
     assert run is not None and (run.val_bpb, run.seed) == (1.2043, 314) and run.score and run.score.stage == "ttt"
+
+
+def test_json_lines_without_end_are_answered_and_said() -> None:
+    many = "\n".join(f'{{"event":"x","val_loss":2.0,"val_bpb":{1 + n / 1e6}}}' for n in range(21_000))
+    with pytest.raises(GolfError, match="evaluations"):
+        read_bytes(many.encode(), "x.log")
+    few = read_bytes("\n".join(f'{{"event":"x","a":{n}}}' for n in range(21_000)).encode(), "x.log")
+    assert any("20000 lines are JSON" in note and "no more are" in note for note in few.notes)
+    assert read_bytes(('{"a":' + "[" * 1900 + "}").encode(), "x.log").runs == ()
