@@ -124,6 +124,7 @@ def test_a_small_twin_is_weighed_with_the_vocabulary_of_its_shards(
     assert vocabulary_of(weighed[0], {}) == vocab_size == search.recipe.values["vocab_size"]
 
 
+@pytest.mark.slow
 def test_a_script_that_was_weighed_before_is_neither_composed_nor_packed_again(
     kept: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ def test_what_the_public_container_holds_is_read_by_the_script(made, tmp_path):
     assert all(torch.equal(read[name], t.reshape(read[name].shape)) for name, t in tensors.items())
 
 
+@pytest.mark.slow
 def test_another_recipes_script_does_not_read_it(made, tmp_path):
     _, tensors = made
     public = as_public(tensors)

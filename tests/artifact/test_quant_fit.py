@@ -82,6 +82,7 @@ def test_the_plan_with_the_least_measured_loss_wins() -> None:
     assert sum(one.kl_nats is not None for one in found.tried) == 3
 
 
+@pytest.mark.slow
 def test_without_an_evaluation_the_first_plan_that_fits_wins_and_each_plan_pays_for_its_code() -> None:
     found = fit(recipe("coder=RansCoder"), checkpoint(2), lambda values: 60_000 - 2000 * ("corrections" in values),
                 plans=(PLANS[-1], PLANS[0]), tolerance_bytes=300)  # fmt: skip
@@ -107,6 +108,7 @@ def test_a_recipe_without_steps_may_also_take_sdclips_grids() -> None:
     assert {plan.name for plan in plans_for(recipe(), start)} >= {"as the recipe", "cheapest codes pruned"}
 
 
+@pytest.mark.slow
 def test_a_trellis_is_fitted_like_any_grid() -> None:
     found = fit(recipe("coder=RansCoder"), checkpoint(2), 50_000, plans=TRELLIS_PLANS[1:], tolerance_bytes=300)
     assert 49_700 <= found.model_bytes <= 50_000
@@ -180,6 +182,7 @@ def weighing(start: Checkpoint, base: Recipe, contexts_cost: int) -> tuple:
     return weigh_coders(base, start, lambda values: 70_000 - costs.get(str(values.get("coder")), 0))
 
 
+@pytest.mark.slow
 def test_the_coder_is_chosen_net_of_what_its_script_costs() -> None:
     start, base = checkpoint(2), recipe("coder=ZlibCoder")
     dear, free = weighing(start, base, 10**6), weighing(start, base, 0)
@@ -208,6 +211,7 @@ def test_embedding_bits_are_plans_where_the_embedding_has_steps_and_no_plan_is_w
     assert values["embed_clip_sigmas"] / 63 == pytest.approx(own["embed_clip_sigmas"] / 31 / 2, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_picture_has_every_plan_predicted_and_what_was_measured(tmp_path: Path) -> None:
     start, base = checkpoint(2), recipe("coder=RansCoder")
     found = fit(base, start, 60_000, plans=PLANS[:2], tolerance_bytes=500,

@@ -283,6 +283,7 @@ def blocks(draw, depth=0):
 
 @settings(max_examples=150, deadline=None)
 @given(blocks(), st.booleans(), st.booleans(), st.integers(-1, 3), st.sampled_from([[], ["@one"], ["@one", "@two"]]))
+@pytest.mark.slow
 def test_folding_keeps_what_a_function_does(lines, a, b, n, hooks):
     text = "def f(h, i):\n    out = []\n" + "".join(f"    {line}\n" for line in lines) + "    return out\n"
     functions = {"one": lambda i: i + 1, "two": lambda i: -i}

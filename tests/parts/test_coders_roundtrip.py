@@ -187,6 +187,7 @@ def test_contexts_read_back_wide_tall_and_square_matrices_alike(shape: tuple[int
 
 
 @pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.slow
 def test_contexts_find_columns_and_rows_of_different_scale_and_cost_nothing_where_there_are_none(turned: bool) -> None:
     uneven = [scaled_codes(256, 1024, seed) for seed in range(4)]
     uneven = [codes.T.contiguous() for codes in uneven] if turned else uneven

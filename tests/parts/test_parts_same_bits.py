@@ -23,8 +23,8 @@ EVERY = sorted(shipped_recipes()) if ALL_CASES else TELLING
 SHALLOW = ("pr60", "pr65b", "pr640", "pr1388", "pr542", "pr73")  # nothing in them names a layer
 
 
-# a record of each month, a dictionary, a cache
-QUICK = ("baseline", "pr1573", "pr740", "cayley_512_topk")
+# a record of each month, a cache
+QUICK = ("baseline", "pr1573", "pr740")
 
 
 @pytest.mark.parametrize("name", slow_but(QUICK, EVERY))

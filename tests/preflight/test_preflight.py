@@ -159,7 +159,7 @@ def measured_peak_bytes(recipe) -> int:
     return peak
 
 
-@pytest.mark.parametrize("name", ["baseline", "pr414"])
+@pytest.mark.parametrize("name", ["baseline", pytest.param("pr414", marks=pytest.mark.slow)])
 def test_the_predicted_peak_is_what_eager_training_allocates(name):
     recipe = changed(smoke_recipe(load_recipe(name)), {"train_batch_tokens": 8192})
     assert predict_memory(recipe, "float32").peak_bytes == pytest.approx(measured_peak_bytes(recipe), rel=0.01)

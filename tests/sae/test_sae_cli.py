@@ -53,6 +53,7 @@ def test_text_that_is_read_more_than_once_is_said():
     assert "the text has 4,000: 2.5 passes" in lines[1]
 
 
+@pytest.mark.slow
 def test_an_interrupt_saves_and_resume_ends_as_if_it_had_not_been(project):
     count = iter(range(10**6))
 
