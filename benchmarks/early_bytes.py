@@ -10,6 +10,8 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from late_rows import deliver, unsaid
+
 from golf.artifact.predict import predict, published_model_bytes
 from golf.recipe import Recipe, load_recipe, shipped_recipes
 
@@ -45,22 +47,14 @@ def page() -> Iterator[str]:
     yield HEAD
     for recipe in recipes:
         yield "| " + " | ".join(cells(recipe)) + " |\n"
-    yield "\n## What the code does that its README does not say\n"
-    for recipe in recipes:
-        if recipe.unsaid:
-            yield f"\n**`{recipe.name}`**, {recipe.title}\n\n"
-            yield from (f"- {fact['kind']}: {fact['says']} *({fact['evidence']})*\n" for fact in recipe.unsaid)
+    yield from unsaid(recipes)
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--write", type=Path, help="the page, instead of printing it")
     given = options.parse_args()
-    text = "".join(page())
-    if given.write:
-        given.write.write_text(text, encoding="utf-8")
-    else:
-        print(text, end="")
+    deliver("".join(page()), given.write)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ the bytes of the model are `golf size`'s prediction. A minute or two of one core
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from golf.artifact.coder_losses import LOSSES
@@ -72,6 +72,11 @@ def page(quick: bool) -> Iterator[str]:
     yield HEAD
     for recipe in recipes:
         yield "| " + " | ".join(cells(recipe, quick)) + " |\n"
+    yield from unsaid(recipes)
+
+
+def unsaid(recipes: Iterable[Recipe]) -> Iterator[str]:
+    """What the rows' code does that their READMEs do not say."""
     yield "\n## What the code does that its README does not say\n"
     for recipe in recipes:
         if recipe.unsaid:
@@ -84,9 +89,13 @@ def main() -> None:
     options.add_argument("--quick", action="store_true", help="no composing, so no bytes of code")
     options.add_argument("--write", type=Path, help="the page, instead of printing it")
     given = options.parse_args()
-    text = "".join(page(given.quick))
-    if given.write:
-        given.write.write_text(text, encoding="utf-8")
+    deliver("".join(page(given.quick)), given.write)
+
+
+def deliver(text: str, path: Path | None) -> None:
+    """Write the page into a file, or print it."""
+    if path:
+        path.write_text(text, encoding="utf-8")
     else:
         print(text, end="")
 

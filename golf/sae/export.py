@@ -20,7 +20,7 @@ from golf.files import json_text, write_atomically
 from golf.models.places import RESID
 from golf.sae.api import dictionaries_in
 from golf.sae.dictionary import Dictionary
-from golf.sae.files import file_name, load_dictionary, save_dictionary, save_plain
+from golf.sae.files import file_name, load_dictionary, refuse_full, save_dictionary, save_plain
 from golf.sae.kinds.matryoshka import widths
 from golf.sae.settings import PLACES, hook_name
 
@@ -40,8 +40,7 @@ def export(place: Path, to: str, out: Path | None = None, snapshot: str = "final
         raise GolfError(f"golf writes no `{to}` layout", f"choose one of {', '.join(LAYOUTS)}")
     paths = dictionaries_in(place, snapshot if place.is_dir() else None)
     home = out or (place if place.is_dir() else place.parent) / "export" / to
-    if home.exists() and any(home.iterdir()):
-        raise GolfError(f"{home} is there already", "name another folder: `--out`", Exit.REFUSED)
+    refuse_full(home)
     write = {
         "saelens": write_saelens,
         "dictionary_learning": write_dictionary_learning,

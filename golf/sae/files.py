@@ -72,6 +72,12 @@ def save_plain(path: Path, content: Any) -> Path:
     return path
 
 
+def refuse_full(folder: Path) -> None:
+    """GolfError (10) where a folder that shall be written holds something already."""
+    if folder.exists() and any(folder.iterdir()):
+        raise GolfError(f"{folder} is there already", "name another folder: `--out`", Exit.REFUSED)
+
+
 def load_plain(path: Path) -> Any:
     """What a .pt file of tensors and plain values holds, on the CPU; GolfError for a missing or damaged file, or one that wants more."""
     try:

@@ -12,11 +12,12 @@ from typing import Any
 from golf import __version__
 from golf.challenge import SCRIPT
 from golf.downstream.api import Scores
-from golf.errors import Exit, GolfError
 from golf.files import json_text, write_atomically
 from golf.models.open import open_source
 from golf.models.source import Source
+from golf.sae.files import refuse_full
 from golf.sae.measured import cell
+from golf.sae.tables import markdown_table
 from golf.sae.upload import front_matter, hub_name, without_paths
 
 TABLE_NAME, RECIPE = "comparison.json", "recipe.toml"
@@ -139,8 +140,7 @@ def trained(weights: Path) -> dict[str, Any]:
 
 def write_model_card(found: Sequence[Compared], out: Path) -> list[Path]:
     """README.md (front matter, facts, table) and comparison.json into a folder. GolfError (10): it holds something already."""
-    if out.exists() and any(out.iterdir()):
-        raise GolfError(f"{out} is there already", "name another folder: `--out`", Exit.REFUSED)
+    refuse_full(out)
     out.mkdir(parents=True, exist_ok=True)
     rows = [without_paths(dict(vars(one))) for one in found]
     table = {"columns": list(COLUMNS), "rows": [one.row() for one in found], "models": rows}
@@ -162,14 +162,13 @@ def model_card(found: Sequence[Compared]) -> str:
         fields["base_model"] = base
     if results:
         fields["model-index"] = [{"name": model.name, "results": results}]
-    cells = ["| " + " | ".join(row) + " |" for row in (COLUMNS, *(one.row() for one in found))]
     facts = [
         f"- {key.replace('_', ' ')}: {value if isinstance(value, str) else f'{value:,}'}"
         for key, value in model.facts.items()
     ]
     lines = [
         *front_matter(fields), f"# {model.name}", "", f"- model: `{without_paths(model.spec)}`, {model.parameters:,} parameters", *facts,
-        "", "## Comparison", "", cells[0], "|---|" + "---:|" * (len(COLUMNS) - 1), *cells[1:], "",
+        "", "## Comparison", "", *markdown_table(COLUMNS, [one.row() for one in found], numbers=True), "",
         "val: before quantization, on the run's own validation split, so it compares between models of one tokenizer and one split only.",
         "Tasks: the same local rows for every model; pile ppl is per token, so it compares between models of one tokenizer only.",
         "CE-Bench: interpretability, the mean over the layers; only dictionaries of equal width compare. –: not known or not measured.",

@@ -21,6 +21,13 @@ MOVED = (
 )
 
 
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = False) -> list[str]:
+    """The lines of a Markdown table; numbers: all columns but the first to the right."""
+    cells = ["| " + " | ".join(row) + " |" for row in (columns, *rows)]
+    rule = "|---|" + "---:|" * (len(columns) - 1) if numbers else "|" + "---|" * len(columns)
+    return [cells[0], rule, *cells[1:]]
+
+
 def fits_table(report: "Report") -> Table:
     """E + A·T^−β over the snapshots of each layer, what it foretells, and how far the last point was from the others' forecast."""
     columns = ("layer", "points", "E", "β", "R²", "at tokens", "predicted MSE", "error of the last point foretold")

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from golf import __version__
-from golf.errors import Exit, GolfError
 from golf.files import json_text, link_or_copy, parse_json, write_atomically
 from golf.sae.api import dictionaries_in
 from golf.sae.evaluate import run_config
-from golf.sae.files import load_plain, save_plain
+from golf.sae.files import load_plain, refuse_full, save_plain
 from golf.sae.measured import CSV_NAME
 from golf.sae.report import Report, gather
-from golf.sae.tables import sections
+from golf.sae.tables import markdown_table, sections
 
 COPIED = (CSV_NAME, "plots/*.png", "plots/*.svg", "trained_documents.npy")
 REWRITTEN = (
@@ -40,8 +39,7 @@ def upload_folder(run: Path, out: Path | None = None) -> list[Path]:
     home = out or run / "upload"
     report, config = gather(run), run_config(run)
     files = dictionaries_in(run)
-    if home.exists() and any(home.iterdir()):
-        raise GolfError(f"{home} is there already", "name another folder: `--out`", Exit.REFUSED)
+    refuse_full(home)
     home.mkdir(parents=True, exist_ok=True)
     written = [home / "README.md"]
     for path in files:
@@ -120,16 +118,7 @@ def card(name: str, report: Report, config: Mapping[str, Any], files: list[str],
         lines.append(f"- trained on: {without_paths(data)}")
     lines.append(f"- written by golf {__version__}; the licence is the author's to name")
     for title, remark, (columns, rows) in sections(report):
-        cells = ["| " + " | ".join(row) + " |" for row in (columns, *rows)]
-        lines += [
-            "",
-            f"## {title}",
-            "",
-            *([remark, ""] if remark else []),
-            cells[0],
-            "|" + "---|" * len(columns),
-            *cells[1:],
-        ]
+        lines += ["", f"## {title}", "", *([remark, ""] if remark else []), *markdown_table(columns, rows)]
     lines += ["", "## Files", "", *(f"- `{file}`" for file in files), "", "```python", "import torch", "",
               f'saved = torch.load("{files[-1]}", weights_only=True)', 'weights, config = saved["model_state"], saved["config"]', "```", "",
               "`z = select(relu(encoder.weight @ (x - b_pre) + encoder.bias))`, `x̂ = decoder.weight @ z + b_pre`, where select is that of",

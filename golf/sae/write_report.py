@@ -9,7 +9,7 @@ from golf.files import parse_json, write_atomically
 from golf.sae.grid_report import GRID_REMARK, GRID_TITLE, Point, curves, grid_table
 from golf.sae.plots import figures
 from golf.sae.report import Report
-from golf.sae.tables import sections
+from golf.sae.tables import markdown_table, sections
 
 PLOTS = "plots"
 
@@ -19,15 +19,9 @@ def markdown(report: Report, pictures: Sequence[str]) -> str:
     parts = [f"# {report.title}\n", *(f"- {name}: {text}" for name, text in report.facts()), ""]
     for title, remark, (columns, rows) in sections(report):
         parts += [f"## {title}\n", *([remark, ""] if remark else [])]
-        parts += [*_table(columns, rows), ""]
+        parts += [*markdown_table(columns, rows), ""]
     parts += ["## Pictures\n", *(f"![{name}]({PLOTS}/{name}.svg)\n" for name in pictures)]
     return "\n".join(parts)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table."""
-    cells = ["| " + " | ".join(row) + " |" for row in (columns, *rows)]
-    return [cells[0], "|" + "---|" * len(columns), *cells[1:]]
 
 
 def write_report(report: Report) -> list[Path]:
@@ -54,7 +48,7 @@ def write_grid(folder: Path, points: Sequence[Point]) -> list[Path]:
     columns, rows = grid_table(points)
     lines = [
         f"# {GRID_TITLE}\n",
-        *_table(columns, rows),
+        *markdown_table(columns, rows),
         "",
         f"{GRID_REMARK}\n",
         *(f"![{name}]({PLOTS}/{name}.svg)\n" for name in drawn),
