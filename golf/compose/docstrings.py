@@ -33,6 +33,8 @@ def without_sentence_on(tree: Tree, function: Function, name: str) -> list[Edit]
     stays = found["before"] == '"""' or (found["before"].startswith("\n") and found["after"].strip("\n") == " ")
     if stays:  # what follows on the line moves up
         first, last = first + len(found["before"]), last + len(found["after"].replace('"""', ""))
+    elif found["before"].count("\n") > 1 and text[last:].strip() != '"""':  # the empty line stays above the next
+        first += 1
     return [Edit(tree, start + len(text[:first].encode()), start + len(text[:last].encode()))]
 
 

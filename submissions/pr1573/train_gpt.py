@@ -416,7 +416,7 @@ class XSA(nn.Module):
 # Gated attention: scale each head by a sigmoid of the whole block input, with a bias (PR #549's option, used by PR
 # #1573, @shivangbaveja).
 #
-# Starts at σ(4) ≈ 0.982 for every head. 4,104 parameters a layer at 512 × 8; they are stored in fp32.
+# Starts at σ(4) ≈ 0.982 for every head. 4,104 parameters a layer at 512 × 8.
 class GatedAttention(nn.Module):
     def __init__(self):
         super().__init__()
@@ -648,6 +648,7 @@ class GPT(nn.Module):
 
     def forward(self, ids, targets=None, *, head_at=None):
         """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
+
         head_at: (B, S) columns of each row that the head reads, targets are theirs; all T without.
         """
         x = self.tok_emb(ids)
@@ -1623,7 +1624,7 @@ class Log:
             file.write(line + "\n")
 
     def record(self, **fields):
-        """Keep measured values for the result line: fields of RESULT_FIELDS."""
+        """Keep measured values for the result line."""
         self.result.update(fields)
 
     def finish(self):

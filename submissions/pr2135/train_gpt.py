@@ -2700,7 +2700,7 @@ class Log:
             file.write(line + "\n")
 
     def record(self, **fields):
-        """Keep measured values for the result line: fields of RESULT_FIELDS."""
+        """Keep measured values for the result line."""
         self.result.update(fields)
 
     def finish(self):

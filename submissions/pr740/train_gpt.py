@@ -485,6 +485,7 @@ class GPT(nn.Module):
 
     def forward(self, ids, targets=None, *, head_at=None):
         """ids, targets: (B, T). Nats per position (B, T), or logits (B, T, V) without targets.
+
         head_at: (B, S) columns of each row that the head reads, targets are theirs; all T without.
         """
         x = self.tok_emb(ids)
@@ -1370,7 +1371,7 @@ class Log:
             file.write(line + "\n")
 
     def record(self, **fields):
-        """Keep measured values for the result line: fields of RESULT_FIELDS."""
+        """Keep measured values for the result line."""
         self.result.update(fields)
 
     def finish(self):

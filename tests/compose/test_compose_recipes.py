@@ -39,11 +39,11 @@ def test_a_recipe_composes_to_clean_text_and_keeps_every_bound_as_its_twin_does(
 
 
 def named_but_not_there(text: str) -> set[str]:
-    """What comments and docstrings name in backticks, and the code does not have."""
+    """What comments and docstrings name in backticks or in CAPITALS_LIKE_THESE, and the code does not have."""
     names, said = set[str](), list[str]()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and token.string.startswith('"""')):
-            said += re.findall(r"`([^`\n]+)`", token.string)
+            said += re.findall(r"`([^`\n]+)`", token.string) + re.findall(r"\b[A-Z0-9]+_[A-Z0-9_]+\b", token.string)
         elif token.type in (tokenize.NAME, tokenize.STRING):
             names.update(re.findall(r"\w+", token.string))
     words = {word for spoken in said if not spoken.startswith(("golf ", "python ")) for word in WORD.findall(spoken)}

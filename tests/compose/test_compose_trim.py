@@ -187,6 +187,10 @@ DOCSTRINGS = {
         '"""What f does.\n\n    b: a flag\n    of two lines.\n    """',
         '"""What f does."""',
     ),
+    "the first of its paragraph": (
+        '"""What f does.\n\n    b: a flag.\n    a: more.\n    """',
+        '"""What f does.\n\n    a: more.\n    """',
+    ),
     "a slot": ('"""What f does: a slot for `block`. More of it."""', '"""What f does. More of it."""'),
     "a slot first": ('"""A slot for `block`: softmax of everything."""', '"""Softmax of everything."""'),
     "a slot alone": ('"""A slot for `block`."""', ""),

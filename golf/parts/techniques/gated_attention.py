@@ -1,7 +1,7 @@
 """Gated attention: scale each head by a sigmoid of the whole block input, with a bias (PR #549's option, used by PR #1573,
 @shivangbaveja).
 
-Starts at σ(4) ≈ 0.982 for every head. 4,104 parameters a layer at 512 × 8; they are stored in fp32.
+Starts at σ(4) ≈ 0.982 for every head. 4,104 parameters a layer at 512 × 8.
 
 PR #1667, #1736 and #1787 have gates of other forms; the slot `head_gate` holds one.
 """
