@@ -2,13 +2,14 @@
 
 `members((XSA,), layer)` is the dictionary that it makes. `for hook in self.attn_out.values(): y = hook(y)` over `nn.ModuleDict({"XSA": XSA()})` is
 `y = self.attn_out["XSA"](y)`, under `if "XSA" in self.attn_out` where a layer may lack it. The dictionary stays: it names the weights.
+A function's own dictionary names none: `averages = {"EMA": EMA(model)}` is `ema = EMA(model)`, also in what `averages` is handed to.
 """
 
 import ast
 from collections.abc import Iterator
 
 from golf.compose.edits import Change, Edit, dedented, lines_of, replaced, rewritten, source, span
-from golf.compose.program import Program, Target, Tree, fields_of
+from golf.compose.program import Program, Target, Tree, fields_of, is_set
 
 
 def inlined_chains(program: Program) -> Iterator[Change]:
@@ -119,6 +120,16 @@ def _is_call_of(node: ast.expr, name: str, method: str) -> bool:
 
 def _once(tree: Tree, node: ast.For, name: str, key: str, always: bool) -> Edit | None:
     """The loop's body for the only module; None where it may not stand alone."""
+    column = node.col_offset + (0 if always else 4)
+    body = _pass_of(tree, node, f'self.{name}["{key}"]', column)
+    if body is None:
+        return None
+    head = "" if always else " " * node.col_offset + f'if "{key}" in self.{name}:\n'
+    return Edit(tree, *lines_of(tree, node.lineno, node.body[-1].end_lineno or 0), head + body)
+
+
+def _pass_of(tree: Tree, node: ast.For, member: str, column: int) -> str | None:
+    """A loop's body, moved to a column, with `member` for what it loops over; None where it may not stand alone."""
     function = tree.function_of(node)
     if not isinstance(node.target, ast.Name) or node.orelse or function is None:
         return None
@@ -130,13 +141,75 @@ def _once(tree: Tree, node: ast.For, name: str, key: str, always: bool) -> Edit 
     own = [m for loop in loops for m in (loop.target, *(n for s in loop.body for n in tree.names_in(s, node.target.id)))]  # fmt: skip
     if any(not isinstance(n.ctx, ast.Load) for n in inside) or any(n not in own for n in elsewhere):
         return None
-    edits = [replaced(tree, read, f'self.{name}["{key}"]') for read in inside]
-    column = node.col_offset + (0 if always else 4)
-    body = dedented(tree, node.body, node.iter.end_lineno or node.lineno, column, edits)
-    if body is None:
+    edits = [replaced(tree, read, member) for read in inside]
+    return dedented(tree, node.body, node.iter.end_lineno or node.lineno, column, edits)
+
+
+def only_entries(program: Program) -> Iterator[Change]:
+    """A function's own dictionary that is made with one entry and only asked for it: the entry, by its key in small letters."""
+    for target in program.targets:
+        tree = program.trees[target.owner]
+        for made in [n for n in tree.of(ast.Assign) if tree.function_of(n) is target.node]:
+            match made:
+                case ast.Assign(
+                    targets=[ast.Name(id=name) as place],
+                    value=ast.Dict(keys=[ast.Constant(value=str(key))], values=[entry]),
+                ) if key.isidentifier():
+                    word = key.lower()
+                    change = _asked_for(program, target, name, key, word, place)
+                    if change is not None and not tree.names.get(word) and word not in program.globals:
+                        yield [replaced(tree, place, word), replaced(tree, made.value, source(tree, entry)), *change]
+
+
+def _asked_for(
+    program: Program, target: Target, name: str, key: str, word: str, place: ast.Name | None = None
+) -> Change | None:
+    """The edits that put `word` where a function reads the only entry of its dictionary `name`; None where it does more with it.
+
+    place: where the name is set, for a local one; a parameter is set by the calls.
+    """
+    tree, change = program.trees[target.owner], Change()
+    if word in {n.arg for n in ast.walk(target.node.args) if isinstance(n, ast.arg)} or tree.names.get(word):
         return None
-    head = "" if always else " " * node.col_offset + f'if "{key}" in self.{name}:\n'
-    return Edit(tree, *lines_of(tree, node.lineno, node.body[-1].end_lineno or 0), head + body)
+    for read in tree.names_in(target.node, name):
+        if read is place:
+            continue
+        around = tree.parents[read]
+        if not isinstance(read.ctx, ast.Load) or tree.scope_of(read) is not target.node:
+            return None
+        match around:
+            case ast.Subscript(slice=ast.Constant(value=str(asked)), ctx=ast.Load()) if asked == key:
+                change.append(replaced(tree, around, word))
+            case ast.Attribute(attr="values"):
+                loop = tree.parents[tree.parents[around]]
+                if not (isinstance(loop, ast.For) and ast.unparse(loop.iter) == f"{name}.values()"):
+                    return None
+                body = _pass_of(tree, loop, word, loop.col_offset)
+                if body is None:
+                    return None
+                change.append(Edit(tree, *lines_of(tree, loop.lineno, loop.body[-1].end_lineno or 0), body))
+            case ast.Call(args=args) if read in args:
+                inner = _handed_to(program, tree, around, read, key, word)
+                if inner is None:
+                    return None
+                change += [replaced(tree, read, word), *inner]
+            case _:
+                return None
+    return change
+
+
+def _handed_to(program: Program, tree: Tree, call: ast.Call, read: ast.Name, key: str, word: str) -> Change | None:
+    """The edits of a function that only this call calls, and that takes the dictionary by position and asks for the entry."""
+    for target in program.targets:
+        if program.calls_of(target) != [(tree, call)] or not program.is_closed(target):
+            continue
+        given = target.given(call) or {}
+        parameter = next((p for p in target.parameters if given.get(p.arg) is read), None)
+        if parameter is None or is_set(program.trees[target.owner], target.node, parameter.arg):
+            return None
+        inner = _asked_for(program, target, parameter.arg, key, word)
+        return None if inner is None else [replaced(program.trees[target.owner], parameter, word), *inner]
+    return None
 
 
 def _entry(tree: Tree, comp: ast.DictComp, name: str, key: str) -> Edit | None:

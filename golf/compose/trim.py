@@ -4,7 +4,7 @@
    gives the same `None` or flag: the value stands in its place. A default that every call overrides goes.
 2. A NamedTuple's field that nothing reads goes, and one that is always None is None.
 3. A test that this settles is resolved as the fold resolves it: also a field compared with a text that no call ever puts there.
-4. A loop over one member is that member, also where a dictionary of modules has only one; neighbours of an `if` that do the same are one; a
+4. A loop over one member is that member, also where a dictionary has only one; neighbours of an `if` that do the same are one; a
    method that only returns `self` is `self`, a function that returns what it is given is that.
 5. A local that is set and never read goes, where setting it has no effect; so does an attribute that is always None and never read.
    `x = …` right before `return x` is `return …`.
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from golf.compose.chains import inlined_chains, members_by_name
+from golf.compose.chains import inlined_chains, members_by_name, only_entries
 from golf.compose.docstrings import for_the_reader, without_sentence_on
 from golf.compose.edits import (
     Change,
@@ -647,6 +647,7 @@ RULES: tuple[Callable[[Program], Iterator[Change]], ...] = (
     overridden_methods,
     loops_of_one,
     members_by_name,
+    only_entries,
     plain_lists,
     single_passes,
     equal_neighbours,

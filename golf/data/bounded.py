@@ -22,7 +22,7 @@ from golf.files import sha256_of
 from golf.project import cache_dir
 
 LAYOUT = 3  # raised when the same source is laid out otherwise
-TWIN_VAL_TOKENS = 16_384  # 128 windows of a twin: test-time training of the heaviest recipe ends in seconds
+TWIN_VAL_TOKENS = 8192  # 64 windows of a twin: the smoke of the heaviest recipe ends within 90 s on two quiet cores
 TWIN_DOCUMENT_TOKENS = 1024  # of one document: eight windows of a twin
 LOOKED_THROUGH = 8  # times as many tokens are looked through for documents
 TWIN_TRAIN_TOKENS = 4_000_000  # of a single shard, which is written anew: twenty times what a twin trains on

@@ -1371,9 +1371,9 @@ class EMA:
             param.copy_(mean)
 
 
-def ema_weights(averages):
+def ema_weights(ema):
     """Put the average into the model."""
-    averages["EMA"].export()
+    ema.export()
 
 
 # Shuffled sequences: windows of a rank's own shards in random order (PR #1394, Kevin Clark).
@@ -1500,7 +1500,7 @@ def train(env, log, model):
     warm.start()
     warm_up(env, log, model, trained, optimizers)
     warm.pause()
-    averages = {"EMA": EMA(model)}
+    ema = EMA(model)
     loader = PackedDocuments(env)
     clock = Clock(env, env.max_wallclock_seconds - h.reserve_seconds if env.max_wallclock_seconds > 0 else 0.0)
     clock.start()
@@ -1519,8 +1519,7 @@ def train(env, log, model):
         loss = take_step(env, trained, loader, optimizers, clock, loop=loop)
         clock.step += 1
         clock.tick()
-        for average in averages.values():
-            average.update(clock)
+        ema.update(clock)
         if clock.step <= 10 or clock.step % h.train_log_every == 0:
             milliseconds = 1000 * clock.elapsed_seconds
             log(
@@ -1528,7 +1527,7 @@ def train(env, log, model):
                 f"train_time:{milliseconds:.0f}ms step_avg:{milliseconds / clock.step:.2f}ms"
             )
     clock.pause()
-    ema_weights(averages)
+    ema_weights(ema)
     score_average(env, log, scored, stream)
     from_training_rows(env, log, model)
     finish(env, log, model, clock, stop_reason, loss, warm.elapsed_seconds)

@@ -49,6 +49,12 @@ CASES = {
         "class A:\n    def __init__(self, n):\n        self.n = n\n\ndef main(x):\n    return {T.__name__: T(x) for T in (A,)}\n",
         'class A:\n    def __init__(self, n):\n        self.n = n\n\n\ndef main(x):\n    return {"A": A(x)}\n',
     ),
+    "a dictionary of one": (
+        'class A:\n    def __init__(self, n):\n        self.n = n\n\ndef end(all):\n    # last\n    all["A"].end()\n\n'
+        'def main(x):\n    all = {"A": A(x)}\n    while x:\n        for one in all.values():\n            one.go(x)\n    end(all)\n',
+        "class A:\n    def __init__(self, n):\n        self.n = n\n\n\ndef end(a):\n    # last\n    a.end()\n\n\n"
+        "def main(x):\n    a = A(x)\n    while x:\n        a.go(x)\n    end(a)\n",
+    ),
     "a pass over one": (
         "def main(x, on):\n    for loop in (False,):\n        # off\n        for i in x:\n            on(i, loop=loop)\n        on(loop)\n",
         "def main(x, on):\n    # off\n    for i in x:\n        on(i, loop=False)\n    on(False)\n",
@@ -210,6 +216,12 @@ def test_comments_stay_with_what_stays():
 
 
 STAYS = {
+    "a dictionary of one that more is put into": 'def main(x):\n    all = {"a": x.y}\n    all["b"] = x\n    return all["a"]\n',
+    "a dictionary of one that goes out of sight": 'def main(x):\n    all = {"a": x.y}\n    x.put(all)\n    return all["a"]\n',
+    "a dictionary of one whose key is a name already": (
+        'def main(x, a):\n    all = {"a": x.y}\n    return all["a"] + a\n'
+    ),
+    "a dictionary of one that is made twice": 'def main(x):\n    all = {"a": x.y}\n    all = {"a": x}\n    return all["a"]\n',
     "a function that is handed on": "def f(a, b):\n    return a\n\ndef main(x):\n    g = f\n    return g(x, 1)\n",
     "a function that others call": "def build(a, b=None):\n    return a\n\ndef main(x):\n    return build(x)\n",
     "an argument with an effect": "def f(a, b):\n    return a\n\ndef main(x):\n    return f(x, x.pop())\n",
