@@ -99,7 +99,11 @@ def gradients(
     for row in rows_of(env, "train", batches * 8 * h.train_seq_len, h.train_seq_len).split(8):
         found.learn(row)
     found.close()
-    return {f"{name}:fisher": found.total[name] / found.rows[name].clamp(min=1) for name in names}
+    return {
+        **{f"{name}:fisher": found.total[name] / found.rows[name].clamp(min=1) for name in names},
+        "tok_emb.weight:reads": found.reads / batches,
+        "tok_emb.weight:felt": found.felt / found.reads.sum(),
+    }
 
 
 def grams(h: Any, env: CPU, model: Any, weights: Mapping[str, Any], batches: int) -> dict[str, torch.Tensor]:
@@ -167,9 +171,7 @@ class Folder:
         coded = [(name, tag.role) for name, _, tag in tagged if f"{name}:fisher" in hessians]
         for name, role in coded:
             bits = getattr(h, f"{role}_bits")
-            costs[role] += rounding_cost(
-                h, weights[name].float(), hessians[name], hessians[f"{name}:fisher"], bits, role
-            )
+            costs[role] += rounding_cost(h, weights[name].float(), name, hessians, bits, role)
             sizes[role] += weights[name].numel()
         octaves = {role: math.log2(sizes[role] / costs[role]) / 2 for role in ROLES if costs[role]}
         mean = sum(sizes[role] * octaves[role] for role in octaves) / sum(sizes.values())
@@ -200,7 +202,7 @@ class Folder:
         for name, _, tag in self.tagged:
             if f"{name}:q" in quantized:
                 w, bits = self.weights[name].float(), getattr(h, f"{tag.role}_bits")
-                cost = rounding_cost(h, w, self.hessians[name], self.hessians[f"{name}:fisher"], bits, tag.role)
+                cost = rounding_cost(h, w, name, self.hessians, bits, tag.role)
                 others = {n: w.float() for n, w in self.weights.items()}
                 found[name] = cost, self.score(others | {name: read[name].view_as(w)})[0]
         return found
@@ -209,7 +211,10 @@ class Folder:
     def as_measured(self) -> dict[str, Any]:
         """Hessians and gradients, these scaled so that every tensor's predicted cost is the measured one."""
         scaled = {
-            f"{name}:fisher": self.hessians[f"{name}:fisher"] * (kl / cost) for name, (cost, kl) in self.alone.items()
+            f"{name}:{of}": self.hessians[f"{name}:{of}"] * (kl / cost)
+            for name, (cost, kl) in self.alone.items()
+            for of in ("fisher", "felt")
+            if f"{name}:{of}" in self.hessians
         }
         return {**self.hessians, **scaled}
 
@@ -259,7 +264,9 @@ class Pretrained(Folder):
     @torch.no_grad()
     def grams(self, batches: int) -> dict[str, torch.Tensor]:
         self.load(self.model, self.weights)
-        found = {name: InputGram(self.weights[name].size(1), "cpu") for name in ("embedding", *self.modules)}
+        found = {
+            name: InputGram(self.h([]), self.weights[name].size(1), "cpu") for name in ("embedding", *self.modules)
+        }
         last = self.model.blocks[-1].register_forward_hook(
             lambda m, i, output: found["embedding"].add(self.head_inputs(output))
         )
@@ -281,19 +288,30 @@ class Pretrained(Folder):
 
             return add
 
+        reads, felt = (torch.zeros(size) for size in self.weights["embedding"].shape)
+
+        def feel(gradients: torch.Tensor) -> None:
+            felt.add_(gradients.flatten(0, -2).square().sum(0))
+
+        def look_up(module: Any, inputs: Any) -> None:
+            inputs[0].register_hook(feel)
+
         hooks = [one.register_full_backward_hook(hook(name)) for name, one in self.modules.items()]
+        hooks.append(self.model.blocks[0].register_forward_pre_hook(look_up))
         self.model.embedding.requires_grad_(True)  # so that every module's input has a gradient
         for row in self.ids["train"][: 8 * batches].split(8):
             logits = self.model(row).flatten(0, 1)
             share = logits.detach().softmax(-1)
             F.cross_entropy(logits, torch.multinomial(share, 1, generator=rng).squeeze(1), reduction="sum").backward()
             total["embedding"] += (share * (1 - share)).sum(0)
+            reads += row.flatten().bincount(minlength=len(reads))
             rows += row.numel()
         self.model.embedding.requires_grad_(False)
         self.model.embedding.grad = None
         for one in hooks:
             one.remove()
-        return {f"{name}:fisher": squares / rows for name, squares in total.items()}
+        found = {f"{name}:fisher": squares / rows for name, squares in total.items()}
+        return found | {"embedding:reads": reads / batches, "embedding:felt": felt / rows}
 
 
 def tensors(run: Folder) -> None:

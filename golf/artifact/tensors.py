@@ -135,6 +135,8 @@ def divergence_from_gradients(
                 return None
             error = read - weights[name].float().cpu().view_as(read)
             total += float((hessians[f"{name}:fisher"] * (error @ hessians[name] * error).sum(1)).sum()) / 2
+            if f"{name}:reads" in hessians:  # a tied embedding's rows are looked up, too
+                total += float(hessians[f"{name}:reads"] @ (error.square() @ hessians[f"{name}:felt"])) / 2
     return total
 
 

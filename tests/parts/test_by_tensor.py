@@ -73,6 +73,28 @@ def test_of_the_head_they_are_the_mean_over_all_targets(model):
     assert torch.allclose(found.total["tok_emb.weight"], expected, rtol=1e-3)
 
 
+def test_what_is_looked_up_is_felt_as_predicted(model):
+    """½ Σ reads · felt · error² beside the KL of a model whose embedding is read with an error, and not written with it."""
+    h, gpt = model
+    ids = torch.randint(2, h.vocab_size, (16, 24), generator=torch.Generator().manual_seed(5))
+    found = OutputGradients(h, evaluation.OneProcess(), gpt, ["tok_emb.weight"])
+    gpt.requires_grad_(False)
+    for row in ids.split(4):
+        found.learn(row)
+    found.close()
+    gpt.requires_grad_(True)
+    error = 1e-3 * torch.randn(gpt.tok_emb.weight.shape, generator=torch.Generator().manual_seed(6))
+    with torch.no_grad():
+        was = gpt(ids).log_softmax(-1)
+        read = gpt.tok_emb.register_forward_hook(lambda module, inputs, output: output + error[inputs[0]])
+        now = gpt(ids).log_softmax(-1)
+        read.remove()
+    felt = found.felt / found.reads.sum()
+    assert float((was.exp() * (was - now)).sum()) == pytest.approx(
+        float(found.reads @ (error.square() @ felt)) / 2, rel=0.2
+    )
+
+
 def test_calibration_keeps_them_beside_the_hessians_and_leaves_the_model_as_it_was(model, tmp_path, monkeypatch):
     h, gpt = model
     monkeypatch.chdir(tmp_path)
@@ -83,7 +105,10 @@ def test_calibration_keeps_them_beside_the_hessians_and_leaves_the_model_as_it_w
     collect_hessians(h, env, log, gpt, iter(batches), 0.0)
     kept, _ = read_container("hessians.golf", RawCoder)
     matrices = {name for name in kept if ":" not in name}
-    assert {f"{name}:fisher" for name in matrices} == {name for name in kept if ":" in name}
+    of_embedding = {"tok_emb.weight:reads", "tok_emb.weight:felt"}
+    assert {f"{name}:fisher" for name in matrices} | of_embedding == {name for name in kept if ":" in name}
+    seen = torch.bincount(torch.cat(batches[:2]).flatten(), minlength=h.vocab_size)
+    assert torch.equal(kept["tok_emb.weight:reads"], seen / 2)  # a batch, as the Hessians
     shapes = {name: len(param) for name, param in gpt.named_parameters()}
     assert all(len(kept[f"{name}:fisher"]) == shapes[name] and (kept[f"{name}:fisher"] > 0).any() for name in matrices)
     assert all(param.requires_grad and param.grad is None for param in gpt.parameters())
@@ -107,14 +132,16 @@ def test_the_cost_of_rounding_is_what_gptq_then_loses():
     codes, scale = gptq_sdclip(h, w, hessian, 6, "mlp")
     error = codes * scale[:, None] - w
     real = float((error @ hessian * error).sum()) / 2
-    assert rounding_cost(h, w, hessian, torch.ones(256), 6, "mlp") == pytest.approx(
-        real, rel=0.1
-    )  # damping is in the factor, not in the Hessian
+    told = {"w": hessian, "w:fisher": torch.ones(256)}
+    cost = rounding_cost(h, w, "w", told, 6, "mlp")
+    assert cost == pytest.approx(real, rel=0.1)  # damping is in the factor, not in the Hessian
+    reads, felt = torch.rand(256, generator=rng), 10 * torch.rand(96, generator=rng)
+    looked_up = float(reads @ (error.square() @ felt)) / 2
+    with_reads = rounding_cost(h, w, "w", told | {"w:reads": reads, "w:felt": felt}, 6, "mlp")
+    assert with_reads - cost == pytest.approx(looked_up, rel=0.1)
     dead = hessian.clone()
     dead[:48] = dead[:, :48] = 0
-    assert rounding_cost(h, w, dead, torch.ones(256), 6, "mlp") < rounding_cost(
-        h, w, hessian, torch.ones(256), 6, "mlp"
-    )
+    assert rounding_cost(h, w, "w", told | {"w": dead}, 6, "mlp") < cost
     assert error_feedback(h, dead)[2].sum() == 48
 
 
@@ -129,7 +156,7 @@ def test_steps_are_the_optimum_at_the_same_bytes(octaves):
                 torch.tensor((2 ** (bits[name] - 1) - 1) / (2 ** (quantizer_of(h, tag.role)[1] - 1) - 1))
             )
             sizes[name] = start.weights[name].numel()
-            costs[name] = rounding_cost(h, start.weights[name], hessians[name], hessians[f"{name}:fisher"], 5, tag.role)
+            costs[name] = rounding_cost(h, start.weights[name], name, hessians, 5, tag.role)
     assert set(bits) == set(FELT)
     assert abs(float(sum(sizes[n] * finer[n] for n in FELT))) < 0.02 * sum(sizes.values())
     assert all(abs(finer[n]) <= octaves + 1e-6 for n in FELT)

@@ -2,8 +2,9 @@
 
 Rounding a matrix with step Δ inside GPTQ costs, in nats a token, about S = ½ Σ_r G_r · Δ_r² / 12 · Σ_i 1 / u_ii²: G_r is the mean
 square of the loss's gradient at output r, with targets sampled from the model itself (the Fisher information), u the factor of the
-inverse Hessian that GPTQ feeds errors along. A code costs log₂ Δ bits less, so the least total S at the same bytes has steps as
-√(weights / S). Scales are stored anyway: it costs no byte of the artifact. Measured on small models (`benchmarks/allocation.py`).
+inverse Hessian that GPTQ feeds errors along. A tied embedding's rows are also what the model reads: each costs ½ Σ_c F_c · E_c² more every
+time its token occurs, F the mean square of the gradient at the looked-up row. A code costs log₂ Δ bits less, so the least total S at the
+same bytes has steps as √(weights / S). Scales are stored anyway: it costs no byte of the artifact. Measured on small models (`benchmarks/allocation.py`).
 
 It goes into the slot `steps`.
 """
@@ -29,7 +30,10 @@ class Smoke:
 
 
 class OutputGradients:
-    """Mean square of the gradient of the loss at every output of the matrices, over tokens; targets are the model's own samples."""
+    """Mean square of the gradient of the loss at every output of the matrices, over tokens; targets are the model's own samples.
+
+    reads: how often every row of the embedding was looked up; felt: Σ of the squared gradient at what was looked up, by column.
+    """
 
     def __init__(self, h, env, model, names):
         self.h = h
@@ -37,10 +41,18 @@ class OutputGradients:
         modules = {f"{name}.weight": module for name, module in model.named_modules()}
         self.total = {name: torch.zeros(len(modules[name].weight), device=env.device) for name in names}
         self.rows = {name: torch.zeros((), device=env.device) for name in names}
-        self.hooks = [model.tok_emb.register_forward_hook(lambda module, inputs, output: output.requires_grad_())]
+        self.reads, self.felt = (torch.zeros(size, device=env.device) for size in model.tok_emb.weight.shape)
+        self.hooks = [model.tok_emb.register_forward_hook(self.look_up)]
         for name in names:
             if isinstance(modules[name], CastedLinear):
                 self.hooks.append(modules[name].register_full_backward_hook(self.hook(name)))
+
+    def look_up(self, module, inputs, output):
+        self.reads += inputs[0].flatten().bincount(minlength=len(self.reads))
+        output.requires_grad_().register_hook(self.feel)
+
+    def feel(self, gradients):
+        self.felt += gradients.detach().float().flatten(0, -2).square().sum(0)
 
     def hook(self, name):
         return lambda module, inputs, outputs: self.add(name, outputs[0])
@@ -79,7 +91,7 @@ def fisher(h, tagged, weights, hessians):
         w = weights[name].float().cpu()
         if quantizer is None or w.numel() <= h.keep_float_numel or f"{name}:fisher" not in hessians:
             continue
-        cost = rounding_cost(h, w, hessians[name], hessians[f"{name}:fisher"], bits, tag.role)
+        cost = rounding_cost(h, w, name, hessians, bits, tag.role)
         if cost > 0:
             least[name] = math.log2(w.numel() / cost) / 2
             sizes[name], found[name] = w.numel(), bits
@@ -92,8 +104,12 @@ def fisher(h, tagged, weights, hessians):
     }
 
 
-def rounding_cost(h, w, hessian, gradients, bits, role):
+def rounding_cost(h, w, name, hessians, bits, role):
     """Nats, up to one factor of all tensors, that GPTQ with SDClip's step of `bits` costs."""
-    order, u, dead = error_feedback(h, hessian)
-    spread = (1 / u.diagonal().square())[~dead[order]].sum()
-    return float((gradients * sdclip_scale(h, w, hessian, bits, role).square()).sum() * spread / 24)
+    order, u, dead = error_feedback(h, hessians[name])
+    alive = ~dead[order]
+    felt = hessians[f"{name}:fisher"] * (1 / u.diagonal().square())[alive].sum()
+    if f"{name}:reads" in hessians:
+        errors = (u / u.diagonal()[:, None])[alive].square().sum(0)  # of each column, passed on to it and its own
+        felt = felt + hessians[f"{name}:reads"] * (hessians[f"{name}:felt"][order] * errors).sum()
+    return float((felt * sdclip_scale(h, w, hessians[name], bits, role).square()).sum() / 24)

@@ -100,7 +100,10 @@ def watch(h, env, model):
 
 
 def output_gradients(h, env, log, model, names, batches):
-    """{name:fisher}: mean square of the loss's gradient at every output of the matrices, the same on every rank."""
+    """{name:fisher}: mean square of the loss's gradient at every output of the matrices, the same on every rank.
+
+    {name:reads, name:felt} of the embedding: how often a batch looks every row up, and the mean square of the gradient there by column.
+    """
     begun = time.perf_counter()
     found = OutputGradients(h, env, model, names)
     frozen = [param for param in model.parameters() if param.requires_grad]
@@ -115,9 +118,16 @@ def output_gradients(h, env, log, model, names, batches):
         for name in names:
             dist.all_reduce(found.total[name])
             dist.all_reduce(found.rows[name])
+        dist.all_reduce(found.reads)
+        dist.all_reduce(found.felt)
     env.synchronize()
     log(f"calibration:gradients of {len(batches)} batches in {time.perf_counter() - begun:.1f}s")
-    return {f"{name}:fisher": (found.total[name] / found.rows[name].clamp(min=1)).cpu() for name in names}
+    of_outputs = {f"{name}:fisher": (found.total[name] / found.rows[name].clamp(min=1)).cpu() for name in names}
+    return {
+        **of_outputs,
+        "tok_emb.weight:reads": (found.reads / (len(batches) * env.world_size)).cpu(),
+        "tok_emb.weight:felt": (found.felt / found.reads.sum()).cpu(),
+    }
 
 
 @torch.no_grad()
