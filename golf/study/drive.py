@@ -213,7 +213,6 @@ class Driver:
                     replace(plan, seeds=(seed,), parallel=1, resume=True), store, self.view.beside(), at=self.at, gpus=gpus, stop=stop, starter=self.starter,
                     grace_seconds=self.grace_seconds, judge_of=lambda run: self._judge_of(trial, seed, run), trackers=self.trackers,
                 )  # fmt: skip
-                begun = time.monotonic()
                 try:
                     (run,) = session.run()
                 except GivenUp as fault:
@@ -225,7 +224,8 @@ class Driver:
                         continue
                     self._fail(trial, seed, fault)
                     return
-                self._durations.append(time.monotonic() - begun)
+                if (took := duration_of(run)) is not None:  # as a driver that goes on reads it: both foresee the same
+                    self._durations.append(took)
                 self._data.setdefault(plan.data.tokenizer_sha256, plan.data.sha256)
                 bpb = (run.result or {}).get("val_bpb")
                 self.view.say(f"{trial.name}  seed {seed}: {'no score' if bpb is None else f'{bpb:.5f} BPB'}")
