@@ -39,26 +39,32 @@ def write_text(path: Path, sources: list[Path], megabytes: float, seed: int) -> 
 
 
 class Memory(threading.Thread):
-    """The most that a process and all under it have had at once, in MB; what several share is counted once (PSS)."""
+    """The most that a process and all under it have had at once, in MB; what several share is counted once (PSS). And their processor seconds."""
 
     def __init__(self, pids: list[int]) -> None:
         super().__init__(daemon=True)
         self._pids, self._over, self.most, self.processes = pids, threading.Event(), 0.0, 0
+        self._seconds: dict[int, float] = {}
 
     def run(self) -> None:
         while not self._over.wait(1 / SAMPLES_A_SECOND):
             under = _under(self._pids)
-            total = sum(_pss(pid) for pid in under)
+            self._seconds |= under
+            total = sum(map(_pss, under))
             if total > self.most:
                 self.most, self.processes = total, len(under)
 
-    def end(self) -> None:
+    def end(self) -> float:
+        """The processor seconds of all, to the last look at each: nobody waits for a cluster's workers, so the system does not say them."""
         self._over.set()
         self.join()
+        return sum(self._seconds.values())
 
 
-def _under(pids: list[int]) -> list[int]:
+def _under(pids: list[int]) -> dict[int, float]:
+    """Process → processor seconds, of these and all that they started."""
     parents: dict[int, list[int]] = {}
+    seconds: dict[int, float] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -66,10 +72,11 @@ def _under(pids: list[int]) -> list[int]:
             except OSError:
                 continue
             parents.setdefault(int(fields[1]), []).append(int(entry.name))
-    found, todo = [], list(pids)
+            seconds[int(entry.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    found, todo = dict[int, float](), list(pids)
     while todo:
         pid = todo.pop()
-        found.append(pid)
+        found[pid] = seconds.get(pid, 0.0)
         todo += parents.get(pid, [])
     return found
 
@@ -95,11 +102,11 @@ def make(out: Path, text: Path, engine: str, processes: int, words: list[str]) -
     memory.start()
     said, wrong = child.communicate()
     wall, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
-    memory.end()
+    seen = memory.end()
     if child.returncode:
         sys.exit(f"{' '.join(command)}: {wrong[-800:]}")
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return wall, used, memory, json.loads(said)["manifest"]
+    return wall, max(used, seen), memory, json.loads(said)["manifest"]
 
 
 def main() -> None:
