@@ -178,7 +178,9 @@ def carry_out(study: Study, begun: bool, asked: Asked, driver: Driver) -> tuple[
         make_submissions(replace(longer, trials=fresh), root, smoke=smoke, say=say)
         save(root, longer)
         study = longer
-        more = replace(driver, study=study).run()
+        runs = len(study.seeds)
+        before, of = (len(study.trials) - len(fresh)) * runs, (wanted_trials(study) or 0) * runs
+        more = replace(driver, study=study, before=before, of=of).run()
         outcome = Outcome({**outcome.failed, **more.failed}, more.not_started)
     return study, outcome
 
