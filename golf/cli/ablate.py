@@ -22,7 +22,9 @@ def ablate(
     pairs: Annotated[bool, typer.Option("--pairs", help="Also every two of the dropped ones together.")] = False,
     aa: Annotated[
         int | None,
-        typer.Option("--aa", help="A/A pairs: the base on other seeds, the noise floor; default: as many as seeds."),
+        typer.Option(
+            "--aa", help="A/A pairs: the base on other seeds, the noise floor; as many as seeds (default), or 0."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="What to call the study; default: of what is asked.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Comma-separated, two at least; default: 1337,42,7.")] = None,

@@ -43,7 +43,7 @@ def audit(
     """
     from golf.cli.pages.audit import Asked, run
 
-    kinds = (*only.split(","), *(("execute",) if execute and "execute" not in only.split(",") else ()))
+    kinds = tuple(dict.fromkeys([*(kind.strip() for kind in only.split(",")), *(["execute"] if execute else [])]))
     code = run(
         Asked(tuple(folders or ()), repo, prs, name, processes, kinds, pack, quick, execute, again, engine),
         json=json,

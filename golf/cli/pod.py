@@ -26,7 +26,9 @@ def plan(
         str,
         typer.Option(metavar="CLOUD", help="runpod, lambda, vast, slurm, kubernetes or ssh; ssh/POOL, slurm/CLUSTER."),
     ] = "runpod",
-    gpus: Annotated[str, typer.Option(metavar="KIND:N", help="GPUs, as SkyPilot names them.")] = "H100:8",
+    gpus: Annotated[
+        str | None, typer.Option(metavar="KIND:N", help="GPUs, as SkyPilot names them; default: eight H100 SXM.")
+    ] = None,
     seeds: Annotated[str | None, typer.Option(help="Comma-separated; default: the recipe's.")] = None,
     image: Annotated[str | None, typer.Option(help="Container image, as docker:NAME.")] = None,
     setup: Annotated[list[str] | None, typer.Option(help="A further line of the set-up.")] = None,
@@ -113,11 +115,17 @@ def check(
 
 
 def order_of(
-    cloud: str, gpus: str, image: str | None, rate: float | None, budget: float | None, setup: list[str] | None = None
+    cloud: str,
+    gpus: str | None,
+    image: str | None,
+    rate: float | None,
+    budget: float | None,
+    setup: list[str] | None = None,
 ) -> "Order":
-    """What is ordered; GolfError for a form of it that is none."""
-    from golf.pods.task import Order
+    """What is ordered, the contest's machine where nobody says otherwise; GolfError for a form of it that is none."""
+    from golf.pods.task import Order, h100_sxm
 
+    gpus = f"{h100_sxm(cloud)}:8" if gpus is None else gpus
     kind, colon, count = gpus.partition(":")
     if not kind or not colon or count not in ("1", "2", "4", "8"):
         raise GolfError(f"`{gpus}` names no GPUs", "kind and number, 1, 2, 4 or 8: `H100:8`")

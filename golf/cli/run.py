@@ -67,8 +67,9 @@ def run(
         typer.Option(help="With --on sky: runpod, lambda, vast, slurm, kubernetes, ssh; ssh/POOL, slurm/CLUSTER."),
     ] = "runpod",
     gpus: Annotated[
-        str, typer.Option(metavar="KIND:N", help="With --on sky: GPUs, as SkyPilot names them.")
-    ] = "H100:8",
+        str | None,
+        typer.Option(metavar="KIND:N", help="With --on sky: GPUs, as SkyPilot names them; default: eight H100 SXM."),
+    ] = None,
     image: Annotated[str | None, typer.Option(help="With --on sky: a container image, as docker:NAME.")] = None,
     budget: Annotated[
         float | None, typer.Option(help="With --on sky: dollars at most, at --rate; the machine is taken down there.")
@@ -120,6 +121,7 @@ def run(
             talk(remark)
         raise typer.Exit(found.exit_code)
     if on == "sky":
+        gpus = gpus or "H100:8"
         on = gpus.replace(":", "x") if gpus[:1].isdigit() else "x".join(reversed(gpus.split(":")))
     if on is not None:
         from golf.run.elsewhere import foresee, rows_and_report

@@ -6,6 +6,7 @@ by piece cannot count: every token's bytes go into a side-car file.
 """
 
 import re
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -129,5 +130,5 @@ def tokenize(sp: SentencePieceProcessor, text: str, *, marked: bool = True) -> t
     if not ids:
         return ids, np.zeros(0, dtype=np.int64)
     upto = np.concatenate(([0], np.cumsum(char_bytes(text, marked=marked))))
-    offsets = np.asarray(found["offsets"])
-    return ids, upto[offsets[:, 1]] - upto[offsets[:, 0]]
+    offsets = np.fromiter(chain.from_iterable(found["offsets"]), np.int64, 2 * len(ids))  # half the time of asarray
+    return ids, upto[offsets[1::2]] - upto[offsets[::2]]

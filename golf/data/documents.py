@@ -71,6 +71,9 @@ class TextSource:
         import datasets
 
         datasets.utils.logging.set_verbosity_error()
+        datasets.config.TORCH_AVAILABLE = (
+            False  # it would load torch (170 MB) to ask whether this is one of torch's loaders
+        )
         try:
             if isinstance(place, str):
                 return datasets.load_dataset(place, self.config, split=self.split, streaming=True)

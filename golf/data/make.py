@@ -6,9 +6,8 @@ making that was stopped goes on from its last whole shard.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -70,17 +69,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A document as it is written: ids with BOS, and the bytes that each stands for (BOS none)."""
+    """A document as it is written: ids with BOS, and the bytes that each stands for (BOS none), counted_bytes in all."""
 
     number: int
     ids: npt.NDArray[np.uint16]
     sizes: npt.NDArray[np.uint16]
     text_bytes: int
+    counted_bytes: int
     as_normalised: bool
-
-    @property
-    def counted_bytes(self) -> int:
-        return int(self.sizes.sum(dtype=np.int64))
 
 
 def encode_document(sp: Any, number: int, text: str, transform: str) -> Encoded:
@@ -107,6 +103,7 @@ def encode_document(sp: Any, number: int, text: str, transform: str) -> Encoded:
         np.asarray([BOS, *ids], dtype=np.uint16),
         np.concatenate(([0], sizes)).astype(np.uint16),
         text_bytes,
+        counted,
         _decoded(sp, ids, transform) == sp.normalize(text).replace("▁", " "),
     )
 
@@ -166,7 +163,7 @@ def _made(
     writer = _Writer(folder, settings, tell)
     batches = _batches(read(writer.first), writer.first, settings.most_documents)
     try:
-        for encoded in mapper(partial(_encode_batch, tokenizer.read_bytes(), settings.transform), batches):
+        for encoded in mapper(partial(_encode_batch, tokenizer.read_bytes(), settings), batches):
             for document in encoded:
                 writer.add(document)
     except local.Died as fault:
@@ -182,10 +179,9 @@ class _Writer:
         self.facts = {"val": Facts(), "train": Facts()}
         self.files: dict[str, dict[str, Any]] = {}
         self.first = 0  # the document whose tokens come next …
-        self.offset = 0  # … and how many of them are written
+        self.offset = 0  # … and how many of them are taken
         self.split = "val"
-        self.pending: deque[Encoded] = deque()
-        self.held_tokens = 0  # of the pending documents that are not written
+        self.ids, self.sizes = bytearray(), bytearray()  # of the shard that fills, two bytes each
         self._go_on()
         self.begun = time.monotonic()
         self.bytes_before = sum(facts.text_bytes for facts in self.facts.values())
@@ -217,38 +213,31 @@ class _Writer:
         if self.split == "val" and document.number >= self.settings.val_documents:
             self._flush()
             self.split = "train"
-        self.pending.append(document)
-        self.held_tokens += len(document.ids)
-        while self.held_tokens - self.offset >= self.settings.shard_tokens:
-            self._write(self.settings.shard_tokens)
-
-    def _flush(self) -> None:
-        if self.held_tokens > self.offset:
-            self._write(self.held_tokens - self.offset)
-
-    def _write(self, count: int) -> None:
-        """One shard of `count` tokens, and the state after it."""
-        number = sum(name.startswith(f"fineweb_{self.split}_0") for name in self.files)
-        ids: list[Any] = []
-        sizes: list[Any] = []
-        while count:
-            document = self.pending[0]
-            end = min(len(document.ids), self.offset + count)
-            ids.append(document.ids[self.offset : end])
-            sizes.append(document.sizes[self.offset : end])
-            count -= end - self.offset
+        while self.first <= document.number:
+            end = min(len(document.ids), self.offset + self.settings.shard_tokens - len(self.ids) // 2)
+            self.ids += document.ids[self.offset : end].tobytes()
+            self.sizes += document.sizes[self.offset : end].tobytes()
             self.offset = end
             if end == len(document.ids):
-                self.pending.popleft()
-                self.held_tokens -= end
                 self.facts[self.split].add(document)
                 self.first, self.offset = document.number + 1, 0
-        names = [(f"fineweb_{self.split}_{number:06d}.bin", ids)]
-        if self.split == "val" and self.settings.transform == "caseops":
-            names.append((f"fineweb_val_bytes_{number:06d}.bin", sizes))
-        for name, parts in names:
-            path = write_shard(self.folder / name, np.concatenate(parts))
+            if len(self.ids) // 2 == self.settings.shard_tokens:
+                self._write()
+
+    def _flush(self) -> None:
+        if self.ids:
+            self._write()
+
+    def _write(self) -> None:
+        """One shard of what was taken, and the state after it."""
+        number = sum(name.startswith(f"fineweb_{self.split}_0") for name in self.files)
+        names = [(f"fineweb_{self.split}_{number:06d}.bin", self.ids)]
+        if self.sizes:
+            names.append((f"fineweb_val_bytes_{number:06d}.bin", self.sizes))
+        for name, content in names:
+            path = write_shard(self.folder / name, np.frombuffer(content, dtype=np.uint16))
             self.files[name] = {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
+        self.ids, self.sizes = bytearray(), bytearray()
         _write_json(self.folder / "making.json", self._state())
         tokens = (self.files[names[0][0]]["bytes"] - HEADER_BYTES) // 2
         seconds = max(time.monotonic() - self.begun, 1e-9)
@@ -311,8 +300,11 @@ def _batches(documents: Iterable[str], first: int, most: int | None) -> Iterator
         yield batch
 
 
-def _encode_batch(model: bytes, transform: str, batch: list[tuple[int, str]]) -> list[Encoded]:
-    return [encode_document(_loaded(model), number, text, transform) for number, text in batch]
+def _encode_batch(model: bytes, settings: Settings, batch: list[tuple[int, str]]) -> list[Encoded]:
+    """The documents; with the sizes of their tokens only where a side-car takes them up."""
+    encoded = [encode_document(_loaded(model), number, text, settings.transform) for number, text in batch]
+    in_side_car = settings.val_documents if settings.transform == "caseops" else 0
+    return [one if one.number < in_side_car else replace(one, sizes=one.sizes[:0]) for one in encoded]
 
 
 _loaded = lru_cache(1)(tokenizer_of)

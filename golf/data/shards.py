@@ -35,7 +35,7 @@ def write_shard(path: Path, ids: npt.ArrayLike) -> Path:
     header[:3] = MAGIC, VERSION, values.size
     with whole_file(path) as file:
         file.write(header.tobytes())
-        file.write(values.astype("<u2").tobytes())
+        file.write(np.ascontiguousarray(values, dtype="<u2").data)  # 200 MB: not copied where it is uint16
     return path
 
 

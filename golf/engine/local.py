@@ -34,7 +34,7 @@ def run_all(
     while waiting:
         # after a death nobody knows whose it was: those that were at work then go alone, so that only the guilty one dies again
         alone = [at for at in waiting if attempts[at]]
-        batch, width = (alone[:1], 1) if alone else (waiting, processes)
+        batch, width = (alone[:1], 1) if alone else ([*waiting], processes)  # `waiting` shrinks as they come
         for at, found in _one_pool(task, arguments, batch, width, attempts):
             waiting.remove(at)
             yield at, found

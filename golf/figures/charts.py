@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import pairwise
 
 Point = tuple[float, float]
 Points = Sequence[Point]
@@ -235,21 +236,24 @@ def decades(low: float, high: float) -> list[float]:
     return shown if len(shown) >= 3 or last - first > 2 else ticks(low, high, 5)
 
 
-def short(value: float) -> str:
-    """A tick's label: 50M, 0.002, 2.5e-4."""
+def short(value: float, digits: int = 4) -> str:
+    """A tick's label: 50M, 0.002, 2.5e-4; of so many digits at most."""
     size = abs(value)
     for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if size >= unit:
-            return f"{value / unit:.4g}{name}"
+            return f"{value / unit:.{digits}g}{name}"
     if size and size < 1e-3:
-        mantissa, power = f"{value:.3e}".split("e")
+        mantissa, power = f"{value:.{digits - 1}e}".split("e")
         return f"{float(mantissa):g}e{int(power)}"
-    return f"{value:.4g}"
+    return f"{value:.{digits}g}"
 
 
 def labels(values: Sequence[float]) -> list[str]:
-    """The labels of a linear axis's ticks: as `short`, with equally many decimals where any has some."""
-    texts = [short(value) for value in values]
+    """The labels of a linear axis's ticks: as `short`, with the digits that tell them apart, equally many decimals where any has some."""
+    gap = min((abs(after - before) for before, after in pairwise(values)), default=0.0)
+    enough = (d for d in range(4, 12) if all(abs(float(f"{value:.{d}g}") - value) <= gap / 100 for value in values))
+    digits = next(enough, 12)
+    texts = [short(value, digits) for value in values]
     if not all(text.lstrip("-").replace(".", "", 1).isdigit() for text in texts):
         return texts
     decimals = max((len(text.partition(".")[2]) for text in texts), default=0)

@@ -13,6 +13,7 @@ from golf.run.launch import run_id, told
 from golf.run.plan import Plan
 
 CLOUDS = {"runpod": "runpod", "lambda": "lambda", "vast": "vast", "slurm": "slurm", "kubernetes": "k8s", "ssh": "ssh"}
+SXM = {"runpod": "H100-SXM"}  # its "H100" is the PCIe card; Lambda has one kind, Vast does not tell them apart
 CONTAINERS = ("runpod", "vast", "kubernetes")  # take a docker image
 IMAGE = "docker:pytorch/pytorch:2.9.1-cuda12.8-cudnn9-devel"
 DISK_GB = 100
@@ -54,6 +55,11 @@ class Order:
     def most_seconds(self) -> float | None:
         """The seconds that the budget pays for."""
         return None if self.budget is None or not self.rate else self.budget / self.rate * 3600
+
+
+def h100_sxm(cloud: str) -> str:
+    """What SkyPilot calls the contest's GPU on a cloud."""
+    return SXM.get(cloud.partition("/")[0], "H100")
 
 
 def predicted_seconds(plan: Plan, seeds: Sequence[int]) -> float:

@@ -88,7 +88,7 @@ def find_ablation(asked: Asked, wanted: Wanted, root: Path) -> tuple[Study, bool
 
     GolfError: a technique that is not in the base, or is already; fewer than two seeds.
     """
-    if asked.resume and asked.name and not (asked.base or wanted.drop or wanted.add):
+    if asked.resume and not (asked.base or wanted.drop or wanted.add):
         return find_begun(asked, root, "ablation"), True, []
     base = base_of(asked.base, root, asked_recipe)
     seeds, remarks = seeds_of(asked), list[str]()
@@ -106,6 +106,8 @@ def find_ablation(asked: Asked, wanted: Wanted, root: Path) -> tuple[Study, bool
         raise GolfError("a pair needs two techniques that are left out", "`--drop A --drop B --pairs`")
     names = [(one,) for one in drops] + (list(combinations(drops, 2)) if wanted.pairs else [])
     count = len(seeds) if wanted.aa is None else wanted.aa
+    if count not in (0, len(seeds)):
+        raise GolfError(f"{count} A/A pairs beside rows of {len(seeds)} seeds would not be judged with them", f"as many as seeds, or none: `--aa {len(seeds)}`, `--aa 0`")  # fmt: skip
     again = tuple((seed + AGAIN) % (1 << 32) for seed in seeds[:count])
     trials = [
         Trial("", {BASE: ""}, base, seeds=(*seeds, *again)),

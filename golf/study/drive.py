@@ -89,6 +89,8 @@ class Driver:
         0  # runs at a time on a cluster, which has its own GPUs and cores; 0: `wishes.parallel`, on this machine
     )
     grace_seconds: float = 10.0
+    before: int = 0  # runs of a search that came before these …
+    of: int = 0  # … and all that it shall have; 0: what is missing now is all
 
     def run(self) -> Outcome:
         """Run what is missing. GolfError (10): another driver is at work, other data than the study began on, a full disk.
@@ -207,13 +209,12 @@ class Driver:
             with self._planning:
                 self._number += 1
                 number = self._number
-            self.view.say(f"{number}/{self._count}  {trial.name}  seed {seed}  {trial.label}")
+            self.view.say(f"{self.before + number}/{self.of or self._count}  {trial.name}  seed {seed}  {trial.label}")
             for attempt in range(1, ATTEMPTS + 1):
                 session = Session(
                     replace(plan, seeds=(seed,), parallel=1, resume=True), store, self.view.beside(), at=self.at, gpus=gpus, stop=stop, starter=self.starter,
                     grace_seconds=self.grace_seconds, judge_of=lambda run: self._judge_of(trial, seed, run), trackers=self.trackers,
                 )  # fmt: skip
-                begun = time.monotonic()
                 try:
                     (run,) = session.run()
                 except GivenUp as fault:
@@ -225,7 +226,8 @@ class Driver:
                         continue
                     self._fail(trial, seed, fault)
                     return
-                self._durations.append(time.monotonic() - begun)
+                if (took := duration_of(run)) is not None:  # as a driver that goes on reads it: both foresee the same
+                    self._durations.append(took)
                 self._data.setdefault(plan.data.tokenizer_sha256, plan.data.sha256)
                 bpb = (run.result or {}).get("val_bpb")
                 self.view.say(f"{trial.name}  seed {seed}: {'no score' if bpb is None else f'{bpb:.5f} BPB'}")

@@ -4,6 +4,8 @@ import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
+from golf.compose.composition import Composition
+from golf.compose.kept import kept_composition
 from golf.compose.submission import new_submission, recipe_text
 from golf.errors import Exit, GolfError
 from golf.files import json_text, sha256_of
@@ -129,18 +131,40 @@ def make_submissions(study: Study, root: Path, *, smoke: bool, say: Callable[[st
                         trial.name, trial.parent, trial.with_, trial.without, trial.overrides, root
                     )
                     made.append(folder)
-                    if smoke and written.composed.twin_faults:
-                        faults[trial.name] = f"its small twin cannot run: {written.composed.twin_faults[0]}"
+                    fault = _no_twin(written.composed, smoke=smoke)
+                    if fault is not None:
+                        faults[trial.name] = fault
                     if number % 10 == 0:
                         say(f"composed {number} of {len(study.trials)} trials")
-            except GolfError as fault:
-                faults[trial.name] = fault.message
+            except GolfError as refused:
+                faults[trial.name] = refused.message
         if faults:
             raise _listed(study, faults)
     except BaseException:
         for folder in made:
             shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def check_trials(study: Study, *, smoke: bool, say: Callable[[str], None]) -> None:
+    """Compose every trial and make nothing. GolfError (10) as `make_submissions` raises it."""
+    faults, seen = dict[str, str](), dict[str, str]()
+    for number, trial in enumerate(study.trials, 1):
+        try:
+            recipe = load_recipe(source_of(trial.parent), trial.overrides, trial.with_, trial.without)
+            fault = _refuse_twin(trial, recipe, seen) or _no_twin(kept_composition(recipe), smoke=smoke)
+        except GolfError as refused:
+            fault = refused.message
+        if fault is not None:
+            faults[trial.name] = fault
+        if number % 10 == 0:
+            say(f"composed {number} of {len(study.trials)} trials")
+    if faults:
+        raise _listed(study, faults)
+
+
+def _no_twin(composed: Composition, *, smoke: bool) -> str | None:
+    return f"its small twin cannot run: {composed.twin_faults[0]}" if smoke and composed.twin_faults else None
 
 
 def _refuse_twin(trial: Trial, after: Recipe, seen: dict[str, str]) -> str | None:

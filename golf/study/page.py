@@ -29,7 +29,7 @@ def page(study: Study, root: Path, found: Sequence[Standing], extra: str = "") -
     figures = [chart for chart in (_front(found), _curves(study, root, found), _shares(found)) if not chart.empty]
     rows = ("<tr>" + "".join(f"<td{' class=num' if name in RIGHT else ''}>{escape(cell)}</td>" for name, cell in zip(COLUMNS, row, strict=True)) + "</tr>"
             for row in rows_of(found))  # fmt: skip
-    asked = "; ".join(f"{key}: {value}" for key, value in study.asked.items() if value not in (None, [], (), "", False))
+    asked = "; ".join(_told(key, value) for key, value in study.asked.items() if value not in (None, [], (), "", False))
     kept = sum(len(one.runs) for one in found)
     return document(
         f"{study.kind.capitalize()} {study.name}",
@@ -38,6 +38,12 @@ def page(study: Study, root: Path, found: Sequence[Standing], extra: str = "") -
         + '<p><input id="filter" type="search" placeholder="filter trials" aria-label="filter trials"></p>'
         + f'<section>{sortable(COLUMNS, rows, set(RIGHT))}<p class="dim">* on the front of BPB and bytes: no trial is better in both.</p></section>',
     )
+
+
+def _told(key: str, value: object) -> str:
+    """What was asked for, in a reader's words: `seeds: 1, 2`, `smoke`."""
+    name = key.replace("_", " ")
+    return name if value is True else f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
 
 
 def _front(found: Sequence[Standing]) -> Chart:

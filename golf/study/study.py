@@ -110,7 +110,7 @@ def load(root: Path, name: str) -> Study:
     path = folder_of(root, name) / FILE
     if not path.is_file():
         there = study_names(root)
-        raise GolfError(f"no study is called `{name}`", f"there are: {', '.join(there)}" if there else "`golf sweep BASE --over knob=A,B --name NAME` makes one")  # fmt: skip
+        raise GolfError(f"no study is called `{name}`", f"there are: {', '.join(there)}" if there else "begin one: `golf sweep BASE --over knob=A,B --name NAME`, `golf ablate BASE --name NAME`")  # fmt: skip
     table, fault = read_json(path)
     if table is None:
         raise GolfError(f"{path} is damaged: {fault}", f"its trials are whole: move the file away and give the command of {name} again", Exit.REFUSED)  # fmt: skip

@@ -57,6 +57,8 @@ def find_sweep(asked: Asked, root: Path) -> tuple[Study, bool]:
     if not asked.over:
         return find_begun(asked, root, "sweep"), True
     axes = parse_axes(asked.over)
+    if asked.search is None and parse_objectives(asked.objective) != ("bpb",):
+        raise GolfError("`--objective` is what a search looks for, and there is none", "add `--search 40`, or leave it out: the table marks the front of both")  # fmt: skip
     what: dict[str, Any] = {
         "over": list(asked.over), "random": asked.random,
         "draw_seed": None if asked.random is None and asked.search is None else asked.draw_seed,
@@ -131,8 +133,10 @@ def find_begun(asked: Asked, root: Path, kind: str) -> Study:
     there = [name for name in study_names(root) if load(root, name).kind == kind]
     name = asked.name or (there[0] if len(there) == 1 else None)
     if name is None:
-        hint = f"name one: `--name {there[0]}`" if there else "`golf sweep BASE --over matrix_lr=0.018,0.022 --smoke`"
-        raise GolfError(f"nothing to vary: no `--over`, and {len(there) or 'no'} studies here to go on with", hint)
+        begin = "golf sweep BASE --over matrix_lr=0.018,0.022" if kind == "sweep" else "golf ablate BASE"
+        hint = f"name one: `--name {there[0]}`" if there else f"begin one: `{begin} --smoke`"
+        varied = "nothing to vary: no `--over`, and " if kind == "sweep" else ""
+        raise GolfError(f"{varied}{len(there) or 'no'} {kind}s here to go on with", hint)
     study = load(root, name)
     if study.kind != kind:
         raise GolfError(f"`{name}` is no {kind}: its kind is {study.kind}", "choose another `--name`")
@@ -174,7 +178,9 @@ def carry_out(study: Study, begun: bool, asked: Asked, driver: Driver) -> tuple[
         make_submissions(replace(longer, trials=fresh), root, smoke=smoke, say=say)
         save(root, longer)
         study = longer
-        more = replace(driver, study=study).run()
+        runs = len(study.seeds)
+        before, of = (len(study.trials) - len(fresh)) * runs, (wanted_trials(study) or 0) * runs
+        more = replace(driver, study=study, before=before, of=of).run()
         outcome = Outcome({**outcome.failed, **more.failed}, more.not_started)
     return study, outcome
 

@@ -146,7 +146,7 @@ def test_numbers_of_pull_requests():
         ("audit --repo nowhere --prs 1", "is no clone"),
         ("audit --repo . --prs 1", "`git for-each-ref` failed"),
         ("audit . --pack none", "none"),
-        ("audit . --only nothing", "no record folder"),
+        ("audit . --only nothing", "no kind of check `nothing`"),
     ],
 )
 def test_bad_input_is_one_sentence(golf, line, said):

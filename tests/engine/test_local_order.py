@@ -1,10 +1,10 @@
 """Tasks in order on this machine: as many as fit are held, and a worker that dies is said."""
 
 import pytest
-from dying import square
+from dying import square, whose
 
 from golf.engine import engine_named
-from golf.engine.local import Died, in_order
+from golf.engine.local import Died, in_order, run_all
 from golf.errors import GolfError
 
 
@@ -25,6 +25,11 @@ def test_results_come_in_order_and_an_endless_source_is_read_only_as_far_as_need
 def test_a_worker_that_dies_is_said() -> None:
     with pytest.raises(Died, match="a worker died"):
         list(in_order(square, [1, -1, 2, 3], 2))
+
+
+def test_tasks_in_any_order_are_done_by_two_processes_to_the_end() -> None:
+    found = dict(run_all(whose, range(40), 2))
+    assert sorted(found) == [*range(40)] and len({*found.values()}) <= 2, "no worker is started twice"
 
 
 def test_an_engine_is_one_of_two() -> None:

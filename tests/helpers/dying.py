@@ -17,3 +17,8 @@ def square_once_dead(pair: tuple[int, str]) -> int:
         with open(mark, "w"):  # noqa: PTH123
             os.kill(os.getpid(), signal.SIGKILL)
     return number * number
+
+
+def whose(_):
+    """The process that works on it."""
+    return os.getpid()

@@ -13,6 +13,7 @@ from places import HELPERS, ROOT
 from run_fakes import data_of, make_project, source_of
 from stand_in_cloud import NAME, StandIn
 
+from golf.cli.pod import order_of
 from golf.errors import Exit, GolfError
 from golf.pods import check, guard
 from golf.pods.run import fetching, run_on_pod
@@ -231,6 +232,12 @@ def test_the_task_holds_the_machine_the_data_the_seeds_and_two_ends(pod):
     assert str(pod / "train_gpt.py") in text and "golf-data/shards" in text
     bare = text_of(pod, Order("ssh/mine"))
     assert "nobody stops it at a cost" in bare and 'infra: "ssh/mine"' in bare and "autostop" not in bare
+
+
+def test_the_contests_gpu_is_ordered_by_the_name_that_it_has_there():
+    assert [order_of(cloud, None, None, None, None).gpus for cloud in CLOUDS] == ["H100-SXM", *["H100"] * 5]
+    chosen = order_of("runpod", "H100:4", None, None, None)
+    assert (chosen.gpus, chosen.count) == ("H100", 4), "who names one gets it"
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,10 @@ def test_the_table_says_what_is_real_and_what_is_noise(ablate):
     assert abs(rows["− xsa − sparse_gate"]["beyond_the_sum"]) < 4e-3
     print(found)
     assert found["floor"]["n"] == 4 and found["floor"]["verdict"] == "within noise" and 0 < found["least_real"] < 0.02
+    code, out, err = ablate("ablate --show --json")
+    assert code == 0 and json.loads(out)["ablation"] == found | {
+        "rows": [{**row, "dollars": None} for row in found["rows"]]
+    }, "the only one needs no name"
     code, out, err = ablate(f"{line} --md")
     assert (
         code == 0
@@ -135,6 +139,8 @@ def test_the_table_says_what_is_real_and_what_is_noise(ablate):
         ("ablate baseline --drop nothing", "no technique is called `nothing`"),
         ("ablate baseline --add xsa --pairs", "a pair needs two"),
         ("ablate --name gone --resume", "no study is called `gone`"),
+        ("ablate --show", "no ablations here to go on with"),
+        ("ablate baseline --add xsa --aa 2", "2 A/A pairs beside rows of 3 seeds"),
     ],
 )
 def test_bad_input_is_one_sentence(golf, line, said):

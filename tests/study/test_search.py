@@ -94,6 +94,7 @@ def test_two_objectives_and_a_batch_and_axes_that_are_used_up(sweep):
         "sweep baseline --smoke --seeds 1 --over num_layers=2,3 --over matrix_lr=0.02,0.03 --search 9 --objective bpb,bytes --name two --json"
     )
     assert code == 0 and "no more than 4 trials" in err
+    assert [f"{n}/9  two-0{n}  seed 1" in err for n in range(1, 5)] == [True] * 4, "each says how far the search is"
     found = json.loads(out)
     assert len(found["trials"]) == 4 and any(trial["pareto"] for trial in found["trials"])
     # whole: there is nothing to go on with

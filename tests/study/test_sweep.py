@@ -97,6 +97,8 @@ def test_a_dry_run_lists_the_trials_and_makes_nothing(golf):
     assert plan == json.loads(
         golf("sweep baseline --over matrix_lr=0.01..0.1:log --random 5 --draw-seed 3 --dry-run --rate 20 --json")[1]
     )
+    code, _, err = golf("sweep baseline --over num_layers=2,0,300 --dry-run")
+    assert code == 10 and "2 of 3 trials cannot run" in err and "num_layers=300" in err
     assert not list((golf.root / "submissions").iterdir())
 
 
@@ -131,6 +133,7 @@ def test_an_axis_takes_techniques_in_and_out_and_starts_from_recipes(golf):
         ("sweep baseline --over num_layers=2,3 --dollars 5", "price"),
         ("sweep nothing_there --over num_layers=2,3", "nothing_there"),
         ("sweep baseline --over num_layers=2,2", "twice"),
+        ("sweep baseline --over num_layers=2,3 --objective bpb,bytes", "what a search looks for"),
         ("sweep baseline --over num_layers=2,3 --engine slurm", "no engine `slurm`"),
         ("audit . --engine slurm", "no record folder"),
     ],

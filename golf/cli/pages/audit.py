@@ -14,6 +14,7 @@ from golf.errors import Exit, GolfError
 from golf.files import write_atomically
 from golf.project import find_root
 from golf.rules import load_pack
+from golf.rules.checks import KINDS
 from golf.study.study import refuse_name
 
 PATIENCE_SECONDS = 5.0
@@ -42,6 +43,9 @@ def run(asked: Asked, *, json: bool, md: bool) -> Exit:
     """Judge, show the table, write the page; 6 where a subject could not be judged."""
     refuse_name(asked.name)
     load_pack(asked.pack)
+    for kind in asked.only:
+        if kind not in KINDS:
+            raise GolfError(f"no kind of check `{kind}`", f"there are: {', '.join(KINDS)}")
     root = find_root()
     subjects = _subjects(asked, root)
     options = Options(asked.pack, asked.only, asked.quick, asked.execute)

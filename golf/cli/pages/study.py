@@ -16,6 +16,7 @@ from golf.run.track import refuse_missing
 from golf.study.ablation import Row, Table, figure_svg, table_of
 from golf.study.ablation import to_json as ablation_json
 from golf.study.drive import Driver, Outcome
+from golf.study.make import check_trials
 from golf.study.page import write_page
 from golf.study.results import COLUMNS, RIGHT, Standing, importance, rows_of, standings, to_json
 from golf.study.search import wanted_trials
@@ -27,6 +28,7 @@ ENGINES = ("local", "ray")
 
 def tell_plan(study: Study, asked: Asked, *, json: bool, md: bool) -> None:
     """The trials and what they cost at most; for a small twin nobody knows beforehand."""
+    check_trials(study, smoke=asked.wishes.smoke, say=talk)
     searched = wanted_trials(study)
     runs = (
         sum(len(study.seeds_of(trial)) for trial in study.trials) if searched is None else searched * len(study.seeds)
