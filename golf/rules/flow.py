@@ -451,6 +451,11 @@ class _Follower:
             test = test.operand
         return isinstance(test, ast.Name | ast.Attribute) or not self.code.settings.keys().isdisjoint(_names_in(test))
 
+    def is_place(self, value: Value) -> bool:
+        """Whether a value may be a number that a slice begins with: arithmetic on numbers and settings alone."""
+        held = any(self.kinds[thing] in ("module", "tensor", "table") for thing in value.things)
+        return not (held or value.windows or value.nats or value.late or value.known or value.functions or value.parts)
+
     def length(self, iterated: ast.expr, names: dict[str, Value]) -> int:
         """How often a loop is turned: as often as a short `range` says, else twice."""
         if isinstance(iterated, ast.Call) and leaf(iterated.func) == "range" and len(iterated.args) == 1:
@@ -480,9 +485,13 @@ class _Follower:
         self.loops.append(mine)
         outer = self.turn
         several = iterated.functions if len(iterated.functions) > 1 and isinstance(node, ast.For) else ()
+        carried = _assigned(node)
         for turn in range(len(several) or turns):
             self.turn = turn
             here = frozenset(((mine, turn),))
+            for name in carried:  # a place in the stream that one turn hands to the next: another one in each
+                if (place := names.get(name)) is not None and self.is_place(place):
+                    names[name] = replace(place, turns=_without(place.turns, mine) | here, number=None)
             if isinstance(node, ast.For | ast.AsyncFor):
                 element = _turned(iterated, here)
                 if several:  # each in turn, on the same windows
@@ -1174,6 +1183,16 @@ class _Names(dict[str, Value]):
 
 def _without(window: LoopVars, loop: int) -> LoopVars:
     return frozenset(each for each in window if each[0] != loop)
+
+
+@lru_cache(maxsize=4096)
+def _assigned(loop: ast.For | ast.While) -> tuple[str, ...]:
+    """Names that a loop's body assigns, sorted; not those that the loop itself binds."""
+    found = {
+        each.id for statement in loop.body for each in walk(statement)
+        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+    }  # fmt: skip
+    return tuple(sorted(found))
 
 
 def _fields_named(call: ast.Call) -> tuple[str, ...]:

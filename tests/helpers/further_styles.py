@@ -521,25 +521,25 @@ def sent(examiner=Y_PLAIN, lessons=Y_LESSONS):
 
 
 FURTHER = (
-    Case("deadline_in_the_loop", ranked(X_DEADLINE.replace("ALSO", " and time.time() < deadline")), (), ()),
+    Case("deadline_in_the_loop", ranked(X_DEADLINE.replace("ALSO", " and time.time() < deadline")), (), ("R21",)),
     Case("deadline_of_learning", ranked(X_DEADLINE.replace("ALSO", "")), legal=True),
-    Case("shares_take_the_larger", ranked(X_SHARES.replace("MIXED", TAKES_THE_LARGER)), (), ()),
+    Case("shares_take_the_larger", ranked(X_SHARES.replace("MIXED", TAKES_THE_LARGER)), ("R31",), ("R31",)),
     Case("shares_take_a_mean", ranked(X_SHARES.replace("MIXED", TAKES_A_MEAN)), legal=True),
     Case(
         "rows_put_back_from_memory",
         ranked(export=X_ROWS.replace("SAVED", "packed").replace("LOADED", "stored")),
         (),
-        (),
+        ("R48",),
     ),
     Case(
         "rows_put_back_from_the_file",
         ranked(export=X_ROWS.replace("SAVED", "(packed, outliers)").replace("LOADED", "stored, outliers")),
         legal=True,
     ),
-    Case("halves_with_a_stride_of_a_whole", ranked(HALVES.replace("STRIDE", "args.train_seq_len")), (), ()),
+    Case("halves_with_a_stride_of_a_whole", ranked(HALVES.replace("STRIDE", "args.train_seq_len")), (), ("R21",)),
     Case("halves_with_a_stride_of_a_half", ranked(HALVES.replace("STRIDE", "args.train_seq_len // 2")), legal=True),
-    Case("pupil_is_sent_it_first", sent(Y_HANDS_ON.replace("FIRST", TEACH).replace("LAST\n", "")), (), ()),
+    Case("pupil_is_sent_it_first", sent(Y_HANDS_ON.replace("FIRST", TEACH).replace("LAST\n", "")), (), ("R31",)),
     Case("pupil_is_sent_it_last", sent(Y_HANDS_ON.replace("FIRST\n", "").replace("LAST", TEACH)), legal=True),
-    Case("lessons_like_validation", sent(lessons=Y_ALIKE.replace("MODEL_TEXT", OF_VALIDATION)), (), ()),
+    Case("lessons_like_validation", sent(lessons=Y_ALIKE.replace("MODEL_TEXT", OF_VALIDATION)), (), ("R31",)),
     Case("lessons_like_the_last_lessons", sent(lessons=Y_ALIKE.replace("MODEL_TEXT", OF_TRAINING)), legal=True),
 )

@@ -174,6 +174,13 @@ def _artifact(trial: Trial, reading: Reading) -> Result:
     if not reading.wrote:
         return Result(State.UNKNOWN, "E3: it writes no artifact")
     disturbed = _of_claim(trial, reading.disturbed)
+    if reading.keeps_more and reading.swapped is not None:
+        after, before = reading.swapped
+        return Result(
+            State.FAIL,
+            f"E3: with {files} of another run in place of its own it does not come to that run's score: what it kept in memory decides too",
+            (f"with the other's artifact: {after.shown}", f"the other run: {before.shown}"),
+        )
     if disturbed and _is_among(disturbed[-1], claimed):
         return Result(
             State.FAIL, f"E3: with every tensor that it loads disturbed it prints the same score: {disturbed[-1].shown}"
@@ -282,6 +289,18 @@ def byte_count(subject: Subject, trial: Trial) -> Iterable[Result]:
 def coverage(subject: Subject, trial: Trial) -> Iterable[Result]:
     """R21, R25: E4, how many targets loss and bits imply. At this size only: a limit on windows may lie above it."""
     if trial.own_text:
+        return
+    hurried = trial.hurried
+    if hurried is not None and hurried.covered.kind not in (Kind.WHOLE, Kind.REPEATED, Kind.TRIMMED, Kind.BYTES):
+        told = hurried.covered
+        what = (
+            f"{told.targets:,} of {hurried.targets:,} targets" if told.exact else "other targets than all of the text's"
+        )
+        yield Result(
+            State.FAIL,
+            f"E4: when its clock runs out it stops scoring, and prints the score of what it reached: loss and bits imply {what}",
+            ("the same run with a clock that runs faster once the artifact is written", hurried.score.shown),
+        )
         return
     claimed = [each for each in (*trial.coverage, *trial.partial) if trial.rests_on(each.score)]  # the last one counts
     for each in claimed[-1:]:

@@ -65,7 +65,7 @@ class Kind(StrEnum):
     REPEATED = "repeated"  # and the last ones twice, as legacy sliding windows do
     TRIMMED = "trimmed"  # all but some at the end, cut to whole windows
     PART = "part"  # the beginning only
-    LEFT_OUT = "left out"  # all but targets of one kind: documents by their length, or where documents start
+    LEFT_OUT = "left out"  # all but targets of one kind: documents by their length, where documents start, a part of every window
     BYTES = "bytes"  # every target, with another whole number of bytes
     OTHER = "other"  # neither
     UNTOLD = "untold"  # loss and bits are not both printed
@@ -118,7 +118,8 @@ def covered(score: Printed, text: Text) -> Covered:
 
 
 def _left_out(text: Text) -> Iterator[tuple[str, int, int]]:
-    """What a score may leave out of a text that has several documents: what, and how many targets and bytes are left."""
+    """What a score may leave out of every window, or of a text that has several documents: what, and how many targets and bytes are left."""
+    yield from _parts_of_windows(text)
     starts, n = text.ids == BOS, text.targets
     follows = np.cumsum(starts[:-1]) - 1  # the document of every target, the next one's BOS with it
     if follows[-1] < 1:
@@ -141,6 +142,22 @@ def _left_out(text: Text) -> Iterator[tuple[str, int, int]]:
                 short = lengths < length
                 for what, kept in (("of fewer than {} tokens", ~short), ("of {} tokens or more", short)):
                     yield f"{unit} {what.format(length)}{beside}", int(lengths[kept].sum()), int(sizes[kept].sum())
+
+
+def _parts_of_windows(text: Text) -> Iterator[tuple[str, int, int]]:
+    """The beginnings, or the ends, of windows that lie side by side; the first window may be scored whole."""
+    place = np.arange(text.targets)
+    for window in (SEQ, SEQ // 2):
+        sums = np.bincount(place % window, weights=text.target_bytes, minlength=window)
+        counts = np.bincount(place % window, minlength=window)
+        first = text.target_bytes[:window].astype(np.float64)
+        for what, at in (("first", np.arange(window)), ("last", np.arange(window)[::-1])):
+            kept_bytes, kept = sums.sum() - np.cumsum(sums[at]), counts.sum() - np.cumsum(counts[at])
+            whole_bytes = kept_bytes + np.cumsum(first[at])
+            for out in range(window - 1):
+                told = f"the {what} {out + 1} targets of every {window}"
+                yield told, int(kept[out]), int(kept_bytes[out])
+                yield f"{told} but the first", int(kept[out]) + out + 1, int(whole_bytes[out])
 
 
 def rounding_nats(score: Printed, targets: int) -> float:
