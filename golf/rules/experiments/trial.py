@@ -329,8 +329,7 @@ class _Course:
         cuts = 1 if quick else 4 if deep else 2
 
         def kraft(share: float) -> None:
-            if self.trial.kraft is None:
-                (self._kraft_of_bits if self._bits_are_another() else self._kraft)(cuts, share)
+            (self._kraft_of_bits if self._bits_are_another() else self._kraft)(cuts, share)
 
         if quick:
             wish = Wish(seed=self.trial.seed)
@@ -358,7 +357,9 @@ class _Course:
             steps += [("E1 hidden in a known text", 2, self._suffix), ("E1 four times as long", 4, self._longer)]
         short = quick and self.budget.run_seconds > CHEAP_SECONDS
         for name, runs, step in steps:
-            if short and not name.startswith(("E1 on bytes", "E1 amplified")):
+            if name == E5 and self.trial.kraft is not None:  # it had its turn among the cheap ones
+                continue
+            if short and not name.startswith(("E1 on bytes", "E1 amplified", "E4")):
                 self.trial.left_out.append(name)
                 continue
             if self.trial.convicted and not deep and name.startswith(("E1", "E5", "E6")):
@@ -367,6 +368,8 @@ class _Course:
                 step()
             else:
                 self.trial.left_out.append(name)
+        late = {E5} if self.trial.kraft is not None else set()  # it has two turns
+        self.trial.left_out = [name for name in dict.fromkeys(self.trial.left_out) if name not in late]
 
     def _seconds(self) -> float:
         return max(min(3.0 * self.budget.left + 20.0, 300.0), 20.0)  # of a machine that others use too
