@@ -538,8 +538,8 @@ FURTHER = (
     ),
     Case("halves_with_a_stride_of_a_whole", ranked(HALVES.replace("STRIDE", "args.train_seq_len")), (), ("R21",)),
     Case("halves_with_a_stride_of_a_half", ranked(HALVES.replace("STRIDE", "args.train_seq_len // 2")), legal=True),
-    Case("pupil_is_sent_it_first", sent(Y_HANDS_ON.replace("FIRST", TEACH).replace("LAST\n", "")), (), ("R31",)),
+    Case("pupil_is_sent_it_first", sent(Y_HANDS_ON.replace("FIRST", TEACH).replace("LAST\n", "")), ("R32",), ("R31",)),
     Case("pupil_is_sent_it_last", sent(Y_HANDS_ON.replace("FIRST\n", "").replace("LAST", TEACH)), legal=True),
-    Case("lessons_like_validation", sent(lessons=Y_ALIKE.replace("MODEL_TEXT", OF_VALIDATION)), (), ("R31",)),
+    Case("lessons_like_validation", sent(lessons=Y_ALIKE.replace("MODEL_TEXT", OF_VALIDATION)), ("R36",), ("R31",)),
     Case("lessons_like_the_last_lessons", sent(lessons=Y_ALIKE.replace("MODEL_TEXT", OF_TRAINING)), legal=True),
 )

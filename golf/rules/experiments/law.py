@@ -22,6 +22,7 @@ DOUBTFUL_NATS = 5.0
 MOST_EDGE_TARGETS = 1024  # scored twice, or cut off, at the end of a text
 MOST_REPEATED_TARGETS = 128
 MOST_UNSURE_BYTES = 0.01  # for what is left out to be told: a hundred guesses are tried
+MOST_TURNS = 8  # of windows, by ranks of which one alone counts or is forgotten
 FEW_TARGETS = 64  # what a score is believed to cover at least where nothing says that it covers the text
 
 
@@ -110,7 +111,7 @@ def covered(score: Printed, text: Text) -> Covered:
         if len(off) and off.min() <= near * targets[int(off.argmin())] / n:
             return Covered(kind, int(targets[int(off.argmin())]), implied)
     for what, targets_left, bytes_left in _left_out(text) if near < MOST_UNSURE_BYTES else ():
-        if 4 * targets_left >= n and abs(per_target * targets_left - bytes_left) <= near * targets_left / n:
+        if 9 * targets_left >= n and abs(per_target * targets_left - bytes_left) <= near * targets_left / n:
             return Covered(Kind.LEFT_OUT, targets_left, implied, what)
     if near < 0.05 and abs(implied - round(implied)) <= near:
         return Covered(Kind.BYTES, n, implied)
@@ -148,6 +149,12 @@ def _parts_of_windows(text: Text) -> Iterator[tuple[str, int, int]]:
     """The beginnings, or the ends, of windows that lie side by side; the first window may be scored whole."""
     place = np.arange(text.targets)
     for window in (SEQ, SEQ // 2):
+        for turn in range(2, MOST_TURNS + 1):
+            for which in range(turn):
+                one = place // window % turn == which
+                for what, scored in (("every", ~one), ("all but every", one)):
+                    told = f"{what} {turn}. window of {window} targets, the {which + 1}. first"
+                    yield told, int(scored.sum()), int(text.target_bytes[scored].sum())
         sums = np.bincount(place % window, weights=text.target_bytes, minlength=window)
         counts = np.bincount(place % window, minlength=window)
         first = text.target_bytes[:window].astype(np.float64)
