@@ -10,7 +10,7 @@ from functools import wraps
 
 from golf.rules.experiments.law import Kind
 from golf.rules.experiments.printed import Printed
-from golf.rules.experiments.trial import Reading, Trial
+from golf.rules.experiments.trial import Coverage, Reading, Trial
 from golf.rules.findings import Result, State
 from golf.rules.subject import Subject
 from golf.rules.trials import trial_of
@@ -320,13 +320,21 @@ def coverage(subject: Subject, trial: Trial) -> Iterable[Result]:
                 State.UNKNOWN, f"E4: loss and bits imply the first {told.targets:,} of {each.targets:,} targets only"
             )
         elif told.kind is Kind.LEFT_OUT:
+            what, targets = _what_fits_all([one for one in claimed if one.covered.kind is Kind.LEFT_OUT])
             yield Result(
                 State.FAIL,
-                f"E4: loss and bits imply {told.targets:,} of {each.targets:,} targets, all but {told.what}",
+                f"E4: loss and bits imply {targets:,} of {each.targets:,} targets, all but {what}",
                 (each.score.shown,),
             )
         else:
             yield Result(State.UNKNOWN, "E4: loss and bits do not tell how many targets are scored", weak=True)
+
+
+def _what_fits_all(several: list[Coverage]) -> tuple[str, int]:
+    """What the last of several texts leaves out, and how many targets it scores: the first guess that fits them all, if one does."""
+    last = several[-1].covered.left_out
+    fits = [one for one in last if all(one[0] in dict(each.covered.left_out) for each in several)]
+    return (fits or list(last))[0]
 
 
 def programs(subject: Subject) -> Iterable[Result]:
