@@ -123,9 +123,8 @@ def covered(score: Printed, text: Text) -> Covered:
         return Covered(Kind.LEFT_OUT, found[0][1], implied, found)
     if near < 0.05 and abs(implied - round(implied)) <= near:
         return Covered(Kind.BYTES, n, implied)
-    if found := fitting(
-        _windows_left_out(text)
-    ):  # of round numbers, so that other bytes of a whole text could look like these
+    # these are of round numbers, so that other bytes of a whole text could look like them
+    if found := fitting(_windows_left_out(text)):
         return Covered(Kind.LEFT_OUT, found[0][1], implied, found)
     return Covered(Kind.OTHER, few, implied)
 

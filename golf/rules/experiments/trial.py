@@ -54,10 +54,7 @@ FLOAT_SHARE = 1e-3  # of a total: some thousand losses summed in float32
 TRAINED, TRAINING_STEPS = "after training", 100
 CHEAP_SECONDS = 2.5  # CPU; of a run, so that the short form has room for more than one
 OVERHEAD_SECONDS = 0.02  # of a play, outside it
-LATE_CALL_SECONDS = (
-    150.0,
-    10.0,
-)  # of each look at the clock: a limit of minutes comes after some windows of a small play
+LATE_CALL_SECONDS = (150.0, 10.0)  # of each look at the clock: some windows of a small play, then minutes are over
 EARLY_SHARE = 0.25  # of the budget that is left: what one experiment may take before others had their turn
 SAME_SHARE = 1e-6  # of a score: two runs of one artifact differ by arithmetic alone
 
@@ -313,9 +310,7 @@ class _Course:
         self.train_targets, self.train_seed = TRAIN_TARGETS, trial.seed + 1
         self.window = SHORT_WINDOW
         self.quiet = 1.0
-        self.model_run: tuple[Ids, tuple[Printed, ...]] | None = (
-            None  # the text of the run whose products were put aside, and its scores
-        )
+        self.kept_run: tuple[Ids, int, tuple[Printed, ...]] | None = None  # whose products were put aside; see `_blind`
         self.large = of_model(tokenizer, LARGE_VOCABULARY) if tokenizer else mixed(LARGE_VOCABULARY)
 
     def run(self) -> None:
@@ -449,13 +444,14 @@ class _Course:
         """E3 with what another run wrote: trained on other text, it must come to that run's score, or it scores what its artifact lacks."""
         trial, reading = self.trial, self.trial.reading
         assert reading is not None
-        if self.model_run is None or not reading.read:
+        if self.kept_run is None or not reading.read:
             return
-        ids, scores = self.model_run
+        ids, train_targets, scores = self.kept_run
         few = {"ITERATIONS": str(BLIND_STEPS)}
-        usual, self.train_seed = self.train_seed, self.train_seed + 1
+        usual = self.train_seed, self.train_targets
+        self.train_seed, self.train_targets = trial.seed + 2, train_targets
         played = self._play(self.large, ids, Wish(seed=trial.seed, train_rate=1.0, extra=few, kept=True))
-        self.train_seed = usual
+        self.train_seed, self.train_targets = usual
         before, after = (
             next((each for each in reversed(some) if trial.rests_on(each) and _is_number(each)), None)
             for some in (scores, printed_scores(played.text) if played.ran else ())
@@ -592,7 +588,7 @@ class _Course:
         if not first.ran:
             self.train_targets = TRAIN_TARGETS
             first = self._play(vocabulary, one.ids, replace(wish, keep=True))
-        self.model_run = (one.ids, tuple(printed_scores(first.text))) if first.ran else None
+        self.kept_run = (one.ids, self.train_targets, tuple(printed_scores(first.text))) if first.ran else None
         second = self._play(vocabulary, two.ids, wish)
         if not (first.ran and second.ran):
             trial.left_out.append(f"E2 blind artifact ({first.fault or second.fault})")
