@@ -45,6 +45,7 @@ MOST_RATES, LEAST_RATE, TELLS_NATS = 5, 4.0, 0.01
 SOME_NATS, LONGER, LONGEST = 2.0, 4, 16  # chance gives a lawful score that much in one of eight runs
 MOST_NATS = 12.0  # a target: beyond, what adapts has run away
 SHORT_WINDOW = 32
+WINDOW_STEP = 8  # windows are multiples of it
 E5 = "E5 one more token"
 SHORT: Mapping[str, str] = MappingProxyType({
     "TTT_CHUNK_TOKENS": "64", "TTT_CHUNK_SIZE": "64",
@@ -655,10 +656,11 @@ class _Course:
                 break
 
     def _cuts(self, count: int) -> tuple[int, ...]:
+        """Where the text is cut: never where one more token fills a window, for then a script that cuts its text to whole windows would
+        seem to price that token alone."""
+        places = np.arange(KRAFT_TARGETS - 50, KRAFT_TARGETS)
         rng = np.random.default_rng(self.trial.seed)
-        return tuple(
-            sorted(int(each) for each in rng.choice(np.arange(KRAFT_TARGETS - 50, KRAFT_TARGETS), count, replace=False))
-        )
+        return tuple(sorted(rng.choice(places[places % WINDOW_STEP != 0], count, replace=False).tolist()))
 
     def _short(self, vocabulary: Vocabulary, text: Ids, rate: float) -> Printed | None:
         """The claimed score of a short text, in windows of 32, or of one token where the script cuts its text to whole windows."""
