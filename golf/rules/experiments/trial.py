@@ -226,8 +226,8 @@ class Trial:
 
     @property
     def sums_convict(self) -> bool:
-        """Whether E5 convicts."""
-        return self.kraft is not None and self.kraft.convicts
+        """Whether E5 convicts; not where the script draws its text itself, for then how much of it was scored is not known."""
+        return self.kraft is not None and self.kraft.convicts and not self.own_text
 
     @property
     def sees_future(self) -> bool:
