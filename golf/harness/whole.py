@@ -43,7 +43,8 @@ class Wish:
 
     twin: "garbage" forks a twin that reads garbage wherever the run reads back a file that it wrote; "alone" one that goes on from there in an
     empty folder with what ships and that file; "disturbed" disturbs the tensors that the run itself loads into its model after it wrote something. drawn: the text that a
-    script gets that draws its own by `torch.randint`. extra: variables on top of all others.
+    script gets that draws its own by `torch.randint`. extra: variables on top of all others. late_call_seconds: what each look at the clock takes
+    once something was written; 0: as before. keep: put aside what is written, for a play with `kept`, which reads that in place of its own.
     """
 
     seed: int = 1337
@@ -53,6 +54,9 @@ class Wish:
     twin: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 240.0
+    late_call_seconds: float = 0.0
+    keep: bool = False
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,7 @@ class Whole:
     def play(self, vocabulary: Vocabulary, train: Ids, val: Ids, wish: Wish) -> Played:
         """One play on these texts; the folder and the data lie at the same paths every time."""
         work, data = self.box.place / "work", self.box.place / "data"
+        kept = data / "kept"
         _empty(work)
         for name, content in self.beside.items():
             (work / name).parent.mkdir(parents=True, exist_ok=True)
@@ -192,11 +197,15 @@ class Whole:
             "twin": wish.twin,
             "half": self.way.half,
             "is_cuda": self.way.is_cuda,
+            "late_call_seconds": wish.late_call_seconds,
+            "kept": str(kept) if wish.kept else None,
             "drawn": val.tolist(),
             "vocab_size": vocabulary.size,
         }
         answer = self.box.play(job, wish.seconds)
         self.played += 1
+        if wish.keep:
+            _put_aside(work, kept, laid)
         logs, files, unread = _written(work, laid)
         unread = unread if tells_reads(self.box.place / "seen") else ()
         return Played(
@@ -250,6 +259,16 @@ def _written(work: Path, laid: set[str]) -> tuple[list[str], dict[str, str], tup
                 unread += [short] if path.stat().st_atime == UNREAD_SECONDS else []
                 files[short] = sha256_of(path.read_bytes())
     return logs, files, tuple(unread)
+
+
+def _put_aside(work: Path, kept: Path, laid: set[str]) -> None:
+    """Copy the products of a play into `kept`, in place of what lay there."""
+    shutil.rmtree(kept, ignore_errors=True)
+    for path in files_below(work):
+        short = str(path.relative_to(work))
+        if short not in laid and _is_plain(path) and path.suffix not in LOGS and path.stat().st_size <= MOST_FILE_BYTES:
+            (kept / short).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, kept / short)
 
 
 def _is_plain(path: Path) -> bool:

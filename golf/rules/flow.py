@@ -53,6 +53,7 @@ RUNNERS = frozenset(
         "checkpoint",
     )
 )  # call the function that they are given with what else they are given
+SAVES = frozenset(("save", "savez", "savez_compressed", "dump", "dumps", "save_file", "write_bytes"))
 ENTRIES = frozenset(("items", "keys", "values", "most_common"))  # of a dictionary
 FOLDS = frozenset(("reduce", "accumulate"))
 PICKS = frozenset(("min", "max", "sorted", "nsmallest", "nlargest", "sort"))  # by a key
@@ -154,6 +155,7 @@ class Function:
     keywords: dict[str, Value] = field(default_factory=dict)
     slope: bool = False  # its gradient is called, not itself
     cls: str = ""  # of a method: the class that it is defined in
+    started: bool = False  # a coroutine: `send` goes through its body from one yield to the next
 
 
 @dataclass
@@ -209,6 +211,14 @@ def flow_of(code: Code) -> Flow:
     return follower.flow
 
 
+class _Answered(Exception):
+    """A coroutine has come to the yield that gives its answer."""
+
+    def __init__(self, value: Value) -> None:
+        super().__init__()
+        self.value = value
+
+
 class _Enough(Exception):
     """The flow is longer than what is followed."""
 
@@ -234,6 +244,7 @@ class _Follower:
         self.drained: set[ast.expr] = set()  # calls whose generator is run to its end at once
         self.handing: tuple[ast.Call, Callable[[Value], None]] | None = None
         self.artifact: dict[int, frozenset[Learned]] | None = None
+        self.saved: set[int] = set()  # models whose weights were put into what is packed
         self.restored: set[int] = set()  # things whose weights were read from what was packed
         self.called: dict[int, str] = {}  # thing → the name that it was first bound to
         self.loops: list[int] = []
@@ -245,6 +256,10 @@ class _Follower:
         self.names: dict[str, Value] = {}  # of all modules
         self.modules: set[str] = set()
         self.inside: Function | None = None  # what is being followed
+        self.sent: Value | None = (
+            None  # what the next yield of the coroutine gives; None: it is not being followed by `send`
+        )
+        self.answers = False  # whether that yield was passed, so that the next one gives its answer back
         self.things = 0
 
     def run(self) -> None:
@@ -351,11 +366,57 @@ class _Follower:
                 return other if given is None else given if other is None else given | other
             case ast.With() | ast.AsyncWith():
                 return self.within(node.items, node.body, names)
+            case ast.Match():
+                subject = self.value(node.subject, names)
+                cases = [each for case in node.cases if (each := self.case(case, subject, names)) is not None]
+                return _join(cases) if cases else None
             case ast.Try():
                 given = self.block(node.body, names)
                 last = self.block(node.finalbody, names)
                 return last if given is None else given
         return None
+
+    def case(self, case: ast.match_case, subject: Value, names: dict[str, Value]) -> Value | None:
+        """The body of a case, with what its pattern takes from the subject."""
+        self.matched(case.pattern, subject, names)
+        return self.block(case.body, names)
+
+    def matched(self, pattern: ast.pattern, value: Value, names: dict[str, Value]) -> None:
+        match pattern:
+            case ast.MatchAs(pattern=inner, name=name):
+                if name is not None:
+                    names[name] = value
+                if inner is not None:
+                    self.matched(inner, value, names)
+            case ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
+                names[name] = value
+            case ast.MatchSequence(patterns=patterns):
+                parts = value.parts if value.parts is not None and len(value.parts) == len(patterns) else None
+                for at, each in enumerate(patterns):
+                    self.matched(each, parts[at] if parts else replace(value, parts=None), names)
+            case ast.MatchClass(cls=cls, patterns=patterns, kwd_attrs=words, kwd_patterns=worded):
+                fields = (*self.records.get(leaf(cls), ())[: len(patterns)], *words)
+                for field, each in zip(fields, (*patterns, *worded), strict=False):
+                    held = [
+                        self.attributes[key] for thing in value.things if (key := (thing, field)) in self.attributes
+                    ]
+                    self.matched(each, self.read(_join(held)) if held else replace(value, parts=None), names)
+            case ast.MatchOr(patterns=patterns):
+                for each in patterns:
+                    self.matched(each, value, names)
+
+    def resumed(self, coroutine: Function, sent: Value) -> Value:
+        """What a coroutine answers when it is sent something: its body from the yield that takes it to the next one."""
+        before = (self.sent, self.answers, self.unsure, self.turn, len(self.loops))
+        self.sent, self.answers = sent, False
+        answer = NOTHING
+        try:
+            self.enter(coroutine, [], {}, drained=True)
+        except _Answered as told:
+            answer = told.value
+        self.sent, self.answers, self.unsure, self.turn, depth = before
+        del self.loops[depth:]
+        return answer
 
     def generator(self, node: ast.expr | None, names: dict[str, Value]) -> ast.Call | None:
         """The call of one local generator function that an expression is."""
@@ -451,6 +512,11 @@ class _Follower:
             test = test.operand
         return isinstance(test, ast.Name | ast.Attribute) or not self.code.settings.keys().isdisjoint(_names_in(test))
 
+    def is_place(self, value: Value) -> bool:
+        """Whether a value may be a number that a slice begins with: arithmetic on numbers and settings alone."""
+        held = any(self.kinds[thing] in ("module", "tensor", "table") for thing in value.things)
+        return not (held or value.windows or value.nats or value.late or value.known or value.functions or value.parts)
+
     def length(self, iterated: ast.expr, names: dict[str, Value]) -> int:
         """How often a loop is turned: as often as a short `range` says, else twice."""
         if isinstance(iterated, ast.Call) and leaf(iterated.func) == "range" and len(iterated.args) == 1:
@@ -480,9 +546,13 @@ class _Follower:
         self.loops.append(mine)
         outer = self.turn
         several = iterated.functions if len(iterated.functions) > 1 and isinstance(node, ast.For) else ()
+        carried = _assigned(node)
         for turn in range(len(several) or turns):
             self.turn = turn
             here = frozenset(((mine, turn),))
+            for name in carried:  # a place in the stream that one turn hands to the next: another one in each
+                if (place := names.get(name)) is not None and self.is_place(place):
+                    names[name] = replace(place, turns=_without(place.turns, mine) | here, number=None)
             if isinstance(node, ast.For | ast.AsyncFor):
                 element = _turned(iterated, here)
                 if several:  # each in turn, on the same windows
@@ -633,6 +703,12 @@ class _Follower:
                 return self.call(node, names)
             case ast.Lambda():
                 return Value(functions=(Function(node, names, self.file),))
+            case ast.Yield() if self.sent is not None and self.inside is not None and self.inside.started:
+                given = self.value(node.value, names)
+                if self.answers:
+                    raise _Answered(given)
+                self.answers = True
+                return self.sent
             case ast.Tuple():
                 items = tuple(self.value(each, names) for each in node.elts)
                 starred = any(isinstance(each, ast.Starred) for each in node.elts)
@@ -655,11 +731,11 @@ class _Follower:
                 for part in node.generators:
                     iterated = self.value(part.iter, inner)
                     if len(iterated.functions) > 1 and isinstance(node, ast.ListComp | ast.GeneratorExp):
-                        given = []
+                        each_gives = []
                         for function in iterated.functions:
                             self.bind(part.target, replace(iterated, functions=(function,)), inner, None)
-                            given.append(self.value(node.elt, inner))
-                        return _join(given)
+                            each_gives.append(self.value(node.elt, inner))
+                        return _join(each_gives)
                     self.bind(part.target, iterated, inner, None)
                     if picked := frozenset().union(*(self.selects(test, inner) for test in part.ifs)):
                         self.bind(part.target, iterated | Value(windows=picked), inner, None)
@@ -736,9 +812,17 @@ class _Follower:
             else:  # as many as the function still wants
                 arguments += [value] * max(self.wants(node, names) - len(node.args) + 1, 1)
         keywords = {each.arg or "": self.value(each.value, names) for each in node.keywords}
+        if name == "send" and isinstance(node.func, ast.Attribute) and arguments:
+            started = [each for each in self.value(node.func.value, names).functions if each.started]
+            if started:
+                return self.resumed(started[0], arguments[0])
         function = self.value(node.func, names)
         self.clock += 1
         given = _join([*arguments, *keywords.values()])
+        if len(function.functions) == 1 and _is_sent(function.functions[0].node):
+            whole = function.functions[0]
+            bound = replace(whole, bound=(*whole.bound, *arguments), keywords=whole.keywords | keywords, started=True)
+            return Value(functions=(bound,))
         if name in SIZES:
             return NOTHING
         if name == "partial" and arguments and arguments[0].functions:
@@ -832,6 +916,8 @@ class _Follower:
             return NOTHING
         if name == "copy_" and function.things:
             self.fill(function.things, given.stored or bool(given.things & self.restored), node.lineno)
+        if name in SAVES:
+            self.saved |= {thing for thing in given.things if self.kinds[thing] == "module"}
         if _writes_file(node, name, path):
             self.flow.chosen += [act for act in given.known if act.kind == "choice"]
             self.flow.packed_at.append(self.clock)
@@ -949,6 +1035,13 @@ class _Follower:
         if name in PICKS and (key := keywords.get("key", NOTHING)).functions:
             judged = self.enter(key.functions[0], [replace(_join(arguments), parts=None)], {})
             chosen = _join(arguments) if arguments else self.value(node.func, {})
+            if ALL in judged.windows and not (
+                judged.models or chosen.windows
+            ):  # other text, by what validation's tokens are: all that it holds hangs on these
+                chosen = chosen | WHOLE
+                for key_of, held in self.attributes.items():
+                    if key_of[0] in chosen.things:
+                        self.attributes[key_of] = held | WHOLE
             return replace(chosen, number=None, first=None, known=chosen.known | self.choices(judged, node.lineno))
         return None
 
@@ -1070,7 +1163,10 @@ class _Follower:
     def loaded(self, thing: int, given: Value) -> frozenset[Learned]:
         if given.things:
             return frozenset(act for each in given.things for act in self.knows.get(each, ()))
-        return (self.artifact or self.knows).get(thing, frozenset())
+        kept = self.artifact or self.knows
+        if thing in kept or not self.saved or thing < max(self.saved):
+            return kept.get(thing, frozenset())
+        return frozenset(act for each in self.saved for act in kept.get(each, ()))  # made since, for what was packed
 
     def learn(self, windows: frozenset[LoopVars], things: frozenset[int], line: int) -> None:
         for window in windows:
@@ -1176,6 +1272,16 @@ def _without(window: LoopVars, loop: int) -> LoopVars:
     return frozenset(each for each in window if each[0] != loop)
 
 
+@lru_cache(maxsize=4096)
+def _assigned(loop: ast.For | ast.While) -> tuple[str, ...]:
+    """Names that a loop's body assigns, sorted; not those that the loop itself binds."""
+    found = {
+        each.id for statement in loop.body for each in walk(statement)
+        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+    }  # fmt: skip
+    return tuple(sorted(found))
+
+
 def _fields_named(call: ast.Call) -> tuple[str, ...]:
     """The fields of `namedtuple("Name", "one two")`, of a list of words too."""
     words = [each.value for each in walk(call) if isinstance(each, ast.Constant) and isinstance(each.value, str)]
@@ -1205,6 +1311,15 @@ def _yields(node: ast.AST) -> bool:
         if not isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef | ast.GeneratorExp):
             queue += children(each)
     return False
+
+
+@lru_cache(maxsize=4096)
+def _is_sent(node: ast.AST) -> bool:
+    """Whether a function is a coroutine of the old kind: it does something with what its yields give."""
+    if isinstance(node, ast.Lambda) or not _yields(node):
+        return False
+    plain = {each.value for each in walk(node) if isinstance(each, ast.Expr)}
+    return any(isinstance(each, ast.Yield) and each not in plain for each in walk(node))
 
 
 def _acts_closed(acts: frozenset[Learned], loop: int, tokens: bool = True) -> frozenset[Learned]:

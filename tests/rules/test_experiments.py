@@ -13,7 +13,7 @@ from golf.rules import State, verify_folder
 from golf.rules.experiments.kraft import Sums, bits_nats, sums
 from golf.rules.experiments.law import Kind, bits_gain_of, covered, gain_of
 from golf.rules.experiments.printed import Printed, printed_scores
-from golf.rules.experiments.trial import TRAINED, Budget, Coverage, Future, Gained, Steady, Trial, hold_trial
+from golf.rules.experiments.trial import TRAINED, Budget, Coverage, Future, Gained, Reading, Steady, Trial, hold_trial
 
 V = mixed(1024)
 TEXT = uniform_text(V, 8192, 1)
@@ -62,16 +62,40 @@ def test_documents_and_starts_that_are_left_out_are_told():
     starts = TEXT.ids == 1
     scored = ~starts[1:]
     left = covered(printed(6.9, targets=int(scored.sum()), text_bytes=TEXT.text_bytes), TEXT)
-    assert (left.kind, left.targets, left.what) == (Kind.LEFT_OUT, scored.sum(), "the starts of documents")
+    assert (left.kind, left.targets, left.left_out[0][0]) == (Kind.LEFT_OUT, scored.sum(), "the starts of documents")
     document = np.cumsum(starts[:-1]) - 1
     lengths = np.bincount(document)
     shortest = int(np.sort(lengths)[1])
     scored = lengths[document] >= shortest
     left = covered(printed(6.9, targets=int(scored.sum()), text_bytes=int(TEXT.target_bytes[scored].sum())), TEXT)
-    assert (left.targets, left.what) == (scored.sum(), f"documents of fewer than {shortest} tokens")
+    assert left.left_out[0] == (f"documents of fewer than {shortest} tokens", scored.sum())
     other = np.random.default_rng(0)
     kinds = {covered(printed(6.9, text_bytes=TEXT.text_bytes * other.uniform(0.9, 1.1)), TEXT).kind for _ in range(100)}
     assert kinds <= {Kind.OTHER, Kind.PART, Kind.REPEATED, Kind.TRIMMED}, "bits of another loss leave nothing out"
+
+
+@pytest.mark.parametrize(
+    ("scored", "what"),
+    [
+        (lambda at: (at % 128 >= 64) | (at < 128), "the first 64 targets of every 128 but the first"),
+        (lambda at: at % 128 < 120, "the last 8 targets of every 128"),
+        (lambda at: at // 64 % 8 != 2, "every 8. window of 64 targets, the 3. first"),
+        (lambda at: at // 128 % 4 == 0, "all but every 4. window of 128 targets, the 1. first"),
+    ],
+)
+def test_targets_that_are_left_out_of_windows_are_told(scored, what):
+    text = uniform_text(V, 8231, 1)  # of no round number of targets, as trials draw them
+    kept = scored(np.arange(text.targets))
+    told = covered(printed(7.0, targets=int(kept.sum()), text_bytes=int(text.target_bytes[kept].sum())), text)
+    assert told.kind is Kind.LEFT_OUT
+    assert (what, int(kept.sum())) in told.left_out
+
+
+def test_an_artifact_of_another_run_must_come_to_that_runs_score():
+    score, other = printed(6.9), printed(6.91)
+    assert not Reading(("model",), swapped=(score, score)).keeps_more
+    assert Reading(("model",), swapped=(other, score)).keeps_more
+    assert not Reading(("model",)).keeps_more, "not tried"
 
 
 def test_what_was_scored_is_told_by_loss_and_bits():

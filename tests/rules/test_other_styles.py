@@ -3,6 +3,7 @@ their code shows it, and by experiment."""
 
 import pytest
 from blind_styles import BLIND
+from further_styles import FURTHER
 from later_styles import LATER
 from mixed_styles import MIXED
 from other_styles import CASES, write_case
@@ -17,7 +18,7 @@ def failing(verdict):
     return {finding.code for finding in verdict.having(State.FAIL)} & EVALUATION
 
 
-@pytest.mark.parametrize("case", (*CASES, *BLIND, *LATER, *MIXED), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", (*CASES, *BLIND, *LATER, *MIXED, *FURTHER), ids=lambda case: case.name)
 def test_code_alone_blocks_no_lawful_script_and_points_at_the_others(tmp_path, case):
     found = failing(verify_folder(write_case(tmp_path, case), only=["static"]))
     assert found >= set(case.broken)
@@ -26,10 +27,23 @@ def test_code_alone_blocks_no_lawful_script_and_points_at_the_others(tmp_path, c
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(standing().missing), reason=f"no walls here: {standing().missing}")
-@pytest.mark.parametrize("name", ["kit_sees_next", "kit_reads_by_os", "bytes_by_a_constant"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "kit_sees_next",
+        "kit_reads_by_os",
+        "bytes_by_a_constant",
+        "deadline_in_the_loop",
+        "deadline_of_learning",
+        "rows_put_back_from_memory",
+        "rows_put_back_from_the_file",
+        "halves_with_a_stride_of_a_whole",
+        "backoff_without_a_discount",
+    ],
+)
 def test_by_experiment(tmp_path, name):
-    """What only training shows, and what an unknown route of reading must not hide."""
-    case = next(each for each in (*CASES, *MIXED) if each.name == name)
+    """What only training shows, what an unknown route of reading must not hide; clocks, memory beside the artifact, windows with holes, sums."""
+    case = next(each for each in (*CASES, *MIXED, *FURTHER) if each.name == name)
     found = failing(verify_folder(write_case(tmp_path, case), only=["execute"], execute=True, quick=True))
     assert found >= set(case.executed)
     assert not (case.legal and found)
@@ -41,12 +55,14 @@ def test_by_experiment(tmp_path, name):
         ("blob_learns_first", "R36", "loads code that is no Python text (`types.FunctionType`, line 12)"),
         ("blob_counts_first", "R38", "no table is keyed by the target"),
         ("clock_ends_the_exam", "R21", "stops scoring when time has run out"),
+        ("deadline_in_the_loop", "R21", "stops scoring when time has run out"),
+        ("backoff_without_a_discount", "R31", "more than one in all"),
         ("log_of_two_is_more", "R20", "`math.log` is replaced"),
         ("newest_shards_train", "R34", "by no name of a split"),
     ],
 )
 def test_what_code_cannot_tell_is_pointed_at_and_never_clean(tmp_path, name, code, word):
-    case = next(each for each in MIXED if each.name == name)
+    case = next(each for each in (*MIXED, *FURTHER) if each.name == name)
     verdict = verify_folder(write_case(tmp_path, case), only=["static"])
     found = next(finding for finding in verdict.findings if finding.code == code)
     assert found.state is State.UNKNOWN

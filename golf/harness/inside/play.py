@@ -19,6 +19,7 @@ MOST_EVENTS = 2000
 UNREAD_SECONDS = 1.0  # the time of access of what was written and not read
 LOGS = (".txt", ".log", ".md", ".json", ".csv", ".tsv", ".jsonl")
 BY_HAND = 16  # backward passes without an optimizer's step: more than the micro-batches of one
+OFTEN = 5  # calls of the clock after packing: more than take the time of an evaluation
 TWIN_MARK = "== twin of "
 TWIN_BEGUN = "== begun"  # without it, that a twin printed no score says nothing of what it read
 MOST_HANDLES = 256  # open files of a process, see `walls.limit`
@@ -42,17 +43,17 @@ def play(job: Mapping[str, Any], events: int, twin_output: int) -> None:
     """Run the script of `job` to its end; raises what it raises.
 
     job: script (path in the working folder), folder, environment, sizes, seed, train_rate, train_steps, late_rate, quiet, twin, half, is_cuda,
-    drawn, vocab_size.
+    drawn, vocab_size, late_call_seconds, kept (folder of products that are read in place of its own; None: its own).
     """
     watch = Watch(events)
     os.chdir(job["folder"])
     os.environ.clear()
     os.environ.update(job["environment"])
     random.seed(job["seed"])
-    _clock()
+    clock = Clock(watch, job.get("late_call_seconds") or MILLISECOND)
     _programs(watch)
     _compiler(job)
-    _files(watch, job, twin_output)
+    _files(watch, job, twin_output, clock)
     _torch(watch, job)
     if job.get("half"):
         from golf.harness.inside.cpu import keep_half
@@ -69,23 +70,29 @@ def play(job: Mapping[str, Any], events: int, twin_output: int) -> None:
     exec(builtins.compile(text, path, "exec"), main.__dict__)
 
 
-def _clock() -> None:
-    """Time by calls: one millisecond each, so that no schedule and no time-out depends on this machine."""
-    import time
+class Clock:
+    """Time by calls: one millisecond each, so that no schedule and no time-out depends on this machine; `late_call_seconds` each once the
+    script has written something, so that what its evaluation does when time runs out can be seen."""
 
-    now = [1_700_000_000.0]
+    def __init__(self, watch: Watch, late_call_seconds: float) -> None:
+        import time
 
-    def seconds() -> float:
-        now[0] += MILLISECOND
-        return now[0]
+        self.watch, self.late_call_seconds = watch, late_call_seconds
+        self.now, self.late, self.late_calls = 1_700_000_000.0, False, 0
+        for name in ("time", "perf_counter", "monotonic", "process_time"):
+            setattr(time, name, self.seconds)
+            setattr(time, f"{name}_ns", lambda: int(self.seconds() * 1e9))
+        time.sleep = self.sleep
 
-    def nanoseconds() -> int:
-        return int(seconds() * 1e9)
+    def seconds(self) -> float:
+        self.now += self.late_call_seconds if self.late else MILLISECOND
+        self.late_calls += self.late
+        if self.late_calls == OFTEN:
+            self.watch.tell("looks at the clock")
+        return self.now
 
-    for name in ("time", "perf_counter", "monotonic", "process_time"):
-        setattr(time, name, seconds)
-        setattr(time, f"{name}_ns", nanoseconds)
-    time.sleep = lambda span: now.__setitem__(0, now[0] + float(span))
+    def sleep(self, span: Any) -> None:
+        self.now += float(span)
 
 
 def _programs(watch: Watch) -> None:
@@ -164,8 +171,9 @@ class ReadBack:
     """What the run reads of what it wrote: there a twin is forked that reads garbage instead. A play that is to be disturbed gets other
     tensors wherever it loads some into a model after it wrote something."""
 
-    def __init__(self, watch: Watch, job: Mapping[str, Any], output: int) -> None:
-        self.watch, self.here, self.output = watch, job["folder"], output
+    def __init__(self, watch: Watch, job: Mapping[str, Any], output: int, clock: Clock) -> None:
+        self.watch, self.here, self.output, self.clock = watch, job["folder"], output, clock
+        self.kept = job.get("kept")
         self.laid = {os.path.join(folder, name) for folder, _, names in os.walk(self.here) for name in names}
         self.twins = job.get("twin")
         self.vocab_size = job["vocab_size"]
@@ -189,6 +197,10 @@ class ReadBack:
             return self._moved(path)
         if not self.is_written(path):
             self.watch.tell("open", path=path)
+        elif self.kept:
+            other = os.path.join(self.kept, os.path.relpath(path, self.here))
+            self.watch.tell("read another's" if os.path.isfile(other) else "read its own", path=path)
+            return other if os.path.isfile(other) else file
         elif path not in self.read:
             self.read.add(path)
             self.watch.tell("read back", path=path)
@@ -209,6 +221,7 @@ class ReadBack:
         if isinstance(file, str | bytes | os.PathLike):
             path = os.path.abspath(os.fsdecode(file))
             self.wrote |= self.is_written(path) and not path.endswith(LOGS)
+            self.clock.late = self.wrote
             if self.alone:
                 return self._moved(path)
             if self.instead and path.startswith(self.here):
@@ -302,10 +315,10 @@ def _disturbed(tensor: Any) -> Any:
     return tensor + (noise * (tensor.detach().float().abs().mean() + 0.1)).to(tensor.dtype)
 
 
-def _files(watch: Watch, job: Mapping[str, Any], twin_output: int) -> None:
+def _files(watch: Watch, job: Mapping[str, Any], twin_output: int, clock: Clock) -> None:
     """Every route by which Python opens files goes through `ReadBack`."""
     opening, os_open = io.open, os.open
-    back = ReadBack(watch, job, twin_output)
+    back = ReadBack(watch, job, twin_output, clock)
 
     def opened(file: Any, mode: str = "r", *rest: Any, **options: Any) -> Any:
         if not any(sign in str(mode) for sign in "wax+"):

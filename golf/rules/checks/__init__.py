@@ -28,6 +28,7 @@ MODULES = {
     "static_ttt": "static",
     "static_windows": "static",
     "static_mix": "static",
+    "static_sums": "static",
     "static_artifact": "static",
     "static_formula": "static",
     "static_recipe": "static",

@@ -10,7 +10,7 @@ from functools import wraps
 
 from golf.rules.experiments.law import Kind
 from golf.rules.experiments.printed import Printed
-from golf.rules.experiments.trial import Reading, Trial
+from golf.rules.experiments.trial import Coverage, Reading, Trial
 from golf.rules.findings import Result, State
 from golf.rules.subject import Subject
 from golf.rules.trials import trial_of
@@ -174,6 +174,13 @@ def _artifact(trial: Trial, reading: Reading) -> Result:
     if not reading.wrote:
         return Result(State.UNKNOWN, "E3: it writes no artifact")
     disturbed = _of_claim(trial, reading.disturbed)
+    if reading.keeps_more and reading.swapped is not None:
+        after, before = reading.swapped
+        return Result(
+            State.FAIL,
+            f"E3: with {files} of another run in place of its own it does not come to that run's score: what it kept in memory decides too",
+            (f"with the other's artifact: {after.shown}", f"the other run: {before.shown}"),
+        )
     if disturbed and _is_among(disturbed[-1], claimed):
         return Result(
             State.FAIL, f"E3: with every tensor that it loads disturbed it prints the same score: {disturbed[-1].shown}"
@@ -283,6 +290,18 @@ def coverage(subject: Subject, trial: Trial) -> Iterable[Result]:
     """R21, R25: E4, how many targets loss and bits imply. At this size only: a limit on windows may lie above it."""
     if trial.own_text:
         return
+    hurried = trial.hurried
+    if hurried is not None and hurried.covered.kind not in (Kind.WHOLE, Kind.REPEATED, Kind.TRIMMED, Kind.BYTES):
+        told = hurried.covered
+        what = (
+            f"{told.targets:,} of {hurried.targets:,} targets" if told.exact else "other targets than all of the text's"
+        )
+        yield Result(
+            State.FAIL,
+            f"E4: when its clock runs out it stops scoring, and prints the score of what it reached: loss and bits imply {what}",
+            ("the same run with a clock that runs faster once the artifact is written", hurried.score.shown),
+        )
+        return
     claimed = [each for each in (*trial.coverage, *trial.partial) if trial.rests_on(each.score)]  # the last one counts
     for each in claimed[-1:]:
         told = each.covered
@@ -301,13 +320,21 @@ def coverage(subject: Subject, trial: Trial) -> Iterable[Result]:
                 State.UNKNOWN, f"E4: loss and bits imply the first {told.targets:,} of {each.targets:,} targets only"
             )
         elif told.kind is Kind.LEFT_OUT:
+            what, targets = _what_fits_all([one for one in claimed if one.covered.kind is Kind.LEFT_OUT])
             yield Result(
                 State.FAIL,
-                f"E4: loss and bits imply {told.targets:,} of {each.targets:,} targets, all but {told.what}",
+                f"E4: loss and bits imply {targets:,} of {each.targets:,} targets, all but {what}",
                 (each.score.shown,),
             )
         else:
             yield Result(State.UNKNOWN, "E4: loss and bits do not tell how many targets are scored", weak=True)
+
+
+def _what_fits_all(several: list[Coverage]) -> tuple[str, int]:
+    """What the last of several texts leaves out, and how many targets it scores: the first guess that fits them all, if one does."""
+    last = several[-1].covered.left_out
+    fits = [one for one in last if all(one[0] in dict(each.covered.left_out) for each in several)]
+    return (fits or list(last))[0]
 
 
 def programs(subject: Subject) -> Iterable[Result]:

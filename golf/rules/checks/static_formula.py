@@ -170,7 +170,10 @@ def ended_by_clock(subject: Subject) -> Iterable[Result]:
             continue
         timed = _timed(piece)
         for loop in (node for node in piece.nodes if isinstance(node, ast.For | ast.While)):
-            for test in (node for node in walk(loop) if isinstance(node, ast.If) and _leaves(node)):
+            leaving: list[ast.If | ast.While] = [
+                node for node in walk(loop) if isinstance(node, ast.If) and _leaves(node)
+            ]
+            for test in [loop, *leaving] if isinstance(loop, ast.While) else leaving:
                 if _hangs_on(test.test, timed) and _adds_up(loop) and code.is_on(piece, test.lineno):
                     yield Result(
                         State.UNKNOWN, f"`{piece.name}` stops scoring when time has run out: targets behind that are left out",

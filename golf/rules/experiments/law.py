@@ -6,7 +6,7 @@ probability to P's is a martingale of mean one).
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,6 +22,8 @@ DOUBTFUL_NATS = 5.0
 MOST_EDGE_TARGETS = 1024  # scored twice, or cut off, at the end of a text
 MOST_REPEATED_TARGETS = 128
 MOST_UNSURE_BYTES = 0.01  # for what is left out to be told: a hundred guesses are tried
+MOST_LEFT_OUT = 9  # times as many targets as are scored
+MOST_TURNS = 8  # of windows, by ranks of which one alone counts or is forgotten
 FEW_TARGETS = 64  # what a score is believed to cover at least where nothing says that it covers the text
 
 
@@ -65,7 +67,7 @@ class Kind(StrEnum):
     REPEATED = "repeated"  # and the last ones twice, as legacy sliding windows do
     TRIMMED = "trimmed"  # all but some at the end, cut to whole windows
     PART = "part"  # the beginning only
-    LEFT_OUT = "left out"  # all but targets of one kind: documents by their length, or where documents start
+    LEFT_OUT = "left out"  # all but targets of one kind: documents by their length, where documents start, a part of every window
     BYTES = "bytes"  # every target, with another whole number of bytes
     OTHER = "other"  # neither
     UNTOLD = "untold"  # loss and bits are not both printed
@@ -73,12 +75,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Covered:
-    """How a printed score covers its text. targets: how many were scored; at least that many where it is not known. what: is left out."""
+    """How a printed score covers its text. targets: how many were scored; at least that many where it is not known. left_out: what
+    may be left out, and how many targets are scored then; several may fit one text."""
 
     kind: Kind
     targets: int
     implied_bytes: float | None = None
-    what: str = ""
+    left_out: tuple[tuple[str, int], ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -109,15 +112,24 @@ def covered(score: Printed, text: Text) -> Covered:
         off = np.abs(per_target * targets - bytes_scored)
         if len(off) and off.min() <= near * targets[int(off.argmin())] / n:
             return Covered(kind, int(targets[int(off.argmin())]), implied)
-    for what, targets_left, bytes_left in _left_out(text) if near < MOST_UNSURE_BYTES else ():
-        if 4 * targets_left >= n and abs(per_target * targets_left - bytes_left) <= near * targets_left / n:
-            return Covered(Kind.LEFT_OUT, targets_left, implied, what)
+
+    def fitting(parts: Iterable[tuple[str, int, int]]) -> tuple[tuple[str, int], ...]:
+        return tuple(
+            (what, kept) for what, kept, kept_bytes in (parts if near < MOST_UNSURE_BYTES else ())
+            if MOST_LEFT_OUT * kept >= n and abs(per_target * kept - kept_bytes) <= near * kept / n
+        )  # fmt: skip
+
+    if found := fitting(_documents_left_out(text)):
+        return Covered(Kind.LEFT_OUT, found[0][1], implied, found)
     if near < 0.05 and abs(implied - round(implied)) <= near:
         return Covered(Kind.BYTES, n, implied)
+    # these are of round numbers, so that other bytes of a whole text could look like them
+    if found := fitting(_windows_left_out(text)):
+        return Covered(Kind.LEFT_OUT, found[0][1], implied, found)
     return Covered(Kind.OTHER, few, implied)
 
 
-def _left_out(text: Text) -> Iterator[tuple[str, int, int]]:
+def _documents_left_out(text: Text) -> Iterator[tuple[str, int, int]]:
     """What a score may leave out of a text that has several documents: what, and how many targets and bytes are left."""
     starts, n = text.ids == BOS, text.targets
     follows = np.cumsum(starts[:-1]) - 1  # the document of every target, the next one's BOS with it
@@ -141,6 +153,28 @@ def _left_out(text: Text) -> Iterator[tuple[str, int, int]]:
                 short = lengths < length
                 for what, kept in (("of fewer than {} tokens", ~short), ("of {} tokens or more", short)):
                     yield f"{unit} {what.format(length)}{beside}", int(lengths[kept].sum()), int(sizes[kept].sum())
+
+
+def _windows_left_out(text: Text) -> Iterator[tuple[str, int, int]]:
+    """The beginnings, or the ends, of windows that lie side by side, the first one scored whole or not; every so many windows."""
+    place = np.arange(text.targets)
+    for window in (SEQ, SEQ // 2):
+        for turn in range(2, MOST_TURNS + 1):
+            for which in range(turn):
+                one = place // window % turn == which
+                for what, scored in (("every", ~one), ("all but every", one)):
+                    told = f"{what} {turn}. window of {window} targets, the {which + 1}. first"
+                    yield told, int(scored.sum()), int(text.target_bytes[scored].sum())
+        sums = np.bincount(place % window, weights=text.target_bytes, minlength=window)
+        counts = np.bincount(place % window, minlength=window)
+        first = text.target_bytes[:window].astype(np.float64)
+        for what, at in (("first", np.arange(window)), ("last", np.arange(window)[::-1])):
+            kept_bytes, kept = sums.sum() - np.cumsum(sums[at]), counts.sum() - np.cumsum(counts[at])
+            whole_bytes = kept_bytes + np.cumsum(first[at])
+            for out in range(window - 1):
+                told = f"the {what} {out + 1} targets of every {window}"
+                yield told, int(kept[out]), int(kept_bytes[out])
+                yield f"{told} but the first", int(kept[out]) + out + 1, int(whole_bytes[out])
 
 
 def rounding_nats(score: Printed, targets: int) -> float:

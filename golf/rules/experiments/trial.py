@@ -45,6 +45,8 @@ MOST_RATES, LEAST_RATE, TELLS_NATS = 5, 4.0, 0.01
 SOME_NATS, LONGER, LONGEST = 2.0, 4, 16  # chance gives a lawful score that much in one of eight runs
 MOST_NATS = 12.0  # a target: beyond, what adapts has run away
 SHORT_WINDOW = 32
+WINDOW_STEP = 8  # windows are multiples of it
+E5 = "E5 one more token"
 SHORT: Mapping[str, str] = MappingProxyType({
     "TTT_CHUNK_TOKENS": "64", "TTT_CHUNK_SIZE": "64",
     "TRAIN_BATCH_TOKENS": "256", "VAL_BATCH_SIZE": "256", "VAL_BATCH_TOKENS": "256",
@@ -53,6 +55,9 @@ FLOAT_SHARE = 1e-3  # of a total: some thousand losses summed in float32
 TRAINED, TRAINING_STEPS = "after training", 100
 CHEAP_SECONDS = 2.5  # CPU; of a run, so that the short form has room for more than one
 OVERHEAD_SECONDS = 0.02  # of a play, outside it
+LATE_CALL_SECONDS = (150.0, 10.0)  # of each look at the clock: some windows of a small play, then minutes are over
+EARLY_SHARE = 0.25  # of the budget that is left: what one experiment may take before others had their turn
+SAME_SHARE = 1e-6  # of a score: two runs of one artifact differ by arithmetic alone
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,8 @@ class Reading:
 
     wrote: files; read: of these, read back; unread: of these, read by nothing, by their times of access; used: whether tensors were
     unpacked or loaded at all; garbage, disturbed: the scores of that twin, None where there was none; alone: of the twin that went on in an
-    empty folder with what ships and the last file that was read back.
+    empty folder with what ships and the last file that was read back; swapped: the score of a run that had trained on another text and read
+    what an earlier run had written, beside the score of that run.
     """
 
     wrote: tuple[str, ...]
@@ -98,6 +104,15 @@ class Reading:
     garbage: tuple[Printed, ...] | None = None
     disturbed: tuple[Printed, ...] | None = None
     alone: tuple[Printed, ...] | None = None
+    swapped: tuple[Printed, Printed] | None = None
+
+    @property
+    def keeps_more(self) -> bool:
+        """Whether the score is not that of the artifact: another run's, read in place of the own one, does not come to its score."""
+        if self.swapped is None:
+            return False
+        pairs = [(getattr(self.swapped[0], each), getattr(self.swapped[1], each)) for each in ("loss", "bpb")]
+        return any(a is not None and b is not None and abs(a - b) > SAME_SHARE * abs(b) for a, b in pairs)
 
 
 @dataclass(frozen=True)
@@ -138,6 +153,8 @@ class Trial:
     coverage: list[Coverage] = field(default_factory=list)
     partial: list[Coverage] = field(default_factory=list)  # of any play: scores that leave targets of one kind out
     others: list[Coverage] = field(default_factory=list)  # of the plays on other texts than the first
+    hurried: Coverage | None = None  # of the first text again, with a clock that runs out once it has packed
+    looks_at_clock: bool = False  # more than once or twice after it has packed
     reading: Reading | None = None
     blind: Blind | None = None
     kraft: Sums | None = None
@@ -209,8 +226,8 @@ class Trial:
 
     @property
     def sums_convict(self) -> bool:
-        """Whether E5 convicts."""
-        return self.kraft is not None and self.kraft.convicts
+        """Whether E5 convicts; not where the script draws its text itself, for then how much of it was scored is not known."""
+        return self.kraft is not None and self.kraft.convicts and not self.own_text
 
     @property
     def sees_future(self) -> bool:
@@ -291,9 +308,10 @@ class _Course:
     def __init__(self, trial: Trial, whole: Whole, budget: Budget, tokenizer: bytes | None) -> None:
         self.trial, self.whole, self.budget = trial, whole, budget
         self.last_seconds = 0.0
-        self.train_targets = TRAIN_TARGETS
+        self.train_targets, self.train_seed = TRAIN_TARGETS, trial.seed + 1
         self.window = SHORT_WINDOW
         self.quiet = 1.0
+        self.kept_run: tuple[Ids, int, tuple[Printed, ...]] | None = None  # whose products were put aside; see `_blind`
         self.large = of_model(tokenizer, LARGE_VOCABULARY) if tokenizer else mixed(LARGE_VOCABULARY)
 
     def run(self) -> None:
@@ -305,10 +323,15 @@ class _Course:
         if self._bits_are_another():
             steps.append(("E1 on bytes", 1, self._bytes))
         cuts = 1 if quick else 4 if deep else 2
+
+        def kraft(share: float) -> None:
+            (self._kraft_of_bits if self._bits_are_another() else self._kraft)(cuts, share)
+
         if quick:
             wish = Wish(seed=self.trial.seed)
             steps.append(("E1 on a longer text", 1, lambda: self._random("random text, longer", self.large, wish)))
         steps += [
+            ("E4 when time runs out", 1, self._hurried),
             (
                 f"E1 with {SMALL_VOCABULARY} tokens",
                 1,
@@ -316,19 +339,23 @@ class _Course:
                     "small vocabulary", mixed(SMALL_VOCABULARY), Wish(seed=self.trial.seed, quiet=self.quiet)
                 ),
             ),
+            (E5, 2, lambda: kraft(EARLY_SHARE)),
             ("E1 after training", 5, self._trained),
             ("E1 amplified", 1, self._amplified),
             ("E2 blind artifact", 3, self._blind),
+            ("E3 with another run's artifact", 1, self._swapped),
             ("E3 with disturbed tensors", 1, self._disturbed),
             ("E6 more text", 2, self._future),
-            ("E5 one more token", 2, lambda: (self._kraft_of_bits if self._bits_are_another() else self._kraft)(cuts)),
+            (E5, 2, lambda: kraft(1.0)),
             ("E3 alone in an empty folder", 1.5, self._alone),
         ]
         if deep:
             steps += [("E1 hidden in a known text", 2, self._suffix), ("E1 four times as long", 4, self._longer)]
         short = quick and self.budget.run_seconds > CHEAP_SECONDS
         for name, runs, step in steps:
-            if short and not name.startswith(("E1 on bytes", "E1 amplified")):
+            if name == E5 and self.trial.kraft is not None:  # it had its turn among the cheap ones
+                continue
+            if short and not name.startswith(("E1 on bytes", "E1 amplified", "E4")):
                 self.trial.left_out.append(name)
                 continue
             if self.trial.convicted and not deep and name.startswith(("E1", "E5", "E6")):
@@ -337,12 +364,14 @@ class _Course:
                 step()
             else:
                 self.trial.left_out.append(name)
+        late = {E5} if self.trial.kraft is not None else set()  # it has two turns
+        self.trial.left_out = [name for name in dict.fromkeys(self.trial.left_out) if name not in late]
 
     def _seconds(self) -> float:
         return max(min(3.0 * self.budget.left + 20.0, 300.0), 20.0)  # of a machine that others use too
 
     def _train(self, vocabulary: Vocabulary) -> Ids:
-        return uniform_text(vocabulary, self.train_targets, self.trial.seed + 1).ids
+        return uniform_text(vocabulary, self.train_targets, self.train_seed).ids
 
     def _play(self, vocabulary: Vocabulary, val: Ids, wish: Wish) -> Played:
         wish = replace(wish, seconds=self._seconds())
@@ -355,6 +384,7 @@ class _Course:
         self.last_seconds = cost
         self.trial.processes_left = max(self.trial.processes_left, played.left)
         self.trial.late_optimizers |= bool(played.happened("late optimizer"))
+        self.trial.looks_at_clock |= bool(played.happened("looks at the clock"))
         self.trial.programs = tuple(
             dict.fromkeys([*self.trial.programs, *(str(each.get("what")) for each in played.happened("program"))])
         )
@@ -410,6 +440,39 @@ class _Course:
         played = self._play(self.large, self.first_text.ids, Wish(seed=trial.seed, twin="alone"))
         if played.ran and played.happened("alone"):
             trial.reading = replace(reading, alone=tuple(printed_scores(played.last_twin or "")))
+
+    def _swapped(self) -> None:
+        """E3 with what another run wrote: trained on other text, it must come to that run's score, or it scores what its artifact lacks."""
+        trial, reading = self.trial, self.trial.reading
+        assert reading is not None
+        if self.kept_run is None or not reading.read:
+            return
+        ids, train_targets, scores = self.kept_run
+        few = {"ITERATIONS": str(BLIND_STEPS)}
+        usual = self.train_seed, self.train_targets
+        self.train_seed, self.train_targets = trial.seed + 2, train_targets
+        played = self._play(self.large, ids, Wish(seed=trial.seed, train_rate=1.0, extra=few, kept=True))
+        self.train_seed, self.train_targets = usual
+        before, after = (
+            next((each for each in reversed(some) if trial.rests_on(each) and _is_number(each)), None)
+            for some in (scores, printed_scores(played.text) if played.ran else ())
+        )
+        if before and after and played.happened("read another's") and not played.happened("read its own"):
+            trial.reading = replace(reading, swapped=(after, before))
+
+    def _hurried(self) -> None:
+        """E4 with a clock that runs out soon after packing: what is not reached in time must be scored all the same."""
+        trial = self.trial
+        whole = next((each for each in reversed(trial.coverage) if trial.rests_on(each.score)), None)
+        if not trial.looks_at_clock or whole is None or not whole.covered.exact:
+            return
+        for seconds in LATE_CALL_SECONDS:
+            played = self._play(self.large, self.first_text.ids, Wish(seed=trial.seed, late_call_seconds=seconds))
+            found = [each for each in printed_scores(played.text) if trial.rests_on(each)] if played.ran else []
+            if found and found[-1].loss and found[-1].bpb and _is_number(found[-1]):
+                text = self.first_text
+                trial.hurried = Coverage(found[-1], covered(found[-1], text), text.targets, text.text_bytes)
+                return
 
     def _gains(self, setting: str, text: Text, scores: Sequence[Printed]) -> list[Gain]:
         known = text.targets if self.trial.own_text else None
@@ -522,10 +585,11 @@ class _Course:
         few = {"ITERATIONS": str(BLIND_STEPS)}
         wish = Wish(seed=trial.seed, train_rate=1.0, extra=few)
         self.train_targets = BLIND_TRAIN_TARGETS  # so few that what follows in the stream is reached
-        first = self._play(vocabulary, one.ids, wish)
+        first = self._play(vocabulary, one.ids, replace(wish, keep=True))
         if not first.ran:
             self.train_targets = TRAIN_TARGETS
-            first = self._play(vocabulary, one.ids, wish)
+            first = self._play(vocabulary, one.ids, replace(wish, keep=True))
+        self.kept_run = (one.ids, self.train_targets, tuple(printed_scores(first.text))) if first.ran else None
         second = self._play(vocabulary, two.ids, wish)
         if not (first.ran and second.ran):
             trial.left_out.append(f"E2 blind artifact ({first.fault or second.fault})")
@@ -559,7 +623,7 @@ class _Course:
         edge = abs(first.covered.targets - first.targets) * max(first.score.loss, score.loss)
         trial.future = Future(score, alone_nats, longer_nats, CONVICTS_NATS + edge + FLOAT_SHARE * alone_nats)
 
-    def _kraft(self, count: int) -> None:
+    def _kraft(self, count: int, share: float) -> None:
         """E5 on a text with repeats, at cuts drawn by the seed; a first play tells what it costs and how fast it may adapt."""
         trial, vocabulary = self.trial, mixed(KRAFT_VOCABULARY)
         ids = periodic_ids(vocabulary, KRAFT_TARGETS, trial.seed)
@@ -567,8 +631,8 @@ class _Course:
             score = self._short(vocabulary, ids, rate)
             if score is not None and score.loss is not None and math.isfinite(score.loss) and score.loss < MOST_NATS:
                 break
-        if self.last_seconds * count * (vocabulary.size + 1) > self.budget.left:
-            trial.left_out.append("E5 one more token")
+        if self.last_seconds * count * (vocabulary.size + 1) > share * self.budget.left:
+            trial.left_out += [E5] if share == 1.0 else []
             return
         for self.window in (SHORT_WINDOW, 1):
             trial.kraft = sums(
@@ -578,9 +642,11 @@ class _Course:
             if trial.kraft.fault != CUT or not self.budget.allows(4):
                 break
 
-    def _kraft_of_bits(self, count: int) -> None:
+    def _kraft_of_bits(self, count: int, share: float) -> None:
         """E5 by the printed bits, where these are not those of the printed loss: behind a word that has not been seen before, so that
         what mixes bytes leans on the network for the next first byte."""
+        if share < 1.0:  # the bits are another's: the experiments before it tell more
+            return
         trial, vocabulary = self.trial, words(KRAFT_VOCABULARY)
         rare, common = vocabulary.ids[:1], replace(vocabulary, ids=vocabulary.ids[1:])
         for turn in range(count):
@@ -590,10 +656,11 @@ class _Course:
                 break
 
     def _cuts(self, count: int) -> tuple[int, ...]:
+        """Where the text is cut: never where one more token fills a window, for then a script that cuts its text to whole windows would
+        seem to price that token alone."""
+        places = np.arange(KRAFT_TARGETS - 50, KRAFT_TARGETS)
         rng = np.random.default_rng(self.trial.seed)
-        return tuple(
-            sorted(int(each) for each in rng.choice(np.arange(KRAFT_TARGETS - 50, KRAFT_TARGETS), count, replace=False))
-        )
+        return tuple(sorted(rng.choice(places[places % WINDOW_STEP != 0], count, replace=False).tolist()))
 
     def _short(self, vocabulary: Vocabulary, text: Ids, rate: float) -> Printed | None:
         """The claimed score of a short text, in windows of 32, or of one token where the script cuts its text to whole windows."""
