@@ -77,12 +77,12 @@ def score(problem: Problem, directions: torch.Tensor, held_out: torch.Tensor, ma
     )  # fmt: skip
 
 
-def contest(problem: Problem, seeds: int, archs: list[str], penalties: tuple[float, ...]) -> None:
+def contest(problem: Problem, seeds: range, archs: list[str], penalties: tuple[float, ...]) -> None:
     """Print a table per architecture."""
     peers = installed()
     for arch in archs:
         rows: dict[str, list[Score]] = {}
-        for seed in range(seeds):
+        for seed in seeds:
             directions, x, held_out = planted(problem, seed)
 
             def enter(name: str, contestant: Contestant) -> Score:
@@ -142,6 +142,7 @@ def main() -> None:
     torch.set_num_threads(1)
     wishes = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     wishes.add_argument("--seeds", type=int, default=3)
+    wishes.add_argument("--first-seed", type=int, default=0)
     wishes.add_argument("--archs", default="topk,batchtopk,relu")
     wishes.add_argument("--penalties", default="4")
     for name in ("features", "width", "batch", "steps"):
@@ -156,7 +157,8 @@ def main() -> None:
           f"{problem.steps:,} steps of {problem.batch} tokens, Adam at {problem.rate:g} with the last {DECAY:.0%} falling to 0, "
           f"{given.seeds} seeds; {versions()}. Means, in brackets the standard deviation over the "
           "seeds.")  # fmt: skip
-    contest(problem, given.seeds, given.archs.split(","), tuple(float(one) for one in given.penalties.split(",")))
+    seeds = range(given.first_seed, given.first_seed + given.seeds)
+    contest(problem, seeds, given.archs.split(","), tuple(float(one) for one in given.penalties.split(",")))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ import torch
 from dictionaries_contestants import Coder, Contestant, Problem, golf, installed, saelens, versions
 
 from golf.models.open import open_source
-from golf.models.places import Site
 from golf.models.source import Source
 from golf.sae.measure import measure_all_losses, measure_quality
 from golf.sae.settings import Settings
@@ -78,11 +77,11 @@ class Curves:
 
     def __init__(self, source: Source, data: Path | None, given: argparse.Namespace) -> None:
         self.source, self.given = source, given
-        self.place = Place.of(Site(source.num_layers // 2 if given.layer is None else given.layer))
+        self.place = Place.of(source.num_layers // 2 if given.layer is None else given.layer)
         width = source.model_dim
         features = given.features // width * width
         rate = Settings(expansion=features // width).rate(features)
-        self.problem = Problem(features, width, 0.0, given.batch, given.steps, rate)
+        self.problem = Problem(features, width, 1.0, given.batch, given.steps, rate)
         self.x = harvested(source, self.place, data, given.steps * given.batch)
         self.scale = float(width**0.5 / self.x[:32_768].norm(dim=-1).mean())
         wanted = HeldOutText(data, "val", None, "held out")
@@ -165,7 +164,7 @@ def main() -> None:
     torch.set_num_threads(1)
     wishes = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     wishes.add_argument("models", nargs="+", metavar="MODEL[=TEXT]")
-    for name, default in (("seeds", 3), ("features", 512), ("steps", 600), ("batch", 1024), ("held-out", 16_384),
+    for name, default in (("seeds", 3), ("first-seed", 0), ("features", 512), ("steps", 600), ("batch", 1024), ("held-out", 16_384),
                           ("ce-tokens", 8192)):  # fmt: skip
         wishes.add_argument(f"--{name}", type=int, default=default)
     wishes.add_argument("--layer", type=int, default=None)
@@ -187,7 +186,7 @@ def main() -> None:
     for model in given.models:
         spec, _, data = model.partition("=")
         curves = Curves(open_source(spec, "cpu"), Path(data) if data else None, given)
-        for seed in range(given.seeds):
+        for seed in range(given.first_seed, given.first_seed + given.seeds):
             curves.seed(seed)
         curves.told(lambda line: print(line, flush=True))
 

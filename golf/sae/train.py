@@ -37,7 +37,7 @@ from golf.sae.settings import TRANSCODER, Settings, hook_name, snapshot_points
 from golf.sae.text import sha256_of_ids, write_keys
 
 RUN_FORMAT = "golf-sae-run/1"
-STATE, STATE_FORMAT = "state.pt", "golf-sae-state/3"
+STATE, STATE_FORMAT = "state.pt", "golf-sae-state/4"
 FINAL = "final"
 SAVE_SECONDS = 300.0
 

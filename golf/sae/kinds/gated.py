@@ -28,8 +28,7 @@ class Gated(Dictionary):
     def loss(self, codes: torch.Tensor, z: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The mean squared error, and the one of the gates themselves by way of the decoder as it is."""
         main, error = super().loss(codes, z, target)
-        bias = self.decoder.bias if self.transcodes else self.b_pre
-        guess = torch.nn.functional.linear(codes, self.decoder.weight.detach(), bias.detach())
+        guess = torch.nn.functional.linear(codes, self.decoder.weight.detach(), self.added.detach())
         return main + (guess - target).float().square().mean(), error
 
     def sparsity(self, codes: torch.Tensor, z: torch.Tensor, norms: torch.Tensor | float) -> torch.Tensor:
