@@ -10,7 +10,6 @@ have all codes multiplied by one factor c, and the bias moved, both by least squ
 hardly more than the one: `benchmarks/dictionaries.md`.)
 """
 
-
 import torch
 
 MOMENTUM = 0.99  # of the sums, a step

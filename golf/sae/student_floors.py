@@ -10,10 +10,13 @@ from golf.models.open import open_source
 from golf.sae.evaluate import run_config, same_model
 from golf.sae.floors import calibrate, student_widths
 from golf.sae.measured import read_measurements
+from golf.sae.shape import NUMBER, Maybe, misfit
 from golf.sae.streams import held_out
 from golf.sae.student import FORMAT, STUDENTS_NAME, UNFINISHED_NAME, Distillation, distil
 from golf.sae.text import EMBEDDED, held_out_text
 
+_STUDENT = {"d_S": int, "parameters?": int, "nats": NUMBER, "fell": Maybe(NUMBER)}
+_SHAPE = {"format": str, "steps": int, "evaluated_tokens": int, "students": [_STUDENT]}
 FLOOR_COLUMNS = ("layer", "width", "F_S", "floor", "floor %", "truncated, nats", "student, nats", "fell, last half")
 
 
@@ -70,6 +73,8 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     try:
         found = parse_json(path.read_text())
+        if wrong := misfit(found, _SHAPE):
+            raise ValueError(wrong)
         if found["format"] != FORMAT or not all(row["d_S"] > 0 and row["nats"] >= 0 for row in found["students"]):
             raise ValueError("another format")
     except (OSError, ValueError, KeyError, TypeError) as fault:

@@ -301,7 +301,14 @@ class _Run:
 
     def _note(self, first: int, seconds: float) -> None:
         path = self.folder / "timing.json"
-        sessions = parse_json(path.read_text()) if path.is_file() else []
+        try:
+            sessions = parse_json(path.read_text())
+        except (
+            FileNotFoundError,
+            ValueError,
+        ):  # damaged: a finished training does not fail for a record of its seconds
+            sessions = []
+        sessions = sessions if isinstance(sessions, list) else []
         sessions.append({"from_tokens": first, "to_tokens": self.tokens, "seconds": round(seconds, 3),
                          "device": str(self.source.device), "threads": torch.get_num_threads()})  # fmt: skip
         write_atomically(path, (json_text(sessions, 1) + "\n").encode())
