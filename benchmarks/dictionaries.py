@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from dictionaries_contestants import (
     DECAY,
+    PEERS,
     PENALISED,
     Coder,
     Contestant,
@@ -77,9 +78,8 @@ def score(problem: Problem, directions: torch.Tensor, held_out: torch.Tensor, ma
     )  # fmt: skip
 
 
-def contest(problem: Problem, seeds: range, archs: list[str], penalties: tuple[float, ...]) -> None:
+def contest(problem: Problem, seeds: range, archs: list[str], penalties: tuple[float, ...], peers: list[str]) -> None:
     """Print a table per architecture."""
-    peers = installed()
     for arch in archs:
         rows: dict[str, list[Score]] = {}
         for seed in seeds:
@@ -114,6 +114,8 @@ def contest(problem: Problem, seeds: range, archs: list[str], penalties: tuple[f
                 if "sae_lens" in peers:
                     there.append(enter(f"SAELens, λ {penalty:g}", saelens(arch, l1_coefficient=penalty)).l0)
                     enter(f"golf at the L0 of SAELens at λ {penalty:g}", golf(arch, target_l0=there[-1]))
+                if arch == "gated":  # penalties mean the same here as there
+                    enter(f"golf, λ {penalty:g}", golf(arch, l1=penalty, l1_form="saelens"))
                 if "dictionary_learning" in peers:
                     there.append(
                         enter(
@@ -145,6 +147,9 @@ def main() -> None:
     wishes.add_argument("--first-seed", type=int, default=0)
     wishes.add_argument("--archs", default="topk,batchtopk,relu")
     wishes.add_argument("--penalties", default="4")
+    wishes.add_argument(
+        "--peers", default=",".join(module for module, _ in PEERS), help="those of them that are installed"
+    )
     for name in ("features", "width", "batch", "steps"):
         wishes.add_argument(f"--{name}", type=int, default=None)
     given = wishes.parse_args()
@@ -158,7 +163,14 @@ def main() -> None:
           f"{given.seeds} seeds; {versions()}. Means, in brackets the standard deviation over the "
           "seeds.")  # fmt: skip
     seeds = range(given.first_seed, given.first_seed + given.seeds)
-    contest(problem, seeds, given.archs.split(","), tuple(float(one) for one in given.penalties.split(",")))
+    penalties = tuple(float(one) for one in given.penalties.split(","))
+    contest(
+        problem,
+        seeds,
+        given.archs.split(","),
+        penalties,
+        [name for name in installed() if name in given.peers.split(",")],
+    )
 
 
 if __name__ == "__main__":
