@@ -91,6 +91,13 @@ def train(
         bool | None,
         typer.Option("--revive/--no-revive", help="Dead features start again where a penalty is; default yes."),
     ] = None,
+    rescale: Annotated[
+        bool | None,
+        typer.Option(
+            "--rescale/--no-rescale",
+            help="Give back in the files what relu's penalty takes from the codes; default yes.",
+        ),
+    ] = None,
     dead_tokens: Annotated[
         str | None,
         typer.Option(
@@ -144,8 +151,9 @@ def train(
     \b
     $ golf sae train --hf EleutherAI/pythia-410m --expansion 32 --l1 3e-4 \\
         --norm none --init independent --decoder unit --no-revive \\
-        --lr-decay-frac 0 --tokens 300M --batch-tokens 32768 \\
-        --buffer-tokens 262144 --snapshots 50M,100M,150M,200M,250M,final
+        --no-rescale --lr-decay-frac 0 --tokens 300M \\
+        --batch-tokens 32768 --buffer-tokens 262144 \\
+        --snapshots 50M,100M,150M,200M,250M,final
     """
     from golf.models.specs import spec_of
 
@@ -169,7 +177,7 @@ def train(
         **{axis: one_or_more(axis, text) for axis, text in axes.items()}, "tokens": count(tokens), "groups": groups,
         "l1_form": l1_form, "l1_warmup": count(l1_warmup), "l1_init": l1_init, "adaptive_rule": adaptive_rule, "lr": lr,
         "lr_warmup": count(lr_warmup), "lr_decay_frac": lr_decay_frac, "batch_tokens": count(batch_tokens),
-        "buffer_tokens": count(buffer_tokens), "norm": norm, "init": init, "decoder": decoder, "revive": revive, "aux": aux, "dead_tokens": count(dead_tokens), "dtype": dtype,
+        "buffer_tokens": count(buffer_tokens), "norm": norm, "init": init, "decoder": decoder, "revive": revive, "rescale": rescale, "aux": aux, "dead_tokens": count(dead_tokens), "dtype": dtype,
         "snapshots": snapshots, "seq_len": seq_len, "seed": seed,
     }  # fmt: skip
     made = run_training(

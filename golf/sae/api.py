@@ -14,6 +14,7 @@ from golf.sae.files import NAME, load_dictionary, named_files
 from golf.sae.grid import GRID_NAME, members_in, members_of
 from golf.sae.pace import projection
 from golf.sae.settings import Settings, spans_of
+from golf.sae.shape import Maybe, misfit
 from golf.sae.text import EMBEDDED, sha256_of_text, trained_keys
 from golf.sae.train import FINAL, SAVE_SECONDS, Outcome, Progress, train
 
@@ -169,7 +170,18 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise GolfError(f"{folder} holds no run to go on with", "leave out `--resume`", Exit.REFUSED) from None
     except ValueError as fault:
         raise GolfError(f"{path} is not JSON: {fault}", "restore it, or start anew elsewhere", Exit.REFUSED) from fault
-    return found if isinstance(found, dict) else {}
+    said = {name: Maybe((int, float, str, bool)) for name in Settings.__dataclass_fields__}
+    choices = {f"{name}?": shape for name, shape in said.items()}
+    shape = {"source?": dict, "data?": {"name?": str}, "layers": [int]}
+    wrong = misfit(
+        found, {**shape, **({"members": {"*": choices}} if path.name == GRID_NAME else {"settings": choices})}
+    )
+    members = () if wrong else found["members"].values() if path.name == GRID_NAME else [found["settings"]]
+    if wrong := wrong or next((key for one in members for key in one if key not in said), None):
+        raise GolfError(
+            f"{path} is no run's of this golf: {wrong}", "restore it, or start anew elsewhere", Exit.REFUSED
+        )
+    return dict(found)
 
 
 def _spec_before(config: dict[str, Any], folder: Path) -> str:

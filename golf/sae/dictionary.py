@@ -29,6 +29,9 @@ class Dictionary(nn.Module):  # type: ignore[misc]
     arch: ClassVar[str]
     sparse_by: ClassVar[str] = "penalty"  # or "k": what makes the code sparse
     free: ClassVar[bool] = False  # whether the decoder's norms are learned by default
+    shrinks: ClassVar[bool] = (
+        False  # whether the penalty makes codes smaller than what rebuilds best (`golf.sae.shrinkage`)
+    )
     tied_share: ClassVar[float] = 0.25  # of decoderᵀ in the encoder at the start, where the columns have norm 1
     descent: ClassVar[float] = 0.7  # share of the run in which a target L0 is come down to
     starts: ClassVar[dict[str, float]] = {}  # own parameters of every feature (F), and where they start
@@ -88,6 +91,11 @@ class Dictionary(nn.Module):  # type: ignore[misc]
         """The reconstruction (…, d), of a transcoder (…, d_out), of a code (…, F)."""
         x: torch.Tensor = self.decoder(z)
         return x if self.transcodes else x + self.b_pre
+
+    @property
+    def added(self) -> torch.Tensor:
+        """(d) what `decode` adds to W_d z of a dictionary with one bias."""
+        return self.decoder.bias if self.transcodes else self.b_pre
 
     def select(self, codes: torch.Tensor) -> torch.Tensor:
         """The codes (…, F) that stay; the rest becomes 0."""

@@ -21,10 +21,12 @@ from golf.sae.grid import members_in
 from golf.sae.measure import PART, Harvest, Snapshot, harvest, measure_all_losses, measure_layer
 from golf.sae.measured import write_table
 from golf.sae.settings import TRANSCODER, count_of, spans_of
+from golf.sae.shape import misfit
 from golf.sae.streams import Coder, HeldOut, Place, Streams, held_out
 from golf.sae.text import HeldOutText, held_out_text
 from golf.sae.truncate import cut_windows
 
+_CONFIG = {"source?": dict, "data?": dict, "settings?": {"seq_len?": int}}
 PART_BYTES = 1 << 30  # of dictionaries and activations that are measured together
 DIAGNOSED_TOKENS = 8192  # of which the use of a built-in dictionary's levels is told
 
@@ -261,7 +263,9 @@ def run_config(folder: Path) -> dict[str, Any]:
         found = parse_json(path.read_text())
     except ValueError as fault:
         raise GolfError(f"{path} is not JSON: {fault}", "restore it, or name the model with `--source`") from None
-    return found if isinstance(found, dict) else {}
+    if wrong := misfit(found, _CONFIG):
+        raise GolfError(f"{path} is no run's: {wrong}", "restore it, or name the model with `--source`")
+    return dict(found)
 
 
 def source_of(

@@ -8,6 +8,7 @@ from golf.sae.dictionary import tie, unscaled, with_unit_columns
 from golf.sae.kinds import seeded
 from golf.sae.penalty import Penalty
 from golf.sae.settings import Settings, l1_sum
+from golf.sae.shrinkage import Shrinkage, given_back
 
 BETAS = (0.9, 0.999)
 CLIP_NORM = 1.0  # of the gradient, were the error summed over dimensions as in other libraries; here it is their mean
@@ -98,6 +99,7 @@ class LayerTraining:
         )
         self.silent = torch.zeros(features, dtype=torch.int64, device=device)  # tokens since a feature last fired
         self.tally = Tally(self.sae.out_dim, features, device)
+        self.shrinkage = Shrinkage(self.sae.out_dim, device) if settings.rescales else None
         self.stats: list[dict[str, Any]] = []
         self.bf16 = settings.dtype == "bf16" or (settings.dtype == "auto" and device.type == "cuda")
 
@@ -125,6 +127,8 @@ class LayerTraining:
         if weight:
             loss = loss + weight * self.sae.sparsity(codes, z, 1.0 if norms is None else norms).mean()
         loss = loss + extra
+        if self.shrinkage is not None:
+            self.shrinkage.add(wanted, error.detach() + wanted - self.sae.added.detach())
         loss.backward()
         if norms is None:
             self.sae.project_gradient()
@@ -215,16 +219,19 @@ class LayerTraining:
     def weights(self) -> dict[str, torch.Tensor]:
         """The dictionary in the units of the stream."""
         state = self.sae.state_dict()
-        weights: dict[str, torch.Tensor] = unscaled(
-            with_unit_columns(state) if self.settings.free_decoder else state, self.scale, self.out_scale
-        )
+        if self.settings.free_decoder:
+            state = with_unit_columns(state)
+        if self.shrinkage is not None:
+            state = given_back(state, *self.shrinkage.fit())
+        weights: dict[str, torch.Tensor] = unscaled(state, self.scale, self.out_scale)
         return weights
 
     def state(self) -> dict[str, Any]:
         """What resuming needs."""
         return {"sae": self.sae.state_dict(), "optimizer": self.optimizer.state_dict(), "penalty": self.penalty.state(),
                 "silent": self.silent, "tally": self.tally.state(), "stats": self.stats, "scale": self.scale,
-                "out_scale": self.out_scale, "tokens": self.tokens}  # fmt: skip
+                "out_scale": self.out_scale, "tokens": self.tokens,
+                "shrinkage": self.shrinkage.sums if self.shrinkage is not None else {}}  # fmt: skip
 
     def load(self, state: dict[str, Any]) -> None:
         """The reverse of `state`."""
@@ -233,6 +240,8 @@ class LayerTraining:
         self.penalty.load(state["penalty"])
         self.silent.copy_(state["silent"])
         self.tally.load(state["tally"])
+        if self.shrinkage is not None:
+            self.shrinkage.sums = dict(state["shrinkage"])
         self.stats, self.tokens = list(state["stats"]), state["tokens"]
         self.scale, self.out_scale = state["scale"], state["out_scale"]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from golf.errors import GolfError
 from golf.files import parse_json, write_atomically
+from golf.sae.shape import NUMBER, Maybe, misfit
 
 CSV_NAME = "metrics.csv"
 COLUMNS = (
@@ -16,6 +17,21 @@ COLUMNS = (
     *("ce_clean_nats", "ce_sae_nats", "ce_ablated_nats", "ce_difference_nats", "ce_recovered", "kl_nats"),
     *("alpha", "g_alpha", "d_star_S"),
 )
+_ROW = {
+    "snapshot": str, "tokens_seen": Maybe(int), "tokens": int, "features": int, "fvu": Maybe(NUMBER), "explained_variance": Maybe(NUMBER),
+    "mse": NUMBER, "l0": NUMBER, "alive": int, "dead_share": NUMBER, "dead_threshold": NUMBER, "*": Maybe(NUMBER),
+}  # fmt: skip
+_SHAPE = {
+    "layer": int, "source": {"name": str, "spec": str, "model_dim": int}, "held_out": {"tokens": int, "seq_len": int, "origin": str, "sha256": str},
+    "config": dict, "snapshots": [_ROW], "progress?": [_ROW], "losses": Maybe({"ce_tokens": int, "*": Maybe(NUMBER)}),
+    "weights?": Maybe({"*": Maybe(NUMBER)}), "density": {"log10_edges": [NUMBER], "counts": [int], "never": int, "below?": int},
+    "fit_over_tokens": Maybe({"points": int, "floor": NUMBER, "scale": NUMBER, "exponent": NUMBER, "next_amount": NUMBER, "next_loss": NUMBER}),
+    "F_alive": int, "predictions?": {"*": {"d_S": int, "features_kept": int, "predicted_floor": NUMBER, "pct": NUMBER}},
+    "alpha?": NUMBER, "g_alpha?": NUMBER, "d_star_S?": NUMBER, "total_importance?": NUMBER, "rank_slope?": Maybe(NUMBER),
+    "truncations?": Maybe([{"d_S": int, "predicted_floor": NUMBER, "lost_nats": NUMBER}]), "sorted_importance": [NUMBER],
+    "ranked_features?": [int], "usage?": [dict], "ce_bench?": dict,
+}  # fmt: skip
+_GEOMETRY = dict.fromkeys(("alpha", "g_alpha", "d_star_S", "total_importance"), NUMBER)  # where floors are predicted
 USAGE = ("layer", "level", "features", "L0", "dead %", "zombie %", "evenness", "+ share")
 
 
@@ -25,7 +41,10 @@ def read_measurements(folder: Path) -> dict[int, dict[str, Any]]:
     for path in sorted(folder.glob("measurements_layer*.json")):
         try:
             report = parse_json(path.read_text())
-            found[int(report["layer"])] = report
+            shape = {**_SHAPE, **(_GEOMETRY if isinstance(report, dict) and report.get("predictions") else {})}
+            if (wrong := misfit(report, shape)) or not report["snapshots"]:
+                raise ValueError(f"not as written: {wrong or 'snapshots'}")
+            found[report["layer"]] = report
         except (ValueError, KeyError, TypeError) as fault:
             raise GolfError(
                 f"{path} is no measurement: {fault!r}", f"measure again: `golf sae eval {folder}`"

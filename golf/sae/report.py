@@ -10,6 +10,7 @@ from golf.files import parse_json
 from golf.sae.floors import measured_points
 from golf.sae.measured import read_measurements
 from golf.sae.probing import read_probes
+from golf.sae.shape import NUMBER, Maybe, misfit
 from golf.sae.student_floors import read_students, student_points
 
 
@@ -58,7 +59,10 @@ def gather(folder: Path, students: Path | None = None, others: Sequence[Path] = 
     """The report of a measured run; GolfError where it was not measured, or a file says something else."""
     stats = {}
     for path in sorted(folder.glob("stats_layer*.json")):
-        stats[int(path.stem.removeprefix("stats_layer"))] = _json(path)
+        rows = _json(path)
+        if wrong := misfit(rows, [{"tokens": int, "*": Maybe(NUMBER)}]):
+            raise GolfError(f"{path} is no list of statistics: {wrong}", "restore it, or delete it", Exit.REFUSED)
+        stats[int(path.stem.removeprefix("stats_layer"))] = rows
     points = {}
     if students is not None:
         try:

@@ -26,7 +26,7 @@ class Settings:
 
     The penalty is `l1` (fixed), or moves towards `target_l0` active features from `l1_init`; what is sparse by `k` has none. Without
     either, the target is 32. The published Pythia runs are expansion 32, l1 3e-4, norm none, init independent, decoder unit, no revival,
-    batch_tokens 32768, lr 3e-4. What the defaults do against other libraries on planted data: `benchmarks/dictionaries.md`.
+    no rescaling, batch_tokens 32768, lr 3e-4. What the defaults do against other libraries on planted data: `benchmarks/dictionaries.md`.
     """
 
     tokens: int = 2_000_000
@@ -60,6 +60,9 @@ class Settings:
     )
     aux: float = 1.0  # weight of the dead features' share in the error, of what is sparse by k only
     revive: bool = True  # with a penalty: a dead feature starts again at an input that is rebuilt badly
+    rescale: bool = (
+        True  # of relu: what the penalty took from the codes is given back in the files (`golf.sae.shrinkage`)
+    )
     stats_every: int = 0  # steps between rows of the statistics; 0: about 200 rows
 
     def __post_init__(self) -> None:
@@ -108,6 +111,11 @@ class Settings:
     def free_decoder(self) -> bool:
         """Whether the decoder's norms are learned while training (files always hold columns of norm 1)."""
         return self.decoder == "free" or (self.decoder == "auto" and KINDS[self.arch].free)
+
+    @property
+    def rescales(self) -> bool:
+        """Whether written codes are larger than the trained ones."""
+        return self.rescale and KINDS[self.arch].shrinks
 
     def reads(self, layer: int) -> Site:
         """Where a layer's dictionary reads."""

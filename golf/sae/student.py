@@ -9,7 +9,7 @@ teacher's own shows what is not for want of width.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,9 +21,11 @@ from golf.models.corpus import Windows
 from golf.models.source import Ids, Source
 from golf.sae.metrics import divergence
 from golf.sae.streams import HeldOut
+from golf.sae.text import sha256_of_ids
 
 FORMAT = "golf-sae-students/1"
 STUDENTS_NAME = "students.json"
+UNFINISHED_NAME = "students_unfinished.json"  # while some of the widths are still to be trained
 TEMPERATURE = 2.0
 EVALUATIONS = 40  # in a training, evenly
 EVALUATED_TOKENS = 4096
@@ -151,16 +153,28 @@ def distil(
     text: HeldOut,
     choices: Distillation,
     tell: Callable[[str], None] = lambda line: None,
+    *,
+    before: Mapping[str, Any] | None = None,
+    keep: Callable[[Mapping[str, Any]], None] = lambda made: None,
 ) -> dict[str, Any]:
-    """Students of every width, and how they were made."""
-    made = []
-    for width in widths:
-        row = train_student(source, tokens, width, text, choices)
-        fell = "" if row["fell"] is None else f"; {row['fell']:.0%} of it went over the last half"
-        tell(f"student of width {width}: {row['nats']:.4f} nats from its teacher{fell}")
-        made.append(row)
-    return {
+    """Students of every width, and how they were made.
+
+    before: what an earlier call made; its students of the same teacher, text, tokens and choices are taken over, for they would come out
+    the same. keep: called after each student with all so far.
+    """
+    made: dict[str, Any] = {
         "format": FORMAT, "source": {"name": source.name, "spec": source.spec, **source.facts}, "held_out": text.facts(),
-        "evaluated_tokens": min(EVALUATED_TOKENS, text.tokens), "distillation": asdict(choices), "steps": choices.steps,
-        "students": made,
+        "tokens_sha256": sha256_of_ids(tokens), "evaluated_tokens": min(EVALUATED_TOKENS, text.tokens),
+        "distillation": asdict(choices), "steps": choices.steps, "students": [],
     }  # fmt: skip
+    alike = before is not None and all(before.get(name) == value for name, value in made.items() if name != "students")
+    known = {row["d_S"]: row for row in before["students"]} if before is not None and alike else {}
+    for width in widths:
+        row = known.get(width)
+        again = ", trained before" if row else ""
+        row = row or train_student(source, tokens, width, text, choices)
+        fell = "" if row["fell"] is None else f"; {row['fell']:.0%} of it went over the last half"
+        tell(f"student of width {width}: {row['nats']:.4f} nats from its teacher{fell}{again}")
+        made["students"].append(row)
+        keep(made)
+    return made

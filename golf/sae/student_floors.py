@@ -10,10 +10,13 @@ from golf.models.open import open_source
 from golf.sae.evaluate import run_config, same_model
 from golf.sae.floors import calibrate, student_widths
 from golf.sae.measured import read_measurements
+from golf.sae.shape import NUMBER, Maybe, misfit
 from golf.sae.streams import held_out
-from golf.sae.student import FORMAT, STUDENTS_NAME, Distillation, distil
+from golf.sae.student import FORMAT, STUDENTS_NAME, UNFINISHED_NAME, Distillation, distil
 from golf.sae.text import EMBEDDED, held_out_text
 
+_STUDENT = {"d_S": int, "parameters?": int, "nats": NUMBER, "fell": Maybe(NUMBER)}
+_SHAPE = {"format": str, "steps": int, "evaluated_tokens": int, "students": [_STUDENT]}
 FLOOR_COLUMNS = ("layer", "width", "F_S", "floor", "floor %", "truncated, nats", "student, nats", "fell, last half")
 
 
@@ -26,6 +29,7 @@ def train_students(
     """Distil students of the model of a measured run on the run's own text, and keep them in its `students.json`.
 
     widths: default those that floors are predicted for. They belong to the whole model: each layer's floors are held against the same.
+    Those that are ready are kept in `students_unfinished.json` until all are: a training that was killed goes on with the next width.
     GolfError (10): not the run's model any more; a width that is not positive.
     """
     measured = read_measurements(folder)
@@ -45,23 +49,39 @@ def train_students(
         f"{choices.steps:,} steps of {choices.batch_tokens:,} tokens for each width"
         + (f", {passes:.1f} passes" if passes > 1 else "")
     )
-    made = distil(source, tokens, widths or student_widths(source.model_dim), text, choices, tell)
-    write_atomically(folder / STUDENTS_NAME, (json_text(made, 1) + "\n").encode())
+    unfinished = folder / UNFINISHED_NAME
+    made = distil(
+        source, tokens, widths or student_widths(source.model_dim), text, choices, tell,
+        before=_read(unfinished), keep=lambda so_far: _write(unfinished, so_far),
+    )  # fmt: skip
+    _write(folder / STUDENTS_NAME, made)
+    unfinished.unlink()
     return made
+
+
+def _write(path: Path, made: Mapping[str, Any]) -> None:
+    write_atomically(path, (json_text(made, 1) + "\n").encode())
 
 
 def read_students(folder: Path) -> dict[str, Any] | None:
     """What `train_students` kept in a run's folder; None where no students were trained. GolfError for a damaged file."""
-    path = folder / STUDENTS_NAME
+    return _read(folder / STUDENTS_NAME)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
         found = parse_json(path.read_text())
+        if wrong := misfit(found, _SHAPE):
+            raise ValueError(wrong)
         if found["format"] != FORMAT or not all(row["d_S"] > 0 and row["nats"] >= 0 for row in found["students"]):
             raise ValueError("another format")
     except (OSError, ValueError, KeyError, TypeError) as fault:
         raise GolfError(
-            f"{path} is damaged: {fault!r}", "train them again: `golf sae floor --train-students`", Exit.REFUSED
+            f"{path} is damaged: {fault!r}",
+            "delete it, and train them again: `golf sae floor --train-students`",
+            Exit.REFUSED,
         ) from None
     return dict(found)
 

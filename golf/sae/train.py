@@ -37,7 +37,7 @@ from golf.sae.settings import TRANSCODER, Settings, hook_name, snapshot_points
 from golf.sae.text import sha256_of_ids, write_keys
 
 RUN_FORMAT = "golf-sae-run/1"
-STATE, STATE_FORMAT = "state.pt", "golf-sae-state/3"
+STATE, STATE_FORMAT = "state.pt", "golf-sae-state/4"
 FINAL = "final"
 SAVE_SECONDS = 300.0
 
@@ -301,7 +301,14 @@ class _Run:
 
     def _note(self, first: int, seconds: float) -> None:
         path = self.folder / "timing.json"
-        sessions = parse_json(path.read_text()) if path.is_file() else []
+        try:
+            sessions = parse_json(path.read_text())
+        except (
+            FileNotFoundError,
+            ValueError,
+        ):  # damaged: a finished training does not fail for a record of its seconds
+            sessions = []
+        sessions = sessions if isinstance(sessions, list) else []
         sessions.append({"from_tokens": first, "to_tokens": self.tokens, "seconds": round(seconds, 3),
                          "device": str(self.source.device), "threads": torch.get_num_threads()})  # fmt: skip
         write_atomically(path, (json_text(sessions, 1) + "\n").encode())

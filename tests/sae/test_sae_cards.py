@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -109,6 +110,45 @@ def test_floors_stand_beside_students_that_were_trained(run: Path, tmp_path: Pat
     assert fault_of("floor", folder).code == Exit.REFUSED
     assert "add `--train-students`" in str(fault_of("floor", run, "--widths", "4").hint)
     assert fault_of("floor", run, "--train-students", "--widths", "four").message == "`four` names no widths"
+
+
+def test_students_whose_training_was_killed_go_on_with_the_next_width(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[int] = []
+    dies_at: int | None = 3
+
+    def train(source: object, tokens: object, width: int, *rest: object) -> dict[str, Any]:
+        if width == dies_at:
+            raise KeyboardInterrupt
+        trained.append(width)
+        row: dict[str, Any] = train_student(source, tokens, width, *rest)  # type: ignore[arg-type]
+        return row
+
+    def floor(folder: Path, *more: str) -> Result:
+        wishes = ("--train-students", "--tokens", "2K", "--batch-tokens", "256", "--widths", "1,2,3,4", *more)
+        return golf_sae("floor", folder, *wishes)
+
+    monkeypatch.setattr("golf.sae.student.train_student", train)
+    folders = tmp_path / "killed", tmp_path / "whole"
+    for folder in folders:
+        folder.mkdir()
+        for path in run.glob("*.json"):
+            (folder / path.name).write_bytes(path.read_bytes())
+        (folder / "config.json").write_text(json.dumps({"source": {"spec": "tiny"}, "settings": {"seq_len": WINDOW}}))
+    killed, whole = folders
+    assert floor(killed).exit_code != 0 and trained == [1, 2]
+    assert not (killed / "students.json").exists()  # nothing that looks whole
+    assert json.loads(golf_sae("floor", killed, "--json").stdout)["students"] is None
+    dies_at, held = None, (killed / "students_unfinished.json").read_bytes()
+    assert "width 2: " in floor(killed).output and trained == [1, 2, 3, 4]
+    assert floor(whole).exit_code == 0 and trained[4:] == [1, 2, 3, 4]
+    assert (killed / "students.json").read_bytes() == (whole / "students.json").read_bytes()
+    assert not (killed / "students_unfinished.json").exists()
+    (killed / "students_unfinished.json").write_bytes(held)  # of other choices: not taken over
+    assert floor(killed, "--seed", "7").exit_code == 0 and trained[8:] == [1, 2, 3, 4]
+    (killed / "students_unfinished.json").write_text("{")
+    assert floor(killed).exception.code == Exit.REFUSED  # type: ignore[union-attr]
 
 
 # ---- CE-Bench among the tasks ----------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ class Matryoshka(BatchTopK):
     def loss(self, codes: torch.Tensor, z: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean over the nested dictionaries of their mean squared errors, and the error of the whole."""
         weight, begin = self.decoder.weight, 0
-        error = (self.decoder.bias if self.transcodes else self.b_pre) - target
+        error = self.added - target
         nested = widths(self.features, self.groups)
         total = error.new_zeros(())
         for end in nested:

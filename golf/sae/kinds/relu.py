@@ -11,6 +11,7 @@ class ReLU(Dictionary):
 
     arch = "relu"
     free = True
+    shrinks = True
 
     def select(self, codes: torch.Tensor) -> torch.Tensor:
         """All of them."""
