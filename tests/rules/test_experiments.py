@@ -1,6 +1,7 @@
 """E1 to E6: the arithmetic on known predictors, and whole scripts, lawful and not, in the box."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,10 +11,22 @@ from golf.harness.box import standing
 from golf.harness.texts import text_of, uniform_text
 from golf.harness.vocabulary import mixed, words
 from golf.rules import State, verify_folder
+from golf.rules.checks import experiments
 from golf.rules.experiments.kraft import Sums, bits_nats, sums
 from golf.rules.experiments.law import Kind, bits_gain_of, covered, gain_of
 from golf.rules.experiments.printed import Printed, printed_scores
-from golf.rules.experiments.trial import TRAINED, Budget, Coverage, Future, Gained, Reading, Steady, Trial, hold_trial
+from golf.rules.experiments.trial import (
+    TRAINED,
+    Blind,
+    Budget,
+    Coverage,
+    Future,
+    Gained,
+    Reading,
+    Steady,
+    Trial,
+    hold_trial,
+)
 
 V = mixed(1024)
 TEXT = uniform_text(V, 8192, 1)
@@ -221,6 +234,20 @@ def test_more_text_behind_a_text_takes_nothing_from_its_price():
         assert judged.proven is not convicts
     judged.future = None
     assert not judged.proven
+
+
+def test_an_equal_artifact_does_not_clear_of_learning_behind_it():
+    """R36 where the score gains on random text: E2 sees nothing of what is learned after the artifact was read back."""
+    lawful = trial("final val_loss:6.9450000000 val_bpb:4.0500000000")
+    gaining = trial("final val_loss:6.0000000000 val_bpb:3.5000000000")
+    for judged, state in ((lawful, State.PASS), (gaining, State.UNKNOWN)):
+        judged.blind = Blind(("model.bin",))
+        subject = SimpleNamespace(once=lambda name, make, judged=judged: judged)
+        assert [r.state for r in experiments.before_the_score(subject)] == [state]
+        assert [r.state for r in experiments.blind(subject)] == [State.PASS]
+        judged.blind = Blind(("model.bin",), ("model.bin",))
+        judged_again = [r.state for r in experiments.before_the_score(subject)]
+        assert judged_again == [State.FAIL]
 
 
 def test_a_budget_is_of_cpu_seconds_and_has_an_end_on_a_busy_machine():

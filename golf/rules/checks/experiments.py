@@ -137,7 +137,21 @@ def _lines(trial: Trial) -> tuple[str, ...]:
 
 @of_trial
 def blind(subject: Subject, trial: Trial) -> Iterable[Result]:
-    """R34, R35, R36: E2, the artifact is one and the same whatever the validation text is."""
+    """R34, R35: E2, the artifact is one and the same whatever the validation text is."""
+    yield from _blind(trial)
+
+
+@of_trial
+def before_the_score(subject: Subject, trial: Trial) -> Iterable[Result]:
+    """R36: E2 sees what is learned before packing; what is learned behind it, before the score, only a gain on random text tells."""
+    for result in _blind(trial):
+        if result.state is State.PASS and trial.convicted:
+            yield from cleared(subject)
+        else:
+            yield result
+
+
+def _blind(trial: Trial) -> Iterable[Result]:
     found = trial.blind
     if found is None:  # left out, which a slow machine may do: no result takes nothing from what the other checks say
         return
