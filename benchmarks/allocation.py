@@ -48,7 +48,7 @@ LOW_RANK = ['corrections=["LQER"]']
 TENSORS = ["steps=by_tensor.fisher"]
 METHODS = {
     "gptq": [], "+ tensors measured": TENSORS, "+ trellis": TRELLIS, "+ low rank": LOW_RANK, "+ log scales": ["log_scales=true"], "+ tensors": TENSORS,
-    "+ roles": TENSORS, "+ tensors ±2.5": [*TENSORS, "step_octaves=2.5"], "+ tensors + trellis": TENSORS + TRELLIS,
+    "+ roles": TENSORS, "+ tensors ±1.5": [*TENSORS, "step_octaves=1.5"], "+ tensors + trellis": TENSORS + TRELLIS,
     "+ tensors + low rank": TENSORS + LOW_RANK, "+ all": [*TENSORS, *TRELLIS, *LOW_RANK, "log_scales=true"],
 }  # fmt: skip
 

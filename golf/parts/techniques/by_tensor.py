@@ -22,7 +22,7 @@ from golf.parts.techniques.sdclip import sdclip_scale
 
 class Knobs:
     fisher_batches: "1 <= int <= 1000000" = 16  # of the calibration's micro-batches, run backward too
-    step_octaves: "0 <= float <= 8" = 1.5  # a tensor's step is at most so much finer or coarser than its role's
+    step_octaves: "0 <= float <= 8" = 4.0  # a tensor's step is at most so much finer or coarser than its role's
 
 
 class Smoke:
