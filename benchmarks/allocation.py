@@ -19,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,8 @@ from golf.parts.data import load_shard, shard_paths
 from golf.parts.model import GPT
 from golf.parts.quant import dequantize, load_weights, quantize
 from golf.parts.tags import Tag, Tagged, collect
-from golf.parts.techniques.by_tensor import OutputGradients, rounding_cost
-from golf.parts.techniques.calibrate import InputGram, watch
+from golf.parts.techniques.by_tensor import rounding_cost
+from golf.parts.techniques.calibrate import InputGram, output_gradients, watch
 from golf.recipe import load_recipe
 from golf.recipe.namespace import namespace
 
@@ -60,6 +61,12 @@ class CPU:
 
     def __init__(self, data_path: Path) -> None:
         self.data_path = str(data_path)
+
+    def autocast(self) -> Any:
+        return nullcontext()
+
+    def synchronize(self) -> None:
+        """Nothing runs beside the CPU."""
 
 
 def rows_of(env: CPU, split: str, tokens: int, length: int) -> torch.Tensor:
@@ -94,16 +101,9 @@ def gradients(
     h: Any, env: CPU, model: Any, weights: Mapping[str, Any], names: list[str], batches: int
 ) -> dict[str, torch.Tensor]:
     load_weights(model, {name: tensor.float() for name, tensor in weights.items()})
-    found = OutputGradients(h, env, model, names)
-    model.requires_grad_(False)
-    for row in rows_of(env, "train", batches * 8 * h.train_seq_len, h.train_seq_len).split(8):
-        found.learn(row)
-    found.close()
-    return {
-        **{f"{name}:fisher": found.total[name] / found.rows[name].clamp(min=1) for name in names},
-        "tok_emb.weight:reads": found.reads / batches,
-        "tok_emb.weight:felt": found.felt / found.reads.sum(),
-    }
+    rows = rows_of(env, "train", batches * 8 * h.train_seq_len, h.train_seq_len).split(8)
+    found: dict[str, torch.Tensor] = output_gradients(h, env, lambda line: None, model, names, rows)
+    return found
 
 
 def grams(h: Any, env: CPU, model: Any, weights: Mapping[str, Any], batches: int) -> dict[str, torch.Tensor]:

@@ -157,7 +157,7 @@ def only_entries(program: Program) -> Iterator[Change]:
                 ) if key.isidentifier():
                     word = key.lower()
                     change = _asked_for(program, target, name, key, word, place)
-                    if change is not None and not tree.names.get(word) and word not in program.globals:
+                    if change is not None and word not in program.globals:
                         yield [replaced(tree, place, word), replaced(tree, made.value, source(tree, entry)), *change]
 
 

@@ -204,9 +204,9 @@ class Whole:
         }
         answer = self.box.play(job, wish.seconds)
         self.played += 1
-        if wish.keep:
-            _put_aside(work, kept, laid)
         logs, files, unread = _written(work, laid)
+        if wish.keep:
+            _put_aside(work, kept, files)
         unread = unread if tells_reads(self.box.place / "seen") else ()
         return Played(
             answer["code"], bool(answer["stopped"]), answer.get("why"), answer["seconds"], answer["cpu_seconds"],
@@ -261,14 +261,12 @@ def _written(work: Path, laid: set[str]) -> tuple[list[str], dict[str, str], tup
     return logs, files, tuple(unread)
 
 
-def _put_aside(work: Path, kept: Path, laid: set[str]) -> None:
+def _put_aside(work: Path, kept: Path, products: Iterable[str]) -> None:
     """Copy the products of a play into `kept`, in place of what lay there."""
     shutil.rmtree(kept, ignore_errors=True)
-    for path in files_below(work):
-        short = str(path.relative_to(work))
-        if short not in laid and _is_plain(path) and path.suffix not in LOGS and path.stat().st_size <= MOST_FILE_BYTES:
-            (kept / short).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, kept / short)
+    for short in products:
+        (kept / short).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(work / short, kept / short)
 
 
 def _is_plain(path: Path) -> bool:
