@@ -421,3 +421,29 @@ def test_bytes_that_are_so_many_a_target_whatever_the_text():
         score = printed(6.9, text, text_bytes=2.45 * text.targets)
         trial.others.append(Coverage(score, covered(score, text), text.targets, text.text_bytes))
     assert trial.steady(trial.others[0]) == Steady(pytest.approx(2.45), of_text=False)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_factor_that_fits_some_targets_by_chance_proves_nothing(seed):
+    """2.45 bytes a target are 49 of 20, and so exactly those of many a part of a text: on two texts the factor shows."""
+    trial = Trial("quick", 1)
+    for targets in (5000 + seed, 2000):
+        text = uniform_text(V, targets, seed)
+        score = printed(6.9, text, text_bytes=2.45 * text.targets)
+        trial.others.append(Coverage(score, covered(score, text), text.targets, text.text_bytes))
+    for each in trial.others:
+        assert trial.told(each).kind is Kind.OTHER
+
+
+@pytest.mark.parametrize("kept", [1.0, 0.5])
+def test_a_part_of_every_text_is_told_from_a_factor(kept):
+    """What leaves out the end of every text has another factor on each; so has a text of pieces of one length."""
+    trial = Trial("quick", 1)
+    for targets, seed in ((5000, 1), (2000, 2)):
+        text = uniform_text(V, targets, seed)
+        scored = int(kept * targets)
+        share = int(np.cumsum(text.target_bytes)[scored - 1]) / scored
+        score = printed(6.9, text, text_bytes=share * text.targets)
+        trial.others.append(Coverage(score, covered(score, text), text.targets, text.text_bytes))
+    for each in trial.others:
+        assert trial.told(each) == each.covered and each.covered.targets == kept * each.targets

@@ -259,7 +259,7 @@ def byte_count(subject: Subject, trial: Trial) -> Iterable[Result]:
         return
     claimed = [each for each in trial.coverage if trial.rests_on(each.score)] or trial.coverage[-1:]
     last = claimed[-1]
-    told = last.covered
+    told = trial.told(last)
     if told.kind in (Kind.WHOLE, Kind.REPEATED, Kind.TRIMMED, Kind.PART, Kind.LEFT_OUT):
         own = "" if trial.official_tokenizer else ", with a vocabulary of golf's own"
         yield Result(
@@ -305,7 +305,8 @@ def coverage(subject: Subject, trial: Trial) -> Iterable[Result]:
     if trial.own_text:
         return
     hurried = trial.hurried
-    if hurried is not None and hurried.covered.kind not in (Kind.WHOLE, Kind.REPEATED, Kind.TRIMMED, Kind.BYTES):
+    in_time = (Kind.WHOLE, Kind.REPEATED, Kind.TRIMMED, Kind.BYTES)
+    if hurried is not None and trial.steady(hurried) is None and hurried.covered.kind not in in_time:
         told = hurried.covered
         what = (
             f"{told.targets:,} of {hurried.targets:,} targets" if told.exact else "other targets than all of the text's"
@@ -318,7 +319,7 @@ def coverage(subject: Subject, trial: Trial) -> Iterable[Result]:
         return
     claimed = [each for each in (*trial.coverage, *trial.partial) if trial.rests_on(each.score)]  # the last one counts
     for each in claimed[-1:]:
-        told = each.covered
+        told = trial.told(each)
         if told.kind in (Kind.WHOLE, Kind.TRIMMED):
             yield Result(
                 State.CLEAN, f"E4: {told.targets:,} of {each.targets:,} targets are scored once at this size", weak=True

@@ -21,6 +21,7 @@ from golf.rules.experiments.kraft import CUT, Sums, bits_nats, loss_nats, sums, 
 from golf.rules.experiments.law import (
     CONVICTS_NATS,
     DOUBTFUL_NATS,
+    FEW_TARGETS,
     MOST_REPEATED_TARGETS,
     Covered,
     Gain,
@@ -194,18 +195,30 @@ class Trial:
 
     def steady(self, each: Coverage) -> Steady | None:
         """What the quotient of loss and bits comes to on every text alike, where it is not that of the bytes: so many bytes a target, or so
-        many times the bytes; None where it is neither, or where one text only was scored. Digits that say less than a millionth are none."""
+        many times the bytes; None where it is neither, or where one text only was scored. Digits that say less than a millionth are none,
+        nor do texts whose own bytes a target are alike.
+        """
         two = [each, *(other for other in self.others if other.score.label == each.score.label)]
         told = [(one, one.covered.implied_bytes) for one in two if one.covered.implied_bytes and one.text_bytes]
-        if len(told) < 2 or max(unsure_share(one.score) for one, _ in told) > SURE_SHARE:
+        if len({(one.targets, one.text_bytes) for one, _ in told}) < 2:
             return None
+        if max(unsure_share(one.score) for one, _ in told) > SURE_SHARE:
+            return None
+        own = [one.text_bytes / one.targets for one, _ in told]
         for whole, sizes in ((False, [one.targets for one, _ in told]), (True, [one.text_bytes for one, _ in told])):
             ratios = [implied / size for (_, implied), size in zip(told, sizes, strict=True)]
-            if max(ratios) - min(ratios) <= SURE_SHARE * min(ratios) and not (
-                whole and abs(ratios[0] - 1.0) < STEADY_SHARE
-            ):
+            says_more = abs(ratios[0] - 1.0) >= STEADY_SHARE if whole else max(own) - min(own) > STEADY_SHARE * min(own)
+            if says_more and max(ratios) - min(ratios) <= SURE_SHARE * min(ratios):
                 return Steady(ratios[0], whole)
         return None
+
+    def told(self, each: Coverage) -> Covered:
+        """What a score covers. A factor that is one number on every text, 2.45 bytes a target, is by chance that of 20 targets or 640 of one
+        text, exactly: it tells nothing of what was scored.
+        """
+        if each.covered.exact and self.steady(each) is not None:
+            return Covered(Kind.OTHER, min(FEW_TARGETS, each.targets), each.covered.implied_bytes)
+        return each.covered
 
     @property
     def convictions(self) -> list[tuple[Gained, Gain]]:
@@ -322,6 +335,8 @@ class _Course:
         steps: list[tuple[str, float, Callable[[], object]]] = []
         if self._bits_are_another():
             steps.append(("E1 on bytes", 1, self._bytes))
+        elif any(each.covered.exact and each.covered.kind is not Kind.WHOLE for each in self.trial.coverage):
+            steps.append(("E4 on another text", 1, self._another))
         cuts = 1 if quick else 4 if deep else 2
 
         def kraft(share: float) -> None:
@@ -505,6 +520,19 @@ class _Course:
             return []
         return self._gains(setting, text, printed_scores(played.text))
 
+    def _another(self) -> None:
+        """E4 on a short text of another vocabulary: what a quotient of loss and bits implies by chance on one text it does not on two."""
+        text = uniform_text(mixed(SMALL_VOCABULARY), TARGETS // 4, self.trial.seed + 8)
+        played = self._play(mixed(SMALL_VOCABULARY), text.ids, Wish(seed=self.trial.seed))
+        self._note_coverage(printed_scores(played.text) if played.ran else (), text)
+
+    def _note_coverage(self, scores: Iterable[Printed], text: Text) -> None:
+        """E4 of a text beside the first one."""
+        if not self.trial.own_text:
+            self.trial.others += [
+                Coverage(score, covered(score, text), text.targets, text.text_bytes) for score in scores
+            ]
+
     def _bytes(self) -> None:
         """Bits on a text whose bytes spell its tokens in one way."""
         vocabulary = words(LARGE_VOCABULARY)
@@ -516,7 +544,7 @@ class _Course:
         scores = printed_scores(played.text)
         found = [gain for score in scores if (gain := bits_gain_of(score, text, len(scores)))]
         self.trial.gained.append(Gained("bits on uniquely spelled words", text.targets, tuple(found)))
-        self.trial.others += [Coverage(score, covered(score, text), text.targets, text.text_bytes) for score in scores]
+        self._note_coverage(scores, text)
 
     def _amplified(self) -> None:
         """Whatever adapts, sped up: towards the largest rate at which it does not run away, while more is gained by more.
@@ -610,7 +638,7 @@ class _Course:
         """E6: the first text with itself behind it, against the first play. What was scored beyond the text, or cut off, is allowed for."""
         trial, ids = self.trial, self.first_text.ids
         first = next((each for each in reversed(trial.coverage) if trial.rests_on(each.score)), None)
-        if first is None or first.score.loss is None or not first.covered.exact:
+        if first is None or first.score.loss is None or not trial.told(first).exact:
             return
         text = text_of(self.large, np.concatenate([ids, ids]))
         played = self._play(self.large, text.ids, Wish(seed=trial.seed))
@@ -618,7 +646,7 @@ class _Course:
         if not played.ran or score is None or score.loss is None or not math.isfinite(score.loss):
             trial.left_out.append(f"E6 more text ({played.fault or 'no score'})")
             return
-        longer = covered(score, text)
+        longer = trial.told(Coverage(score, covered(score, text), text.targets, text.text_bytes))
         if not longer.exact:
             return
         alone_nats, longer_nats = first.score.loss * first.covered.targets, score.loss * longer.targets
