@@ -126,6 +126,8 @@ def export(h, env, log, model):
     log.record(**{name: value for name, value in measured.items() if name != "seed"})
     hessians = read_container("hessians.golf", RawCoder)[0] if h.calibrate else {}
     tensors = quantize(h, collect(model), weights, hessians, env.rank, env.world_size)
+    if h.refit:
+        tensors = h.refit(h, env, log, collect(model), weights, hessians, tensors)
     if env.rank == 0:
         code_bytes = os.path.getsize(__file__)
         label = f"int{h.mlp_bits}+{h.coder.name}"

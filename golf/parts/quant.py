@@ -6,6 +6,9 @@ parameter's name.
 Corrections add `name:…` of their own.
 """
 
+import os
+import tempfile
+
 import torch
 import torch.distributed as dist
 
@@ -47,6 +50,9 @@ class Knobs:
     )
     log_scales: bool = False  # scales as 8 bits, sixteen steps an octave | off: fp16
     prune: Slot = ""  # (h, tensors) -> None changes codes in place
+    fit_bytes: "1 <= int <= 1000000000" = 16_000_000  # of artifact and code, where something makes them fit
+    packed_code_bytes: "1 <= int <= 1000000" = 24_500  # the script counts as that at most: the one that ships is packed
+    refit: Slot = ""  # (h, env, log, tagged, weights, hessians, tensors) -> tensors: another artifact, where this one is over the cap
     corrections: Chain = ()  # classes: add(h, tensors, weights) to the artifact, apply(tensors, weights) when it is read
     levels: Slot = ""  # (codes) -> levels of codes that are indices (uint8); "" for none
     coder: Slot = "ZlibCoder"  # class with name, encode(tensors), decode(payload, specs, unpacked_bytes)
@@ -81,8 +87,11 @@ def quantizer_of(h, role):
     return None, 16
 
 
-def quantize(h, tagged, weights, hessians, rank=0, world_size=1):
-    """{name: weight} to the artifact's tensors, the same on every rank; weights may be of any dtype and on any device."""
+def quantize(h, tagged, weights, hessians, rank=0, world_size=1, fewer_bits=0.0):
+    """{name: weight} to the artifact's tensors, the same on every rank; weights may be of any dtype and on any device.
+
+    fewer_bits: a real number, by which every step is wider where the artifact would not fit.
+    """
     tensors, turn = {}, 0
     if h.sparsify:
         weights = h.sparsify(h, tagged, weights)
@@ -105,6 +114,8 @@ def quantize(h, tagged, weights, hessians, rank=0, world_size=1):
             small = small or bits == 16
         if h.steps:
             bits = stepped.get(name, bits)
+        if h.refit and tag.role != "gate":
+            bits = bits - fewer_bits
         if h.storage and (tag.role == "control" or small or quantizer is None):
             tensors[name] = h.storage.put(w)
         elif tag.role == "control":
@@ -200,6 +211,13 @@ def load_weights(model, weights):
 def save_artifact(h, path, tensors):
     """Write the artifact of what `quantize` made; returns (its bytes, the bytes of its tensors before the coder)."""
     return write_container(path, tensors, {}, h.coder), sum(t.numel() * t.element_size() for t in tensors.values())
+
+
+def bytes_over(h, tensors):
+    """Bytes of the packed model and the code over `fit_bytes`, negative below it."""
+    with tempfile.TemporaryDirectory() as folder:
+        model_bytes = save_artifact(h, os.path.join(folder, "model.golf"), tensors)[0]
+    return model_bytes + min(os.path.getsize(__file__), h.packed_code_bytes) - h.fit_bytes
 
 
 def load_artifact(h, path, model):

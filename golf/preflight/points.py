@@ -63,6 +63,7 @@ POINTS: Mapping[str, Point] = {
         choose="h tagged weights hessians", code="h w hessian bits role starts", rescale="h rows codes starts scale"
     ),
     "prune": _point("h tensors"),
+    "refit": _point("h env log tagged weights hessians tensors"),
     "corrections": _point(add="h tensors weights", apply="tensors weights"),
     "levels": _point("codes"),
     "coder": _point(encode="tensors", decode="payload specs unpacked_bytes"),

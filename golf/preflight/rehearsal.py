@@ -183,6 +183,18 @@ def _export(twin: Recipe, h: Any, model: Any, hessians: dict[str, Any]) -> dict[
     weights = {name: param.detach().float() for name, param, _ in tagged}
     with blaming(twin, "quantizing the small twin"):
         tensors = quantize(h, tagged, weights, hessians)
+    if h.refit:
+        with blaming(twin, "quantizing the small twin in wider steps"):
+            wider = quantize(h, tagged, weights, hessians, fewer_bits=0.5)
+        for name, _, tag in tagged:
+            now, then = (each.get(f"{name}:q") for each in (tensors, wider))
+            if now is not None and tag.role != "gate" and now.float().std() <= then.float().std():
+                raise _fault(
+                    twin,
+                    "refit",
+                    h.refit,
+                    f"cannot make `{name}` smaller: its quantizer gives the same codes for fewer bits",
+                )
     for name, tensor in tensors.items():
         if not isinstance(tensor, torch.Tensor):
             raise _fault(twin, "quant", h.coder, f"is given `{name}`, which is no tensor")

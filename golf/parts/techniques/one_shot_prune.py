@@ -4,24 +4,18 @@
 No second look: whether it fits then is left to luck. Cheapest is the smallest scale of a row; of equal ones the first go.
 """
 
-import os
-import tempfile
-
 import torch
 
-from golf.parts.quant import save_artifact
+from golf.parts.quant import bytes_over
 
 
 class Knobs:
-    fit_bytes: "1 <= int <= 1000000000" = 16_000_000  # of artifact and code
     codes_per_byte: "1 <= int <= 1000" = 8  # zeroed for every byte over
 
 
 def prune_once(h, tensors):
     """A slot for `prune`: of the blocks' matrices."""
-    with tempfile.TemporaryDirectory() as folder:
-        model_bytes = save_artifact(h, os.path.join(folder, "model.golf"), tensors)[0]
-    zero_cheapest(tensors, h.codes_per_byte * max(model_bytes + os.path.getsize(__file__) - h.fit_bytes, 0))
+    zero_cheapest(tensors, h.codes_per_byte * max(bytes_over(h, tensors), 0))
 
 
 def zero_cheapest(tensors, count):
