@@ -54,6 +54,24 @@ def on_ray(root, **more):
     return driver(root, starter=ray_engine.RayScript, width=2, **more)
 
 
+def test_a_cluster_that_a_user_started_lets_golf_in(tmp_path):
+    """Where a user has a token, `ray start` asks every driver for it, in the Rays that know tokens; a driver shows it only when told to."""
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("0123456789abcdef" * 4)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | {
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(tmp_path),
+    }
+    ray_cli = [str(Path(sys.executable).with_name("ray"))]
+    subprocess.run([*ray_cli, "start", "--head", "--port", "6391", "--num-cpus", "1", "--include-dashboard", "false"], env=env, check=True, capture_output=True)  # fmt: skip
+    code = "from golf.engine.ray_engine import connect; print(len(connect().nodes()))"
+    try:
+        done = subprocess.run([sys.executable, "-c", code], env=env | {"RAY_ADDRESS": "127.0.0.1:6391"}, check=False, capture_output=True, text=True)  # fmt: skip
+    finally:
+        subprocess.run([*ray_cli, "stop", "--force"], env=env, check=False, capture_output=True)
+    assert done.stdout.strip() == "1", done.stderr[-2000:]
+
+
 def test_tasks_come_back_in_any_order_each_once(cluster):
     assert dict(ray_engine.run_all(square, list(range(9)), 2)) == {n: n * n for n in range(9)}
 
