@@ -37,7 +37,7 @@ def sweep(root: Path, iterations: int, engine: str, address: str = "") -> tuple[
         "--name",
         "same",
     ]
-    words += ["--iterations", str(iterations), "--engine", engine, "--parallel", "2", "--json"]
+    words += ["--iterations", str(iterations), "--nproc", "1", "--engine", engine, "--parallel", "2", "--json"]
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "golf", "sweep", *words], cwd=root, env=env, check=True, capture_output=True, text=True

@@ -147,7 +147,7 @@ class RayScript:
         nproc = next((int(word.partition("=")[2]) for word in command if word.startswith("--nproc_per_node=")), 1)
         on_gpus = "CUDA_VISIBLE_DEVICES" in env or bool(ray.cluster_resources().get("GPU"))
         needs = {"num_gpus": nproc, "num_cpus": nproc} if on_gpus else {"num_cpus": nproc}
-        refuse_too_large(ray.cluster_resources(), needs)
+        refuse_too_large((node["Resources"] for node in ray.nodes() if node["Alive"]), needs)
         shards, tokenizer = env["DATA_PATH"], env["TOKENIZER_PATH"]
         spec = {
             "script": (folder.parent / "train_gpt.py").read_bytes(),
@@ -203,8 +203,15 @@ class RayScript:
             self._code = code
 
 
-def refuse_too_large(has: Mapping[str, float], needs: Mapping[str, int]) -> None:
-    """GolfError (10) where the whole cluster is too small for one run: Ray would wait for ever."""
-    for name, word in (("num_gpus", "GPU"), ("num_cpus", "CPU")):
-        if needs.get(name, 0) > has.get(word, 0.0):
-            raise GolfError(f"a run asks for {needs[name]} {word}s, the cluster has {has.get(word, 0.0):g}", "fewer processes: `--nproc 1`; or a larger cluster", Exit.REFUSED)  # fmt: skip
+def refuse_too_large(nodes: Iterable[Mapping[str, float]], needs: Mapping[str, int]) -> None:
+    """GolfError (10) where no node can hold a run, for the processes of one are neighbours: Ray would wait for ever. nodes: what each has."""
+    every = list(nodes)
+    words = {"GPU": needs.get("num_gpus", 0), "CPU": needs.get("num_cpus", 0)}
+    if any(all(has.get(word, 0.0) >= count for word, count in words.items()) for has in every):
+        return
+    word = next(
+        (w for w, count in words.items() if max((has.get(w, 0.0) for has in every), default=0.0) < count), "CPU"
+    )
+    most = max((has.get(word, 0.0) for has in every), default=0.0)
+    raise GolfError(f"a run asks for {words[word]} {word}s of one node; the largest of the cluster's {len(every)} has {most:g}",
+                    "fewer processes: `--nproc 1`; or a node that has them", Exit.REFUSED)  # fmt: skip

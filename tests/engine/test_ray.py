@@ -183,8 +183,12 @@ def test_a_driver_that_was_killed_goes_on_and_every_trial_finishes_once(cluster,
         assert len(store.runs(state="finished")) == 4
 
 
-def test_more_processes_than_the_cluster_has_are_refused(cluster):
-    from golf.errors import GolfError
-
-    with pytest.raises(GolfError, match="asks for 8 CPUs"):
-        ray_engine.refuse_too_large(ray.cluster_resources(), {"num_cpus": 8})
+@pytest.mark.parametrize("processes", [2, 8])
+def test_more_processes_than_a_node_has_are_refused(cluster, processes):
+    """Two nodes of one CPU hold no run of two processes: Ray would wait for ever."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    with pytest.raises(
+        GolfError, match=rf"asks for {processes} CPUs of one node; the largest of the cluster's \d has 1$"
+    ):
+        ray_engine.refuse_too_large(nodes, {"num_cpus": processes})
+    ray_engine.refuse_too_large(nodes, {"num_cpus": 1})
