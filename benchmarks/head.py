@@ -18,12 +18,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from graphs import expected  # noqa: E402
+from graphs import expected
 
-from golf.parts.entry import initialize  # noqa: E402
-from golf.parts.model import GPT  # noqa: E402
-from golf.recipe import load_recipe  # noqa: E402
-from golf.recipe.namespace import namespace  # noqa: E402
+from golf.parts.entry import initialize
+from golf.parts.model import GPT
+from golf.recipe import load_recipe
+from golf.recipe.namespace import namespace
 
 
 def measured(name: str, rounds: int) -> str:
