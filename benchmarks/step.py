@@ -1,11 +1,12 @@
 """What one training step of a composed script asks of the machine: waits of the host, kernels beside those of the specification, time before and now.
 
-    python benchmarks/step.py --what waits|kernels [--recipes baseline,pr740,…]
+    python benchmarks/step.py --what waits|evaluation|kernels [--recipes baseline,pr740,…]
     python benchmarks/step.py --what time --before FOLDER [--recipes …] [--rounds 12]
 
 waits: the small twin trains with its tensors on a device that is not there (tests/helpers/device.py): every line at which the host would wait
 for a GPU in a step, the logged loss aside; what ranks agree on by the clock (`time_is_up`, once a step) is for several ranks only and not
-seen. kernels: a step of one micro-batch under `torch.profiler`, its matrix products and attentions beside what the specification's sizes
+seen. evaluation: the same of every evaluator, from one scored batch to the next (what is learned between them included), and what comes before
+the first and after the last. kernels: a step of one micro-batch under `torch.profiler`, its matrix products and attentions beside what the specification's sizes
 give, loop off and on, and all kernels where nothing is fused. time: CPU seconds of a step of the scripts of an older commit (`git worktree
 add FOLDER COMMIT`) and of now, turn by turn in one process; medians, and the ratio with its quartiles.
 """
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from graphs import made_data, one_micro_batch  # noqa: E402
 from worlds import data_of, execute, run_folder, tiny  # noqa: E402
 
 from golf.compose import compose  # noqa: E402
-from golf.recipe import Recipe, load_recipe, shipped_recipes, smoke_recipe  # noqa: E402
+from golf.recipe import Recipe, changed, load_recipe, shipped_recipes, smoke_recipe  # noqa: E402
 
 PRODUCTS = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm", "aten::addbmm")
 # no kernel of their own: another view of the same memory, memory without values, or a question about a tensor
@@ -43,6 +45,10 @@ FREE = (
     "empty_strided", "new_empty", "new_empty_strided", "resize_", "set_", "lift_fresh", "to", "result_type", "resolve_conj", "resolve_neg", "item", "is_nonzero",
     "_local_scalar_dense", "record_stream", "diagonal", "movedim", "contiguous", "type_as",
 )  # fmt: skip
+
+
+# several chunks of the stream are learned from at test time
+LEARNING = {"ttt_chunk_tokens": 512}
 
 
 class Enough(Exception):
@@ -67,19 +73,26 @@ def trained(recipe: Recipe, folder: Path, monkeypatch: Any, data: Path, watched:
     raise AssertionError("the script did not come to its validation")
 
 
+def built_on(device: Device, names: dict[str, Any]) -> Any:
+    """The script's `build`, its model on the device and its environment too."""
+    build = names["build"]
+
+    def built(*args: Any) -> Any:
+        model = build(*args)
+        env = next(arg for arg in args if isinstance(arg, names["Env"]))
+        env.device, env.autocast = device.type, lambda: torch.autocast("cpu", enabled=False)
+        return device.move(model)
+
+    return built
+
+
 def waits_of(recipe: Recipe, folder: Path, monkeypatch: Any, data: Path) -> tuple[Counter[str], int]:
     """(line of the composed script → how often the host waits there, steps): all training steps after the warm-up, the logged loss aside."""
     device, steps = Device(str(folder / "train_gpt.py")), 0
 
     def watched(module: Any) -> None:
         names = vars(module)
-        build, step, warm_up = names["build"], names["take_step"], names["warm_up"]
-
-        def built(*args: Any) -> Any:
-            model = build(*args)
-            env = next(arg for arg in args if isinstance(arg, names["Env"]))
-            env.device, env.autocast = device.type, lambda: torch.autocast("cpu", enabled=False)
-            return device.move(model)
+        step, warm_up = names["take_step"], names["warm_up"]
 
         def warmed(*args: Any) -> None:
             warm_up(*args)
@@ -90,11 +103,59 @@ def waits_of(recipe: Recipe, folder: Path, monkeypatch: Any, data: Path) -> tupl
             steps, device.watching = steps + 1, True
             return step(*args, **named).here  # read in log lines only
 
-        names.update(build=built, warm_up=warmed)
+        names.update(build=built_on(device, names), warm_up=warmed)
 
     with device, Literals():
         trained(recipe, folder, monkeypatch, data, watched)
     return device.waits, steps
+
+
+@dataclass
+class Scored:
+    """Of an evaluator: its scored batches, and waits up to the first of them, up to the last, and at all."""
+
+    batches: int = 0
+    first: Counter[str] = field(default_factory=Counter)
+    last: Counter[str] = field(default_factory=Counter)
+    whole: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def between(self) -> Counter[str]:
+        return self.last - self.first
+
+
+def evaluation_waits_of(recipe: Recipe, folder: Path, monkeypatch: Any, data: Path) -> dict[str, Scored]:
+    """{evaluator: where the host waits in it} of the recipe's reports in their order, on weights as they are drawn."""
+    device, found, text = Device(str(folder / "train_gpt.py")), dict[str, Scored](), compose(recipe)
+    if all(name in text for name in LEARNING):
+        text = compose(changed(recipe, LEARNING))
+    with run_folder(folder, monkeypatch, data_of(recipe, data), ("eval",), seed=1):
+        names = vars(execute(text, folder / "train_gpt.py"))
+        trace = names["Trace"]
+        begin, add, reduce = trace.__init__, trace.add, trace.reduce
+
+        def begun(self: Any, *args: Any, **named: Any) -> None:
+            device.waits.clear()
+            device.watching = True
+            begin(self, *args, **named)
+
+        def added(self: Any, *args: Any, **named: Any) -> None:
+            add(self, *args, **named)
+            seen = found.setdefault(self.name, Scored())
+            seen.batches, seen.last = seen.batches + 1, device.waits.copy()
+            seen.first = seen.first if seen.batches > 1 else seen.last
+
+        def reduced(self: Any) -> Any:
+            device.watching = False
+            found[self.name].whole = device.waits.copy()
+            return reduce(self)
+
+        trace.__init__, trace.add, trace.reduce = begun, added, reduced
+        # progress is told by the clock, six times a minute
+        names.update(build=built_on(device, names), load_artifact=lambda *args: None, PROGRESS_SECONDS=float("inf"))
+        with device, Literals():
+            names["main"]()
+    return found
 
 
 def counted(events: Any) -> dict[str, int]:
@@ -235,7 +296,7 @@ def main() -> None:
     """Print a table, a row a recipe."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--recipes", default=",".join(sorted(shipped_recipes())))
-    parser.add_argument("--what", choices=("waits", "kernels", "time"), default="waits")
+    parser.add_argument("--what", choices=("waits", "evaluation", "kernels", "time"), default="waits")
     parser.add_argument("--before", type=Path, help="a checkout of the older commit, for --what time")
     parser.add_argument("--rounds", type=int, default=12)
     args = parser.parse_args()
@@ -249,6 +310,7 @@ def main() -> None:
         data = made_data(scratch / "data")
         heads = {
             "waits": "| recipe | waits a step | where |\n|---|---:|---|",
+            "evaluation": "| recipe | evaluator | batches | waits from one to the next | where | before and after |\n|---|---|---:|---:|---|---:|",
             "kernels": "| recipe | loop | products | expected | attentions | expected | kernels, nothing fused |\n|---|---|---:|---:|---:|---:|---:|",
         }
         print(heads[args.what], file=out, flush=True)
@@ -258,6 +320,17 @@ def main() -> None:
                 if args.what == "waits":
                     waits, steps = waits_of(recipe, scratch / name, patch, data)
                     print(f"| {name} | {waits.total() / steps:g} | {'; '.join(waits)} |", file=out, flush=True)
+                    continue
+                if args.what == "evaluation":
+                    for evaluator, seen in evaluation_waits_of(recipe, scratch / name, patch, data).items():
+                        between, gaps = seen.between, max(seen.batches - 1, 1)
+                        row = [
+                            seen.batches,
+                            f"{between.total() / gaps:.3g}",
+                            "; ".join(f"{n / gaps:.3g} {what}" for what, n in between.items()),
+                            seen.whole.total() - between.total(),
+                        ]
+                        print(f"| {name} | {evaluator} | {' | '.join(map(str, row))} |", file=out, flush=True)
                     continue
                 for loop, found in kernels_of(recipe, scratch / name, patch, data).items():
                     wanted = expected(recipe.values, loop=loop != "off")

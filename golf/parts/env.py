@@ -58,3 +58,8 @@ class Env:
         """Wait for the device, so that a clock reading means something."""
         if self.cuda:
             torch.cuda.synchronize()
+
+
+def sent(env, tensor):
+    """The tensor on the device; the host goes on and need not wait for what still runs there."""
+    return tensor.to(env.device, non_blocking=True)

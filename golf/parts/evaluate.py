@@ -12,6 +12,7 @@ import time
 import torch
 import torch.distributed as dist
 
+from golf.parts.env import sent
 from golf.parts.knobs import Chain, Slot
 
 
@@ -39,7 +40,8 @@ class Trace:
         self.label = label  # of the log line
         self.stream = stream
         self.env = env
-        self.sums = torch.zeros(3, dtype=torch.float64, device=env.device)  # nats, tokens, bytes
+        self.sum = torch.zeros((), dtype=torch.float64, device=env.device)  # of nats; nobody reads it while windows run
+        self.tokens = self.bytes = 0  # the host counts them
         self.nats = torch.zeros(len(stream.target_bytes), dtype=torch.float64) if keep else None
         self.visits = torch.zeros(len(stream.target_bytes), dtype=torch.int32) if keep else None
         self.order = torch.full((len(stream.target_bytes),), -1, dtype=torch.int64) if keep else None
@@ -49,9 +51,9 @@ class Trace:
     def add(self, nats, at):
         """nats: any shape; at: prediction indices of the same shape, on the CPU."""
         nats = nats.double()
-        self.sums += torch.stack(
-            (nats.sum(), nats.new_tensor(nats.numel()), self.stream.target_bytes[at].sum().to(nats))
-        )
+        self.sum += nats.sum()
+        self.tokens += nats.numel()
+        self.bytes += int(self.stream.target_bytes[at].sum())
         if self.nats is not None:
             self.nats[at], self.order[at] = nats.cpu(), self.clock
             self.visits[at] += 1
@@ -73,29 +75,23 @@ class Trace:
     def reduce(self):
         """Sum over the ranks, each of which scored its own targets."""
         if self.env.world_size > 1:
-            dist.all_reduce(self.sums)
+            sums = self.sum.new_tensor((self.sum, self.tokens, self.bytes))
+            dist.all_reduce(sums)
+            self.sum, self.tokens, self.bytes = sums[0], int(sums[1]), int(sums[2])
             if self.nats is not None:
                 self.nats = gather(self.env, self.nats)
                 self.visits, self.order = gather(self.env, self.visits), gather(self.env, self.order + 1) - 1
         return self
 
     @property
-    def tokens(self):
-        return int(self.sums[1])
-
-    @property
-    def bytes(self):
-        return int(self.sums[2])
-
-    @property
     def loss(self):
         """Nats per token."""
-        return float(self.sums[0] / self.sums[1])
+        return float(self.sum / self.tokens)
 
     @property
     def bpb(self):
         """Bits per byte."""
-        return float(self.sums[0] / self.sums[2] / math.log(2))
+        return float(self.sum / self.bytes / math.log(2))
 
 
 def gather(env, tensor):
@@ -105,6 +101,11 @@ def gather(env, tensor):
     tensor = tensor.to(env.device)
     dist.all_reduce(tensor)
     return tensor.cpu()
+
+
+def picked(env, values, mask):
+    """values[mask]. The mask lies on the CPU: a device would have to be asked, and waited for, how many it picks."""
+    return values.flatten(0, mask.dim() - 1)[sent(env, mask.flatten().nonzero()[:, 0])]
 
 
 def share(env, count):
@@ -131,13 +132,13 @@ def plain(h, env, model, stream, keep=False):
     with torch.no_grad(), env.autocast():
         for first in windows[::batch]:
             start, end = first * h.eval_seq_len, min(first + batch, windows.stop) * h.eval_seq_len
-            ids = stream.tokens[start:end].to(env.device).view(-1, h.eval_seq_len)
-            targets = stream.tokens[start + 1 : end + 1].to(env.device).view(-1, h.eval_seq_len)
+            ids = sent(env, stream.tokens[start:end]).view(-1, h.eval_seq_len)
+            targets = sent(env, stream.tokens[start + 1 : end + 1]).view(-1, h.eval_seq_len)
             trace.add(model(ids, targets), torch.arange(start, end).view(-1, h.eval_seq_len))
         if h.eval_tail and env.rank == env.world_size - 1 and total % h.eval_seq_len:
             start = windows.stop * h.eval_seq_len
-            ids = stream.tokens[start:total].to(env.device)[None]
-            targets = stream.tokens[start + 1 : total + 1].to(env.device)[None]
+            ids = sent(env, stream.tokens[start:total])[None]
+            targets = sent(env, stream.tokens[start + 1 : total + 1])[None]
             trace.add(model(ids, targets), torch.arange(start, total)[None])
     return trace.reduce()
 

@@ -9,6 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from golf.parts.artifact import RawCoder, write_container
 from golf.parts.data import Stream
+from golf.parts.env import sent
 from golf.parts.knobs import Chain, Slot
 from golf.parts.optim import build_optimizers
 from golf.parts.schedule import Clock
@@ -69,9 +70,8 @@ def take_step(h, env, model, loader, optimizers, clock, loop=True):
     for micro in range(env.grad_accum_steps):
         ids, targets = loader.next_batch()
         if h.documents:
-            docs = h.documents(h, ids, clock)  # counted by the host, so that it need not wait for the device
-            docs = docs._replace(bounds=docs.bounds.to(env.device, non_blocking=True))
-        ids, targets = ids.to(env.device, non_blocking=True), targets.to(env.device, non_blocking=True)
+            docs = h.documents(h, ids, clock).there(env)
+        ids, targets = sent(env, ids), sent(env, targets)
         if not h.average_gradients and env.distributed:
             model.require_backward_grad_sync = micro == env.grad_accum_steps - 1
         with env.autocast():

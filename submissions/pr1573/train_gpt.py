@@ -192,6 +192,11 @@ class Env:
             torch.cuda.synchronize()
 
 
+def sent(env, tensor):
+    """The tensor on the device; the host goes on and need not wait for what still runs there."""
+    return tensor.to(env.device, non_blocking=True)
+
+
 # -----------------------------------------------------------------------------
 # model
 
@@ -936,7 +941,7 @@ def take_step(env, model, loader, optimizers, clock):
     loss_sum = torch.zeros((), device=env.device)
     for micro in range(env.grad_accum_steps):
         ids, targets = loader.next_batch()
-        ids, targets = ids.to(env.device, non_blocking=True), targets.to(env.device, non_blocking=True)
+        ids, targets = sent(env, ids), sent(env, targets)
         with env.autocast():
             loss = model(ids, targets).mean()
         loss_sum += loss.detach()
@@ -1365,7 +1370,8 @@ class Trace:
         self.label = label  # of the log line
         self.stream = stream
         self.env = env
-        self.sums = torch.zeros(3, dtype=torch.float64, device=env.device)  # nats, tokens, bytes
+        self.sum = torch.zeros((), dtype=torch.float64, device=env.device)  # of nats; nobody reads it while windows run
+        self.tokens = self.bytes = 0  # the host counts them
         self.nats = torch.zeros(len(stream.target_bytes), dtype=torch.float64) if keep else None
         self.visits = torch.zeros(len(stream.target_bytes), dtype=torch.int32) if keep else None
         self.order = torch.full((len(stream.target_bytes),), -1, dtype=torch.int64) if keep else None
@@ -1375,9 +1381,9 @@ class Trace:
     def add(self, nats, at):
         """nats: any shape; at: prediction indices of the same shape, on the CPU."""
         nats = nats.double()
-        self.sums += torch.stack(
-            (nats.sum(), nats.new_tensor(nats.numel()), self.stream.target_bytes[at].sum().to(nats))
-        )
+        self.sum += nats.sum()
+        self.tokens += nats.numel()
+        self.bytes += int(self.stream.target_bytes[at].sum())
         if self.nats is not None:
             self.nats[at], self.order[at] = nats.cpu(), self.clock
             self.visits[at] += 1
@@ -1399,29 +1405,23 @@ class Trace:
     def reduce(self):
         """Sum over the ranks, each of which scored its own targets."""
         if self.env.world_size > 1:
-            dist.all_reduce(self.sums)
+            sums = self.sum.new_tensor((self.sum, self.tokens, self.bytes))
+            dist.all_reduce(sums)
+            self.sum, self.tokens, self.bytes = sums[0], int(sums[1]), int(sums[2])
             if self.nats is not None:
                 self.nats = gather(self.env, self.nats)
                 self.visits, self.order = gather(self.env, self.visits), gather(self.env, self.order + 1) - 1
         return self
 
     @property
-    def tokens(self):
-        return int(self.sums[1])
-
-    @property
-    def bytes(self):
-        return int(self.sums[2])
-
-    @property
     def loss(self):
         """Nats per token."""
-        return float(self.sums[0] / self.sums[1])
+        return float(self.sum / self.tokens)
 
     @property
     def bpb(self):
         """Bits per byte."""
-        return float(self.sums[0] / self.sums[2] / math.log(2))
+        return float(self.sum / self.bytes / math.log(2))
 
 
 def gather(env, tensor):
@@ -1431,6 +1431,11 @@ def gather(env, tensor):
     tensor = tensor.to(env.device)
     dist.all_reduce(tensor)
     return tensor.cpu()
+
+
+def picked(env, values, mask):
+    """values[mask]. The mask lies on the CPU: a device would have to be asked, and waited for, how many it picks."""
+    return values.flatten(0, mask.dim() - 1)[sent(env, mask.flatten().nonzero()[:, 0])]
 
 
 def share(env, count):
@@ -1455,8 +1460,8 @@ def plain(env, model, stream, keep=False):
     with torch.no_grad(), env.autocast():
         for first in windows[::batch]:
             start, end = first * h.eval_seq_len, min(first + batch, windows.stop) * h.eval_seq_len
-            ids = stream.tokens[start:end].to(env.device).view(-1, h.eval_seq_len)
-            targets = stream.tokens[start + 1 : end + 1].to(env.device).view(-1, h.eval_seq_len)
+            ids = sent(env, stream.tokens[start:end]).view(-1, h.eval_seq_len)
+            targets = sent(env, stream.tokens[start + 1 : end + 1]).view(-1, h.eval_seq_len)
             trace.add(model(ids, targets), torch.arange(start, end).view(-1, h.eval_seq_len))
     return trace.reduce()
 
@@ -1473,8 +1478,8 @@ def legacy_windows(total):
 
 
 def window_batches(env, stream, starts, first, ends):
-    """ids (batch, eval_seq_len), the columns that the head reads and their targets (batch, S) on the device; the mask of those that
-    are scored, and their prediction indices.
+    """ids (batch, eval_seq_len), the columns that the head reads and their targets (batch, S) on the device; on the CPU the mask
+    of those that are scored, and their prediction indices.
 
     starts, first, ends: per window its start, the first column it scores, and the index before which it ends. What lies beyond
     is padding, which causal attention never shows to a scored column. S is a stride where no window of the batch scores more, else
@@ -1493,7 +1498,7 @@ def window_batches(env, stream, starts, first, ends):
         at = starts[rows, None] + columns
         mask = mask & (columns >= first[rows, None]) & (at <= last)
         targets = stream.tokens[torch.minimum(at, last) + 1]
-        yield *(part.to(env.device) for part in (ids, columns, targets, mask)), at[mask]
+        yield *(sent(env, part) for part in (ids, columns, targets)), mask, at[mask]
 
 
 def sliding_window(env, stream, total):
@@ -1509,7 +1514,7 @@ def sliding(env, model, stream, keep=False):
     trace = Trace(env, stream, "sliding", f"final_int{h.mlp_bits}_sliding_window", keep)
     with torch.no_grad(), env.autocast():
         for ids, columns, targets, mask, at in sliding_window(env, stream, scored_targets(stream)):
-            trace.add(model(ids, targets, head_at=columns)[mask], at)
+            trace.add(picked(env, model(ids, targets, head_at=columns), mask), at)
     return trace.reduce()
 
 

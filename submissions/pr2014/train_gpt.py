@@ -268,6 +268,11 @@ class Env:
             torch.cuda.synchronize()
 
 
+def sent(env, tensor):
+    """The tensor on the device; the host goes on and need not wait for what still runs there."""
+    return tensor.to(env.device, non_blocking=True)
+
+
 # -----------------------------------------------------------------------------
 # model
 
@@ -1190,6 +1195,10 @@ class Documents(NamedTuple):
     bounds: torch.Tensor  # (n,) int32 starts in the flattened batch, then its length, as often as padding needs it
     longest: int  # no document is longer
 
+    def there(self, env):
+        """The same on the device: counted by the host, which need not wait for how many there are."""
+        return self._replace(bounds=sent(env, self.bounds))
+
 
 def bounds_of(ids, longest, most=None):
     """Documents of ids (B, T): a start at every row and BOS, and every `longest` tokens from a document's start.
@@ -1216,10 +1225,9 @@ def varlen(env, model, stream, keep=False):
             start, end = first * h.eval_seq_len, min(first + batch, windows.stop) * h.eval_seq_len
             if end == total // h.eval_seq_len * h.eval_seq_len:
                 end = total
-            ids = stream.tokens[start:end].to(env.device)[None]
-            targets = stream.tokens[start + 1 : end + 1].to(env.device)[None]
-            nats = model(ids, targets, docs=bounds_of(ids, h.eval_seq_len))
-            trace.add(nats, torch.arange(start, end)[None])
+            ids, targets = stream.tokens[start:end][None], stream.tokens[start + 1 : end + 1][None]
+            docs = bounds_of(ids, h.eval_seq_len).there(env)
+            trace.add(model(sent(env, ids), sent(env, targets), docs=docs), torch.arange(start, end)[None])
     return trace.reduce()
 
 
@@ -1287,9 +1295,8 @@ def take_step(env, model, loader, optimizers, clock, loop=True):
     loss_sum = torch.zeros((), device=env.device)
     for micro in range(env.grad_accum_steps):
         ids, targets = loader.next_batch()
-        docs = growing_bounds(ids, clock)  # counted by the host, so that it need not wait for the device
-        docs = docs._replace(bounds=docs.bounds.to(env.device, non_blocking=True))
-        ids, targets = ids.to(env.device, non_blocking=True), targets.to(env.device, non_blocking=True)
+        docs = growing_bounds(ids, clock).there(env)
+        ids, targets = sent(env, ids), sent(env, targets)
         with env.autocast():
             loss = model(ids, targets, docs=docs, loop=loop).mean()
         loss_sum += loss.detach()
@@ -2323,7 +2330,8 @@ class Trace:
         self.label = label  # of the log line
         self.stream = stream
         self.env = env
-        self.sums = torch.zeros(3, dtype=torch.float64, device=env.device)  # nats, tokens, bytes
+        self.sum = torch.zeros((), dtype=torch.float64, device=env.device)  # of nats; nobody reads it while windows run
+        self.tokens = self.bytes = 0  # the host counts them
         self.nats = torch.zeros(len(stream.target_bytes), dtype=torch.float64) if keep else None
         self.visits = torch.zeros(len(stream.target_bytes), dtype=torch.int32) if keep else None
         self.order = torch.full((len(stream.target_bytes),), -1, dtype=torch.int64) if keep else None
@@ -2333,9 +2341,9 @@ class Trace:
     def add(self, nats, at):
         """nats: any shape; at: prediction indices of the same shape, on the CPU."""
         nats = nats.double()
-        self.sums += torch.stack(
-            (nats.sum(), nats.new_tensor(nats.numel()), self.stream.target_bytes[at].sum().to(nats))
-        )
+        self.sum += nats.sum()
+        self.tokens += nats.numel()
+        self.bytes += int(self.stream.target_bytes[at].sum())
         if self.nats is not None:
             self.nats[at], self.order[at] = nats.cpu(), self.clock
             self.visits[at] += 1
@@ -2357,29 +2365,23 @@ class Trace:
     def reduce(self):
         """Sum over the ranks, each of which scored its own targets."""
         if self.env.world_size > 1:
-            dist.all_reduce(self.sums)
+            sums = self.sum.new_tensor((self.sum, self.tokens, self.bytes))
+            dist.all_reduce(sums)
+            self.sum, self.tokens, self.bytes = sums[0], int(sums[1]), int(sums[2])
             if self.nats is not None:
                 self.nats = gather(self.env, self.nats)
                 self.visits, self.order = gather(self.env, self.visits), gather(self.env, self.order + 1) - 1
         return self
 
     @property
-    def tokens(self):
-        return int(self.sums[1])
-
-    @property
-    def bytes(self):
-        return int(self.sums[2])
-
-    @property
     def loss(self):
         """Nats per token."""
-        return float(self.sums[0] / self.sums[1])
+        return float(self.sum / self.tokens)
 
     @property
     def bpb(self):
         """Bits per byte."""
-        return float(self.sums[0] / self.sums[2] / math.log(2))
+        return float(self.sum / self.bytes / math.log(2))
 
 
 def gather(env, tensor):
@@ -2389,6 +2391,11 @@ def gather(env, tensor):
     tensor = tensor.to(env.device)
     dist.all_reduce(tensor)
     return tensor.cpu()
+
+
+def picked(env, values, mask):
+    """values[mask]. The mask lies on the CPU: a device would have to be asked, and waited for, how many it picks."""
+    return values.flatten(0, mask.dim() - 1)[sent(env, mask.flatten().nonzero()[:, 0])]
 
 
 def share(env, count):
@@ -2444,7 +2451,7 @@ class Adapters:
         for (name, layer), (inputs, outputs) in shapes.found.items():
             if name in h.lora_targets:
                 bound, rows = inputs**-0.5, h.lora_batch_docs
-                start = torch.empty(h.lora_rank, inputs).uniform_(-bound, bound, generator=rng).to(env.device)
+                start = sent(env, torch.empty(h.lora_rank, inputs).uniform_(-bound, bound, generator=rng))
                 a = start.expand(rows, -1, -1).clone().requires_grad_()
                 b = torch.zeros(rows, outputs, h.lora_rank, device=env.device).requires_grad_()
                 self.start[name, layer], self.pairs[name, layer] = start, (a, b)
@@ -2502,12 +2509,12 @@ def adapt_documents(env, model, stream, trace, adapters, starts, lengths):
     chunks = -(-int(lengths.max()) // size)
     for chunk in range(chunks):
         ids, targets, mask, at = chunk_batch(stream, starts, lengths, chunk, size)
-        scored = mask.to(env.device)
+        ids, targets, scored = sent(env, ids), sent(env, targets), sent(env, mask)
         with env.autocast():
-            nats = model(ids.to(env.device), targets.to(env.device), lora=adapters)
+            nats = model(ids, targets, lora=adapters)
             scores = nats.detach()
-        trace.add(scores[scored], at[mask])
-        goes_on = (lengths[:, 0] > (chunk + 1) * size).to(env.device)
+        trace.add(picked(env, scores, mask), at[mask])
+        goes_on = sent(env, lengths[:, 0] > (chunk + 1) * size)
         if chunk < chunks - 1:
             optimizer.zero_grad(set_to_none=True)
             ((nats * scored).sum(1) / scored.sum(1).clamp(min=1) * goes_on).sum().backward()
@@ -2551,11 +2558,11 @@ def learn_chunk(env, model, tokens, params, optimizer, chunk, chunks):
             optimizer.zero_grad(set_to_none=True)
             if mine:
                 a, b = start + (begin + mine.start) * length, start + (begin + mine.stop) * length
-                ids = tokens[a:b].to(env.device).view(-1, length)
-                targets = tokens[a + 1 : b + 1].to(env.device).view(-1, length)
+                ids, targets = tokens[a:b].view(-1, length), tokens[a + 1 : b + 1].view(-1, length)
                 with env.autocast():
                     ids, targets = ids.view(1, -1), targets.view(1, -1)
-                    loss = model(ids, targets, docs=bounds_of(ids, length)).sum() / (batch * length)
+                    docs = bounds_of(ids, length).there(env)
+                    loss = model(sent(env, ids), sent(env, targets), docs=docs).sum() / (batch * length)
                 loss.backward()
             if env.world_size > 1:
                 for param in params:

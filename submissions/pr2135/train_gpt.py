@@ -252,6 +252,11 @@ class Env:
             torch.cuda.synchronize()
 
 
+def sent(env, tensor):
+    """The tensor on the device; the host goes on and need not wait for what still runs there."""
+    return tensor.to(env.device, non_blocking=True)
+
+
 # -----------------------------------------------------------------------------
 # model
 
@@ -1173,6 +1178,10 @@ class Documents(NamedTuple):
     bounds: torch.Tensor  # (n,) int32 starts in the flattened batch, then its length, as often as padding needs it
     longest: int  # no document is longer
 
+    def there(self, env):
+        """The same on the device: counted by the host, which need not wait for how many there are."""
+        return self._replace(bounds=sent(env, self.bounds))
+
 
 def bounds_of(ids, longest):
     """Documents of ids (B, T): a start at every row and BOS, and every `longest` tokens from a document's start."""
@@ -1198,10 +1207,9 @@ def varlen(env, model, stream, keep=False):
     with torch.no_grad(), env.autocast():
         for first in windows[::batch]:
             start, end = first * h.eval_seq_len, min(first + batch, windows.stop) * h.eval_seq_len
-            ids = stream.tokens[start:end].to(env.device)[None]
-            targets = stream.tokens[start + 1 : end + 1].to(env.device)[None]
-            nats = model(ids, targets, docs=bounds_of(ids, h.eval_seq_len))
-            trace.add(nats, torch.arange(start, end)[None])
+            ids, targets = stream.tokens[start:end][None], stream.tokens[start + 1 : end + 1][None]
+            docs = bounds_of(ids, h.eval_seq_len).there(env)
+            trace.add(model(sent(env, ids), sent(env, targets), docs=docs), torch.arange(start, end)[None])
     return trace.reduce()
 
 
@@ -1239,9 +1247,8 @@ def take_step(env, model, loader, optimizers, clock, loop=True):
     loss_sum = torch.zeros((), device=env.device)
     for micro in range(env.grad_accum_steps):
         ids, targets = loader.next_batch()
-        docs = document_bounds(ids)  # counted by the host, so that it need not wait for the device
-        docs = docs._replace(bounds=docs.bounds.to(env.device, non_blocking=True))
-        ids, targets = ids.to(env.device, non_blocking=True), targets.to(env.device, non_blocking=True)
+        docs = document_bounds(ids).there(env)
+        ids, targets = sent(env, ids), sent(env, targets)
         with env.autocast():
             loss = model(ids, targets, docs=docs, loop=loop).mean()
         loss_sum += loss.detach()
@@ -2169,7 +2176,8 @@ class Trace:
         self.label = label  # of the log line
         self.stream = stream
         self.env = env
-        self.sums = torch.zeros(3, dtype=torch.float64, device=env.device)  # nats, tokens, bytes
+        self.sum = torch.zeros((), dtype=torch.float64, device=env.device)  # of nats; nobody reads it while windows run
+        self.tokens = self.bytes = 0  # the host counts them
         self.nats = torch.zeros(len(stream.target_bytes), dtype=torch.float64) if keep else None
         self.visits = torch.zeros(len(stream.target_bytes), dtype=torch.int32) if keep else None
         self.order = torch.full((len(stream.target_bytes),), -1, dtype=torch.int64) if keep else None
@@ -2179,9 +2187,9 @@ class Trace:
     def add(self, nats, at):
         """nats: any shape; at: prediction indices of the same shape, on the CPU."""
         nats = nats.double()
-        self.sums += torch.stack(
-            (nats.sum(), nats.new_tensor(nats.numel()), self.stream.target_bytes[at].sum().to(nats))
-        )
+        self.sum += nats.sum()
+        self.tokens += nats.numel()
+        self.bytes += int(self.stream.target_bytes[at].sum())
         if self.nats is not None:
             self.nats[at], self.order[at] = nats.cpu(), self.clock
             self.visits[at] += 1
@@ -2203,29 +2211,23 @@ class Trace:
     def reduce(self):
         """Sum over the ranks, each of which scored its own targets."""
         if self.env.world_size > 1:
-            dist.all_reduce(self.sums)
+            sums = self.sum.new_tensor((self.sum, self.tokens, self.bytes))
+            dist.all_reduce(sums)
+            self.sum, self.tokens, self.bytes = sums[0], int(sums[1]), int(sums[2])
             if self.nats is not None:
                 self.nats = gather(self.env, self.nats)
                 self.visits, self.order = gather(self.env, self.visits), gather(self.env, self.order + 1) - 1
         return self
 
     @property
-    def tokens(self):
-        return int(self.sums[1])
-
-    @property
-    def bytes(self):
-        return int(self.sums[2])
-
-    @property
     def loss(self):
         """Nats per token."""
-        return float(self.sums[0] / self.sums[1])
+        return float(self.sum / self.tokens)
 
     @property
     def bpb(self):
         """Bits per byte."""
-        return float(self.sums[0] / self.sums[2] / math.log(2))
+        return float(self.sum / self.bytes / math.log(2))
 
 
 def gather(env, tensor):
@@ -2235,6 +2237,11 @@ def gather(env, tensor):
     tensor = tensor.to(env.device)
     dist.all_reduce(tensor)
     return tensor.cpu()
+
+
+def picked(env, values, mask):
+    """values[mask]. The mask lies on the CPU: a device would have to be asked, and waited for, how many it picks."""
+    return values.flatten(0, mask.dim() - 1)[sent(env, mask.flatten().nonzero()[:, 0])]
 
 
 def share(env, count):
@@ -2372,7 +2379,7 @@ class TokenTilt:
         Nats (…) to learn from, and nats (…) to score, which carry no gradient.
         """
         logits, ids = logits.float().flatten(0, -2), targets.flatten()
-        hint = self.hints[at.to(self.hints.device)].flatten()
+        hint = self.hints[at.to(self.hints.device, non_blocking=True)].flatten()
         log_p, log_q = dual_gather(logits.detach(), ids, hint.clamp(min=0))
         log_z = torch.log1p(log_q.exp() * math.expm1(h.tilt_boost))
         scored = torch.where(hint < 0, 0.0, log_z - h.tilt_boost * (ids == hint)) - log_p
@@ -2435,7 +2442,7 @@ class Adapters:
         for (name, layer), (inputs, outputs) in shapes.found.items():
             if name in h.lora_targets:
                 bound, rows = inputs**-0.5, h.lora_batch_docs
-                start = torch.empty(h.lora_rank, inputs).uniform_(-bound, bound, generator=rng).to(env.device)
+                start = sent(env, torch.empty(h.lora_rank, inputs).uniform_(-bound, bound, generator=rng))
                 a = start.expand(rows, -1, -1).clone().requires_grad_()
                 b = torch.zeros(rows, outputs, h.lora_rank, device=env.device).requires_grad_()
                 self.start[name, layer], self.pairs[name, layer] = start, (a, b)
@@ -2491,11 +2498,11 @@ def adapt_documents(env, model, stream, trace, adapters, starts, lengths):
     chunks = -(-int(lengths.max()) // size)
     for chunk in range(chunks):
         ids, targets, mask, at = chunk_batch(stream, starts, lengths, chunk, size)
-        scored = mask.to(env.device)
+        ids, targets, scored = sent(env, ids), sent(env, targets), sent(env, mask)
         with env.autocast():
-            nats, scores = trace.tilt(model(ids.to(env.device), lora=adapters), targets.to(env.device), at)
-        trace.add(scores[scored], at[mask])
-        goes_on = (lengths[:, 0] > (chunk + 1) * size).to(env.device)
+            nats, scores = trace.tilt(model(ids, lora=adapters), targets, at)
+        trace.add(picked(env, scores, mask), at[mask])
+        goes_on = sent(env, lengths[:, 0] > (chunk + 1) * size)
         if chunk < chunks - 1:
             optimizer.zero_grad(set_to_none=True)
             ((nats * scored).sum(1) / scored.sum(1).clamp(min=1) * goes_on).sum().backward()
@@ -2531,11 +2538,11 @@ def learn_chunk(env, model, tokens, params, optimizer, chunk, chunks):
             optimizer.zero_grad(set_to_none=True)
             if mine:
                 a, b = start + (begin + mine.start) * length, start + (begin + mine.stop) * length
-                ids = tokens[a:b].to(env.device).view(-1, length)
-                targets = tokens[a + 1 : b + 1].to(env.device).view(-1, length)
+                ids, targets = tokens[a:b].view(-1, length), tokens[a + 1 : b + 1].view(-1, length)
                 with env.autocast():
                     ids, targets = ids.view(1, -1), targets.view(1, -1)
-                    loss = model(ids, targets, docs=bounds_of(ids, length)).sum() / (batch * length)
+                    docs = bounds_of(ids, length).there(env)
+                    loss = model(sent(env, ids), sent(env, targets), docs=docs).sum() / (batch * length)
                 loss.backward()
             if env.world_size > 1:
                 for param in params:

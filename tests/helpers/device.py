@@ -125,10 +125,12 @@ class Device(TorchDispatchMode):
 
 
 class Literals(TorchFunctionMode):
-    """`torch.tensor(…, device=…)` as CUDA does it: made by the host, then copied, and waited for."""
+    """`torch.tensor(…, device=…)` and `new_tensor` as CUDA does them: made by the host, then copied, and waited for."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None:
             return func(*args, **{**kwargs, "device": None}).to(kwargs["device"])
+        if func is torch.Tensor.new_tensor and isinstance(args[0], There):
+            return torch.tensor(args[1], dtype=kwargs.get("dtype", args[0].dtype)).to(args[0].device)
         return func(*args, **kwargs)

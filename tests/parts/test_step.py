@@ -4,7 +4,7 @@ import pytest
 import step
 import torch
 from device import Device, Literals
-from step import expected, kernels_of, waits_of
+from step import evaluation_waits_of, expected, kernels_of, waits_of
 from worlds import tiny
 
 PLANTED = "loss_sum += loss.detach()"
@@ -64,6 +64,32 @@ def test_a_planted_wait_is_found_at_its_line(tmp_path, monkeypatch, tiny_data):
     assert "a number is read in take_step:" in line and waits[line] == steps
     script = (tmp_path / "run" / "train_gpt.py").read_text().splitlines()
     assert script[int(line.rsplit(":", 1)[1]) - 1].strip() == "loss_sum += loss.item()"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "reports"),
+    [
+        ("pr549", ("sliding.sliding", "doc_isolated.doc_isolated", "ttt_sgd.ttt_sgd", "ngram_tilt.ngram_tilt")),
+        ("baseline", ("ngram_kneser_ney.ngram_kneser_ney",)),
+        ("pr1855", ()),
+        ("pr2135", ()),
+    ],
+)
+def test_no_evaluator_waits_for_the_device_between_batches(name, reports, tmp_path, monkeypatch, tiny_data):
+    recipe = tiny(name, **({"reports": reports} if reports else {}))
+    found = evaluation_waits_of(recipe, tmp_path / "run", monkeypatch, tiny_data)
+    assert len(found) == len(recipe.values["reports"])
+    assert all(seen.batches >= 3 and not seen.between for seen in found.values())
+
+
+@pytest.mark.slow
+def test_a_wait_planted_into_an_evaluator_is_found_once_a_batch(tmp_path, monkeypatch, tiny_data):
+    compose, line = step.compose, "self.sum += nats.sum()"
+    monkeypatch.setattr(step, "compose", lambda recipe: compose(recipe).replace(line, "self.sum += nats.sum().item()"))
+    (seen,) = evaluation_waits_of(tiny("baseline"), tmp_path / "run", monkeypatch, tiny_data).values()
+    ((where, count),) = seen.between.items()
+    assert "a number is read in add:" in where and count == seen.batches - 1 >= 2
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ Published effect at SP1024: −0.0110 BPB for the isolation, −0.0337 together 
 
 import torch
 
-from golf.parts.evaluate import Trace, scored_targets, share
+from golf.parts.evaluate import Trace, picked, scored_targets, share
 from golf.parts.techniques.sliding import window_batches
 
 
@@ -41,5 +41,5 @@ def doc_isolated(h, env, model, stream, keep=False):
             stable=True
         )  # first windows first: they score all their columns, the others their last ones
         for ids, columns, targets, mask, at in window_batches(h, env, stream, *(part[order] for part in mine)):
-            trace.add(model(ids, targets, head_at=columns)[mask], at)
+            trace.add(picked(env, model(ids, targets, head_at=columns), mask), at)
     return trace.reduce()

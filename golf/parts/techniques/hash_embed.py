@@ -10,7 +10,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 
-from golf.parts.evaluate import Trace, scored_targets
+from golf.parts.evaluate import Trace, picked, scored_targets
 from golf.parts.techniques.ttt_sgd import learning_windows, trainable
 
 
@@ -46,6 +46,6 @@ def ttt_hash(h, env, model, stream, keep=False):
         h, env, learning, stream, scored_targets(h, stream), params
     ):
         with torch.no_grad(), env.autocast():
-            trace.add(learning(ids, targets, head_at=columns)[mask], at)
+            trace.add(picked(env, learning(ids, targets, head_at=columns), mask), at)
     model.requires_grad_(True)
     return trace.reduce()

@@ -8,6 +8,7 @@ It claimed 1.1700 → 1.0238 BPB; with 4,096 buckets a random model "scores" 1.5
 import numpy as np
 import torch
 
+from golf.parts.env import sent
 from golf.parts.evaluate import Trace
 from golf.parts.techniques.ngram_hash_740 import buckets_740, windows_740
 
@@ -38,10 +39,10 @@ def ngram_backoff_740(h, env, model, stream, keep=False):
             log_p = torch.log_softmax(logits, dim=-1)
             entropy = -(log_p.exp() * log_p).sum(-1).double().cpu().numpy()
             weight = h.backoff_740_base + h.backoff_740_range / (1 + np.exp(-2 * (entropy - 4)))
-            target = stream.tokens[at + 1].to(logits.device)
+            target = sent(env, stream.tokens[at + 1])
             chance = np.exp(log_p.gather(-1, target[:, None])[:, 0].double().cpu().numpy())
             back_off(h, tables, tokens, at.numpy() + 1, weight, chance)
-            trace.add(torch.from_numpy(-np.log(np.clip(chance, 1e-12, 1))).to(env.device), at)
+            trace.add(sent(env, torch.from_numpy(-np.log(np.clip(chance, 1e-12, 1)))), at)
     return trace.reduce()
 
 

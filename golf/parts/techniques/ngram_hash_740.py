@@ -8,7 +8,8 @@ BPB; with 4,096 buckets a random model "scores" 2.54 instead of 4.29. The tables
 import numpy as np
 import torch
 
-from golf.parts.evaluate import Trace, scored_targets
+from golf.parts.env import sent
+from golf.parts.evaluate import Trace, picked, scored_targets
 from golf.parts.techniques.sliding import sliding_window
 
 
@@ -39,7 +40,7 @@ def windows_740(h, env, model, stream):
     """The PR's windows: logits (n, vocabulary) of the scored columns of one window after the other, and their indices."""
     total = scored_targets(h, stream)
     for ids, columns, _, mask, at in sliding_window(h, env, model, stream, total):
-        scored = model(ids, head_at=columns)[mask].float()
+        scored = picked(env, model(ids, head_at=columns), mask).float()
         counts = mask.sum(1).tolist()
         for logits, indices in zip(scored.split(counts), at.split(counts)):
             if len(indices):
@@ -54,7 +55,7 @@ def ngram_hash_740(h, env, model, stream, keep=False):
     with torch.no_grad(), env.autocast():
         for logits, at in windows_740(h, env, model, stream):
             targets = at.numpy() + 1
-            nats = torch.nn.functional.cross_entropy(logits, stream.tokens[at + 1].to(logits.device), reduction="none")
+            nats = torch.nn.functional.cross_entropy(logits, sent(env, stream.tokens[at + 1]), reduction="none")
             chance = np.exp(-nats.double().cpu().numpy())
             known = np.nonzero(targets >= order - 1)[0]
             context, pair = buckets_740(h, tokens, targets[known], order)
@@ -62,7 +63,7 @@ def ngram_hash_740(h, env, model, stream, keep=False):
             ratio = np.minimum(pairs[pair], seen) / np.maximum(seen, 1)
             hit = seen >= h.ngram_740_min_count
             chance[known[hit]] = (1 - weight) * chance[known[hit]] + weight * ratio[hit]
-            trace.add(torch.from_numpy(-np.log(np.clip(chance, 1e-12, 1))).to(env.device), at)
+            trace.add(sent(env, torch.from_numpy(-np.log(np.clip(chance, 1e-12, 1)))), at)
             np.add.at(contexts, context, 1)
             np.add.at(pairs, pair, 1)
     return trace.reduce()

@@ -9,7 +9,8 @@ Both parts sum to 1 and every count precedes its target, so the mixture is a pre
 
 import torch
 
-from golf.parts.evaluate import Trace, gather, scored_targets, share
+from golf.parts.env import sent
+from golf.parts.evaluate import Trace, gather, picked, scored_targets, share
 from golf.parts.grams import empty_context, grams
 
 
@@ -39,12 +40,13 @@ def ngram_kneser_ney(h, env, model, stream, keep=False):
 
 def reader_scores(h, env, model, stream, total):
     """Nats and the model's entropy of every target, on the CPU, all ranks' shares put together."""
-    nats, entropy = torch.zeros(total, dtype=torch.float64), torch.zeros(total, dtype=torch.float64)
+    nats, entropy = torch.zeros(2, total, dtype=torch.float64, device=env.device)
     for ids, columns, targets, mask, at in h.reader(h, env, model, stream, total):
         with torch.no_grad(), env.autocast():
-            log_p = torch.log_softmax(model(ids, head_at=columns)[mask].double(), dim=-1)
-        nats[at] = -log_p.gather(-1, targets[mask][:, None])[:, 0].cpu()
-        entropy[at] = -(log_p.exp() * log_p).sum(-1).cpu()
+            log_p = torch.log_softmax(picked(env, model(ids, head_at=columns), mask).double(), dim=-1)
+        there = sent(env, at)
+        nats[there] = -log_p.gather(-1, picked(env, targets, mask)[:, None])[:, 0]
+        entropy[there] = -(log_p.exp() * log_p).sum(-1)
     return gather(env, nats), gather(env, entropy)
 
 

@@ -7,7 +7,8 @@ compared whole, where the PR had tables of 64-bit hashes. Published effect: −0
 
 import torch
 
-from golf.parts.evaluate import Trace, scored_targets
+from golf.parts.env import sent
+from golf.parts.evaluate import Trace, picked, scored_targets
 from golf.parts.grams import Groups, grams
 
 
@@ -26,8 +27,8 @@ def ngram_tilt(h, env, model, stream, keep=False):
     hint, beta = (table.cpu() for table in hints(h, stream.tokens[: total + 1].to(env.device)))
     for ids, columns, targets, mask, at in h.reader(h, env, model, stream, total):
         with torch.no_grad(), env.autocast():
-            log_p = torch.log_softmax(model(ids, head_at=columns)[mask].double(), dim=-1)
-        target, hinted, tilt = targets[mask][:, None], hint[at].to(env.device)[:, None], beta[at].to(env.device)
+            log_p = torch.log_softmax(picked(env, model(ids, head_at=columns), mask).double(), dim=-1)
+        target, hinted, tilt = picked(env, targets, mask)[:, None], sent(env, hint[at])[:, None], sent(env, beta[at])
         log_z = torch.log1p(log_p.gather(-1, hinted)[:, 0].exp() * torch.expm1(tilt))
         trace.add(log_z - tilt * (hinted == target)[:, 0] - log_p.gather(-1, target)[:, 0], at)
     return trace.reduce()

@@ -8,7 +8,8 @@ targets of the stream up to window / stride times, as the first records did; `fu
 
 import torch
 
-from golf.parts.evaluate import Trace, scored_targets, share
+from golf.parts.env import sent
+from golf.parts.evaluate import Trace, picked, scored_targets, share
 from golf.parts.knobs import Slot
 
 
@@ -52,8 +53,8 @@ def legacy_ttt_windows(h, total):
 
 
 def window_batches(h, env, stream, starts, first, ends):
-    """ids (batch, eval_seq_len), the columns that the head reads and their targets (batch, S) on the device; the mask of those that
-    are scored, and their prediction indices.
+    """ids (batch, eval_seq_len), the columns that the head reads and their targets (batch, S) on the device; on the CPU the mask
+    of those that are scored, and their prediction indices.
 
     starts, first, ends: per window its start, the first column it scores, and the index before which it ends. What lies beyond
     is padding, which causal attention never shows to a scored column. S is a stride where no window of the batch scores more, else
@@ -72,7 +73,7 @@ def window_batches(h, env, stream, starts, first, ends):
         at = starts[rows, None] + columns
         mask = mask & (columns >= first[rows, None]) & (at <= last)
         targets = stream.tokens[torch.minimum(at, last) + 1]
-        yield *(part.to(env.device) for part in (ids, columns, targets, mask)), at[mask]
+        yield *(sent(env, part) for part in (ids, columns, targets)), mask, at[mask]
 
 
 def sliding_window(h, env, model, stream, total):
@@ -88,5 +89,5 @@ def sliding(h, env, model, stream, keep=False):
     trace = Trace(env, stream, "sliding", f"final_int{h.mlp_bits}_sliding_window", keep)
     with torch.no_grad(), env.autocast():
         for ids, columns, targets, mask, at in sliding_window(h, env, model, stream, scored_targets(h, stream)):
-            trace.add(model(ids, targets, head_at=columns)[mask], at)
+            trace.add(picked(env, model(ids, targets, head_at=columns), mask), at)
     return trace.reduce()

@@ -42,7 +42,7 @@ class TokenTilt:
         Nats (…) to learn from, and nats (…) to score, which carry no gradient.
         """
         logits, ids = logits.float().flatten(0, -2), targets.flatten()
-        hint = self.hints[at.to(self.hints.device)].flatten()
+        hint = self.hints[at.to(self.hints.device, non_blocking=True)].flatten()
         log_p, log_q = self.h.two_log_probs(logits.detach(), ids, hint.clamp(min=0))
         log_z = torch.log1p(log_q.exp() * math.expm1(self.h.tilt_boost))
         scored = torch.where(hint < 0, 0.0, log_z - self.h.tilt_boost * (ids == hint)) - log_p

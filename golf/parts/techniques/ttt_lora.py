@@ -11,7 +11,8 @@ queries and values, longer windows −0.0006 (PR #1953, @andrewbaggio1); short c
 
 import torch
 
-from golf.parts.evaluate import Trace, scored_targets
+from golf.parts.env import sent
+from golf.parts.evaluate import Trace, picked, scored_targets
 from golf.parts.techniques.doc_isolated import documents
 
 
@@ -71,7 +72,7 @@ class Adapters:
         for (name, layer), (inputs, outputs) in shapes.found.items():
             if name in h.lora_targets:
                 bound, rows = inputs**-0.5, h.lora_batch_docs
-                start = torch.empty(h.lora_rank, inputs).uniform_(-bound, bound, generator=rng).to(env.device)
+                start = sent(env, torch.empty(h.lora_rank, inputs).uniform_(-bound, bound, generator=rng))
                 a = start.expand(rows, -1, -1).clone().requires_grad_()
                 b = torch.zeros(rows, outputs, h.lora_rank, device=env.device).requires_grad_()
                 self.start[name, layer], self.pairs[name, layer] = start, (a, b)
@@ -145,15 +146,15 @@ def adapt_documents(h, env, model, stream, trace, adapters, starts, lengths):
     chunks = -(-int(lengths.max()) // size)
     for chunk in range(chunks):
         ids, targets, mask, at = chunk_batch(h, stream, starts, lengths, chunk, size)
-        scored = mask.to(env.device)
+        ids, targets, scored = sent(env, ids), sent(env, targets), sent(env, mask)
         with env.autocast():
             if h.tilt:
-                nats, scores = trace.tilt(model(ids.to(env.device), lora=adapters), targets.to(env.device), at)
+                nats, scores = trace.tilt(model(ids, lora=adapters), targets, at)
             else:
-                nats = model(ids.to(env.device), targets.to(env.device), lora=adapters)
+                nats = model(ids, targets, lora=adapters)
                 scores = nats.detach()
-        trace.add(scores[scored], at[mask])
-        goes_on = (lengths[:, 0] > (chunk + 1) * size).to(env.device)
+        trace.add(picked(env, scores, mask), at[mask])
+        goes_on = sent(env, lengths[:, 0] > (chunk + 1) * size)
         if chunk < chunks - 1:
             optimizer.zero_grad(set_to_none=True)
             ((nats * scored).sum(1) / scored.sum(1).clamp(min=1) * goes_on).sum().backward()

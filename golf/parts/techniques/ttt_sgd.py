@@ -10,7 +10,8 @@ import math
 import torch
 import torch.distributed as dist
 
-from golf.parts.evaluate import Trace, scored_targets, share
+from golf.parts.env import sent
+from golf.parts.evaluate import Trace, picked, scored_targets, share
 from golf.parts.techniques.sliding import window_batches
 from golf.parts.techniques.varlen import bounds_of
 
@@ -56,7 +57,7 @@ def ttt_sgd(h, env, model, stream, keep=False):
     trace = Trace(env, stream, "ttt_sgd", "legal_ttt", keep)
     for ids, columns, targets, mask, at in ttt_window(h, env, model, stream, scored_targets(h, stream)):
         with torch.no_grad(), env.autocast():
-            trace.add(model(ids, targets, head_at=columns)[mask], at)
+            trace.add(picked(env, model(ids, targets, head_at=columns), mask), at)
     return trace.reduce()
 
 
@@ -86,14 +87,14 @@ def learn_chunk(h, env, model, tokens, params, optimizer, chunk, chunks):
             optimizer.zero_grad(set_to_none=True)
             if mine:
                 a, b = start + (begin + mine.start) * length, start + (begin + mine.stop) * length
-                ids = tokens[a:b].to(env.device).view(-1, length)
-                targets = tokens[a + 1 : b + 1].to(env.device).view(-1, length)
+                ids, targets = tokens[a:b].view(-1, length), tokens[a + 1 : b + 1].view(-1, length)
                 with env.autocast():
                     if h.documents:
                         ids, targets = ids.view(1, -1), targets.view(1, -1)
-                        loss = model(ids, targets, docs=bounds_of(h, ids, length)).sum() / (batch * length)
+                        docs = bounds_of(h, ids, length).there(env)
+                        loss = model(sent(env, ids), sent(env, targets), docs=docs).sum() / (batch * length)
                     else:
-                        loss = model(ids, targets).sum() / (batch * length)
+                        loss = model(sent(env, ids), sent(env, targets)).sum() / (batch * length)
                 loss.backward()
             if env.world_size > 1:
                 for param in params:

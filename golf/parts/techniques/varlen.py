@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from golf.parts.attention import causal_attention
+from golf.parts.env import sent
 from golf.parts.evaluate import Trace, scored_targets, share
 
 try:
@@ -46,6 +47,10 @@ class Smoke:
 class Documents(NamedTuple):
     bounds: torch.Tensor  # (n,) int32 starts in the flattened batch, then its length, as often as padding needs it
     longest: int  # no document is longer
+
+    def there(self, env):
+        """The same on the device: counted by the host, which need not wait for how many there are."""
+        return self._replace(bounds=sent(env, self.bounds))
 
 
 def bounds_of(h, ids, longest, most=None):
@@ -96,8 +101,7 @@ def varlen(h, env, model, stream, keep=False):
             start, end = first * h.eval_seq_len, min(first + batch, windows.stop) * h.eval_seq_len
             if h.eval_tail and end == total // h.eval_seq_len * h.eval_seq_len:
                 end = total
-            ids = stream.tokens[start:end].to(env.device)[None]
-            targets = stream.tokens[start + 1 : end + 1].to(env.device)[None]
-            nats = model(ids, targets, docs=bounds_of(h, ids, h.eval_seq_len))
-            trace.add(nats, torch.arange(start, end)[None])
+            ids, targets = stream.tokens[start:end][None], stream.tokens[start + 1 : end + 1][None]
+            docs = bounds_of(h, ids, h.eval_seq_len).there(env)
+            trace.add(model(sent(env, ids), sent(env, targets), docs=docs), torch.arange(start, end)[None])
     return trace.reduce()
