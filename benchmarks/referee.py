@@ -125,7 +125,7 @@ def gains(h: object, size: int, targets: int, seed: int) -> Iterator[tuple[str, 
     for report in h.reports:
         model.load_state_dict(first)
         trace = report(h, env, model, stream)
-        yield trace.name, trace.tokens * math.log(size) - float(trace.sums[0]), trace.tokens
+        yield trace.name, trace.tokens * math.log(size) - float(trace.sum), trace.tokens
 
 
 def main() -> None:
