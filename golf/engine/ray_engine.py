@@ -37,7 +37,6 @@ LOST = -9  # exit code of a script whose worker or node is gone
 
 def connect() -> Any:
     """The module ray, connected. GolfError (10): not installed, no cluster at RAY_ADDRESS."""
-    _take_token()
     try:
         import ray
     except ImportError as fault:
@@ -55,19 +54,19 @@ def connect() -> Any:
             except (ConnectionError, RuntimeError, ValueError, OSError) as fault:
                 said = str(fault).strip().splitlines()
                 raise GolfError(f"no Ray cluster at {address or 'this machine'}: {said[0] if said else fault!r}",
-                                "start one: `ray start --head`; or unset RAY_ADDRESS for one of this machine alone", Exit.REFUSED) from fault  # fmt: skip
+                                f"{_token_hint()}start one: `ray start --head`; or unset RAY_ADDRESS for one of this machine alone", Exit.REFUSED) from fault  # fmt: skip
     return ray
 
 
-def _take_token() -> None:
-    """Show a cluster the token of this user: where there is one, `ray start` asks for it (seen in 2.60), while a driver shows none unless it is
-    told to. Ray reads the setting when it is imported; clusters that ask for none do not mind."""
+def _token_hint() -> str:
+    """What to do where a user has a token: `ray start` asks for it then (seen in 2.60), while a driver shows none unless it is told to."""
     held = (
         any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
         or (Path.home() / ".ray" / "auth_token").is_file()
     )
-    if os.environ.get("RAY_ADDRESS") and held:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if not held or os.environ.get("RAY_AUTH_MODE"):
+        return ""
+    return "if it asks for a token, as what `ray start` begins does where you have one: `RAY_AUTH_MODE=token golf …`; else "
 
 
 def run_all(

@@ -54,22 +54,37 @@ def on_ray(root, **more):
     return driver(root, starter=ray_engine.RayScript, width=2, **more)
 
 
-def test_a_cluster_that_a_user_started_lets_golf_in(tmp_path):
-    """Where a user has a token, `ray start` asks every driver for it, in the Rays that know tokens; a driver shows it only when told to."""
+def test_a_cluster_that_asks_for_a_token_is_said_to_and_let_in_with_it(tmp_path):
+    """Where a user has a token, `ray start` asks every driver for it, in the Rays that know tokens; a driver shows it only when told to.
+
+    Never by golf itself: a driver that does, on a cluster that does not ask, refuses the cluster's own results and waits for ever.
+    """
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray" / "auth_token").write_text("0123456789abcdef" * 4)
-    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | {
-        "PYTHONPATH": str(ROOT),
-        "HOME": str(tmp_path),
-    }
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    env |= {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
     ray_cli = [str(Path(sys.executable).with_name("ray"))]
-    subprocess.run([*ray_cli, "start", "--head", "--port", "6391", "--num-cpus", "1", "--include-dashboard", "false"], env=env, check=True, capture_output=True)  # fmt: skip
-    code = "from golf.engine.ray_engine import connect; print(len(connect().nodes()))"
+    begin = [*ray_cli, "start", "--head", "--port", "6391", "--num-cpus", "1", "--include-dashboard", "false"]
+    subprocess.run(begin, env=env, check=True, capture_output=True)
+    code = """
+from golf.engine.ray_engine import connect
+from golf.errors import GolfError
+try:
+    print(len(connect().nodes()))
+except GolfError as fault:
+    print(fault.hint)
+"""
+
+    def connected(**more):
+        words, known = [sys.executable, "-c", code], env | {"RAY_ADDRESS": "127.0.0.1:6391"} | more
+        return subprocess.run(words, env=known, check=False, capture_output=True, text=True)
+
     try:
-        done = subprocess.run([sys.executable, "-c", code], env=env | {"RAY_ADDRESS": "127.0.0.1:6391"}, check=False, capture_output=True, text=True)  # fmt: skip
+        with_token, without = connected(RAY_AUTH_MODE="token"), connected()
     finally:
         subprocess.run([*ray_cli, "stop", "--force"], env=env, check=False, capture_output=True)
-    assert done.stdout.strip() == "1", done.stderr[-2000:]
+    assert with_token.stdout.strip() == "1", with_token.stderr[-2000:]
+    assert without.stdout.strip() == "1" or "RAY_AUTH_MODE=token golf" in without.stdout
 
 
 def test_tasks_come_back_in_any_order_each_once(cluster):
