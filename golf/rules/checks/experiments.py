@@ -215,11 +215,9 @@ def _artifact(trial: Trial, reading: Reading) -> Result:
             for score in garbage
             if all(math.isfinite(each) for each in (score.loss, score.bpb) if each is not None)
         ]
-        if disturbed and not finite:
-            return Result(
-                State.PASS,
-                f"proven by E3: with garbage in {files} there is no score, with its tensors disturbed another one; {_alone(reading)}",
-            )
+        if (disturbed or reading.follows) and not finite:
+            proof = f"with garbage in {files} there is no score, {_decides(reading)}; {_alone(reading)}"
+            return Result(State.PASS, f"proven by E3: {proof}")
         told = "another score" if finite else "no score"
         return Result(State.CLEAN, f"E3: with garbage in {files} it prints {told}; what else decides was not tried")
     if reading.read or set(reading.unread) != set(reading.wrote):
@@ -233,12 +231,21 @@ def _artifact(trial: Trial, reading: Reading) -> Result:
     return Result(State.FAIL, f"E3: it prints its score without reading {files} back")
 
 
+def _decides(reading: Reading) -> str:
+    """What shows that what is read decides the score."""
+    if reading.follows and reading.swapped is not None:
+        return f"with {reading.read[-1]} of another run exactly that run's ({reading.swapped[0].shown})"
+    return "with its tensors disturbed another one"
+
+
 def _alone(reading: Reading) -> str:
     """What else of its own products the run read, or what a twin did that had the last of them alone in an empty folder."""
     if reading.alone:
         return f"alone with {reading.read[-1]} in an empty folder the same one"
     if len(reading.read) == 1:
         return "nothing else that the run wrote is read"
+    if reading.follows:
+        return "nothing else that the run wrote or keeps in memory changes it"
     return "all of these are read, and all of them count"
 
 

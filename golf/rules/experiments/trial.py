@@ -55,6 +55,7 @@ SHORT: Mapping[str, str] = MappingProxyType({
 FLOAT_SHARE = 1e-3  # of a total: some thousand losses summed in float32
 TRAINED, TRAINING_STEPS = "after training", 100
 CHEAP_SECONDS = 2.5  # CPU; of a run, so that the short form has room for more than one
+SHORT_FORM = ("E1 on bytes", "E1 amplified", "E3", "E4")  # of what costs more
 OVERHEAD_SECONDS = 0.02  # of a play, outside it
 LATE_CALL_SECONDS = (150.0, 10.0)  # of each look at the clock: some windows of a small play, then minutes are over
 EARLY_SHARE = 0.25  # of the budget that is left: what one experiment may take before others had their turn
@@ -106,14 +107,12 @@ class Reading:
     disturbed: tuple[Printed, ...] | None = None
     alone: tuple[Printed, ...] | None = None
     swapped: tuple[Printed, Printed] | None = None
+    follows: bool = False
 
     @property
     def keeps_more(self) -> bool:
         """Whether the score is not that of the artifact: another run's, read in place of the own one, does not come to its score."""
-        if self.swapped is None:
-            return False
-        pairs = [(getattr(self.swapped[0], each), getattr(self.swapped[1], each)) for each in ("loss", "bpb")]
-        return any(a is not None and b is not None and abs(a - b) > SAME_SHARE * abs(b) for a, b in pairs)
+        return self.swapped is not None and not _is_same(*self.swapped)
 
 
 @dataclass(frozen=True)
@@ -324,7 +323,7 @@ class _Course:
         self.train_targets, self.train_seed = TRAIN_TARGETS, trial.seed + 1
         self.window = SHORT_WINDOW
         self.quiet = 1.0
-        self.kept_run: tuple[Ids, int, tuple[Printed, ...]] | None = None  # whose products were put aside; see `_blind`
+        self.kept_run: tuple[Ids, int, Played] | None = None  # whose products were put aside, see `_keep`
         self.large = of_model(tokenizer, LARGE_VOCABULARY) if tokenizer else mixed(LARGE_VOCABULARY)
 
     def run(self) -> None:
@@ -358,7 +357,7 @@ class _Course:
             ("E1 after training", 5, self._trained),
             ("E1 amplified", 1, self._amplified),
             ("E2 blind artifact", 3, self._blind),
-            ("E3 with another run's artifact", 1, self._swapped),
+            ("E3 with another run's artifact", 2, self._swapped),
             ("E3 with disturbed tensors", 1, self._disturbed),
             ("E6 more text", 2, self._future),
             (E5, 2, lambda: kraft(1.0)),
@@ -370,9 +369,11 @@ class _Course:
         for name, runs, step in steps:
             if name == E5 and self.trial.kraft is not None:  # it had its turn among the cheap ones
                 continue
-            if short and not name.startswith(("E1 on bytes", "E1 amplified", "E4")):
+            if short and not name.startswith(SHORT_FORM):
                 self.trial.left_out.append(name)
                 continue
+            if short and name.startswith("E3") and self.trial.reading is not None and self.trial.reading.follows:
+                continue  # proven
             # sums above one leave open whether later tokens are seen, which E6 tells
             settled = ("E1", "E5", "E6") if self.trial.convictions else ("E1", "E5")
             if self.trial.convicted and not deep and name.startswith(settled):
@@ -454,28 +455,65 @@ class _Course:
         assert reading is not None
         if not reading.read:
             return
-        played = self._play(self.large, self.first_text.ids, Wish(seed=trial.seed, twin="alone"))
+        played = self._play(
+            self.large, self.first_text.ids, Wish(seed=trial.seed, twin="alone", product=reading.read[-1])
+        )
         if played.ran and played.happened("alone"):
             trial.reading = replace(reading, alone=tuple(printed_scores(played.last_twin or "")))
 
     def _swapped(self) -> None:
-        """E3 with what another run wrote: trained on other text, it must come to that run's score, or it scores what its artifact lacks."""
-        trial, reading = self.trial, self.trial.reading
-        assert reading is not None
-        if self.kept_run is None or not reading.read:
+        """E3 with what another run wrote: trained on other text, it must come to that run's score, or it scores what its artifact lacks.
+
+        In place of the last file alone that proves it; where more than one is read, only all of them together can break it.
+        """
+        trial = self.trial
+        assert trial.reading is not None
+        if not trial.reading.read or (self.kept_run is None and not self._keep().ran):
             return
-        ids, train_targets, scores = self.kept_run
-        few = {"ITERATIONS": str(BLIND_STEPS)}
-        usual = self.train_seed, self.train_targets
-        self.train_seed, self.train_targets = trial.seed + 2, train_targets
-        played = self._play(self.large, ids, Wish(seed=trial.seed, train_rate=1.0, extra=few, kept=True))
-        self.train_seed, self.train_targets = usual
-        before, after = (
-            next((each for each in reversed(some) if trial.rests_on(each) and _is_number(each)), None)
-            for some in (scores, printed_scores(played.text) if played.ran else ())
-        )
-        if before and after and played.happened("read another's") and not played.happened("read its own"):
-            trial.reading = replace(reading, swapped=(after, before))
+        assert self.kept_run is not None
+        ids, train_targets, kept = self.kept_run
+        before = self._last_number(kept)
+        last = trial.reading.read[-1]
+        for product in (last, None) if len(trial.reading.read) > 1 else (last,):
+            usual = self.train_seed, self.train_targets
+            self.train_seed, self.train_targets = trial.seed + 2, train_targets
+            played = self._play(self.large, ids, replace(self._training, kept=True, product=product))
+            self.train_seed, self.train_targets = usual
+            after = self._last_number(played) if played.ran else None
+            if not (before and after and played.happened("read another's")) or played.happened("read its own"):
+                continue
+            another = [
+                name for name, each in played.files.items() if Path(name).name == last and each != kept.files.get(name)
+            ]
+            if product and another and _is_same(after, before):
+                trial.reading = replace(trial.reading, follows=True, swapped=(after, before))
+                return
+            if product is None or len(trial.reading.read) == 1:
+                trial.reading = replace(trial.reading, swapped=(after, before))
+
+    def _last_number(self, played: Played) -> Printed | None:
+        """The last claimed score that is a number."""
+        found = [each for each in printed_scores(played.text) if self.trial.rests_on(each) and _is_number(each)]
+        return found[-1] if found else None
+
+    @property
+    def _training(self) -> Wish:
+        """A play that trains, a little, at the published rates."""
+        return Wish(seed=self.trial.seed, train_rate=1.0, extra={"ITERATIONS": str(BLIND_STEPS)})
+
+    def _keep(self) -> Played:
+        """A play that trains, whose products are put aside."""
+        ids = uniform_text(self.large, TARGETS, self.trial.seed + 4).ids
+        for self.train_targets in (
+            BLIND_TRAIN_TARGETS,
+            TRAIN_TARGETS,
+        ):  # so few that what follows in the stream is reached
+            played = self._play(self.large, ids, replace(self._training, keep=True))
+            if played.ran:
+                self.kept_run = (ids, self.train_targets, played)
+                break
+        self.train_targets = TRAIN_TARGETS
+        return played
 
     def _hurried(self) -> None:
         """E4 with a clock that runs out soon after packing: what is not reached in time must be scored all the same."""
@@ -609,28 +647,27 @@ class _Course:
 
     def _blind(self) -> None:
         """E2: the same training, other validation texts, the same folder."""
-        trial, vocabulary = self.trial, self.large
-        one = uniform_text(vocabulary, TARGETS, trial.seed + 4)
-        two = uniform_text(vocabulary, TARGETS, trial.seed + 5)
-        few = {"ITERATIONS": str(BLIND_STEPS)}
-        wish = Wish(seed=trial.seed, train_rate=1.0, extra=few)
-        self.train_targets = BLIND_TRAIN_TARGETS  # so few that what follows in the stream is reached
-        first = self._play(vocabulary, one.ids, replace(wish, keep=True))
-        if not first.ran:
-            self.train_targets = TRAIN_TARGETS
-            first = self._play(vocabulary, one.ids, replace(wish, keep=True))
-        self.kept_run = (one.ids, self.train_targets, tuple(printed_scores(first.text))) if first.ran else None
-        second = self._play(vocabulary, two.ids, wish)
-        if not (first.ran and second.ran):
-            trial.left_out.append(f"E2 blind artifact ({first.fault or second.fault})")
+        trial = self.trial
+        first = self._keep()
+        if self.kept_run is None:
+            trial.left_out.append(f"E2 blind artifact ({first.fault})")
+            return
+        texts = self.kept_run[0], uniform_text(self.large, TARGETS, trial.seed + 5).ids
+        self.train_targets = self.kept_run[1]
+        second = self._play(self.large, texts[1], self._training)
+        if not second.ran:
+            trial.left_out.append(f"E2 blind artifact ({second.fault})")
             self.train_targets = TRAIN_TARGETS
             return
         names = first.files.keys() | second.files.keys()
         differing = tuple(sorted(name for name in names if first.files.get(name) != second.files.get(name)))
         unstable: tuple[str, ...] = ()
         if differing:
-            again = self._play(vocabulary, one.ids, wish)
-            unstable = tuple(name for name in differing if first.files.get(name) != again.files.get(name))
+            again = [self._play(self.large, ids, self._training).files for ids in texts]
+            unstable = tuple(
+                name for name in differing
+                if any(old.files.get(name) != new.get(name) for old, new in zip((first, second), again, strict=True))
+            )  # fmt: skip
         self.train_targets = TRAIN_TARGETS
         trial.blind = Blind(tuple(sorted(first.files)), differing, unstable)
 
@@ -739,6 +776,12 @@ class _Course:
             self._random(
                 "four times as long", self.large, Wish(seed=self.trial.seed + 7, quiet=self.quiet), LONGER * TARGETS
             )
+
+
+def _is_same(one: Printed, other: Printed) -> bool:
+    """Whether two scores are one, but for arithmetic."""
+    pairs = [(getattr(one, each), getattr(other, each)) for each in ("loss", "bpb")]
+    return not any(a is not None and b is not None and abs(a - b) > SAME_SHARE * abs(b) for a, b in pairs)
 
 
 def _is_number(score: Printed) -> bool:
