@@ -13,7 +13,7 @@ from golf.harness.vocabulary import mixed, words
 from golf.rules import State, verify_folder
 from golf.rules.checks import experiments
 from golf.rules.experiments.kraft import Sums, bits_nats, sums
-from golf.rules.experiments.law import Kind, bits_gain_of, covered, gain_of
+from golf.rules.experiments.law import Kind, LeftOut, bits_gain_of, covered, gain_of
 from golf.rules.experiments.printed import Printed, printed_scores
 from golf.rules.experiments.trial import (
     TRAINED,
@@ -75,13 +75,13 @@ def test_documents_and_starts_that_are_left_out_are_told():
     starts = TEXT.ids == 1
     scored = ~starts[1:]
     left = covered(printed(6.9, targets=int(scored.sum()), text_bytes=TEXT.text_bytes), TEXT)
-    assert (left.kind, left.targets, left.left_out[0][0]) == (Kind.LEFT_OUT, scored.sum(), "the starts of documents")
+    assert (left.kind, left.targets, left.left_out[0].what) == (Kind.LEFT_OUT, scored.sum(), "the starts of documents")
     document = np.cumsum(starts[:-1]) - 1
     lengths = np.bincount(document)
     shortest = int(np.sort(lengths)[1])
     scored = lengths[document] >= shortest
     left = covered(printed(6.9, targets=int(scored.sum()), text_bytes=int(TEXT.target_bytes[scored].sum())), TEXT)
-    assert left.left_out[0] == (f"documents of fewer than {shortest} tokens", scored.sum())
+    assert (left.left_out[0].what, left.targets) == (f"documents of fewer than {shortest} tokens", scored.sum())
     other = np.random.default_rng(0)
     kinds = {covered(printed(6.9, text_bytes=TEXT.text_bytes * other.uniform(0.9, 1.1)), TEXT).kind for _ in range(100)}
     assert kinds <= {Kind.OTHER, Kind.PART, Kind.REPEATED, Kind.TRIMMED}, "bits of another loss leave nothing out"
@@ -101,7 +101,7 @@ def test_targets_that_are_left_out_of_windows_are_told(scored, what):
     kept = scored(np.arange(text.targets))
     told = covered(printed(7.0, targets=int(kept.sum()), text_bytes=int(text.target_bytes[kept].sum())), text)
     assert told.kind is Kind.LEFT_OUT
-    assert (what, int(kept.sum())) in told.left_out
+    assert LeftOut(what, int(kept.sum())) in told.left_out
 
 
 def test_an_artifact_of_another_run_must_come_to_that_runs_score():
@@ -433,6 +433,57 @@ def test_a_factor_that_fits_some_targets_by_chance_proves_nothing(seed):
         trial.others.append(Coverage(score, covered(score, text), text.targets, text.text_bytes))
     for each in trial.others:
         assert trial.told(each).kind is Kind.OTHER
+
+
+def scored(trial, text, text_bytes, targets=None, digits=8):
+    """A score of a text in a trial, as the plays on further texts leave it."""
+    score = printed(6.9, text, targets=targets, text_bytes=text_bytes, digits=digits)
+    trial.others.append(Coverage(score, covered(score, text), text.targets, text.text_bytes))
+
+
+SEVERAL = tuple(uniform_text(V, targets, seed) for targets, seed in ((4300, 1), (8391, 2), (2048, 3)))
+
+
+def test_bits_of_another_loss_convict_and_prove_nothing_by_chance():
+    """A thousand guesses are tried on a text: one fits now and then, the same one on two texts never, nor do all texts fit one by one."""
+    draws, by_chance = np.random.default_rng(5), 0
+    for _ in range(150):
+        trial = Trial("quick", 1)
+        for text in SEVERAL:
+            scored(trial, text, text.text_bytes * (1.0 + draws.normal() * 0.01), digits=7)
+        for each in trial.others:
+            by_chance += each.covered.exact
+            assert not trial.counts(each) and trial.other_bytes(each) is None and trial.leaves_out(each) is None
+    assert by_chance, "else nothing was tried"
+
+
+def test_what_is_left_out_by_length_is_one_limit_on_every_text():
+    trial = Trial("quick", 1)
+    for text in SEVERAL:
+        document = np.cumsum(text.ids[:-1] == 1) - 1
+        kept = np.bincount(document)[document] >= 700
+        scored(trial, text, int(text.target_bytes[kept].sum()), int(kept.sum()))
+    what, targets, text = trial.leaves_out(trial.others[0])
+    assert what.startswith("documents of fewer than") and targets < text.targets
+    alone = Trial("quick", 1, others=trial.others[1:2])
+    assert alone.others[0].covered.kind is Kind.LEFT_OUT and alone.leaves_out(alone.others[0]) is None
+
+
+@pytest.mark.parametrize(("digits", "counts"), [(8, True), (4, False)])
+def test_targets_at_the_edge_are_told_by_digits_enough_and_a_whole_text_by_any(digits, counts):
+    edge, whole = Trial("quick", 1), Trial("quick", 1)
+    for text in SEVERAL:
+        scored(edge, text, text.text_bytes + int(text.target_bytes[-64:].sum()), text.targets + 64, digits)
+        scored(whole, text, text.text_bytes, digits=digits)
+    assert edge.counts(edge.others[0]) is counts and whole.counts(whole.others[0])
+
+
+def test_other_bytes_convict_by_two_texts_and_not_by_one():
+    trial = Trial("quick", 1)
+    scored(trial, SEVERAL[0], SEVERAL[0].text_bytes + 700)
+    assert trial.others[0].covered.kind is Kind.BYTES and trial.other_bytes(trial.others[0]) is None
+    scored(trial, SEVERAL[1], SEVERAL[1].text_bytes + 1400)
+    assert trial.other_bytes(trial.others[0]) is trial.others[0] and not trial.counts(trial.others[0])
 
 
 @pytest.mark.parametrize("kept", [1.0, 0.5])

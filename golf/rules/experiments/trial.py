@@ -29,18 +29,24 @@ from golf.rules.experiments.law import (
     bits_gain_of,
     covered,
     gain_of,
+    near_bytes,
     unsure_share,
 )
 from golf.rules.experiments.printed import Printed, printed_scores
 
 SMALL_VOCABULARY, LARGE_VOCABULARY, KRAFT_VOCABULARY = 64, 1024, 16
 BLIND_STEPS, BLIND_TRAIN_TARGETS = 10, 1_100  # a batch of a small play is 1,024 tokens
-TARGETS, TRAIN_TARGETS, KRAFT_TARGETS = 8192, 24_000, 190
+TARGETS, TRAIN_TARGETS, SHORT_TARGETS, KRAFT_TARGETS = 8192, 24_000, 1024, 190
 ODD_TARGETS = 499  # sizes are drawn with the seed: no script can wait for one of them
 BUDGET_SECONDS: Mapping[str, float] = {"quick": 30.0, "default": 120.0, "deep": 600.0}
 AMPLIFIED, QUIET = 30.0, 0.3
 DEFICIT_NATS = 20.0
 SURE_SHARE, STEADY_SHARE = 1e-6, 1e-4  # of a factor: how well it must be printed, and how far from one it must lie
+CHANCES, MOST_CHANCE = (
+    100.0,
+    0.01,
+)  # of a byte: how finely a quotient must be printed to tell numbers of targets apart by one text
+LEAST_CHANCE = 1e-6  # of what convicts
 MISCOUNT = 0.03  # of the bytes: what an untrained model lacks makes them fewer, never more
 MOST_RATES, LEAST_RATE, TELLS_NATS = 5, 4.0, 0.01
 SOME_NATS, LONGER, LONGEST = 2.0, 4, 16  # chance gives a lawful score that much in one of eight runs
@@ -55,6 +61,7 @@ SHORT: Mapping[str, str] = MappingProxyType({
 FLOAT_SHARE = 1e-3  # of a total: some thousand losses summed in float32
 TRAINED, TRAINING_STEPS = "after training", 100
 CHEAP_SECONDS = 2.5  # CPU; of a run, so that the short form has room for more than one
+SWAPPED = "E3 with another run's artifact"
 SHORT_FORM = ("E1 on bytes", "E1 amplified", "E3", "E4")  # of what costs more
 OVERHEAD_SECONDS = 0.02  # of a play, outside it
 LATE_CALL_SECONDS = (150.0, 10.0)  # of each look at the clock: some windows of a small play, then minutes are over
@@ -151,7 +158,6 @@ class Trial:
     scores: tuple[Printed, ...] = ()
     gained: list[Gained] = field(default_factory=list)
     coverage: list[Coverage] = field(default_factory=list)
-    partial: list[Coverage] = field(default_factory=list)  # of any play: scores that leave targets of one kind out
     others: list[Coverage] = field(default_factory=list)  # of the plays on other texts than the first
     hurried: Coverage | None = None  # of the first text again, with a clock that runs out once it has packed
     looks_at_clock: bool = False  # more than once or twice after it has packed
@@ -209,6 +215,43 @@ class Trial:
             says_more = abs(ratios[0] - 1.0) >= STEADY_SHARE if whole else max(own) - min(own) > STEADY_SHARE * min(own)
             if says_more and max(ratios) - min(ratios) <= SURE_SHARE * min(ratios):
                 return Steady(ratios[0], whole)
+        return None
+
+    def texts_of(self, each: Coverage) -> list[Coverage]:
+        """What the same line says of every text that was scored, this one first; each text once."""
+        every = [one for one in (*self.coverage, *self.others) if one.score.label == each.score.label]
+        same = [each, *(one for one in every if one.covered.kind is not Kind.UNTOLD)]
+        return list({(one.targets, one.text_bytes): one for one in reversed(same)}.values())[::-1]
+
+    def counts(self, each: Coverage) -> bool:
+        """Whether loss and bits are of targets and their bytes on every text, and not by chance: a whole text is hit by chance hardly ever, a
+        number of targets at its edge by that share of all quotients which is CHANCES times what the digits leave open of a byte.
+        """
+        told = [(one, self.told(one)) for one in self.texts_of(each)]
+        by_chance = math.prod(
+            min(CHANCES * near_bytes(one.score, covers), 1.0) for one, covers in told if covers.kind is not Kind.WHOLE
+        )
+        return all(covers.exact and covers.kind is not Kind.BYTES for _, covers in told) and (
+            by_chance < MOST_CHANCE or all(covers.kind is Kind.WHOLE for _, covers in told)
+        )
+
+    def other_bytes(self, each: Coverage) -> Coverage | None:
+        """A text of which other bytes are counted, a whole number of them on more texts than chance makes; None where that is not told."""
+        texts = self.texts_of(each)
+        found = [one for one in texts if self.told(one).kind is Kind.BYTES]
+        by_chance = math.prod(2.0 * near_bytes(one.score, one.covered) for one in found)
+        return found[0] if found and math.comb(len(texts), len(found)) * by_chance < LEAST_CHANCE else None
+
+    def leaves_out(self, each: Coverage) -> tuple[str, int, Coverage] | None:
+        """What is left out of more texts than one, how many targets are scored then, and of which text; None where no guess fits two.
+
+        A thousand guesses are tried on each text: of bits that are not those of the loss one fits by chance, but not the same one twice.
+        """
+        texts = [one for one in self.texts_of(each) if self.told(one).kind is Kind.LEFT_OUT]
+        for one in reversed(texts):
+            for guess in one.covered.left_out:
+                if sum(any(guess.agrees(other) for other in two.covered.left_out) for two in texts) > 1:
+                    return guess.what, guess.targets, one
         return None
 
     def told(self, each: Coverage) -> Covered:
@@ -322,7 +365,9 @@ class _Course:
         self.last_seconds = 0.0
         self.train_targets, self.train_seed = TRAIN_TARGETS, trial.seed + 1
         self.window = SHORT_WINDOW
+        self.few = TARGETS // 2 if trial.depth == "quick" else TARGETS
         self.quiet = 1.0
+        self.short = False  # what costs more: few experiments, and these on short texts
         self.kept_run: tuple[Ids, int, Played] | None = None  # whose products were put aside, see `_keep`
         self.large = of_model(tokenizer, LARGE_VOCABULARY) if tokenizer else mixed(LARGE_VOCABULARY)
 
@@ -335,8 +380,10 @@ class _Course:
         if self._bits_are_another():
             steps.append(("E1 on bytes", 1, self._bytes))
         elif any(each.covered.exact and each.covered.kind is not Kind.WHOLE for each in self.trial.coverage):
-            steps.append(("E4 on another text", 1, self._another))
+            steps.append(("E4 on another text", 0.25, self._another))
+        self.short = short = quick and self.budget.run_seconds > CHEAP_SECONDS
         cuts = 1 if quick else 4 if deep else 2
+        whole = self.few / TARGETS  # of a run, what one on a text of that length costs
 
         def kraft(share: float) -> None:
             (self._kraft_of_bits if self._bits_are_another() else self._kraft)(cuts, share)
@@ -345,7 +392,7 @@ class _Course:
             wish = Wish(seed=self.trial.seed)
             steps.append(("E1 on a longer text", 1, lambda: self._random("random text, longer", self.large, wish)))
         steps += [
-            ("E4 when time runs out", 1, self._hurried),
+            ("E4 when time runs out", whole, self._hurried),
             (
                 f"E1 with {SMALL_VOCABULARY} tokens",
                 1,
@@ -356,16 +403,23 @@ class _Course:
             (E5, 2, lambda: kraft(EARLY_SHARE)),
             ("E1 after training", 5, self._trained),
             ("E1 amplified", 1, self._amplified),
-            ("E2 blind artifact", 3, self._blind),
-            ("E3 with another run's artifact", 2, self._swapped),
-            ("E3 with disturbed tensors", 1, self._disturbed),
+            ("E2 blind artifact", 3 * whole, self._blind),
+            (SWAPPED, 2 * whole if not short else 0.4, self._swapped),
+            ("E3 with disturbed tensors", whole, self._disturbed),
             ("E6 more text", 2, self._future),
             (E5, 2, lambda: kraft(1.0)),
-            ("E3 alone in an empty folder", 1.5, self._alone),
+            ("E3 alone in an empty folder", 1.5 * whole, self._alone),
         ]
         if deep:
             steps += [("E1 hidden in a known text", 2, self._suffix), ("E1 four times as long", 4, self._longer)]
-        short = quick and self.budget.run_seconds > CHEAP_SECONDS
+        if short:  # the one that proves what the artifact decides comes while there is time
+            steps.sort(
+                key=lambda step: (
+                    not step[0].startswith("E1 on bytes"),
+                    step[0] != "E4 on another text",
+                    step[0] != SWAPPED,
+                )
+            )
         for name, runs, step in steps:
             if name == E5 and self.trial.kraft is not None:  # it had its turn among the cheap ones
                 continue
@@ -411,8 +465,7 @@ class _Course:
     def _first(self) -> Played | None:
         """E1, E3 and E4 in one run."""
         trial = self.trial
-        few = TARGETS // 2 if trial.depth == "quick" else TARGETS
-        text = self.first_text = uniform_text(self.large, few + trial.seed % ODD_TARGETS, trial.seed)
+        text = self.first_text = uniform_text(self.large, self.few + trial.seed % ODD_TARGETS, trial.seed)
         for way in self.whole.ways():
             self.whole.way = way
             played = self._play(self.large, text.ids, Wish(seed=trial.seed, twin="garbage"))
@@ -499,11 +552,12 @@ class _Course:
     @property
     def _training(self) -> Wish:
         """A play that trains, a little, at the published rates."""
-        return Wish(seed=self.trial.seed, train_rate=1.0, extra={"ITERATIONS": str(BLIND_STEPS)})
+        steps = {} if self.short else {"ITERATIONS": str(BLIND_STEPS)}
+        return Wish(seed=self.trial.seed, train_rate=1.0, extra=steps)
 
     def _keep(self) -> Played:
         """A play that trains, whose products are put aside."""
-        ids = uniform_text(self.large, TARGETS, self.trial.seed + 4).ids
+        ids = uniform_text(self.large, SHORT_TARGETS if self.short else self.few, self.trial.seed + 4).ids
         for self.train_targets in (
             BLIND_TRAIN_TARGETS,
             TRAIN_TARGETS,
@@ -535,7 +589,6 @@ class _Course:
         self.trial.gained.append(Gained(setting, text.targets, tuple(found)))
         if not self.trial.own_text:
             each = [Coverage(score, covered(score, text), text.targets, text.text_bytes) for score in scores]
-            self.trial.partial += [one for one in each if one.covered.kind is Kind.LEFT_OUT]
             self.trial.others += each if len(self.trial.gained) > 1 else []
         return found
 
@@ -548,11 +601,16 @@ class _Course:
             for each in self.trial.coverage
         )
 
-    def _random(self, setting: str, vocabulary: Vocabulary, wish: Wish, targets: int = TARGETS) -> list[Gain]:
+    def _random(
+        self, setting: str, vocabulary: Vocabulary, wish: Wish, targets: int = TARGETS, otherwise: Wish | None = None
+    ) -> list[Gain]:
+        """E1 on a text of its own. otherwise: how to play where the script dies of `wish`."""
         text = uniform_text(
             vocabulary, targets + self.trial.seed % ODD_TARGETS, self.trial.seed + 1 + targets // TARGETS
         )
         played = self._play(vocabulary, text.ids, wish)
+        if otherwise is not None and not (played.ran or played.stopped):
+            played = self._play(vocabulary, text.ids, otherwise)
         if not played.ran:
             self.trial.left_out.append(f"E1, {setting} ({played.fault})")
             return []
@@ -637,9 +695,10 @@ class _Course:
     def _trained(self) -> None:
         """A model trained on random text at the published rates learned nothing but what its own input gives away: a mask that lets the
         next token through, or a shift by one, is worth all that there is."""
-        sizes = {"ITERATIONS": str(TRAINING_STEPS), "TRAIN_BATCH_TOKENS": "256"}
-        usual = self.budget.run_seconds
-        self._random(TRAINED, mixed(SMALL_VOCABULARY), Wish(seed=self.trial.seed, train_rate=1.0, extra=sizes))
+        usual, steps = self.budget.run_seconds, {"ITERATIONS": str(TRAINING_STEPS)}
+        wish = Wish(seed=self.trial.seed, train_rate=1.0, extra={**steps, "TRAIN_BATCH_TOKENS": "256"})
+        # the contest's scripts cut a batch into eight parts of whole sequences, which 256 tokens do not hold
+        self._random(TRAINED, mixed(SMALL_VOCABULARY), wish, otherwise=replace(wish, extra=steps))
         self.budget.run_seconds = usual  # of the runs that are to come, which train three steps
 
     def _default_rates(self) -> dict[str, str]:
@@ -652,7 +711,7 @@ class _Course:
         if self.kept_run is None:
             trial.left_out.append(f"E2 blind artifact ({first.fault})")
             return
-        texts = self.kept_run[0], uniform_text(self.large, TARGETS, trial.seed + 5).ids
+        texts = self.kept_run[0], uniform_text(self.large, self.few, trial.seed + 5).ids
         self.train_targets = self.kept_run[1]
         second = self._play(self.large, texts[1], self._training)
         if not second.ran:
