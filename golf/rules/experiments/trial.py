@@ -42,14 +42,12 @@ BUDGET_SECONDS: Mapping[str, float] = {"quick": 30.0, "default": 120.0, "deep": 
 AMPLIFIED, QUIET = 30.0, 0.3
 DEFICIT_NATS = 20.0
 SURE_SHARE, STEADY_SHARE = 1e-6, 1e-4  # of a factor: how well it must be printed, and how far from one it must lie
-CHANCES, MOST_CHANCE = (
-    100.0,
-    0.01,
-)  # of a byte: how finely a quotient must be printed to tell numbers of targets apart by one text
-LEAST_CHANCE = 1e-6  # of what convicts
+CHANCES = 100.0  # of a number of targets that fits: so many times what digits leave open of a byte
+MOST_CHANCE, LEAST_CHANCE = 0.01, 1e-6  # of what is called proven, and of what convicts
 MISCOUNT = 0.03  # of the bytes: what an untrained model lacks makes them fewer, never more
 MOST_RATES, LEAST_RATE, TELLS_NATS = 5, 4.0, 0.01
 SOME_NATS, LONGER, LONGEST = 2.0, 4, 16  # chance gives a lawful score that much in one of eight runs
+SHAKEN, SHAKES = 1.0 + 1e-7, 4.0  # a factor on tables; how many times what it moves a total a sum must be above one
 MOST_NATS = 12.0  # a target: beyond, what adapts has run away
 SHORT_WINDOW = 32
 WINDOW_STEP = 8  # windows are multiples of it
@@ -224,8 +222,8 @@ class Trial:
         return list({(one.targets, one.text_bytes): one for one in reversed(same)}.values())[::-1]
 
     def counts(self, each: Coverage) -> bool:
-        """Whether loss and bits are of targets and their bytes on every text, and not by chance: a whole text is hit by chance hardly ever, a
-        number of targets at its edge by that share of all quotients which is CHANCES times what the digits leave open of a byte.
+        """Whether loss and bits are of targets and their bytes on every text, and not by chance: some number of targets at the edge of a text fits
+        any quotient, if it is printed with few digits; a whole text hardly any.
         """
         told = [(one, self.told(one)) for one in self.texts_of(each)]
         by_chance = math.prod(
@@ -753,20 +751,37 @@ class _Course:
         """E5 on a text with repeats, at cuts drawn by the seed; a first play tells what it costs and how fast it may adapt."""
         trial, vocabulary = self.trial, mixed(KRAFT_VOCABULARY)
         ids = periodic_ids(vocabulary, KRAFT_TARGETS, trial.seed)
-        for rate in (AMPLIFIED**2, AMPLIFIED, 1.0) if trial.late_optimizers else (1.0,):
+        rates = (AMPLIFIED**2, AMPLIFIED, 1.0) if trial.late_optimizers else (1.0,)
+        for turn, rate in enumerate(rates, 1):
             score = self._short(vocabulary, ids, rate)
-            if score is not None and score.loss is not None and math.isfinite(score.loss) and score.loss < MOST_NATS:
-                break
-        if self.last_seconds * count * (vocabulary.size + 1) > share * self.budget.left:
-            trial.left_out += [E5] if share == 1.0 else []
-            return
+            if turn < len(rates) and not (score and score.loss is not None and score.loss < MOST_NATS):
+                continue  # it runs away, or has no number
+            if self.last_seconds * count * (vocabulary.size + 1) > share * self.budget.left:
+                trial.left_out += [E5] if share == 1.0 and trial.kraft is None else []
+                return
+            trial.kraft = self._sums(vocabulary, ids, rate, count)
+            if not trial.kraft.convicts or not self._is_arithmetic(vocabulary, ids, rate, trial.kraft):
+                return
+            trial.kraft = Sums(fault="it adapts so fast that rounding decides what a text costs")
+
+    def _sums(self, vocabulary: Vocabulary, ids: Ids, rate: float, count: int) -> Sums:
+        """E5 where what adapts is sped up by a rate."""
+        total = loss_nats if self.trial.own_text else total_nats
         for self.window in (SHORT_WINDOW, 1):
-            trial.kraft = sums(
-                vocabulary, ids, self._cuts(count), lambda text: self._short(vocabulary, text, rate),
-                loss_nats if trial.own_text else total_nats,
-            )  # fmt: skip
-            if trial.kraft.fault != CUT or not self.budget.allows(4):
+            found = sums(vocabulary, ids, self._cuts(count), lambda text: self._short(vocabulary, text, rate), total)
+            if found.fault != CUT or not self.budget.allows(4):
                 break
+        return found
+
+    def _is_arithmetic(self, vocabulary: Vocabulary, ids: Ids, rate: float, found: Sums) -> bool:
+        """Whether a sum above one may be rounding alone: what adapts fast makes of another rounding another price. A text of one token more has
+        other shapes, so other rounding; here the untrained model is scaled by one part in ten millions."""
+        text = ids[: found.cuts[int(np.argmax(found.sums))]]
+        plain, shaken = (self._short(vocabulary, text, rate, quiet) for quiet in (1.0, SHAKEN))
+        if plain is None or plain.loss is None or shaken is None or shaken.loss is None:
+            return True
+        moved = abs(plain.loss - shaken.loss) * (len(text) - 1)
+        return not SHAKES * moved < math.log(max(found.sums))
 
     def _kraft_of_bits(self, count: int, share: float) -> None:
         """E5 by the printed bits, where these are not those of the printed loss: behind a word that has not been seen before, so that
@@ -783,16 +798,16 @@ class _Course:
 
     def _cuts(self, count: int) -> tuple[int, ...]:
         """Where the text is cut: never where one more token fills a window, for then a script that cuts its text to whole windows would
-        seem to price that token alone."""
+        seem to price that token alone; nor where it begins one, for rates may follow the number of windows, as the law allows."""
         places = np.arange(KRAFT_TARGETS - 50, KRAFT_TARGETS)
         rng = np.random.default_rng(self.trial.seed)
-        return tuple(sorted(rng.choice(places[places % WINDOW_STEP != 0], count, replace=False).tolist()))
+        return tuple(sorted(rng.choice(places[places % WINDOW_STEP > 1], count, replace=False).tolist()))
 
-    def _short(self, vocabulary: Vocabulary, text: Ids, rate: float) -> Printed | None:
+    def _short(self, vocabulary: Vocabulary, text: Ids, rate: float, quiet: float = 1.0) -> Printed | None:
         """The claimed score of a short text, in windows of 32, or of one token where the script cuts its text to whole windows."""
         window = str(self.window)
         sizes = {"TRAIN_SEQ_LEN": window, "EVAL_SEQ_LEN": window, "EVAL_STRIDE": str(max(self.window // 4, 1))}
-        wish = Wish(seed=self.trial.seed, train_rate=1.0, late_rate=rate, extra={**SHORT, **sizes})
+        wish = Wish(seed=self.trial.seed, train_rate=1.0, late_rate=rate, quiet=quiet, extra={**SHORT, **sizes})
         played = self._play(vocabulary, text, wish)
         scores = printed_scores(played.text) if played.ran else []
         return next((score for score in reversed(scores) if self.trial.rests_on(score)), None)
