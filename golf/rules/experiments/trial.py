@@ -587,7 +587,7 @@ class _Course:
         self.trial.gained.append(Gained(setting, text.targets, tuple(found)))
         if not self.trial.own_text:
             each = [Coverage(score, covered(score, text), text.targets, text.text_bytes) for score in scores]
-            self.trial.others += each if len(self.trial.gained) > 1 else []
+            self.trial.others += each if len(self.trial.gained) > 1 and self._is_of_its_bytes(text) else []
         return found
 
     def _bits_are_another(self) -> bool:
@@ -615,14 +615,19 @@ class _Course:
         return self._gains(setting, text, printed_scores(played.text))
 
     def _another(self) -> None:
-        """E4 on a short text of another vocabulary: what a quotient of loss and bits implies by chance on one text it does not on two."""
-        text = uniform_text(mixed(SMALL_VOCABULARY), TARGETS // 4, self.trial.seed + 8)
-        played = self._play(mixed(SMALL_VOCABULARY), text.ids, Wish(seed=self.trial.seed))
+        """E4 on a short text, of another vocabulary where the script reads its tokenizer: what a quotient of loss and bits implies by chance on one text it does not on two."""
+        vocabulary = mixed(SMALL_VOCABULARY) if self.trial.reads_tokenizer else self.large
+        text = uniform_text(vocabulary, TARGETS // 4, self.trial.seed + 8)
+        played = self._play(vocabulary, text.ids, Wish(seed=self.trial.seed))
         self._note_coverage(printed_scores(played.text) if played.ran else (), text)
+
+    def _is_of_its_bytes(self, text: Text) -> bool:
+        """Whether a script can know a text's bytes: a table that ships with it is of the large vocabulary."""
+        return self.trial.reads_tokenizer or text.law_nats > (text.targets - 0.5) * math.log(len(self.large.ids))
 
     def _note_coverage(self, scores: Iterable[Printed], text: Text) -> None:
         """E4 of a text beside the first one."""
-        if not self.trial.own_text:
+        if not self.trial.own_text and self._is_of_its_bytes(text):
             self.trial.others += [
                 Coverage(score, covered(score, text), text.targets, text.text_bytes) for score in scores
             ]
