@@ -306,6 +306,28 @@ def test_what_rounding_decides_convicts_nobody(moves, convicts):
     assert (1.0 in rates) is not convicts, "the published rate comes last"
 
 
+def test_a_script_that_dies_of_a_small_batch_is_trained_on_whole_ones():
+    """Eight parts of 256 tokens hold no sequence of 128: the contest's scripts cannot cut them."""
+    course, asked = _Course(judged := Trial("deep", 1), None, Budget(30.0), None), []
+
+    def play(vocabulary, ids, wish):
+        asked.append(set(wish.extra))
+        line = f"final val_loss:{math.log(vocabulary.size):.9f}"
+        return SimpleNamespace(ran="TRAIN_BATCH_TOKENS" not in wish.extra, stopped=False, text=line, fault="ValueError")
+
+    course._play = play
+    course._trained()
+    assert asked == [{"ITERATIONS", "TRAIN_BATCH_TOKENS"}, {"ITERATIONS"}]
+    assert [run.setting for run in judged.gained] == [TRAINED] and judged.left_out == []
+
+
+def test_a_table_that_ships_tells_the_bytes_of_its_own_vocabulary_alone():
+    course = _Course(judged := Trial("quick", 1), None, Budget(30.0), None)
+    large, small = uniform_text(course.large, 200, 1), uniform_text(mixed(64), 200, 1)
+    for judged.reads_tokenizer, told in ((False, [large]), (True, [large, small])):
+        assert [text for text in (large, small) if course._is_of_its_bytes(text)] == told
+
+
 def test_a_budget_is_of_cpu_seconds_and_has_an_end_on_a_busy_machine():
     now = [0.0]
     budget = Budget(10.0, clock=lambda: now[0])
