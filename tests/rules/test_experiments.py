@@ -451,7 +451,25 @@ def test_a_lawful_script_is_proven_lawful_by_experiment(tmp_path, unhurried):
     assert not [finding for finding in found.values() if finding.state is State.FAIL]
     for code, by in (("R30", "E6"), ("R31", "E5"), ("R32", "E5"), ("R36", "E2"), ("R48", "E3"), ("R20", "E4")):
         assert found[code].state is State.PASS and by in found[code].message, (code, found[code].message)
+    assert "of another run exactly that run's" in found["R48"].message
     assert "in an empty folder the same one" in found["R48"].message
+
+
+HALVES = """
+blob = open("model.bin", "rb").read()
+for name, half in (("one.bin", blob[:999]), ("two.bin", blob[999:])):
+    open(name, "wb").write(half)
+whole = open("one.bin", "rb").read() + open("two.bin", "rb").read()
+net.load_state_dict(torch.load(io.BytesIO(zlib.decompress(whole))))
+"""
+
+
+@boxed
+@pytest.mark.slow
+def test_an_artifact_of_several_files_is_not_broken_by_one_of_another_run(tmp_path, unhurried):
+    """One file of another run beside those of its own is no artifact; all of them are that run's."""
+    found = executed(write(tmp_path, READ_BACK=HALVES))["R48"]
+    assert found.state is State.PASS and "tensors disturbed" in found.message, found.message
 
 
 @boxed
