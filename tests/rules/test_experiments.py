@@ -8,7 +8,7 @@ import pytest
 from sentencepiece import SentencePieceProcessor
 
 from golf.harness.box import standing
-from golf.harness.texts import text_of, uniform_text
+from golf.harness.texts import PERIOD, periodic_ids, text_of, uniform_text
 from golf.harness.vocabulary import mixed, words
 from golf.rules import State, verify_folder
 from golf.rules.checks import experiments
@@ -293,17 +293,26 @@ def test_what_rounding_decides_convicts_nobody(moves, convicts):
     def short(vocabulary, ids, rate, quiet=1.0):
         text = text_of(vocabulary, ids)
         rates.append(rate)
-        nats = (
-            text.law_nats
-            + (quiet != 1.0) * moves
-            - (0.05 if rate > 1.0 and len(ids) % 2 == course._cuts(1)[0] % 2 else 0.0) * -1
-        )
+        at_cut = len(ids) == course._cuts(1, periodic_ids(vocabulary, 190, 1))[0]
+        nats = text.law_nats + (quiet != 1.0) * moves + (0.05 if rate > 1.0 and at_cut else 0.0)
         return printed(nats / text.targets, text)
 
     course._short = short
     course._kraft(1, 1.0)
     assert judged.sums_convict is convicts and judged.kraft.holds is not convicts
     assert (1.0 in rates) is not convicts, "the published rate comes last"
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_half_of_the_cuts_are_where_counts_and_hints_act(count):
+    """Behind tokens that did not come before, a hint is off and its sum is one, of whatever it is made."""
+    for seed in range(200):
+        course = _Course(Trial("quick", seed), None, Budget(30.0), None)
+        ids = periodic_ids(mixed(16), 190, seed)
+        cuts = course._cuts(count, ids)
+        known = [at for at in cuts if (ids[at - 4 : at] == ids[at - 4 - PERIOD : at - PERIOD]).all()]
+        assert len(set(cuts)) == count and len(known) >= (count + 1) // 2
+        assert all(at % 8 > 1 for at in cuts)
 
 
 def test_a_script_that_dies_of_a_small_batch_is_trained_on_whole_ones():

@@ -14,7 +14,7 @@ import numpy as np
 
 from golf.errors import GolfError
 from golf.harness.box import Box
-from golf.harness.texts import Ids, Text, periodic_ids, text_of, uniform_text
+from golf.harness.texts import PERIOD, Ids, Text, periodic_ids, text_of, uniform_text
 from golf.harness.vocabulary import Vocabulary, mixed, of_model, words
 from golf.harness.whole import Played, Whole, Wish
 from golf.rules.experiments.kraft import CUT, Sums, bits_nats, loss_nats, sums, total_nats
@@ -51,6 +51,7 @@ SHAKEN, SHAKES = 1.0 + 1e-7, 4.0  # a factor on tables; how many times what it m
 MOST_NATS = 12.0  # a target: beyond, what adapts has run away
 SHORT_WINDOW = 32
 WINDOW_STEP = 8  # windows are multiples of it
+KNOWN = 4  # tokens before a cut that came before, a period ago
 E5 = "E5 one more token"
 SHORT: Mapping[str, str] = MappingProxyType({
     "TTT_CHUNK_TOKENS": "64", "TTT_CHUNK_SIZE": "64",
@@ -360,7 +361,7 @@ class _Course:
 
     def __init__(self, trial: Trial, whole: Whole, budget: Budget, tokenizer: bytes | None) -> None:
         self.trial, self.whole, self.budget = trial, whole, budget
-        self.last_seconds = 0.0
+        self.last_seconds = OVERHEAD_SECONDS
         self.train_targets, self.train_seed = TRAIN_TARGETS, trial.seed + 1
         self.window = SHORT_WINDOW
         self.few = TARGETS // 2 if trial.depth == "quick" else TARGETS
@@ -380,7 +381,7 @@ class _Course:
         elif any(each.covered.exact and each.covered.kind is not Kind.WHOLE for each in self.trial.coverage):
             steps.append(("E4 on another text", 0.25, self._another))
         self.short = short = quick and self.budget.run_seconds > CHEAP_SECONDS
-        cuts = 1 if quick else 4 if deep else 2
+        cuts = 2 if quick else 4 if deep else 3
         whole = self.few / TARGETS  # of a run, what one on a text of that length costs
 
         def kraft(share: float) -> None:
@@ -761,7 +762,9 @@ class _Course:
             score = self._short(vocabulary, ids, rate)
             if turn < len(rates) and not (score and score.loss is not None and score.loss < MOST_NATS):
                 continue  # it runs away, or has no number
-            if self.last_seconds * count * (vocabulary.size + 1) > share * self.budget.left:
+            each = self.last_seconds * (vocabulary.size + 1)
+            count = min(count, max(int(share * self.budget.left / each), 0))
+            if not count:
                 trial.left_out += [E5] if share == 1.0 and trial.kraft is None else []
                 return
             trial.kraft = self._sums(vocabulary, ids, rate, count)
@@ -773,7 +776,9 @@ class _Course:
         """E5 where what adapts is sped up by a rate."""
         total = loss_nats if self.trial.own_text else total_nats
         for self.window in (SHORT_WINDOW, 1):
-            found = sums(vocabulary, ids, self._cuts(count), lambda text: self._short(vocabulary, text, rate), total)
+            found = sums(
+                vocabulary, ids, self._cuts(count, ids), lambda text: self._short(vocabulary, text, rate), total
+            )
             if found.fault != CUT or not self.budget.allows(4):
                 break
         return found
@@ -801,12 +806,19 @@ class _Course:
             if trial.kraft.convicts or not self.budget.allows(10):
                 break
 
-    def _cuts(self, count: int) -> tuple[int, ...]:
-        """Where the text is cut: never where one more token fills a window, for then a script that cuts its text to whole windows would
-        seem to price that token alone; nor where it begins one, for rates may follow the number of windows, as the law allows."""
+    def _cuts(self, count: int, ids: Ids) -> tuple[int, ...]:
+        """Where the text is cut: every second time where its last tokens came before, for there counts and hints act, else anywhere.
+
+        Never where one more token fills a window, for then a script that cuts its text to whole windows would seem to price that token
+        alone; nor where it begins one, for rates may follow the number of windows, as the law allows.
+        """
         places = np.arange(KRAFT_TARGETS - 50, KRAFT_TARGETS)
+        places = places[places % WINDOW_STEP > 1]
+        known = [at for at in places if (ids[at - KNOWN : at] == ids[at - KNOWN - PERIOD : at - PERIOD]).all()]
         rng = np.random.default_rng(self.trial.seed)
-        return tuple(sorted(rng.choice(places[places % WINDOW_STEP > 1], count, replace=False).tolist()))
+        found = rng.choice(known, min((count + 1) // 2, len(known)), replace=False)
+        rest = rng.choice(np.setdiff1d(places, found), count - len(found), replace=False)
+        return tuple(sorted(int(at) for at in (*found, *rest)))
 
     def _short(self, vocabulary: Vocabulary, text: Ids, rate: float, quiet: float = 1.0) -> Printed | None:
         """The claimed score of a short text, in windows of 32, or of one token where the script cuts its text to whole windows."""
