@@ -12,7 +12,7 @@ from golf.data.side_car import SPLIT
 from golf.harness.vocabulary import Vocabulary
 
 Ids = npt.NDArray[np.int64]
-REPEATED = 0.85  # share of ids that repeat in a text with a period
+REPEATED, PERIOD = 0.85, 41  # share of ids that repeat in a text with a period, and that
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _target_bytes(vocabulary: Vocabulary, ids: Ids) -> Ids:
     return found
 
 
-def periodic_ids(vocabulary: Vocabulary, targets: int, seed: int, period: int = 41) -> Ids:
+def periodic_ids(vocabulary: Vocabulary, targets: int, seed: int, period: int = PERIOD) -> Ids:
     """BOS and ids of which most repeat those `period` before: contexts come again, so that caches and hints act.
 
     Controls are left out, so that it is one document.

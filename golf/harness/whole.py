@@ -42,7 +42,8 @@ class Wish:
     factor on the tables over the vocabulary at the start, so that the untrained model predicts almost uniformly.
 
     twin: "garbage" forks a twin that reads garbage wherever the run reads back a file that it wrote; "alone" one that goes on from there in an
-    empty folder with what ships and that file; "disturbed" disturbs the tensors that the run itself loads into its model after it wrote something. drawn: the text that a
+    empty folder with what ships and that file; "disturbed" disturbs the tensors that the run itself loads into its model after it wrote something. product: the name of the one
+    that `twin` and `kept` are for; None: all. drawn: the text that a
     script gets that draws its own by `torch.randint`. extra: variables on top of all others. late_call_seconds: what each look at the clock takes
     once something was written; 0: as before. keep: put aside what is written, for a play with `kept`, which reads that in place of its own.
     """
@@ -52,6 +53,7 @@ class Wish:
     late_rate: float = 1.0
     quiet: float = 1.0
     twin: str | None = None
+    product: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 240.0
     late_call_seconds: float = 0.0
@@ -195,6 +197,7 @@ class Whole:
             "late_rate": wish.late_rate,
             "quiet": wish.quiet,
             "twin": wish.twin,
+            "product": wish.product,
             "half": self.way.half,
             "is_cuda": self.way.is_cuda,
             "late_call_seconds": wish.late_call_seconds,

@@ -225,6 +225,27 @@ def test_a_twin_goes_on_alone_with_the_artifact_in_an_empty_folder(play):
     assert loss_of(play({"KEEP": beside, "READ": absolute}, twin="alone"))
 
 
+LOGS = {
+    "KEEP": "os.makedirs('logs'); " + WHOLE["KEEP"],
+    "READ": WHOLE["READ"] + "; open('logs/run.txt', 'a').write('read'); assert not os.listdir('logs')[1:]",
+}
+TWO = {
+    "KEEP": "torch.save(net.state_dict(), 'raw.pt'); " + WHOLE["KEEP"],
+    "READ": "torch.load('raw.pt'); " + WHOLE["READ"],
+}
+
+
+def test_a_twin_that_has_moved_finds_the_folder_of_its_log(play):
+    assert loss_of(played := play(LOGS, twin="alone")) == printed_scores(played.last_twin)[-1].loss
+
+
+def test_a_twin_is_of_one_product_and_so_is_what_was_kept(play):
+    played = play(TWO, twin="alone", product="kept.bin", keep=True)
+    assert [each["path"].rpartition("/")[2] for each in played.happened("alone")] == ["kept.bin"]
+    swapped = play(TWO, kept=True, product="kept.bin")
+    assert [each["path"].rpartition("/")[2] for each in swapped.happened("read another's")] == ["kept.bin"]
+
+
 CAUSAL = torch.ones(12, 12).tril().bool()
 DOCS = torch.tensor([0] * 5 + [1] * 7)
 

@@ -42,8 +42,8 @@ class Watch:
 def play(job: Mapping[str, Any], events: int, twin_output: int) -> None:
     """Run the script of `job` to its end; raises what it raises.
 
-    job: script (path in the working folder), folder, environment, sizes, seed, train_rate, train_steps, late_rate, quiet, twin, half, is_cuda,
-    drawn, vocab_size, late_call_seconds, kept (folder of products that are read in place of its own; None: its own).
+    job: script (path in the working folder), folder, environment, sizes, seed, train_rate, train_steps, late_rate, quiet, twin, product, half,
+    is_cuda, drawn, vocab_size, late_call_seconds, kept (folder of products that are read in place of its own; None: its own).
     """
     watch = Watch(events)
     os.chdir(job["folder"])
@@ -175,7 +175,7 @@ class ReadBack:
         self.watch, self.here, self.output, self.clock = watch, job["folder"], output, clock
         self.kept = job.get("kept")
         self.laid = {os.path.join(folder, name) for folder, _, names in os.walk(self.here) for name in names}
-        self.twins = job.get("twin")
+        self.twins, self.product = job.get("twin"), job.get("product")
         self.vocab_size = job["vocab_size"]
         self.read: set[str] = set()
         self.wrote = False
@@ -197,7 +197,7 @@ class ReadBack:
             return self._moved(path)
         if not self.is_written(path):
             self.watch.tell("open", path=path)
-        elif self.kept:
+        elif self.kept and self._is_meant(path):
             other = os.path.join(self.kept, os.path.relpath(path, self.here))
             self.watch.tell("read another's" if os.path.isfile(other) else "read its own", path=path)
             return other if os.path.isfile(other) else file
@@ -205,7 +205,7 @@ class ReadBack:
             self.read.add(path)
             self.watch.tell("read back", path=path)
             kind = self.twins if self.twins in ("garbage", "alone") else None
-            fits = kind is not None and len(self.read) <= MOST_TWINS and os.path.isfile(path)
+            fits = kind is not None and self._is_meant(path) and len(self.read) <= MOST_TWINS and os.path.isfile(path)
             if fits and kind is not None and self._fork(kind, path):
                 if kind == "alone":
                     return self._move(path)
@@ -223,7 +223,7 @@ class ReadBack:
             self.wrote |= self.is_written(path) and not path.endswith(LOGS)
             self.clock.late = self.wrote
             if self.alone:
-                return self._moved(path)
+                return self._placed(path)
             if self.instead and path.startswith(self.here):
                 return self._aside(path)
         return file
@@ -257,6 +257,18 @@ class ReadBack:
             os.symlink(os.readlink(data), os.path.join(self.alone, "data"))
         os.chdir(self.alone)
         return self._moved(product)
+
+    def _is_meant(self, path: str) -> bool:
+        """Whether twins and what was kept are for this product."""
+        return self.product in (None, os.path.basename(path))
+
+    def _placed(self, path: str) -> str:
+        """Where a twin that has moved writes: the folders that the run had made before, as for its log, are made again, empty."""
+        place = self._moved(path)
+        folder = os.path.dirname(place)
+        if os.path.isdir(os.path.join(self.here, os.path.relpath(folder, self.alone))):
+            os.makedirs(folder, exist_ok=True)
+        return place
 
     def _moved(self, path: str) -> str:
         """Where a path of the play's folder lies for the twin that has moved; others as they are."""

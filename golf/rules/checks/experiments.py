@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 from functools import wraps
 
-from golf.rules.experiments.law import Kind
+from golf.rules.experiments.law import Covered, Kind
 from golf.rules.experiments.printed import Printed
 from golf.rules.experiments.trial import Coverage, Reading, Trial
 from golf.rules.findings import Result, State
@@ -158,6 +158,11 @@ def _blind(trial: Trial) -> Iterable[Result]:
     steady = [name for name in found.differing if name not in found.unstable]
     if trial.own_text:
         yield Result(State.UNKNOWN, "E2: it draws its validation text itself", weak=True)
+    elif steady and set(steady) <= _only_written(trial):
+        yield Result(
+            State.UNKNOWN,
+            f"E2: {', '.join(steady)} changes with the validation text, but the run reads others of its files and never that: no part of what is scored",
+        )
     elif steady:
         yield Result(
             State.FAIL,
@@ -172,6 +177,12 @@ def _blind(trial: Trial) -> Iterable[Result]:
         )
     else:
         yield Result(State.UNKNOWN, "E2: it writes no artifact", weak=True)
+
+
+def _only_written(trial: Trial) -> set[str]:
+    """What a run that reads others of its products back never reads."""
+    reading = trial.reading
+    return set(reading.unread) if reading is not None and set(reading.unread) < set(reading.wrote) else set()
 
 
 @of_trial
@@ -215,11 +226,9 @@ def _artifact(trial: Trial, reading: Reading) -> Result:
             for score in garbage
             if all(math.isfinite(each) for each in (score.loss, score.bpb) if each is not None)
         ]
-        if disturbed and not finite:
-            return Result(
-                State.PASS,
-                f"proven by E3: with garbage in {files} there is no score, with its tensors disturbed another one; {_alone(reading)}",
-            )
+        if (disturbed or reading.follows) and not finite:
+            proof = f"with garbage in {files} there is no score, {_decides(reading)}; {_alone(reading)}"
+            return Result(State.PASS, f"proven by E3: {proof}")
         told = "another score" if finite else "no score"
         return Result(State.CLEAN, f"E3: with garbage in {files} it prints {told}; what else decides was not tried")
     if reading.read or set(reading.unread) != set(reading.wrote):
@@ -233,12 +242,21 @@ def _artifact(trial: Trial, reading: Reading) -> Result:
     return Result(State.FAIL, f"E3: it prints its score without reading {files} back")
 
 
+def _decides(reading: Reading) -> str:
+    """What shows that what is read decides the score."""
+    if reading.follows and reading.swapped is not None:
+        return f"with {reading.read[-1]} of another run exactly that run's ({reading.swapped[0].shown})"
+    return "with its tensors disturbed another one"
+
+
 def _alone(reading: Reading) -> str:
     """What else of its own products the run read, or what a twin did that had the last of them alone in an empty folder."""
     if reading.alone:
         return f"alone with {reading.read[-1]} in an empty folder the same one"
     if len(reading.read) == 1:
         return "nothing else that the run wrote is read"
+    if reading.follows:
+        return "nothing else that the run wrote or keeps in memory changes it"
     return "all of these are read, and all of them count"
 
 
@@ -260,12 +278,8 @@ def byte_count(subject: Subject, trial: Trial) -> Iterable[Result]:
     claimed = [each for each in trial.coverage if trial.rests_on(each.score)] or trial.coverage[-1:]
     last = claimed[-1]
     told = trial.told(last)
-    if told.kind in (Kind.WHOLE, Kind.REPEATED, Kind.TRIMMED, Kind.PART, Kind.LEFT_OUT):
-        own = "" if trial.official_tokenizer else ", with a vocabulary of golf's own"
-        yield Result(
-            State.PASS, f"proven by E4: loss and bits imply the bytes of {told.targets:,} targets, exactly{own}"
-        )
-    elif told.kind is Kind.BYTES and told.implied_bytes is not None:
+    other = trial.other_bytes(last)
+    if other is not None and other.covered.implied_bytes is not None:
         if not trial.official_tokenizer and not trial.reads_tokenizer:
             yield Result(
                 State.UNKNOWN,
@@ -273,11 +287,17 @@ def byte_count(subject: Subject, trial: Trial) -> Iterable[Result]:
                 weak=True,
             )
         else:
+            more = other.covered.implied_bytes / other.text_bytes - 1.0
             yield Result(
                 State.FAIL,
-                f"E4: loss and bits imply {told.implied_bytes:,.0f} bytes of a text that has {last.text_bytes:,} ({told.implied_bytes / last.text_bytes - 1.0:+.2%})",
-                ("a text with every id of the vocabulary; the share is another on real text", last.score.shown),
+                f"E4: loss and bits imply {other.covered.implied_bytes:,.0f} bytes of a text that has {other.text_bytes:,} ({more:+.2%})",
+                ("a text with every id of the vocabulary; the share is another on real text", other.score.shown),
             )
+    elif trial.counts(last):
+        own = "" if trial.official_tokenizer else ", with a vocabulary of golf's own"
+        yield Result(
+            State.PASS, f"proven by E4: loss and bits imply the bytes of {told.targets:,} targets, exactly{own}"
+        )
     elif (share := trial.miscounts(last)) is not None and (trial.official_tokenizer or trial.reads_tokenizer):
         yield Result(
             State.FAIL,
@@ -291,7 +311,9 @@ def byte_count(subject: Subject, trial: Trial) -> Iterable[Result]:
             f"E4: on every text loss and bits imply {steady.factor:.4f} times as many bytes as {what}",
             ("a factor that is no count of bytes", last.score.shown),
         )
-    elif told.kind is Kind.OTHER:
+    elif told.exact and told.kind is not Kind.BYTES:
+        yield Result(State.CLEAN, f"E4: {_fits(trial, last, told)}", weak=True)
+    elif told.kind is not Kind.UNTOLD:
         yield Result(
             State.UNKNOWN,
             "E4: loss and bits imply no whole number of bytes: the bits are not those of the printed loss",
@@ -306,7 +328,9 @@ def coverage(subject: Subject, trial: Trial) -> Iterable[Result]:
         return
     hurried = trial.hurried
     in_time = (Kind.WHOLE, Kind.REPEATED, Kind.TRIMMED, Kind.BYTES)
-    if hurried is not None and trial.steady(hurried) is None and hurried.covered.kind not in in_time:
+    claimed = [each for each in trial.coverage if trial.rests_on(each.score)]
+    tells = hurried is not None and trial.steady(hurried) is None and all(map(trial.counts, claimed))
+    if hurried is not None and tells and hurried.covered.kind not in in_time:
         told = hurried.covered
         what = (
             f"{told.targets:,} of {hurried.targets:,} targets" if told.exact else "other targets than all of the text's"
@@ -317,10 +341,13 @@ def coverage(subject: Subject, trial: Trial) -> Iterable[Result]:
             ("the same run with a clock that runs faster once the artifact is written", hurried.score.shown),
         )
         return
-    claimed = [each for each in (*trial.coverage, *trial.partial) if trial.rests_on(each.score)]  # the last one counts
-    for each in claimed[-1:]:
+    for each in claimed[-1:]:  # the last one counts
         told = trial.told(each)
-        if told.kind in (Kind.WHOLE, Kind.TRIMMED):
+        if (left := trial.leaves_out(each)) is not None:
+            what, targets, text = left
+            says = f"E4: loss and bits imply {targets:,} of {text.targets:,} targets, all but {what}"
+            yield Result(State.FAIL, says, (text.score.shown, "so on more than one text"))
+        elif told.kind in (Kind.WHOLE, Kind.TRIMMED):
             yield Result(
                 State.CLEAN, f"E4: {told.targets:,} of {each.targets:,} targets are scored once at this size", weak=True
             )
@@ -335,21 +362,18 @@ def coverage(subject: Subject, trial: Trial) -> Iterable[Result]:
                 State.UNKNOWN, f"E4: loss and bits imply the first {told.targets:,} of {each.targets:,} targets only"
             )
         elif told.kind is Kind.LEFT_OUT:
-            what, targets = _what_fits_all([one for one in claimed if one.covered.kind is Kind.LEFT_OUT])
-            yield Result(
-                State.FAIL,
-                f"E4: loss and bits imply {targets:,} of {each.targets:,} targets, all but {what}",
-                (each.score.shown,),
-            )
+            guess = told.left_out[0]
+            says = f"E4: on one text loss and bits imply {guess.targets:,} of {each.targets:,} targets, all but {guess.what}; on no other"
+            yield Result(State.UNKNOWN, says, weak=True)
         else:
             yield Result(State.UNKNOWN, "E4: loss and bits do not tell how many targets are scored", weak=True)
 
 
-def _what_fits_all(several: list[Coverage]) -> tuple[str, int]:
-    """What the last of several texts leaves out, and how many targets it scores: the first guess that fits them all, if one does."""
-    last = several[-1].covered.left_out
-    fits = [one for one in last if all(one[0] in dict(each.covered.left_out) for each in several)]
-    return (fits or list(last))[0]
+def _fits(trial: Trial, each: Coverage, told: Covered) -> str:
+    """Why a number of targets that fits proves nothing."""
+    if len(trial.texts_of(each)) > 1 and not all(trial.told(one).exact for one in trial.texts_of(each)):
+        return f"loss and bits imply the bytes of {told.targets:,} targets of one text, and of no number of targets of another"
+    return f"loss and bits imply the bytes of {told.targets:,} targets; to the digits that are printed they would fit others too"
 
 
 def programs(subject: Subject) -> Iterable[Result]:

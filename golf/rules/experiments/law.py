@@ -5,6 +5,7 @@ target, however it adapts in between, gains c nats or more over P with probabili
 probability to P's is a martingale of mean one).
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ CONVICTS_NATS = 20.0  # e^-20 = 2e-9
 DOUBTFUL_NATS = 5.0
 MOST_EDGE_TARGETS = 1024  # scored twice, or cut off, at the end of a text
 MOST_REPEATED_TARGETS = 128
-MOST_UNSURE_BYTES = 0.01  # for what is left out to be told: a hundred guesses are tried
+MOST_UNSURE_BYTES = 3e-3  # for what is left out to be told: a thousand guesses are tried, and one must fit two texts
+FLOAT32_SHARE = 2e-7  # of the bytes of a text: what a quotient in float32 rounds
 MOST_LEFT_OUT = 9  # times as many targets as are scored
 MOST_TURNS = 8  # of windows, by ranks of which one alone counts or is forgotten
 FEW_TARGETS = 64  # what a score is believed to cover at least where nothing says that it covers the text
@@ -54,6 +56,11 @@ def implied_bytes(score: Printed, text: Text) -> float | None:
     return text.targets * score.loss / (math.log(2.0) * score.bpb)
 
 
+def near_bytes(score: Printed, covers: "Covered") -> float:
+    """How far the digits that were printed leave the implied bytes of a text open."""
+    return (covers.implied_bytes or math.inf) * unsure_share(score) if score.loss and score.bpb else math.inf
+
+
 def unsure_share(score: Printed) -> float:
     """By what share the digits that were printed of loss and bits leave their quotient open."""
     assert score.loss and score.bpb
@@ -74,14 +81,32 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A guess of what a score leaves out, and how many targets it scores then. kind: what is left out, whatever the length; shorter, longer: of
+    documents or windows by their length, the next ones of this text on both sides of the limit."""
+
+    what: str
+    targets: int
+    kind: str = ""
+    shorter: int = 0
+    longer: int = 0
+
+    def agrees(self, other: "LeftOut") -> bool:
+        """Whether one limit explains both."""
+        if not self.kind:
+            return self.what == other.what
+        return self.kind == other.kind and max(self.shorter, other.shorter) < min(self.longer, other.longer)
+
+
+@dataclass(frozen=True)
 class Covered:
-    """How a printed score covers its text. targets: how many were scored; at least that many where it is not known. left_out: what
-    may be left out, and how many targets are scored then; several may fit one text."""
+    """How a printed score covers its text. targets: how many were scored; at least that many where it is not known. left_out: guesses
+    that fit; several may fit one text."""
 
     kind: Kind
     targets: int
     implied_bytes: float | None = None
-    left_out: tuple[tuple[str, int], ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -98,7 +123,7 @@ def covered(score: Printed, text: Text) -> Covered:
     assert score.loss is not None and score.bpb is not None
     n, per_target = text.targets, implied / text.targets
     near = implied * unsure_share(score)
-    if abs(implied - text.text_bytes) <= near:
+    if abs(implied - text.text_bytes) <= max(near, FLOAT32_SHARE * implied):
         return Covered(Kind.WHOLE, n, implied)
     sums = np.cumsum(text.target_bytes)
     most = min(MOST_EDGE_TARGETS, n - 1)
@@ -113,49 +138,51 @@ def covered(score: Printed, text: Text) -> Covered:
         if len(off) and off.min() <= near * targets[int(off.argmin())] / n:
             return Covered(kind, int(targets[int(off.argmin())]), implied)
 
-    def fitting(parts: Iterable[tuple[str, int, int]]) -> tuple[tuple[str, int], ...]:
+    def fitting(parts: Iterable[tuple[LeftOut, int]]) -> tuple[LeftOut, ...]:
         return tuple(
-            (what, kept) for what, kept, kept_bytes in (parts if near < MOST_UNSURE_BYTES else ())
-            if MOST_LEFT_OUT * kept >= n and abs(per_target * kept - kept_bytes) <= near * kept / n
+            guess for guess, kept_bytes in (parts if near < MOST_UNSURE_BYTES else ())
+            if MOST_LEFT_OUT * guess.targets >= n and abs(per_target * guess.targets - kept_bytes) <= near * guess.targets / n
         )  # fmt: skip
 
     if found := fitting(_documents_left_out(text)):
-        return Covered(Kind.LEFT_OUT, found[0][1], implied, found)
+        return Covered(Kind.LEFT_OUT, found[0].targets, implied, found)
     if near < 0.05 and abs(implied - round(implied)) <= near:
         return Covered(Kind.BYTES, n, implied)
     # these are of round numbers, so that other bytes of a whole text could look like them
     if found := fitting(_windows_left_out(text)):
-        return Covered(Kind.LEFT_OUT, found[0][1], implied, found)
+        return Covered(Kind.LEFT_OUT, found[0].targets, implied, found)
     return Covered(Kind.OTHER, few, implied)
 
 
-def _documents_left_out(text: Text) -> Iterator[tuple[str, int, int]]:
-    """What a score may leave out of a text that has several documents: what, and how many targets and bytes are left."""
+def _documents_left_out(text: Text) -> Iterator[tuple[LeftOut, int]]:
+    """What a score may leave out of a text that has several documents, and how many bytes are left."""
     starts, n = text.ids == BOS, text.targets
     follows = np.cumsum(starts[:-1]) - 1  # the document of every target, the next one's BOS with it
     if follows[-1] < 1:
         return
     is_start, first = starts[1:], starts[:-1]
-    yield "the starts of documents, taken out of the stream", int((~starts).sum()) - 1, text.bytes_without_starts
+    taken = LeftOut("the starts of documents, taken out of the stream", int((~starts).sum()) - 1)
+    yield taken, text.bytes_without_starts
     for what, scored in (
         ("the starts of documents", ~is_start),
         ("the first token of every document", ~first),
         ("the starts of documents and what follows them", ~is_start & ~first),
     ):
-        yield what, int(scored.sum()), int(text.target_bytes[scored].sum())
+        yield LeftOut(what, int(scored.sum())), int(text.target_bytes[scored].sum())
     within = np.arange(n) - np.flatnonzero(first)[follows]  # the place of every target in its document
     windows = np.cumsum(within % SEQ == 0) - 1
     for unit, parts in (("documents", follows), ("windows of documents", windows)):
         for beside, scored in (("", np.ones(n, bool)), (" and the starts of all", ~is_start)):
             lengths = np.bincount(parts[scored], minlength=int(parts[-1]) + 1)
             sizes = np.bincount(parts[scored], weights=text.target_bytes[scored], minlength=len(lengths))
-            for length in np.unique(lengths)[1:]:
+            for shorter, length in itertools.pairwise(np.unique(lengths).tolist()):
                 short = lengths < length
                 for what, kept in (("of fewer than {} tokens", ~short), ("of {} tokens or more", short)):
-                    yield f"{unit} {what.format(length)}{beside}", int(lengths[kept].sum()), int(sizes[kept].sum())
+                    told, kind = (f"{unit} {what.format(each)}{beside}" for each in (length, "so many"))
+                    yield LeftOut(told, int(lengths[kept].sum()), kind, shorter, length), int(sizes[kept].sum())
 
 
-def _windows_left_out(text: Text) -> Iterator[tuple[str, int, int]]:
+def _windows_left_out(text: Text) -> Iterator[tuple[LeftOut, int]]:
     """The beginnings, or the ends, of windows that lie side by side, the first one scored whole or not; every so many windows."""
     place = np.arange(text.targets)
     for window in (SEQ, SEQ // 2):
@@ -164,7 +191,7 @@ def _windows_left_out(text: Text) -> Iterator[tuple[str, int, int]]:
                 one = place // window % turn == which
                 for what, scored in (("every", ~one), ("all but every", one)):
                     told = f"{what} {turn}. window of {window} targets, the {which + 1}. first"
-                    yield told, int(scored.sum()), int(text.target_bytes[scored].sum())
+                    yield LeftOut(told, int(scored.sum())), int(text.target_bytes[scored].sum())
         sums = np.bincount(place % window, weights=text.target_bytes, minlength=window)
         counts = np.bincount(place % window, minlength=window)
         first = text.target_bytes[:window].astype(np.float64)
@@ -173,8 +200,8 @@ def _windows_left_out(text: Text) -> Iterator[tuple[str, int, int]]:
             whole_bytes = kept_bytes + np.cumsum(first[at])
             for out in range(window - 1):
                 told = f"the {what} {out + 1} targets of every {window}"
-                yield told, int(kept[out]), int(kept_bytes[out])
-                yield f"{told} but the first", int(kept[out]) + out + 1, int(whole_bytes[out])
+                yield LeftOut(told, int(kept[out])), int(kept_bytes[out])
+                yield LeftOut(f"{told} but the first", int(kept[out]) + out + 1), int(whole_bytes[out])
 
 
 def rounding_nats(score: Printed, targets: int) -> float:
