@@ -284,6 +284,24 @@ def test_another_runs_file_proves_that_nothing_else_decides():
         assert [r.state for r in experiments.artifact(subject)] == [state]
 
 
+@pytest.mark.parametrize(
+    ("read", "follows", "state"),
+    [
+        (("model",), True, State.FAIL),
+        (("model", "raw"), True, State.UNKNOWN),
+        (("model", "raw"), False, State.FAIL),
+    ],
+)
+def test_a_file_that_is_read_last_for_its_hash_convicts_nobody(read, follows, state):
+    """Garbage in the last of two files changes no score; where both of another run leave it, too, the artifact is not what is scored."""
+    judged = trial("final val_loss:6.9450000000 val_bpb:4.0500000000")
+    score, other = judged.scores[-1], printed_scores("final val_loss:6.5000000000 val_bpb:4.0000000000")[0]
+    swapped = (other, other) if follows else (score, other)
+    judged.reading = Reading(read, read, garbage=(score,), swapped=swapped)
+    subject = SimpleNamespace(once=lambda name, make: judged)
+    assert [r.state for r in experiments.artifact(subject)] == [state]
+
+
 @pytest.mark.parametrize(("moves", "convicts"), [(0.3, False), (0.0, True)])
 def test_what_rounding_decides_convicts_nobody(moves, convicts):
     """Sums of 1.05 at rates beyond the published one: another rounding moves the price as far, or not at all."""
