@@ -49,9 +49,9 @@ class Quality:
 
     def add(self, x: Tensor, code: Tensor, rebuilt: Tensor) -> None:
         """x, rebuilt: (N, d); code: (N, F)."""
-        self.fires += (
-            (code != 0).float().sum(0).double().cpu()
-        )  # exact below 2^24 tokens a batch, and faster than integers
+        # exact below 2^24 tokens a batch; written as numbers at once, a fifth of the time that truth values take
+        active = torch.ne(code, 0, out=torch.empty(code.shape, device=code.device))
+        self.fires += active.sum(0).double().cpu()
         self.squares += code.float().square().sum(0).double().cpu()  # as above: a batch's sum has its seven digits
         x, rebuilt = x.double(), rebuilt.double()
         if self.shift is None:
@@ -182,7 +182,12 @@ class Losses:
 def divergence(clean_logits: Tensor, other_logits: Tensor) -> Tensor:
     """KL(clean ‖ other) in nats per position of two (…, V) logits."""
     clean, other = clean_logits.float().log_softmax(-1), other_logits.float().log_softmax(-1)
-    return (clean.exp() * (clean - other)).sum(-1)
+    return divergence_of_logs(clean, clean.exp(), other)
+
+
+def divergence_of_logs(clean: Tensor, probabilities: Tensor, other: Tensor) -> Tensor:
+    """The same of log-probabilities (…, V), with the first ones' exponentials where many are held against them."""
+    return (probabilities * (clean - other)).sum(-1)
 
 
 def weight_cosines(encoder: Tensor, decoder: Tensor) -> dict[str, float]:
