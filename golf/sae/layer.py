@@ -6,6 +6,7 @@ import torch
 
 from golf.sae.dictionary import tie, unscaled, with_unit_columns
 from golf.sae.kinds import seeded
+from golf.sae.metrics import times_active
 from golf.sae.penalty import Penalty
 from golf.sae.settings import L1_INIT, Settings, l1_sum
 from golf.sae.shrinkage import Shrinkage, given_back
@@ -154,7 +155,7 @@ class LayerTraining:
         return float(loss.detach())
 
     def _count(self, x: torch.Tensor, error: torch.Tensor, sizes: torch.Tensor) -> None:
-        counts = (sizes != 0).sum(0)
+        counts = times_active(sizes)
         self.silent.add_(len(x)).masked_fill_(counts > 0, 0)
         self.tally.add(x, error.square().sum().double(), sizes, counts)
         self.penalty.update(float(counts.sum()) / len(x), self.tokens)
