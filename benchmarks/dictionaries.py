@@ -78,7 +78,14 @@ def score(problem: Problem, directions: torch.Tensor, held_out: torch.Tensor, ma
     )  # fmt: skip
 
 
-def contest(problem: Problem, seeds: range, archs: list[str], penalties: tuple[float, ...], peers: list[str]) -> None:
+def contest(
+    problem: Problem,
+    seeds: range,
+    archs: list[str],
+    penalties: tuple[float, ...],
+    peers: list[str],
+    l0_coefficient: float = 1.0,
+) -> None:
     """Print a table per architecture."""
     for arch in archs:
         rows: dict[str, list[Score]] = {}
@@ -91,10 +98,12 @@ def contest(problem: Problem, seeds: range, archs: list[str], penalties: tuple[f
                 rows.setdefault(name, []).append(found)  # noqa: B023
                 return found
 
-            if arch == "jumprelu":  # both peers know a target; golf aims at what each ended with
+            if (
+                arch == "jumprelu"
+            ):  # golf aims at what each peer ended with; SAELens' way to a target L0 finds less than its penalty
                 aims = problem.l0 * 1.6
                 if "sae_lens" in peers:
-                    found = enter("SAELens", saelens(arch, target_l0=aims, jumprelu_init_threshold=0.1))
+                    found = enter("SAELens", saelens(arch, l0_coefficient=l0_coefficient, jumprelu_init_threshold=0.1))
                     enter("golf at the L0 of SAELens", golf(arch, target_l0=found.l0))
                 if "dictionary_learning" in peers:
                     found = enter("dictionary_learning", dictionary_learning(arch, target_l0=aims))
@@ -150,6 +159,7 @@ def main() -> None:
     wishes.add_argument(
         "--peers", default=",".join(module for module, _ in PEERS), help="those of them that are installed"
     )
+    wishes.add_argument("--l0-coefficient", type=float, default=1.0, help="SAELens' penalty of JumpReLU")
     for name in ("features", "width", "batch", "steps"):
         wishes.add_argument(f"--{name}", type=int, default=None)
     given = wishes.parse_args()
@@ -170,6 +180,7 @@ def main() -> None:
         given.archs.split(","),
         penalties,
         [name for name in installed() if name in given.peers.split(",")],
+        given.l0_coefficient,
     )
 
 

@@ -4,7 +4,7 @@
 
 A model is named as `golf sae` names it (`golf.models.source`), with the text that its activations are of; without one, the model's own.
 The residual stream after its middle layer is harvested once by golf. In every seed both contestants get the same tokens in the same order,
-as many, and the same scaling to a mean norm of √d. TopK: both at the same k. ReLU: SAELens at a penalty, golf at the L0 that it
+as many, and the same scaling to a mean norm of √d. TopK and BatchTopK: both at the same k. ReLU: SAELens at a penalty, golf at the L0 that it
 ended with. EV and L0 on held-out text, and what putting the reconstruction into the model costs, are measured by golf's code for both.
 Without SAELens golf's curve alone is made, at the L0 of the k.
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from dictionaries_contestants import Coder, Contestant, Problem, golf, installed, saelens, versions
+from dictionaries_contestants import PENALISED, Coder, Contestant, Problem, golf, installed, saelens, versions
 
 from golf.models.open import open_source
 from golf.models.source import Source
@@ -105,10 +105,10 @@ class Curves:
         of_peer = {} if self.given.peer_rate is None else {"rate": self.given.peer_rate}
         for k in self.given.ks:
             problem = replace(self.problem, l0=k)
-            if "topk" in self.given.archs:
-                enter("topk", f"k {k}", "golf", golf("topk"), problem)
+            for arch in [one for one in self.given.archs if one not in PENALISED]:
+                enter(arch, f"k {k}", "golf", golf(arch), problem)
                 if peer:
-                    enter("topk", f"k {k}", "SAELens", saelens("topk"), replace(problem, **of_peer))
+                    enter(arch, f"k {k}", "SAELens", saelens(arch), replace(problem, **of_peer))
             if "relu" in self.given.archs and not peer:
                 enter("relu", f"L0 {k}", "golf", golf("relu", target_l0=float(k)), problem)
         for penalty in self.given.penalties if peer and "relu" in self.given.archs else ():
@@ -168,7 +168,7 @@ def main() -> None:
                           ("ce-tokens", 8192)):  # fmt: skip
         wishes.add_argument(f"--{name}", type=int, default=default)
     wishes.add_argument("--layer", type=int, default=None)
-    wishes.add_argument("--archs", type=lambda text: text.split(","), default=["topk", "relu"])
+    wishes.add_argument("--archs", type=lambda text: text.split(","), default=["topk", "batchtopk", "relu"])
     wishes.add_argument("--ks", type=lambda text: [int(one) for one in text.split(",")], default=[4, 8, 16, 32])
     wishes.add_argument(
         "--penalties", type=lambda text: [float(one) for one in text.split(",")], default=[1.0, 2.0, 4.0, 8.0]

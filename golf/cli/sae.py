@@ -65,7 +65,9 @@ def train(
     l1_warmup: Annotated[
         str | None, typer.Option(help="Tokens over which the penalty grows from 0; default 0.")
     ] = None,
-    l1_init: Annotated[float | None, typer.Option(help="Where the moving penalty starts; default 5e-3.")] = None,
+    l1_init: Annotated[
+        float | None, typer.Option(help="Where the moving penalty starts; default 5e-3, of gated 2 / width.")
+    ] = None,
     adaptive_rule: Annotated[str | None, typer.Option(help="How it moves: golf (default) or saeco.")] = None,
     lr: Annotated[float | None, typer.Option(help="Of Adam; default 3e-4 at 32,768 features, and 1/√features.")] = None,
     lr_warmup: Annotated[str | None, typer.Option(help="Tokens over which the rate grows; default 0.")] = None,

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from golf.errors import GolfError
+from golf.sae.penalty import Control
 
 SCALED = ("encoder.bias", "decoder.bias", "threshold", "b_mag")  # what is measured in the units of a code
 
@@ -32,8 +33,7 @@ class Dictionary(nn.Module):  # type: ignore[misc]
     shrinks: ClassVar[bool] = (
         False  # whether the penalty makes codes smaller than what rebuilds best (`golf.sae.shrinkage`)
     )
-    tied_share: ClassVar[float] = 0.25  # of decoderᵀ in the encoder at the start, where the columns have norm 1
-    descent: ClassVar[float] = 0.7  # share of the run in which a target L0 is come down to
+    control: ClassVar[Control] = Control()  # of the penalty, where a target L0 is named
     starts: ClassVar[dict[str, float]] = {}  # own parameters of every feature (F), and where they start
 
     b_pre: torch.Tensor

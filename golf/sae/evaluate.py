@@ -18,7 +18,7 @@ from golf.sae.dictionary import Dictionary
 from golf.sae.features import FORMAT, describe_features
 from golf.sae.files import NAME, load_dictionary, named_files
 from golf.sae.grid import members_in
-from golf.sae.measure import PART, Harvest, Snapshot, harvest, measure_all_losses, measure_layer
+from golf.sae.measure import CE_PART, Harvest, Snapshot, harvest, measure_all_losses, measure_layer
 from golf.sae.measured import write_table
 from golf.sae.settings import TRANSCODER, count_of, spans_of
 from golf.sae.shape import misfit
@@ -36,7 +36,7 @@ class Wishes:
     """What a measurement takes from the command line; None: as the run's own files say."""
 
     tokens: int = 131_072
-    ce_tokens: int | None = None  # None: as many as the snapshots before the last are measured on
+    ce_tokens: int | None = None  # None: the CE_PART-th of the text
     source: str | None = None
     data: Path | None = None
     layers: tuple[int, ...] | None = None
@@ -146,7 +146,7 @@ def evaluate_all(
         same_model(source, config)
     text = _text(source, wishes, held_out_text(home, config, wishes.data, tell), _window(config, source), tell)
     wanted = [(name, layer) for layer in sorted({at for one in chosen.values() for at in one}) for name in homes if layer in chosen[name]]  # fmt: skip
-    ce_tokens = -(-text.tokens // PART) if wishes.ce_tokens is None else wishes.ce_tokens
+    ce_tokens = -(-text.tokens // CE_PART) if wishes.ce_tokens is None else wishes.ce_tokens
     for part in _parts(wanted, found, text.tokens * source.model_dim):
         jobs = []
         for name, layer in part:

@@ -70,18 +70,37 @@ def nonnegative(columns: Array, target: Array) -> Array:
     return best
 
 
-def _search(error: Callable[[Sequence[float]], float], dims: int) -> list[float]:
-    """The exponents of least error: a grid on a log scale, then ever finer grids around the best point."""
+def _line(x: Array, y: Array, exponents: Array) -> tuple[Array, Array, Array]:
+    """(floors, scales, squared errors) of the best floor + scale · x^−exponent with neither negative, for each of the exponents.
+
+    `nonnegative` for two columns, one of them constant, in closed form for a whole grid at once.
+    """
+    columns = x ** -exponents[:, None]
+    spread = columns - columns.mean(1, keepdims=True)
+    slopes = spread @ (y - y.mean()) / np.square(spread).sum(1)
+    free = np.stack((y.mean() - slopes * columns.mean(1), slopes))
+    through_zero = np.stack((np.zeros_like(slopes), columns @ y / np.square(columns).sum(1)))
+    constant = np.stack((np.full_like(slopes, y.mean()), np.zeros_like(slopes)))
+    choices = np.stack((free, through_zero, constant, np.zeros_like(free)))  # (4, floor and scale, exponents)
+    errors = np.square(choices[:, 0, :, None] + choices[:, 1, :, None] * columns - y).sum(-1)
+    errors[(choices < 0).any(1)] = np.inf
+    best = errors.argmin(0)
+    floors, scales = np.take_along_axis(choices, best[None, None], 0)[0]
+    return floors, scales, errors.min(0)
+
+
+def _search(errors: Callable[[Array], Array], dims: int) -> list[float]:
+    """The exponents of least error: a grid on a log scale, then ever finer grids around the best point. errors: of (points, dims)."""
     low, high = np.log(EXPONENTS[0]), np.log(EXPONENTS[1])
     axis = np.linspace(low, high, GRID)
     mesh = np.stack(np.meshgrid(*[axis] * dims, indexing="ij"), -1).reshape(-1, dims)
-    best = min(mesh, key=lambda point: error(np.exp(point).tolist()))
+    best = mesh[errors(np.exp(mesh)).argmin()]
     span = axis[1] - axis[0]
     offsets = np.linspace(-1.5, 1.5, 7 if dims > 1 else GRID)
     for _ in range(ROUNDS):
         near = np.stack(np.meshgrid(*[offsets * span] * dims, indexing="ij"), -1).reshape(-1, dims) + best
         near = np.clip(near, low, high)
-        best = min(near, key=lambda point: error(np.exp(point).tolist()))
+        best = near[errors(np.exp(near)).argmin()]
         span *= 0.5 if dims > 1 else 0.2
     return [float(value) for value in np.exp(best)]
 
@@ -92,17 +111,9 @@ def fit_decay(amounts: Sequence[float], losses: Sequence[float]) -> Decay | None
     if len(np.unique(x)) < 3:
         return None
     unit = float(np.exp(np.log(x).mean()))  # centred, so that the columns are comparable
-
-    def columns(exponent: float) -> Array:
-        return np.stack((np.ones_like(x), (x / unit) ** -exponent), 1)
-
-    def error(point: Sequence[float]) -> float:
-        part = columns(point[0])
-        return float(np.square(part @ nonnegative(part, y) - y).sum())
-
-    (exponent,) = _search(error, 1)
-    floor, scale = nonnegative(columns(exponent), y)
-    fitted = columns(exponent) @ np.array([floor, scale])
+    (exponent,) = _search(lambda points: _line(x / unit, y, points[:, 0])[2], 1)
+    floor, scale, _ = (float(values[0]) for values in _line(x / unit, y, np.array([exponent])))
+    fitted = floor + scale * (x / unit) ** -exponent
     rmse = float(np.sqrt(np.square(fitted - y).mean()))
     return Decay(float(floor), float(scale * unit**exponent), exponent, rmse, r_squared(y, fitted), len(x))
 
@@ -121,7 +132,7 @@ def fit_chinchilla(points: Sequence[tuple[float, float, float]]) -> Chinchilla |
         part = columns(point)
         return float(np.square(part @ nonnegative(part, y) - y).sum())
 
-    alpha, beta = _search(error, 2)
+    alpha, beta = _search(lambda points: np.array([error(point) for point in points]), 2)
     floor, a, b = nonnegative(columns((alpha, beta)), y)
     rmse = float(np.sqrt(error((alpha, beta)) / len(y)))
     return Chinchilla(float(floor), float(a * n_unit**alpha), alpha, float(b * d_unit**beta), beta, rmse, len(y))

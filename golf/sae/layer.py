@@ -6,13 +6,15 @@ import torch
 
 from golf.sae.dictionary import tie, unscaled, with_unit_columns
 from golf.sae.kinds import seeded
+from golf.sae.metrics import times_active
 from golf.sae.penalty import Penalty
-from golf.sae.settings import Settings, l1_sum
+from golf.sae.settings import L1_INIT, Settings, l1_sum
 from golf.sae.shrinkage import Shrinkage, given_back
 
 BETAS = (0.9, 0.999)
 CLIP_NORM = 1.0  # of the gradient, were the error summed over dimensions as in other libraries; here it is their mean
 FREE_NORM = 0.1  # of a free decoder's columns and the encoder's rows at the start
+TIED_SHARE = 0.25  # of decoderᵀ in the encoder at the start, where the columns have norm 1
 REVIVAL_SHARE = 0.7  # of the run in which dead features start again: later ones would not be ready
 
 
@@ -81,27 +83,34 @@ class LayerTraining:
             settings.seed, model_dim, features, settings.arch, settings.k, groups=settings.groups, out_dim=out_dim
         )
         if settings.init == "tied":
-            norms = (FREE_NORM, FREE_NORM) if settings.free_decoder else (1.0, self.sae.tied_share)
+            norms = (FREE_NORM, FREE_NORM) if settings.free_decoder else (1.0, TIED_SHARE)
             tie(self.sae, *norms)
         self.sae.to(device).train()
         self.optimizer = torch.optim.Adam(self.sae.parameters(), lr=self.rate, betas=BETAS)
-        start = 0.0 if not settings.penalised else l1_sum(
-            settings.l1_init if settings.l1 is None else settings.l1, settings.l1_form, features, self.sae.out_dim
-        )  # fmt: skip
         self.penalty = Penalty(
-            start,
+            self._first_penalty(features),
             target=settings.target,
             rule=settings.adaptive_rule,
             warmup_tokens=settings.l1_warmup,
             total_tokens=settings.steps * settings.batch_tokens,
             steps=settings.steps,
-            descent=self.sae.descent,
+            control=self.sae.control,
         )
         self.silent = torch.zeros(features, dtype=torch.int64, device=device)  # tokens since a feature last fired
         self.tally = Tally(self.sae.out_dim, features, device)
         self.shrinkage = Shrinkage(self.sae.out_dim, device) if settings.rescales else None
         self.stats: list[dict[str, Any]] = []
         self.bf16 = settings.dtype == "bf16" or (settings.dtype == "auto" and device.type == "cuda")
+
+    def _first_penalty(self, features: int) -> float:
+        """λ at the first step, in the sum form."""
+        s, own = self.settings, self.sae.control.start
+        if not s.penalised:
+            return 0.0
+        named = s.l1 if s.l1 is not None else s.l1_init
+        if named is None and own is not None:
+            return l1_sum(own, "saelens", features, self.sae.out_dim)
+        return l1_sum(L1_INIT if named is None else named, s.l1_form, features, self.sae.out_dim)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def begin(self, x: torch.Tensor, target: torch.Tensor | None = None) -> None:
@@ -146,7 +155,7 @@ class LayerTraining:
         return float(loss.detach())
 
     def _count(self, x: torch.Tensor, error: torch.Tensor, sizes: torch.Tensor) -> None:
-        counts = (sizes != 0).sum(0)
+        counts = times_active(sizes)
         self.silent.add_(len(x)).masked_fill_(counts > 0, 0)
         self.tally.add(x, error.square().sum().double(), sizes, counts)
         self.penalty.update(float(counts.sum()) / len(x), self.tokens)

@@ -17,12 +17,13 @@ from golf.models.source import Trace
 from golf.sae.buffer import check_activations
 from golf.sae.fits import forecast
 from golf.sae.floors import floors_of, student_widths
-from golf.sae.metrics import DEAD_THRESHOLD, Losses, Quality, density_histogram, divergence, weight_cosines
+from golf.sae.metrics import DEAD_THRESHOLD, Losses, Quality, density_histogram, divergence_of_logs, weight_cosines
 from golf.sae.streams import Coder, HeldOut, Place, Streams, filled_with, rebuilt
 
 FORMAT = "golf-sae-measurements/1"
 CODE_ELEMENTS = 1 << 19  # of a code in memory at once: what a core's cache holds
-PART = 8  # snapshots before the last are measured on so small a part of the text: the first tokens
+CE_PART = 8  # losses are measured on so small a part of the text where nothing else is asked for: the first tokens
+PART = 16  # and snapshots before the last on one so small
 Harvest = Mapping[Site, Tensor]  # {site: (N, d)}, all held-out tokens
 
 
@@ -77,21 +78,23 @@ def measure_all_losses(
         for batch in windows.split(max(1, 2048 // width)):
             ids, targets = batch[:, :-1], batch[:, 1:].to(source.device).flatten()
             clean = source.traced(ids, sites)
-            clean_nats = _nats(clean.logits, targets)
+            clean_logs = clean.logits.float().flatten(0, 1).log_softmax(-1)
+            clean_nats, probabilities = _nats(clean_logs, targets), clean_logs.exp()
             ablated: dict[Site, Tensor] = {}
             for losses, (place, coder) in zip(found, jobs, strict=True):
                 filled = rebuilt(coder, clean.streams[place.reads])
                 other = source.logits(ids, {place.rebuilds: filled_with(filled)}, clean)
+                logs = other.float().flatten(0, 1).log_softmax(-1)
                 if place.rebuilds not in ablated:
                     zeroed = source.logits(ids, {place.rebuilds: torch.zeros_like}, clean)
-                    ablated[place.rebuilds] = _nats(zeroed, targets)
-                nats = _nats(other, targets)
-                losses.add(clean_nats, nats, ablated[place.rebuilds], divergence(clean.logits, other))
+                    ablated[place.rebuilds] = _nats(zeroed.float().flatten(0, 1).log_softmax(-1), targets)
+                apart = divergence_of_logs(clean_logs, probabilities, logs)
+                losses.add(clean_nats, _nats(logs, targets), ablated[place.rebuilds], apart)
     return found
 
 
-def _nats(logits: Tensor, targets: Tensor) -> Tensor:
-    return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), targets, reduction="none")
+def _nats(logs: Tensor, targets: Tensor) -> Tensor:
+    return torch.nn.functional.nll_loss(logs, targets, reduction="none")
 
 
 @dataclass(frozen=True)

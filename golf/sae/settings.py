@@ -17,6 +17,7 @@ FORMS = ("sum", "mean", "saelens")
 RULES = ("golf", "saeco")
 MOST_TOKENS = 10**15
 UNITS = {"": 1, "K": 1_000, "M": 1_000_000, "B": 1_000_000_000}
+L1_INIT = 5e-3  # of most architectures, in the form that is chosen
 SNAPSHOTS = 6  # with the final one, as the published runs have
 
 
@@ -39,7 +40,7 @@ class Settings:
     l1_form: str = "sum"  # of the code: sum over features, mean over features, or sum beside a squared error summed over dimensions
     l1_warmup: int = 0  # tokens over which the penalty grows from 0
     target_l0: float | None = None
-    l1_init: float = 5e-3
+    l1_init: float | None = None  # where a moving penalty starts; None: L1_INIT, or the architecture's own
     adaptive_rule: str = "golf"
     lr: float | None = None  # None: 3e-4 at 32,768 features, times √(32,768 / features)
     lr_warmup: int = 0  # tokens

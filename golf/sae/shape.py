@@ -25,6 +25,8 @@ def misfit(value: Any, shape: Any, at: str = "") -> str | None:
     if isinstance(shape, list):
         if not isinstance(value, list):
             return here
+        if isinstance(shape[0], type | tuple) and {type(one) for one in value} <= set(_kinds(shape[0])):
+            return None  # as nearly always; of lists with an entry per feature one look after another takes long
         entries = ((f"{at}[{number}]", one, shape[0]) for number, one in enumerate(value))
     elif isinstance(shape, dict):
         if not isinstance(value, dict):
@@ -38,7 +40,11 @@ def misfit(value: Any, shape: Any, at: str = "") -> str | None:
             if (wanted := shape.get(key, shape.get(f"{key}?", shape.get("*")))) is not None
         )
     else:
-        kinds = shape if isinstance(shape, tuple) else (shape,)
+        kinds = _kinds(shape)
         fits = isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds)
         return None if fits else here
     return next((found for place, one, wanted in entries if (found := misfit(one, wanted, place))), None)
+
+
+def _kinds(shape: Any) -> tuple[type, ...]:
+    return shape if isinstance(shape, tuple) else (shape,)

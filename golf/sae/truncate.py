@@ -5,6 +5,7 @@ left out of the reconstruction, and two things are measured per token: ‖x̂ �
 are orthonormal, and the nats that the model loses by it. A student that is trained may do better or worse: this is no student.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from golf.models.source import Trace
 from golf.sae.streams import Coder, HeldOut, Place, Streams, filled_with
 
-MOST_TOKENS = 2048  # that the model reads again for every width
+MOST_TOKENS = 1024  # that the model reads again for every width
 
 
 def cut_windows(text: HeldOut, tokens: int) -> Tensor:
@@ -32,7 +33,8 @@ def truncations(
     tokens: int,
     trace: Trace | None = None,
 ) -> list[dict[str, Any]]:
-    """For each predicted width: the squared change of the reconstruction, and the nats lost against the whole dictionary.
+    """For each predicted width: the squared change of the reconstruction, and the nats lost against the whole dictionary, with the
+    standard error of their mean (tokens taken as independent).
 
     importance: (F) E[z²] of every feature; measured on `cut_windows`. trace: the untouched forward over these where it is at hand.
     """
@@ -48,24 +50,27 @@ def truncations(
         masks[row["d_S"]][order[: row["features_kept"]].to(x.device)] = 1.0
     whole, cut = _rebuilt(coder, x, masks)
 
-    def nats(filled: Tensor) -> float:
+    def nats(filled: Tensor) -> Tensor:
         logits = source.logits(ids, {place.rebuilds: filled_with(filled)}, trace).float().flatten(0, 1)
-        return float(torch.nn.functional.cross_entropy(logits, targets.to(logits.device), reduction="sum")) / len(
-            targets
-        )
+        return torch.nn.functional.cross_entropy(logits, targets.to(logits.device), reduction="none").double()
 
+    found = []
     with torch.no_grad():
         least = nats(whole)
-        return [
-            {
-                "d_S": row["d_S"],
-                "features_kept": row["features_kept"],
-                "predicted_floor": row["predicted_floor"],
-                "measured_error": float((whole - cut[row["d_S"]]).double().square().sum()) / len(targets),
-                "lost_nats": nats(cut[row["d_S"]]) - least,
-            }
-            for row in predictions.values()
-        ]
+        for row in predictions.values():
+            part = cut[row["d_S"]]
+            lost = nats(part) - least
+            found.append(
+                {
+                    "d_S": row["d_S"],
+                    "features_kept": row["features_kept"],
+                    "predicted_floor": row["predicted_floor"],
+                    "measured_error": float((whole - part).double().square().sum()) / len(targets),
+                    "lost_nats": float(lost.mean()),
+                    "lost_nats_error": float(lost.std(correction=0)) / math.sqrt(len(lost)),
+                }
+            )
+    return found
 
 
 def _rebuilt(coder: Coder, x: Tensor, masks: Mapping[int, Tensor]) -> tuple[Tensor, dict[int, Tensor]]:

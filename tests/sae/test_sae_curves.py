@@ -23,7 +23,7 @@ def test_the_curves_of_a_model_have_a_row_for_each_setting(
     printed = capsys.readouterr().out
     assert "no peers installed" in printed and f"layer 0 of 2, d {WIDTH}, 24 features" in printed
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.splitlines() if " | golf | " in line]
-    assert [row[:3] for row in rows] == [[arch, f"{word} {k}", "golf"] for arch, word in (("relu", "L0"), ("topk", "k")) for k in (2, 6)]  # fmt: skip
+    assert [row[:3] for row in rows] == [[arch, f"{word} {k}", "golf"] for arch, word in (("batchtopk", "k"), ("relu", "L0"), ("topk", "k")) for k in (2, 6)]  # fmt: skip
     number = r"-?\d+\.\d+"
     for row in rows:
         assert re.fullmatch(rf"{number} \({number}\)", row[4]) and float(row[4].split()[0]) < 1

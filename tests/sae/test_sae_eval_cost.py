@@ -18,7 +18,7 @@ from golf.sae.kinds.topk import TopK
 def test_an_evaluation_runs_each_block_only_after_what_it_replaces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The cost's shape in runs of blocks and coded tokens, 2 layers, 3 snapshots each; an eighth of 1,280 tokens for all but the last."""
+    """The cost's shape in runs of blocks and coded tokens, 2 layers, 3 snapshots each; a sixteenth of 1,280 tokens for all but the last."""
     source, runs, coded = placed_source(), [0, 0], [0]
     for layer, block in enumerate(source.model.blocks):
         block.mlp.register_forward_hook(lambda *_, layer=layer: runs.__setitem__(layer, runs[layer] + 1))
@@ -40,9 +40,9 @@ def test_an_evaluation_runs_each_block_only_after_what_it_replaces(
     # after layer 0 block 1 runs for the loss, for zero, for the whole dictionary and for every width; after layer 1 nothing does
     assert runs == [3, 3 + 3 + widths]
     assert found[1]["losses"]["ce_tokens"] == 160
-    assert [row["tokens"] for row in found[1]["snapshots"]] == [160, 160, 1280]  # fmt: skip
-    assert [row["tokens"] for row in found[1]["progress"]] == [160, 160, 160]
-    a_layer = 1280 + 3 * 160 + 160 + 160  # the last on all, three on the first part, the losses, truncation
+    assert [row["tokens"] for row in found[1]["snapshots"]] == [80, 80, 1280]  # fmt: skip
+    assert [row["tokens"] for row in found[1]["progress"]] == [80, 80, 80]
+    a_layer = 1280 + 3 * 80 + 160 + 160  # the last on all, three on the first part, the losses, truncation
     assert coded[0] == 2 * (a_layer + 4)  # and a token each, by which the number of features is known
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golf.sae.fits import fit_chinchilla, fit_decay, forecast, nonnegative
+from golf.sae.fits import _line, fit_chinchilla, fit_decay, forecast, nonnegative
 from golf.sae.floors import (
     Floors,
     calibrate,
@@ -176,3 +176,21 @@ def test_measured_points_are_read_or_refused_by_what_is_wrong() -> None:
     for bad in ([1], {"12": 3}, {"twelve": {}}, {"1": {"128": "much"}}):
         with pytest.raises(ValueError):
             measured_points(bad)
+
+
+def test_the_best_line_of_many_exponents_is_the_one_of_each() -> None:
+    """Against the least squares that search all subsets of columns: falling, rising, negative and constant losses."""
+    x, exponents = np.array([0.5, 1.0, 1.5, 4.0]), np.array([0.02, 0.3, 1.0, 4.0])
+    for y in (
+        [4.0, 3.0, 2.5, 2.2],
+        [1.0, 1.1, 1.2, 1.3],
+        [-1.0, -2.0, -1.0, -3.0],
+        [2.0, 2.0, 2.0, 2.0],
+        [3.0, 1.0, 0.5, -0.4],
+    ):
+        floors, scales, errors = _line(x, np.array(y), exponents)
+        for number, exponent in enumerate(exponents):
+            columns = np.stack((np.ones_like(x), x**-exponent), 1)
+            wanted = nonnegative(columns, np.array(y))
+            assert [floors[number], scales[number]] == pytest.approx(wanted.tolist(), abs=1e-9), (y, exponent)
+            assert errors[number] == pytest.approx(float(np.square(columns @ wanted - y).sum()), abs=1e-12)

@@ -253,6 +253,9 @@ def test_leaving_features_out_costs_their_importance_where_columns_are_orthonorm
     rows = truncations(source, 0, Axes(), quality.importance, predictions, text, 640)
     assert [row["measured_error"] for row in rows] == pytest.approx([row["predicted_floor"] for row in rows], rel=1e-6)
     assert rows[-1]["lost_nats"] == 0 and rows[-1]["features_kept"] == WIDTH
+    assert rows[0]["lost_nats_error"] > 0 and all(
+        (row["lost_nats_error"] > 0) == (row["lost_nats"] != 0) for row in rows
+    )
 
 
 # ---- the report ------------------------------------------------------------------------------------------------------------

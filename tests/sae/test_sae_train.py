@@ -1,6 +1,7 @@
 """Training dictionaries: constraints after every step, resuming to the same bytes, penalties in every unit, planted directions found."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from golf.errors import Exit, GolfError
 from golf.sae.files import file_name, load_dictionary
 from golf.sae.kinds import ARCHITECTURES, KINDS
 from golf.sae.layer import LayerTraining
-from golf.sae.penalty import Penalty
+from golf.sae.penalty import Control, Penalty
 from golf.sae.settings import Settings, count_of, l1_sum, snapshot_points
 from golf.sae.train import train
 
@@ -328,7 +329,29 @@ def test_dead_relu_features_start_again_where_inputs_are_rebuilt_badly():
 def test_the_falling_target_starts_at_the_first_l0_and_ends_at_the_wish():
     rule = Penalty(0.1, target=8.0, total_tokens=1000)
     rule.update(200.0, 0)
-    assert rule.wanted(0) == pytest.approx(200) and rule.wanted(1000) == rule.wanted(
-        int(rule.descent * 1000)
-    ) == pytest.approx(8)
-    assert rule.wanted(int(rule.descent * 500)) == pytest.approx(40), "halfway in the logarithm"
+    share = rule.control.descent
+    assert rule.wanted(0) == pytest.approx(200)
+    assert rule.wanted(1000) == rule.wanted(int(share * 1000)) == pytest.approx(8)
+    assert rule.wanted(int(share * 500)) == pytest.approx(40), "halfway in the logarithm"
+    capped = Penalty(0.1, target=8.0, total_tokens=1000, control=Control(head=4.0, proportional=2.0, sweep=0.0))
+    capped.update(200.0, 0)
+    assert capped.wanted(0) == pytest.approx(32), "an architecture may begin nearer to its target"
+    assert capped.value == pytest.approx(0.1 * math.exp(0.01 + 2.0)), "held to one e-fold of error"
+
+
+def test_where_a_moving_penalty_starts_is_as_named_or_the_architecture_s():
+    def start(**choices):
+        return LayerTraining(replace(SMALL, l1=None, target_l0=3.0, **choices), 16, CPU).penalty.value
+
+    assert start(arch="relu") == start(arch="jumprelu") == 5e-3
+    assert start(arch="gated") == 2.0 / 16 and start(arch="gated", l1_init=0.04) == 0.04
+    assert start(arch="relu", l1_init=0.8, l1_form="saelens") == 0.05
+
+
+@pytest.mark.slow
+def test_no_jumprelu_feature_falls_silent_where_many_are_active():
+    """Of 64, at the end, data seeds 1 to 4: 0 to 2 with free columns, 8 to 15 with columns of norm 1."""
+    directions, x = planted(16, 48, 2 / 48, 400 * 128, 1)
+    training, _ = trained_on(directions, x, 128, arch="jumprelu", target_l0=8.0)
+    fixed, _ = trained_on(directions, x, 128, arch="jumprelu", target_l0=8.0, decoder="unit")
+    assert training.row()["dead"] <= 6 < fixed.row()["dead"]

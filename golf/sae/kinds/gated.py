@@ -5,6 +5,7 @@ from typing import ClassVar
 import torch
 
 from golf.sae.dictionary import Dictionary
+from golf.sae.penalty import Control
 
 
 class Gated(Dictionary):
@@ -18,7 +19,9 @@ class Gated(Dictionary):
 
     arch = "gated"
     free = True
-    descent = 0.6
+    # At a fixed penalty L0 is soon a few times what it ends with, and falls evenly in its logarithm from there to the end; a target that
+    # falls from what the first step has lets the gates be dense for half of the run, and the directions have no time then.
+    control = Control(descent=0.9, head=6.0, start=2.0)
     starts: ClassVar[dict[str, float]] = {"r_mag": 0.0, "b_mag": 0.0}
 
     r_mag: torch.Tensor

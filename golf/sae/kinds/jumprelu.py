@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 import torch
 
 from golf.sae.dictionary import Dictionary
+from golf.sae.penalty import Control
 
-KERNEL = 0.5  # width of the rectangle by which a step has a derivative; codes are of the order of √(d / L0)
+KERNEL = 0.5  # width of the rectangle by which a step has a derivative; thresholds come to be about 1
 START = 0.1  # of every threshold
 
 
@@ -31,11 +32,11 @@ class JumpReLU(Dictionary):
     """A threshold a feature; the penalty weighs how many are active, not how much, so that codes do not shrink."""
 
     arch = "jumprelu"
-    # The penalty moves thresholds only, and nothing makes dense codes sparse again: what is rebuilt by many small codes at first stays
-    # so, and thresholds that rise late pass most features. So larger codes at the start, and the target's L0 soon. On planted data
-    # (benchmarks/dictionaries.md) 0.25 and 0.7 left 71 % of the features dead, these 8 %.
-    tied_share = 0.5
-    descent = 0.1
+    # With columns of norm 1 a few features took all of the codes and up to two thirds fell silent, whatever the penalty did; with free
+    # ones, as in SAELens, they do not (benchmarks/dictionaries.md).
+    free = True
+    # Adam moves thresholds at one speed whatever λ is, so L0 answers late and an integral winds up: the present error counts instead.
+    control = Control(descent=0.9, proportional=6.0, sweep=0.0)
     starts: ClassVar[dict[str, float]] = {"threshold": START}
 
     def select(self, codes: torch.Tensor) -> torch.Tensor:
