@@ -144,7 +144,7 @@ def main() -> None:
     """Print a table, a row a twin."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--twins", default=TWINS)
-    parser.add_argument("--steps", type=int, default=48)
+    parser.add_argument("--steps", type=int, default=32)
     args, out = parser.parse_args(), sys.__stdout__
     torch.set_num_threads(1)
     print("| twin, seed | weights | Hessians | own bytes | target | before: plan; coder | below | KL | artifacts | CPU s "
