@@ -46,9 +46,7 @@ from golf.parts.quant import dequantize  # noqa: E402
 from golf.recipe import Recipe, changed  # noqa: E402
 from golf.recipe.namespace import namespace  # noqa: E402
 
-TWINS = (
-    "baseline:1,baseline:2,pr549:1,pr1573:1,pr1573:2,pr1019:1,pr1394:1:fisher,pr1394:2:fisher,pr1493:1:fisher,golf_1:1"
-)
+TWINS = "baseline:1,baseline:2,pr549:1,pr1573:1,pr1573:2,pr1019:1,pr1394:1:fisher,pr1394:2:fisher,pr1493:1:fisher,pr1413:1:fisher"
 LATER = {plan.name for plan in (*EMBEDDING_PLANS, LOG_SCALES, *TENSOR_PLANS, *TRELLIS_PLANS, *BOTH_PLANS)}
 TOLERANCE_BYTES = 300  # the command's 5,000 are a tenth of such a model
 CHOOSES_TOKENS = JUDGES_TOKENS = 4096
@@ -144,7 +142,7 @@ def main() -> None:
     """Print a table, a row a twin."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--twins", default=TWINS)
-    parser.add_argument("--steps", type=int, default=48)
+    parser.add_argument("--steps", type=int, default=32)
     args, out = parser.parse_args(), sys.__stdout__
     torch.set_num_threads(1)
     print("| twin, seed | weights | Hessians | own bytes | target | before: plan; coder | below | KL | artifacts | CPU s "

@@ -60,10 +60,10 @@ class Graphs:
 
 
 def kind_of(value: Any) -> Any:
-    """What a compiler may specialise on: shape and type of a tensor, the value of anything else."""
+    """What a compiler may specialise on: shape and type of a tensor, the value and type of anything else (True is not 1)."""
     if isinstance(value, torch.Tensor):
         return tuple(value.shape), value.stride(), value.dtype, value.requires_grad
-    return value if isinstance(value, bool | int | str | None) else type(value).__name__
+    return type(value).__name__, value if isinstance(value, bool | int | str | None) else ""
 
 
 class Watch:

@@ -54,4 +54,8 @@ def test_a_break_a_late_graph_and_a_recompilation_are_seen():
     state[0] = 2.0
     scaled(torch.ones(2))
     assert watch.found.again == ["evaluation: <lambda>"]
+    chosen = watch.compile(lambda x, passes: x * (3 if passes is True else passes), dynamic=False)
+    for passes in (False, True, 1):  # #1412's three orders: True is not 1
+        chosen(torch.ones(2), passes)
+    assert len(watch.found.again) == 1
     torch._dynamo.reset()
