@@ -20,6 +20,7 @@ LoopVars = frozenset[tuple[int, int]]  # (loop, iteration)
 MODEL_NAME = re.compile(r"(?i)gpt|model|net$|transformer|(?:^|_)lm$")
 LAYER = re.compile(r"^(?:torch\.)?nn\.(?!Parameter$)[A-Z]\w+$")
 MOST_NODES = 120_000
+LOOKED_AT = 16  # so many acts or windows looked through count as a node: strange scripts pile them up
 MOST_DEPTH = 10
 FILLS = frozenset((
     "append", "extend", "add", "update", "add_", "copy_", "index_add_", "insert", "frombytes", "fromlist", "appendleft", "extendleft",
@@ -572,6 +573,7 @@ class _Follower:
 
     def close(self, loop: int, names: dict[str, Value], *, tokens: bool = True) -> None:
         """Forget a loop's variable everywhere: what was done to each window was done to all of them."""
+        self.nodes += (len(self.counted) + sum(map(len, self.knows.values()))) // LOOKED_AT
         for thing, acts in self.knows.items():
             self.knows[thing] = _acts_closed(acts, loop, tokens)
         self.pending = frozenset(_without(window, loop) for window in self.pending)
@@ -1132,6 +1134,8 @@ class _Follower:
         if not (things and windows):
             return both.plain
         held = [self.read(value).known for (thing, _), value in self.attributes.items() if thing in function.things]
+        acts_held = sum(map(len, held)) + sum(len(self.knows.get(thing, ())) for thing in things)
+        self.nodes += acts_held * len(windows) // LOOKED_AT
         late = frozenset(
             act
             for thing in things
