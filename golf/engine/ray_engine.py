@@ -208,9 +208,7 @@ def refuse_too_large(nodes: Iterable[Mapping[str, float]], needs: Mapping[str, i
     words = {"GPU": needs.get("num_gpus", 0), "CPU": needs.get("num_cpus", 0)}
     if any(all(has.get(word, 0.0) >= count for word, count in words.items()) for has in every):
         return
-    word = next(
-        (w for w, count in words.items() if max((has.get(w, 0.0) for has in every), default=0.0) < count), "CPU"
-    )
-    most = max((has.get(word, 0.0) for has in every), default=0.0)
-    raise GolfError(f"a run asks for {words[word]} {word}s of one node; the largest of the cluster's {len(every)} has {most:g}",
+    largest = {word: max((has.get(word, 0.0) for has in every), default=0.0) for word in words}
+    word = next((word for word, count in words.items() if count > largest[word]), "CPU")
+    raise GolfError(f"a run asks for {words[word]} {word}s of one node; the largest of the cluster's {len(every)} has {largest[word]:g}",
                     "fewer processes: `--nproc 1`; or a node that has them", Exit.REFUSED)  # fmt: skip

@@ -60,7 +60,7 @@ SHORT: Mapping[str, str] = MappingProxyType({
 FLOAT_SHARE = 1e-3  # of a total: some thousand losses summed in float32
 TRAINED, TRAINING_STEPS = "after training", 100
 CHEAP_SECONDS = 2.5  # CPU; of a run, so that the short form has room for more than one
-SWAPPED = "E3 with another run's artifact"
+ANOTHER_TEXT, SWAPPED = "E4 on another text", "E3 with another run's artifact"
 SHORT_FORM = ("E1 on bytes", "E1 amplified", "E3", "E4")  # of what costs more
 OVERHEAD_SECONDS = 0.02  # of a play, outside it
 LATE_CALL_SECONDS = (150.0, 10.0)  # of each look at the clock: some windows of a small play, then minutes are over
@@ -379,7 +379,7 @@ class _Course:
         if self._bits_are_another():
             steps.append(("E1 on bytes", 1, self._bytes))
         elif any(each.covered.exact and each.covered.kind is not Kind.WHOLE for each in self.trial.coverage):
-            steps.append(("E4 on another text", 0.25, self._another))
+            steps.append((ANOTHER_TEXT, 0.25, self._another))
         self.short = short = quick and self.budget.run_seconds > CHEAP_SECONDS
         cuts = 2 if quick else 4 if deep else 3
         whole = self.few / TARGETS  # of a run, what one on a text of that length costs
@@ -412,13 +412,8 @@ class _Course:
         if deep:
             steps += [("E1 hidden in a known text", 2, self._suffix), ("E1 four times as long", 4, self._longer)]
         if short:  # the one that proves what the artifact decides comes while there is time
-            steps.sort(
-                key=lambda step: (
-                    not step[0].startswith("E1 on bytes"),
-                    step[0] != "E4 on another text",
-                    step[0] != SWAPPED,
-                )
-            )
+            early = ("E1 on bytes", ANOTHER_TEXT, SWAPPED)
+            steps.sort(key=lambda step: early.index(step[0]) if step[0] in early else len(early))
         for name, runs, step in steps:
             if name == E5 and self.trial.kraft is not None:  # it had its turn among the cheap ones
                 continue
@@ -484,9 +479,7 @@ class _Course:
         if max((gain.nats for gain in gains if trial.rests_on(gain.score)), default=0.0) < -DEFICIT_NATS:
             self.quiet = QUIET  # what the untrained model lacks would hide a gain
         if not trial.own_text:
-            trial.coverage = [
-                Coverage(score, covered(score, text), text.targets, text.text_bytes) for score in trial.scores
-            ]
+            trial.coverage = [_coverage(score, text) for score in trial.scores]
         read = tuple(Path(str(each["path"])).name for each in played.happened("read back"))
         used = any(played.happened(event) for event in ("unpacked", "loaded"))
         garbage = None if played.last_twin is None else tuple(printed_scores(played.last_twin))
@@ -578,17 +571,15 @@ class _Course:
             played = self._play(self.large, self.first_text.ids, Wish(seed=trial.seed, late_call_seconds=seconds))
             found = [each for each in printed_scores(played.text) if trial.rests_on(each)] if played.ran else []
             if found and found[-1].loss and found[-1].bpb and _is_number(found[-1]):
-                text = self.first_text
-                trial.hurried = Coverage(found[-1], covered(found[-1], text), text.targets, text.text_bytes)
+                trial.hurried = _coverage(found[-1], self.first_text)
                 return
 
     def _gains(self, setting: str, text: Text, scores: Sequence[Printed]) -> list[Gain]:
         known = text.targets if self.trial.own_text else None
         found = [gain for score in scores if (gain := gain_of(score, text, len(scores), targets=known))]
         self.trial.gained.append(Gained(setting, text.targets, tuple(found)))
-        if not self.trial.own_text:
-            each = [Coverage(score, covered(score, text), text.targets, text.text_bytes) for score in scores]
-            self.trial.others += each if len(self.trial.gained) > 1 and self._is_of_its_bytes(text) else []
+        if len(self.trial.gained) > 1:
+            self._note_coverage(scores, text)
         return found
 
     def _bits_are_another(self) -> bool:
@@ -629,9 +620,7 @@ class _Course:
     def _note_coverage(self, scores: Iterable[Printed], text: Text) -> None:
         """E4 of a text beside the first one."""
         if not self.trial.own_text and self._is_of_its_bytes(text):
-            self.trial.others += [
-                Coverage(score, covered(score, text), text.targets, text.text_bytes) for score in scores
-            ]
+            self.trial.others += [_coverage(score, text) for score in scores]
 
     def _bytes(self) -> None:
         """Bits on a text whose bytes spell its tokens in one way."""
@@ -746,7 +735,7 @@ class _Course:
         if not played.ran or score is None or score.loss is None or not math.isfinite(score.loss):
             trial.left_out.append(f"E6 more text ({played.fault or 'no score'})")
             return
-        longer = trial.told(Coverage(score, covered(score, text), text.targets, text.text_bytes))
+        longer = trial.told(_coverage(score, text))
         if not longer.exact:
             return
         alone_nats, longer_nats = first.score.loss * first.covered.targets, score.loss * longer.targets
@@ -867,6 +856,11 @@ class _Course:
             self._random(
                 "four times as long", self.large, Wish(seed=self.trial.seed + 7, quiet=self.quiet), LONGER * TARGETS
             )
+
+
+def _coverage(score: Printed, text: Text) -> Coverage:
+    """E4 of one score of a text."""
+    return Coverage(score, covered(score, text), text.targets, text.text_bytes)
 
 
 def _is_same(one: Printed, other: Printed) -> bool:
